@@ -1,0 +1,50 @@
+# `make help` lists the commands. Everything runs inside .venv, which the first command creates.
+SHELL := /bin/bash
+PYTHON ?= python3
+# cpu, cu126, ...: ask uv for that build of torch. Empty: the build that the package index offers.
+TORCH_BACKEND ?=
+VENV := .venv
+RUN := $(VENV)/bin/python
+OUT ?= runs/quickstart
+
+.DEFAULT_GOAL := help
+.PHONY: help install quickstart test test-all lint types format check clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+$(VENV)/.installed: requirements.txt
+	@started=$$(date +%s); \
+	test -x $(RUN) || $(PYTHON) -m venv $(VENV); \
+	$(RUN) -m pip install --quiet --disable-pip-version-check "uv>=0.9,<1" && \
+	$(VENV)/bin/uv pip install --quiet --python $(RUN) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -r requirements.txt && \
+	touch $@ && echo "install: $$(( $$(date +%s) - started )) s"
+
+install: $(VENV)/.installed ## create .venv and install the pinned requirements
+
+quickstart: install ## the whole study on built-in phantom CT, on a CPU: OUT/report.html
+	@started=$$(date +%s); \
+	$(RUN) prepare.py phantom_ct --out $(OUT)/data --num-patients 40 --image-size 64 && \
+	$(RUN) study.py run configs/studies/quickstart.yaml --data.root $(OUT)/data --out $(OUT) && \
+	echo "quickstart: $$(( $$(date +%s) - started )) s of work. Open $(OUT)/report.html"
+
+test: install ## the tests that need neither a GPU, a cluster nor patience
+	@started=$$(date +%s); $(RUN) -m pytest; status=$$?; \
+	echo "tests: $$(( $$(date +%s) - started )) s"; exit $$status
+
+test-all: install ## the slow tests too
+	$(RUN) -m pytest -m "not gpu and not cluster"
+
+lint: install ## ruff: errors, style, import order, layout
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+types: install ## mypy
+	$(VENV)/bin/mypy .
+
+format: install ## put the layout right
+	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
+
+check: lint types test ## what CI runs
+
+clean: ## remove the virtual environment and caches; runs/, data/ and synthetic/ stay
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,128 @@
+"""What a run writes of itself: settings, metrics on every logger, and what a checkpoint needs."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+
+from callbacks.run_log import RunLog
+from lightning_modules.loading import RECORD_KEY
+from lightning_modules.training import TrainingModule
+
+
+class RunRecord(L.Callback):
+    """Sends the module's scalars to all loggers against images seen, with rate and throughput.
+
+    Lightning's own logging counts optimiser steps, of which a GAN does two a batch, so it cannot
+    give an x-axis that compares methods.
+
+    Args:
+        record: Plain values that every checkpoint carries: module, data, split, versions.
+    """
+
+    def __init__(self, record: dict[str, Any]) -> None:
+        self.record = record
+        self._mark: tuple[float, int] | None = None
+
+    def on_save_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """A checkpoint says what it is, so that it can be used without its run folder."""
+        checkpoint[RECORD_KEY] = self.record
+
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """On resume, drop logged rows that will come again; start the clock."""
+        assert isinstance(module, TrainingModule)
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLog):
+                logger.rewind(module.images_seen)
+        self._mark = (time.perf_counter(), module.images_seen)
+        if trainer.strategy.root_device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
+    ) -> None:
+        """Log the step's losses and the learning rate when the module reports."""
+        assert isinstance(module, TrainingModule)
+        if module.report_due:
+            rates = {
+                f"learning_rate/{place}" if place else "learning_rate": group["lr"]
+                for place, optimizer in enumerate(trainer.optimizers)
+                for group in optimizer.param_groups[:1]
+            }
+            self._send(trainer, module, {**module.reported, **rates})
+
+    def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Training time ends here: validation does not count into throughput."""
+        if trainer.sanity_checking or self._mark is None:
+            return
+        assert isinstance(module, TrainingModule)
+        started, images = self._mark
+        elapsed = time.perf_counter() - started
+        if module.images_seen > images and elapsed > 0:
+            self._send(
+                trainer,
+                module,
+                {
+                    "images_per_second": (module.images_seen - images) / elapsed,
+                    "peak_memory_mb": peak_memory_mb(trainer.strategy.root_device),
+                },
+            )
+
+    def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Log the validation metrics of this epoch and start the clock again."""
+        if trainer.sanity_checking:
+            return
+        assert isinstance(module, TrainingModule)
+        values = {
+            name: float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+        self._send(trainer, module, values)
+        self._mark = (time.perf_counter(), module.images_seen)
+
+    @staticmethod
+    def _send(trainer: L.Trainer, module: TrainingModule, values: dict[str, float]) -> None:
+        if not trainer.is_global_zero or not values:
+            return
+        row = {**values, "images_seen": module.images_seen, "epoch": trainer.current_epoch}
+        for logger in trainer.loggers:
+            if isinstance(logger, RunLog):
+                row_for_file = {k: v for k, v in row.items() if k != "images_seen"}
+                logger.log_metrics(row_for_file, step=module.images_seen)
+            else:
+                logger.log_metrics(row, step=module.images_seen)
+
+
+def peak_memory_mb(device: torch.device) -> float:
+    """Most memory held so far: the GPU allocator's on CUDA, the process's resident set on CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # Linux counts kilobytes
+
+
+def patient_split_of(cache: Any) -> dict[str, Any]:
+    """What a later leak check needs of a cache: who and, under `split_by: slice`, what was where.
+
+    Returns:
+        "by", and for "train", "val" and "test" the patients; "training_items" under slice splits.
+    """
+    by = cache.manifest["split"]["by"]
+    split: dict[str, Any] = {"by": by, "split_id": cache.split_id}
+    for name in ("train", "val", "test"):
+        split[name] = cache.patients(name)
+    if by == "slice":
+        split["training_items"] = [item.id for item in cache.select("train")]
+        split["held_out_items"] = [item.id for item in cache.items if item.split != "train"]
+    return split
+
+
+def checkpoint_folder(run_folder: Path) -> Path:
+    """Where a run keeps its checkpoints."""
+    return Path(run_folder) / "checkpoints"

@@ -1,0 +1,162 @@
+"""KiTS19 slices (and everything prepared in the same cache format) for Lightning."""
+
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+from torch.utils.data import DataLoader
+
+from augmentations.geometric import GeometricAugmentation
+from datamodules.cache import Cache, CacheItem
+from datamodules.ordering import OrderedBatches
+from datamodules.slices import SliceDataset, collate, to_unit
+from datamodules.synthetic import SyntheticSet, check_no_leak
+from provenance import UserError
+
+TUMOUR = 2
+
+
+class KiTS19DataModule(L.LightningDataModule):
+    """Kidney and kidney-tumour CT slices from a cache that prepare.py made.
+
+    Args:
+        root: The cache folder.
+        batch_size: Images per optimiser step, over all processes together. So a run's result and
+            its learning rate do not depend on the number of GPUs.
+        synthetic: Folder of a synthetic set that joins the training split, and only that. The run
+            stops if the set knows a validation or test patient.
+        augmentation: "geometric" rotates, shifts and scales training slices, image and mask alike.
+        slices: "foreground" uses the slices that hold kidney or tumour (the paper's 64 a patient
+            match these), "all" every slice.
+        sampling: "uniform" draws every training slice once per epoch; "tumour" draws with
+            replacement so that every second one holds tumour.
+        num_workers: Processes that load; 0 loads in the training process.
+        seed: Of order and augmentation.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 8,
+        synthetic: str | None = None,
+        augmentation: Literal["none", "geometric"] = "none",
+        slices: Literal["foreground", "all"] = "foreground",
+        sampling: Literal["uniform", "tumour"] = "uniform",
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise UserError(f"--data.batch_size is {batch_size}; it must be 1 or more.")
+        self.root = root
+        self.batch_size = batch_size
+        self.synthetic = synthetic
+        self.augmentation = augmentation
+        self.slices = slices
+        self.sampling = sampling
+        self.num_workers = num_workers
+        self.seed = seed
+        self.cache = Cache.open(root)
+        if not self.cache.has_images:
+            raise UserError(
+                f"--data.root {root}: this cache holds label maps without images. It can be given "
+                "to generate.py --labels, not to training."
+            )
+
+    def items(self, split: str) -> list[CacheItem]:
+        """The slices of a split that this run uses.
+
+        Raises:
+            UserError: There are none.
+        """
+        items = self.cache.select(split, foreground_only=self.slices == "foreground")
+        if not items:
+            raise UserError(
+                f"{self.root}: the {split} split has no slice"
+                + (" with kidney or tumour" if self.slices == "foreground" else "")
+                + ". Prepare more patients, or other --split-ratios or --split-seed."
+            )
+        return items
+
+    def training_set(self) -> SliceDataset:
+        """Real training slices, then the synthetic ones, after the leak check."""
+        synthetic = None
+        if self.synthetic is not None:
+            synthetic = SyntheticSet.open(self.synthetic)
+            check_no_leak(synthetic, self.cache)
+            if synthetic.manifest["image_size"] != self.cache.image_size:
+                raise UserError(
+                    f"--data.synthetic {self.synthetic}: images of "
+                    f"{synthetic.manifest['image_size']} px, but {self.root} holds "
+                    f"{self.cache.image_size} px. Generate at the cache's size."
+                )
+        augmentation = GeometricAugmentation() if self.augmentation == "geometric" else None
+        return SliceDataset(self.cache, self.items("train"), synthetic, augmentation)
+
+    def setup(self, stage: str) -> None:
+        """Open what the stage needs, so that bad input stops a run before its first step."""
+        if stage == "fit":
+            self._training_set = self.training_set()
+            self.items("val")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches in an order that depends on the seed and the steps done only."""
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+        batches = OrderedBatches(
+            num_items=len(self._training_set),
+            global_batch_size=self.batch_size,
+            seed=self.seed,
+            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
+            rank=self.trainer.global_rank,
+            num_processes=self.trainer.world_size,
+            weights=self._weights(self._training_set),
+        )
+        return DataLoader(self._training_set, batch_sampler=batches, **self._loading())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """This process's share of the validation split."""
+        return self.evaluation_loader("val")
+
+    def evaluation_loader(self, split: str) -> DataLoader[Any]:
+        """A split in the cache's order, patient by patient, unaugmented; each process its share."""
+        items = self.items(split)
+        trainer = self.trainer
+        if trainer is not None and trainer.world_size > 1:
+            items = items[trainer.global_rank :: trainer.world_size]
+        return DataLoader(
+            SliceDataset(self.cache, items),
+            batch_size=min(self.batch_size, max(1, len(items))),
+            **self._loading(),
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Scale on the device: images travel as uint8."""
+        return to_unit(batch)
+
+    def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The same scaling for who iterates a loader without a trainer."""
+        return to_unit(batch)
+
+    def _loading(self) -> dict[str, Any]:
+        trainer = self.trainer
+        on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        return {
+            "collate_fn": collate,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": on_gpu,
+        }
+
+    def _weights(self, dataset: SliceDataset) -> np.ndarray | None:
+        if self.sampling == "uniform":
+            return None
+        has_tumour = dataset.has_class(TUMOUR)
+        share = has_tumour.mean()
+        if share in (0.0, 1.0):
+            raise UserError(
+                f"--data.sampling tumour: {'all' if share else 'none'} of the {len(dataset)} "
+                "training slices hold tumour, so there is nothing to balance. "
+                "Use --data.sampling uniform."
+            )
+        return np.where(has_tumour, 0.5 / share, 0.5 / (1.0 - share))

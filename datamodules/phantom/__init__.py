@@ -1,0 +1,1 @@
+"""The built-in anatomy: images that are nobody's."""

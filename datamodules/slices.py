@@ -1,0 +1,99 @@
+"""One slice as a sample: array, mask, identity, and its augmentation."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from augmentations.geometric import GeometricAugmentation
+from datamodules.cache import Cache, CacheItem
+from datamodules.ordering import Draw
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+
+Sample = dict[str, Any]
+
+
+class SliceDataset(Dataset[Sample]):
+    """Real slices of a cache, followed by those of a synthetic set.
+
+    Args:
+        cache: Where the real slices lie.
+        items: Which of them.
+        synthetic: Joins after the real ones; None for real only.
+        augmentation: Applied when a sample is asked for with a `Draw`; None leaves it as stored.
+    """
+
+    def __init__(
+        self,
+        cache: Cache,
+        items: list[CacheItem],
+        synthetic: SyntheticSet | None = None,
+        augmentation: GeometricAugmentation | None = None,
+    ) -> None:
+        self.cache = cache
+        self.items: list[CacheItem | SyntheticItem] = [*items]
+        self.synthetic = synthetic
+        if synthetic is not None:
+            self.items += synthetic.items
+        self.augmentation = augmentation
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, place: int | Draw) -> Sample:
+        """One sample: image uint8 (1, H, W), mask uint8 (H, W), id, patient_id, slice_index."""
+        index = place.index if isinstance(place, Draw) else place
+        item = self.items[index]
+        if isinstance(item, CacheItem):
+            pixels, labels = self.cache.image(item), self.cache.mask(item)
+            patient, slice_index = item.patient_id, item.slice_index
+        else:
+            assert self.synthetic is not None
+            pixels, labels = self.synthetic.image(item), self.synthetic.mask(item)
+            patient, slice_index = f"synthetic:{item.label_patient_id}", -1
+        # Copies: a tensor must not share a read-only, memory-mapped page.
+        image = torch.from_numpy(np.array(pixels)).unsqueeze(0)
+        mask = torch.from_numpy(np.array(labels))
+        if self.augmentation is not None and isinstance(place, Draw):
+            generator = torch.Generator().manual_seed(place.seed)
+            image, mask = self.augmentation.apply(image, mask, self.augmentation.draw(generator))
+        return {
+            "image": image,
+            "mask": mask,
+            "id": item.id,
+            "patient_id": patient,
+            "slice_index": slice_index,
+        }
+
+    def has_class(self, class_index: int) -> np.ndarray:
+        """(len,) bool: whether each sample's label map holds the class."""
+        return np.array([item.class_pixels[class_index] > 0 for item in self.items])
+
+
+def collate(samples: list[Sample]) -> dict[str, Any]:
+    """Stack samples into a batch of the contract; images stay uint8 until they are on the device.
+
+    Returns:
+        image uint8 (N, 1, H, W), mask uint8 (N, H, W), id and patient_id lists of N strings,
+        slice_index int64 (N,).
+    """
+    return {
+        "image": torch.stack([sample["image"] for sample in samples]),
+        "mask": torch.stack([sample["mask"] for sample in samples]),
+        "id": [sample["id"] for sample in samples],
+        "patient_id": [sample["patient_id"] for sample in samples],
+        "slice_index": torch.tensor([sample["slice_index"] for sample in samples]),
+    }
+
+
+def to_unit(batch: dict[str, Any]) -> dict[str, Any]:
+    """Scale a batch where it lies: image float32 in [-1, 1], mask int64."""
+    image: Tensor = batch["image"]
+    return {**batch, "image": image.float() / 127.5 - 1.0, "mask": batch["mask"].long()}
+
+
+def to_grey_levels(image: Tensor) -> Tensor:
+    """Back from [-1, 1] to 8-bit grey: the inverse of `to_unit`, rounded, for any float image."""
+    return ((image.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)

@@ -1,0 +1,1 @@
+"""Raw files (NIfTI, DICOM, PNG) into cached arrays."""

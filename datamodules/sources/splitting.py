@@ -1,0 +1,127 @@
+"""Who trains, who validates, who tests: drawn by hash, so that adding patients moves nobody."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from datamodules.cache import SPLITS
+from provenance import UserError
+
+
+@dataclass(frozen=True)
+class Split:
+    """How slices are divided.
+
+    Attributes:
+        by: `patient` (default everywhere) or `slice` (the paper's way, which leaks).
+        ratios: Shares of train, val and test; they sum to 1.
+        seed: Another seed draws another division.
+        all_to: Put everything into this one split instead.
+    """
+
+    by: str = "patient"
+    ratios: tuple[float, float, float] = (0.7, 0.2, 0.1)
+    seed: int = 0
+    all_to: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.by not in ("patient", "slice"):
+            raise UserError(f"--split-by {self.by}: expected patient or slice.")
+        if len(self.ratios) != 3 or min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
+            raise UserError(
+                f"--split-ratios {list(self.ratios)}: expected three shares (train, val, test) "
+                "that are not negative and sum to 1, for example 0.7 0.2 0.1."
+            )
+        if self.all_to is not None and self.all_to not in SPLITS:
+            raise UserError(f"--split-all-to {self.all_to}: expected {', '.join(SPLITS)}.")
+
+    def of(self, patient_id: str, item_id: str) -> str:
+        """Return the split of an item: a function of seed and name alone."""
+        if self.all_to is not None:
+            return self.all_to
+        return split_of(patient_id if self.by == "patient" else item_id, self.ratios, self.seed)
+
+
+def split_of(name: str, ratios: Sequence[float], seed: int) -> str:
+    """Return `train`, `val` or `test`: a hash of (seed, name) in [0, 1) against summed ratios.
+
+    Independent of the other names, of their number and of the machine.
+    """
+    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    place = int.from_bytes(digest[:8], "big") / 2**64
+    total = 0.0
+    for split, ratio in zip(SPLITS, ratios, strict=True):
+        total += ratio
+        if place < total:
+            return split
+    return next(s for s, r in zip(reversed(SPLITS), reversed(ratios), strict=True) if r > 0)
+
+
+def split_id(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return the SHA-256 of the sorted (patient or item, split) pairs, without repeats."""
+    text = json.dumps(sorted(set(pairs)), separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def check_no_split_is_empty(split: Split, names: Iterable[str]) -> None:
+    """Refuse a division that leaves a split without anybody, and name a seed that does not.
+
+    Raises:
+        UserError: Says which split is empty and which flags help.
+    """
+    unique = sorted(set(names))
+    wanted = [s for s, ratio in zip(SPLITS, split.ratios, strict=True) if ratio > 0]
+    if split.all_to is not None:
+        return
+
+    def empty(seed: int) -> list[str]:
+        got = {split_of(name, split.ratios, seed) for name in unique}
+        return [s for s in wanted if s not in got]
+
+    missing = empty(split.seed)
+    if not missing:
+        return
+    better = next((seed for seed in range(1000) if not empty(seed)), None)
+    remedy = (
+        f"Pass --split-seed {better}, with which no split is empty"
+        if better is not None
+        else "Add patients"
+    )
+    raise UserError(
+        f"--split-seed {split.seed}: none of the {len(unique)} {split.by}s falls into "
+        f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}). {remedy}, "
+        "or other --split-ratios, or --split-all-to test to keep everything for testing."
+    )
+
+
+def warn_of_small_splits(split: Split, names: Iterable[str], fewest: int = 3) -> str | None:
+    """Return a sentence where a split has fewer than `fewest` patients though more could be had.
+
+    Counts alone decide on the seed that it proposes: no label and no score is looked at.
+    """
+    unique = sorted(set(names))
+    if split.all_to is not None or split.by != "patient" or len(unique) < 3:
+        return None
+
+    def counts(seed: int) -> list[int]:
+        drawn = [split_of(name, split.ratios, seed) for name in unique]
+        return [drawn.count(s) for s in SPLITS]
+
+    def distance(seed: int) -> float:
+        pairs = zip(counts(seed), split.ratios, strict=True)
+        return sum(abs(n - ratio * len(unique)) for n, ratio in pairs)
+
+    now = counts(split.seed)
+    small = [
+        f"{name} has {n} patient{'' if n == 1 else 's'}"
+        for name, n, ratio in zip(SPLITS, now, split.ratios, strict=True)
+        if ratio > 0 and n < fewest
+    ]
+    better = min(range(100), key=distance)
+    if not small or distance(better) >= distance(split.seed):
+        return None
+    return (
+        f"{' and '.join(small)}: intervals over so few mean little. Pass --split-seed {better} "
+        f"for {' / '.join(map(str, counts(better)))} (train / val / test), into another --out."
+    )

@@ -1,0 +1,122 @@
+"""Checkpoints on disk: written whole, with a SHA-256 beside them, loaded without running code.
+
+torch.save writes in place, so a full disk or a kill leaves half a file under the good name; and a
+flipped byte loads silently. Here a file gets its name only once it is complete, and is read only
+if its hash is the recorded one.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO
+
+from provenance import UserError, sha256_of, write_text_atomic
+
+
+def hash_file_of(checkpoint: Path) -> Path:
+    """Where the SHA-256 of a checkpoint is kept: `last.ckpt` -> `last.ckpt.sha256`."""
+    return checkpoint.with_name(checkpoint.name + ".sha256")
+
+
+def save_checkpoint_file(content: dict[str, Any], path: Path) -> None:
+    """Write a checkpoint whole or not at all, with its hash in `sha256sum` format beside it.
+
+    Raises:
+        UserError: The disk is full or not writable. The earlier file of that name is kept.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        torch.save(content, temporary)
+        digest = sha256_of(temporary)
+        # The hash goes first: a kill between the two lines leaves a mismatch, which is noticed,
+        # and the previous checkpoint's name points to a whole file either way.
+        _publish(temporary, path, digest)
+    except (OSError, RuntimeError) as error:
+        temporary.unlink(missing_ok=True)
+        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+            raise
+        raise UserError(
+            f"{path}: could not be written ({error}). Free disk space or choose another "
+            "--run_folder; the previous checkpoint is kept, continue from it with --resume true."
+        ) from error
+
+
+def _publish(temporary: Path, path: Path, digest: str) -> None:
+    """Give a complete file its name. `.sha256` holds the old and new hash while names change."""
+    hash_file = hash_file_of(path)
+    line = f"{digest}  {path.name}\n"
+    previous = hash_file.read_text() if hash_file.exists() and path.exists() else ""
+    write_text_atomic(hash_file, line + previous)
+    os.replace(temporary, path)
+    write_text_atomic(hash_file, line)
+
+
+def copy_checkpoint_file(source: Path, target: Path) -> None:
+    """Copy a finished checkpoint under a second name, whole or not at all, with its hash."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}.part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)  # later saves replace the name, not these bytes
+    except OSError:
+        import shutil
+
+        shutil.copyfile(source, temporary)
+    _publish(temporary, target, hash_file_of(source).read_text().split()[0])
+
+
+def load_checkpoint_file(
+    path: Path, map_location: Any = "cpu", verify: bool = True
+) -> dict[str, Any]:
+    """Read a checkpoint after checking its hash. Tensors and plain values only; never code.
+
+    Raises:
+        UserError: No such file, a hash that does not fit, or a file that is not a checkpoint.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"{path}: no such checkpoint. A run keeps its own under checkpoints/.")
+    hash_file = hash_file_of(path)
+    if verify and hash_file.exists():
+        recorded = {line.split()[0] for line in hash_file.read_text().splitlines() if line.strip()}
+        actual = sha256_of(path)
+        if actual not in recorded:
+            raise UserError(
+                f"{path}: SHA-256 is {actual[:12]}..., {hash_file.name} says "
+                f"{', '.join(sorted(h[:12] for h in recorded))}...: the file was damaged or "
+                "changed. It is not loaded; use another checkpoint of the run."
+            )
+    try:
+        return torch.load(path, map_location=map_location, weights_only=True)
+    except Exception as error:  # torch raises many kinds for a file that is not its own
+        raise UserError(
+            f"{path}: is not a checkpoint that can be loaded safely "
+            f"({type(error).__name__}: {str(error).splitlines()[0][:200]})."
+        ) from error
+
+
+class VerifiedCheckpointIO(CheckpointIO):
+    """Lightning's checkpoint plugin on top of the functions above."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None
+    ) -> None:
+        """Write whole, with hash."""
+        save_checkpoint_file(checkpoint, Path(path))
+
+    def load_checkpoint(
+        self,
+        path: Any,
+        map_location: Callable[..., Any] | None = None,
+        weights_only: bool | None = None,
+    ) -> dict[str, Any]:
+        """Verify, then read tensors and plain values; `weights_only` cannot be switched off."""
+        return load_checkpoint_file(Path(path), map_location or "cpu")
+
+    def remove_checkpoint(self, path: Any) -> None:
+        """Remove a checkpoint and its hash."""
+        Path(path).unlink(missing_ok=True)
+        hash_file_of(Path(path)).unlink(missing_ok=True)

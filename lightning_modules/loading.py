@@ -1,0 +1,87 @@
+"""A trained module back from its checkpoint alone.
+
+A checkpoint carries under "understudy" what built it: the module's class and arguments, the data's
+settings and the patient split. So it can be moved away from its run folder and still be used.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from lightning_modules.checkpoint_files import load_checkpoint_file
+from provenance import UserError
+
+RECORD_KEY = "understudy"
+
+# A checkpoint may come from elsewhere: it may only name classes of these packages.
+_ALLOWED_PACKAGES = ("lightning_modules.", "networks.")
+
+
+def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
+    """Rebuild the Lightning module of a checkpoint, in evaluation mode, on the CPU.
+
+    Returns:
+        The module, and the record: "model", "data" (class_path and init_args), "split",
+        "image_size", "class_names", "versions", "images_seen".
+
+    Raises:
+        UserError: Missing or damaged file, or a checkpoint that this software did not write.
+    """
+    content = load_checkpoint_file(checkpoint)
+    record = content.get(RECORD_KEY)
+    if not isinstance(record, dict) or "model" not in record:
+        raise UserError(
+            f"{checkpoint}: holds weights but no record of the network they belong to. Only "
+            "checkpoints that train.py wrote can be used here."
+        )
+    module = instantiate_module(record["model"], checkpoint)
+    module.on_load_checkpoint(content)
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise UserError(
+            f"{checkpoint}: its weights do not fit the network that it names "
+            f"({str(error).splitlines()[0]}). It was made by another version "
+            f"({record.get('versions', {}).get('understudy', 'unknown')})."
+        ) from error
+    return module.eval(), {**record, "images_seen": content["progress"]["images_seen"]}
+
+
+def instantiate_module(model: dict[str, Any], source: Path) -> L.LightningModule:
+    """Build a module from {"class_path", "init_args"} of our own packages."""
+    import jsonargparse
+
+    for class_path in _class_paths(model):
+        if not class_path.startswith(_ALLOWED_PACKAGES):
+            raise UserError(
+                f"{source}: names the class {class_path}, which is not part of this software. "
+                "It is not loaded."
+            )
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(L.LightningModule, "model", required=True)
+    try:
+        config = parser.parse_object({"model": _without_initial_weights(model)})
+        return parser.instantiate_classes(config).model
+    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+        raise UserError(f"{source}: its network cannot be built ({error}).") from error
+
+
+def _without_initial_weights(node: Any) -> Any:
+    """Do not fetch pretrained weights, which may be gone: the checkpoint's own replace them."""
+    if not isinstance(node, dict):
+        return node
+    node = {key: _without_initial_weights(value) for key, value in node.items()}
+    if node.get("encoder_weights") or node.get("encoder_weights_path"):
+        node = {**node, "encoder_weights": "restored", "encoder_weights_path": None}
+    return node
+
+
+def _class_paths(node: Any) -> list[str]:
+    """All class paths in a nested configuration."""
+    if isinstance(node, dict):
+        own = [node["class_path"]] if isinstance(node.get("class_path"), str) else []
+        return own + [path for value in node.values() for path in _class_paths(value)]
+    if isinstance(node, list):
+        return [path for value in node for path in _class_paths(value)]
+    return []

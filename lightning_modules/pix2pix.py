@@ -1,0 +1,246 @@
+"""Pix2Pix: a label map becomes a CT slice."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules.distributed import (
+    average_buffers,
+    gather_rows,
+    process_rank,
+    sum_over_processes,
+)
+from lightning_modules.training import Batch, TrainingModule, derived_seed
+from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
+from losses.reconstruction import feature_matching_loss, l1_loss
+from metrics.distances import kernel_distance
+from metrics.features import build_extractor
+from provenance import UserError
+
+
+class Pix2Pix(TrainingModule):
+    """Conditional GAN from label maps to images, trained on pairs.
+
+    Defaults are the source's: vanilla loss, L1 of weight 100, Adam with betas 0.5 and 0.999, rate
+    0.0002. Settings beyond it: other adversarial losses, feature matching, and whatever the
+    networks offer (several discriminator scales, noise, SPADE conditioning).
+
+    Args:
+        generator: Makes the generator from (num_classes, image_channels, image_size).
+        discriminator: Makes the discriminator from the channels of label map and image together;
+            it returns a list of (logits, features), one per scale.
+        image_size: Height and width in pixels; None in a configuration stands for the data's.
+        num_classes: Labels, with background; the condition is one-hot.
+        image_channels: 1 for CT.
+        adversarial_loss: "vanilla", "lsgan" or "hinge".
+        adversarial_weight: Weight of the adversarial term in the generator's loss.
+        l1_weight: Weight of the mean absolute difference from the real image.
+        feature_matching_weight: Weight of the feature matching loss (pix2pixHD); 0 leaves it out.
+        learning_rate: Of both Adams.
+        betas: Of both Adams.
+        micro_batches: See `TrainingModule`.
+        gradient_clip_norm: See `TrainingModule`; for each network by itself.
+        decay_from: See `TrainingModule`; the source's code decays over the second half: 0.5.
+        seed: See `TrainingModule`.
+
+    Source: Isola et al. 2017, arXiv:1611.07004; paper 000 uses it on KiTS19. Deviation: best
+    checkpoint by a kernel distance in random VGG features on the validation patients, as the
+    source keeps the last one.
+    """
+
+    monitor: ClassVar[tuple[str, str]] = ("val/kernel_random_vgg", "min")
+
+    def __init__(
+        self,
+        generator: Callable[[int, int, int], nn.Module],
+        discriminator: Callable[[int], nn.Module],
+        image_size: int | None = None,
+        num_classes: int = 3,
+        image_channels: int = 1,
+        adversarial_loss: AdversarialLossName = "vanilla",
+        adversarial_weight: float = 1.0,
+        l1_weight: float = 100.0,
+        feature_matching_weight: float = 0.0,
+        learning_rate: float = 2e-4,
+        betas: tuple[float, float] = (0.5, 0.999),
+        micro_batches: int = 1,
+        gradient_clip_norm: float | None = None,
+        decay_from: float = 0.5,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
+        if image_size is None:
+            raise UserError("Pix2Pix: image_size is not given; train.py takes it from the data.")
+        self.generator = generator(num_classes, image_channels, image_size)
+        self.discriminator = discriminator(num_classes + image_channels)
+        self.image_size = image_size
+        self.num_classes = num_classes
+        self.adversarial_loss: AdversarialLossName = adversarial_loss
+        self.adversarial_weight = adversarial_weight
+        self.l1_weight = l1_weight
+        self.feature_matching_weight = feature_matching_weight
+        self.betas = tuple(betas)
+
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Generator's Adam, then the discriminator's."""
+        return [
+            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=self.betas)
+            for network in (self.generator, self.discriminator)
+        ]
+
+    def one_hot(self, mask: Tensor) -> Tensor:
+        """Labels (N, H, W) to (N, num_classes, H, W) in the module's precision."""
+        return F.one_hot(mask.long(), self.num_classes).permute(0, 3, 1, 2).to(self.dtype)
+
+    def noise_rows(self, seeds: list[int]) -> Tensor:
+        """Noise (N, noise_size), row i from seed i alone, so that an image can be made again."""
+        rows = [
+            self.generator.draw_noise(1, torch.Generator().manual_seed(seed))  # type: ignore
+            for seed in seeds
+        ]
+        return torch.cat(rows).to(self.device, self.dtype)
+
+    @torch.no_grad()
+    def synthesise(self, mask: Tensor, seeds: list[int], dropout: bool = True) -> Tensor:
+        """Label maps (N, H, W) to images (N, C, H, W) in [-1, 1]; image i depends on seed i.
+
+        `dropout` is active as in the source, where it is the only noise there is.
+        """
+        return self.generator(self.one_hot(mask), self.noise_rows(seeds), dropout=dropout)
+
+    # ---- training ----------------------------------------------------------------------------
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One step of the discriminator, then one of the generator, on the same batch."""
+        self.begin_step()
+        size = len(batch["mask"])
+        first = process_rank() * size
+        step = {
+            "condition": self.one_hot(batch["mask"]),
+            "real": batch["image"].to(self.dtype),
+            "noise": self.noise_rows(
+                [
+                    derived_seed(self.seed, "noise", self.steps_done, first + row)
+                    for row in range(size)
+                ]
+            ),
+        }
+        optimizers: Any = self.optimizers()
+        sums: dict[str, Tensor] = {}
+
+        def add(**values: Tensor) -> None:
+            for name, value in values.items():
+                sums[f"train/{name}"] = sums.get(f"train/{name}", 0.0) + value.detach()
+
+        def discriminator_part(part: Batch) -> Tensor:
+            with torch.no_grad():
+                fake = self.generator(part["condition"], part["noise"])
+            real_scores = self._scores(part["condition"], part["real"])
+            fake_scores = self._scores(part["condition"], fake)
+            real_logits = [logits for logits, _ in real_scores]
+            fake_logits = [logits for logits, _ in fake_scores]
+            loss = discriminator_loss(real_logits, fake_logits, self.adversarial_loss)
+            share = len(fake) / size
+            add(
+                loss_discriminator=loss * share,
+                score_real=_mean_score(real_logits) * share,
+                score_fake=_mean_score(fake_logits) * share,
+            )
+            return loss
+
+        def generator_part(part: Batch) -> Tensor:
+            fake = self.generator(part["condition"], part["noise"])
+            fake_scores = self._scores(part["condition"], fake)
+            adversarial = generator_loss([s for s, _ in fake_scores], self.adversarial_loss)
+            l1 = l1_loss(fake, part["real"])
+            loss = self.adversarial_weight * adversarial + self.l1_weight * l1
+            share = len(fake) / size
+            if self.feature_matching_weight:
+                with torch.no_grad():
+                    real_scores = self._scores(part["condition"], part["real"])
+                matching = feature_matching_loss(
+                    [features for _, features in real_scores],
+                    [features for _, features in fake_scores],
+                )
+                loss = loss + self.feature_matching_weight * matching
+                add(feature_matching=matching * share)
+            add(loss_generator=loss * share, adversarial=adversarial * share, l1=l1 * share)
+            return loss
+
+        self.optimise(optimizers[1], self.discriminator, step, discriminator_part)
+        # The generator's gradient flows through the discriminator, whose own is not needed.
+        self.discriminator.requires_grad_(False)
+        self.optimise(optimizers[0], self.generator, step, generator_part)
+        self.discriminator.requires_grad_(True)
+        average_buffers(self)
+        self._refuse_nonfinite(sums)
+        self.end_step(size, sums)
+
+    def _scores(self, condition: Tensor, image: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
+        return self.discriminator(torch.cat([condition, image.to(condition.dtype)], dim=1))
+
+    def _refuse_nonfinite(self, values: dict[str, Tensor]) -> None:
+        """Stop on NaN, checked only when scalars are read anyway: the check waits for the GPU."""
+        if not self.report_due:
+            return
+        bad = [name for name, value in values.items() if not bool(torch.isfinite(value))]
+        if bad:
+            raise UserError(
+                f"Training diverged at {self.images_seen} images: {', '.join(bad)} is not finite. "
+                "The last checkpoint before it is kept. Lower --model.learning_rate, set "
+                "--model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed instead "
+                "of 16-mixed."
+            )
+
+    # ---- validation --------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Start collecting features of real and synthetic validation images."""
+        if not hasattr(self, "_extractor"):
+            # Not registered as a submodule: it is no part of the model and of its checkpoints.
+            self.__dict__["_extractor"] = build_extractor("random_vgg").to(self.device)
+        self._real_features: list[Tensor] = []
+        self._fake_features: list[Tensor] = []
+        self._l1_sum = torch.zeros(2, dtype=torch.float64, device=self.device)
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """One synthetic image per validation label map, with noise that never changes."""
+        seeds = [derived_seed(self.seed, "validation", name) for name in batch["id"]]
+        fake = self.synthesise(batch["mask"], seeds)
+        real = batch["image"].to(fake.dtype)
+        extractor = self.__dict__["_extractor"]
+        with torch.autocast(self.device.type, enabled=False):  # a metric keeps its precision
+            self._real_features.append(extractor(real.float()))
+            self._fake_features.append(extractor(fake.float()))
+        l1 = (fake - real).abs().mean(dim=(1, 2, 3)).double()
+        self._l1_sum += torch.stack([l1.sum(), torch.tensor(len(l1), device=l1.device)])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log L1 to the real slice and the kernel distance between real and synthetic features."""
+        total, count = sum_over_processes(self._l1_sum)
+        real = gather_rows(torch.cat(self._real_features)).cpu()
+        fake = gather_rows(torch.cat(self._fake_features)).cpu()
+        values = {"val/l1": float(total / count), "val/num_images": float(len(real))}
+        if len(real) >= 4:  # the unbiased estimate needs two images in a subset
+            distance, deviation = kernel_distance(real, fake, num_subsets=20)
+            values["val/kernel_random_vgg"] = distance
+            values["val/kernel_random_vgg_deviation"] = deviation
+        self.log_dict(values, logger=False, rank_zero_only=True)
+
+    @torch.no_grad()
+    def illustrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures for the sample grid: label map, two synthetic images of it, the real one."""
+        size = len(batch["mask"])
+        columns = {"label": batch["mask"], "real": batch["image"]}
+        for draw in (1, 2):
+            seeds = [derived_seed(self.seed, "illustrate", draw, row) for row in range(size)]
+            columns[f"synthetic {draw}"] = self.synthesise(batch["mask"], seeds)
+        return columns
+
+
+def _mean_score(logits: list[Tensor]) -> Tensor:
+    """Mean logit over patches and scales: above 0 the discriminator says real."""
+    return torch.stack([scale.detach().float().mean() for scale in logits]).mean()

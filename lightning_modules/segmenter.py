@@ -1,0 +1,128 @@
+"""A segmentation network trained on slices, scored as paper 000 scores it."""
+
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.distributed import average_buffers, sum_over_processes
+from lightning_modules.training import Batch, TrainingModule
+from losses.segmentation import segmentation_loss
+from metrics.segmentation import AbsentClass, image_iou
+
+
+class Segmenter(TrainingModule):
+    """Any network from an image to class logits.
+
+    Paper 000: Adam, learning rate 0.001, 100 epochs, the same for every network; its loss is not
+    named. Here it is cross-entropy plus soft Dice, both means over images, so that micro-batches
+    and processes add up to the global batch exactly.
+
+    Args:
+        network: Makes the network from (image_channels, num_classes).
+        num_classes: With background.
+        image_channels: 1 for CT.
+        class_names: For the names of the metrics; background first.
+        dice_weight: Weight of the soft Dice loss beside cross-entropy; 0 leaves it out.
+        class_weights: Weight of each class in cross-entropy; None weighs them alike.
+        absent_class: What an image counts for a class that neither truth nor prediction holds:
+            "skip" leaves the class out of that image's mean, "one" counts it as 1.
+        learning_rate: Of Adam.
+        weight_decay: Of Adam (decoupled, AdamW); 0 is plain Adam.
+        micro_batches: See `TrainingModule`.
+        gradient_clip_norm: See `TrainingModule`.
+        decay_from: See `TrainingModule`; the paper keeps the rate constant.
+        seed: See `TrainingModule`.
+    """
+
+    monitor: ClassVar[tuple[str, str]] = ("val/iou_mean", "max")
+
+    def __init__(
+        self,
+        network: Callable[[int, int], nn.Module],
+        num_classes: int = 3,
+        image_channels: int = 1,
+        class_names: tuple[str, ...] = ("background", "kidney", "tumour"),
+        dice_weight: float = 1.0,
+        class_weights: list[float] | None = None,
+        absent_class: AbsentClass = "skip",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        micro_batches: int = 1,
+        gradient_clip_norm: float | None = None,
+        decay_from: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
+        self.network = network(image_channels, num_classes)
+        self.num_classes = num_classes
+        self.class_names = tuple(class_names)
+        self.dice_weight = dice_weight
+        self.absent_class: AbsentClass = absent_class
+        self.weight_decay = weight_decay
+        weights = None if class_weights is None else torch.tensor(class_weights)
+        self.register_buffer("class_weights", weights, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes, H, W)."""
+        return self.network(image.to(self.dtype))
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam as in the paper; decoupled decay when asked for."""
+        kind = torch.optim.AdamW if self.weight_decay else torch.optim.Adam
+        return kind(
+            self.network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One Adam step on the global batch."""
+        self.begin_step()
+        losses: list[Tensor] = []
+
+        def loss_of(part: Batch) -> Tensor:
+            loss = segmentation_loss(
+                self(part["image"]),
+                part["mask"],
+                dice_weight=self.dice_weight,
+                class_weights=self.class_weights,
+            )
+            losses.append(loss.detach() * len(part["mask"]))
+            return loss
+
+        optimizer: Any = self.optimizers()
+        self.optimise(optimizer, self.network, batch, loss_of)
+        average_buffers(self.network)
+        size = len(batch["mask"])
+        self.end_step(size, {"train/loss": torch.stack(losses).sum() / size})
+
+    def on_validation_epoch_start(self) -> None:
+        """Start the sums over validation images: IoU and count per class, and of the mean."""
+        self._iou_sums = torch.zeros(
+            2, self.num_classes + 1, dtype=torch.float64, device=self.device
+        )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch's per-image IoU."""
+        prediction = self(batch["image"]).argmax(dim=1)
+        iou = image_iou(prediction, batch["mask"], self.num_classes, self.absent_class)
+        scores = torch.cat([iou, iou.nanmean(dim=1, keepdim=True)], dim=1).to(self._iou_sums)
+        counted = ~scores.isnan()
+        self._iou_sums += torch.stack([scores.nan_to_num().sum(dim=0), counted.sum(dim=0)])
+
+    def on_validation_epoch_end(self) -> None:
+        """Log mean per-image IoU, per class and over classes, over all processes' images."""
+        total, count = sum_over_processes(self._iou_sums)
+        names = [*self.class_names, "mean"]
+        values = {
+            f"val/iou_{name}": float(total[place] / count[place])
+            for place, name in enumerate(names)
+            if count[place] > 0
+        }
+        self.log_dict(values, logger=False, rank_zero_only=True)
+
+    @torch.no_grad()
+    def illustrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures for the sample grid: image in [-1, 1]; truth and prediction (N, H, W) labels."""
+        prediction = self(batch["image"]).argmax(dim=1)
+        return {"image": batch["image"], "truth": batch["mask"], "prediction": prediction}

@@ -1,0 +1,178 @@
+"""What every method's training step shares.
+
+One call of `training_step` is one global batch. It is cut into micro-batches, their gradients are
+summed and averaged over the processes, clipped, and the optimiser steps. A step's randomness is a
+function of the seed and the number of steps done, and so is the data order (datamodules.ordering):
+a run that was killed and resumed ends with the same bits as one that was not.
+"""
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
+
+import lightning as L
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from lightning_modules.distributed import (
+    UnwrappedDDPStrategy,
+    average_gradients,
+    mean_over_processes,
+    process_count,
+    process_rank,
+)
+from provenance import UserError
+
+Batch = dict[str, Any]
+
+
+def derived_seed(*parts: int | str) -> int:
+    """A 63-bit seed that is a fixed function of its parts, the same on every machine."""
+    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+class TrainingModule(L.LightningModule):
+    """Base of all Lightning modules of this project: manual optimisation of one or two networks.
+
+    Subclasses write `training_step`, which calls `begin_step`, then `optimise` for each network,
+    then `end_step`.
+
+    Args:
+        learning_rate: Of Adam, at the start.
+        micro_batches: Parts into which a process's share of the batch is cut, to save memory. The
+            gradient is that of the whole share, so the result does not depend on it (up to
+            rounding; batch normalisation excepted).
+        gradient_clip_norm: Largest L2 norm of a network's gradient; None does not clip.
+        decay_from: Fraction of the planned training after which the learning rate falls linearly
+            to 0. 1.0 keeps it constant.
+        seed: Of everything random inside the step.
+    """
+
+    monitor: ClassVar[tuple[str, str]]
+    """Metric by which the best checkpoint is chosen, and "min" or "max"."""
+
+    def __init__(
+        self,
+        learning_rate: float,
+        micro_batches: int = 1,
+        gradient_clip_norm: float | None = None,
+        decay_from: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if micro_batches < 1:
+            raise UserError(f"--model.micro_batches is {micro_batches}; it must be 1 or more.")
+        self.automatic_optimization = False
+        self.learning_rate = learning_rate
+        self.micro_batches = micro_batches
+        self.gradient_clip_norm = gradient_clip_norm
+        self.decay_from = decay_from
+        self.seed = seed
+        self.steps_done = 0
+        self.images_seen = 0
+        self.reported: dict[str, float] = {}
+        self.report_due = False
+
+    # ---- one training step -------------------------------------------------------------------
+
+    def begin_step(self) -> None:
+        """Make this step's randomness a function of (seed, step, rank) and set the rates."""
+        torch.manual_seed(derived_seed(self.seed, self.steps_done, process_rank()))
+        # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
+        trainer = self.trainer
+        interval_over = (self.steps_done + 1) % trainer.log_every_n_steps == 0
+        self.report_due = interval_over or trainer.is_last_batch
+        rate = self.learning_rate * self._rate_factor()
+        for optimizer in self._optimizer_list():
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def optimise(
+        self,
+        optimizer: Optimizer,
+        network: nn.Module,
+        batch: Batch,
+        loss_of: Callable[[Batch], Tensor],
+    ) -> None:
+        """One optimiser step on the gradient of the global batch.
+
+        Args:
+            optimizer: Steps `network`'s parameters.
+            network: The only network whose gradients are averaged over the processes.
+            batch: This process's share; tensors have the images in dimension 0.
+            loss_of: Mean loss over the images of a micro-batch.
+        """
+        optimizer.zero_grad(set_to_none=True)
+        for part, weight in self.split(batch):
+            self.manual_backward(loss_of(part) * weight)
+        average_gradients(network.parameters())
+        optimizer.step()
+
+    def end_step(self, batch_size: int, values: dict[str, Tensor]) -> None:
+        """Count the images and, when a report is due, publish the step's scalars."""
+        self.steps_done += 1
+        self.images_seen += batch_size * process_count()
+        if self.report_due:
+            self.reported = mean_over_processes(values)
+            self.log_dict(self.reported, logger=False, rank_zero_only=True)
+
+    def split(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
+        """Cut a batch into micro-batches; yields each with its share of the images."""
+        size = next(len(value) for value in batch.values() if isinstance(value, Tensor))
+        edges = [size * part // self.micro_batches for part in range(self.micro_batches + 1)]
+        for start, stop in itertools.pairwise(edges):
+            if stop > start:
+                part = {key: value[start:stop] for key, value in batch.items()}
+                yield part, (stop - start) / size
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here: with a gradient scaler (fp16), gradients are unscaled by now."""
+        if self.gradient_clip_norm is not None:
+            parameters = [p for group in optimizer.param_groups for p in group["params"]]
+            nn.utils.clip_grad_norm_(parameters, self.gradient_clip_norm)
+
+    def _optimizer_list(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return list(optimizers) if isinstance(optimizers, list) else [optimizers]
+
+    def _rate_factor(self) -> float:
+        if self.decay_from >= 1.0:
+            return 1.0
+        planned = self._planned_steps()
+        progress = self.steps_done / planned if planned else 0.0
+        return min(1.0, max(0.0, (1.0 - progress) / (1.0 - self.decay_from)))
+
+    def _planned_steps(self) -> int | None:
+        """Training steps until the end; None when training has no end (--trainer.max_epochs -1)."""
+        epochs = self.trainer.max_epochs
+        if epochs is None or epochs < 0:
+            return None
+        return epochs * int(self.trainer.num_training_batches)
+
+    # ---- start, end, resume ------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Refuse what would train wrongly without saying so."""
+        strategy = self.trainer.strategy
+        if self.trainer.world_size > 1 and not isinstance(strategy, UnwrappedDDPStrategy):
+            raise UserError(
+                f"--trainer.strategy {type(strategy).__name__} wraps both networks and would mix "
+                "their gradients. Use --trainer.strategy unwrapped_ddp."
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the counters on which data order and randomness depend."""
+        checkpoint["progress"] = {"steps_done": self.steps_done, "images_seen": self.images_seen}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Continue counting where the checkpoint stood; called before the weights are loaded."""
+        # Lightning loads weights before it converts the module to the run's precision, so float64
+        # weights (64-true) would pass through float32 and lose their last bits.
+        kinds = {t.dtype for t in checkpoint["state_dict"].values() if t.is_floating_point()}
+        if kinds == {torch.float64}:
+            self.double()
+        self.steps_done = checkpoint["progress"]["steps_done"]
+        self.images_seen = checkpoint["progress"]["images_seen"]

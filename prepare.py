@@ -1,0 +1,138 @@
+"""Prepare raw data once: draw or read it, window it, split the patients, write a cache.
+
+A cache is what train.py, generate.py and evaluate.py read. An interrupted run goes on where it
+stopped when the same command is given again; nothing is ever overwritten.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from jsonargparse import Namespace
+
+from datamodules.sources import ct_dicom, nifti, png_slices
+from datamodules.sources.command_line import parse
+from datamodules.sources.preparing import claim, common_size, locked, prepare
+from datamodules.sources.reporting import print_summary, print_verification
+from datamodules.sources.shards import Layout
+from datamodules.sources.splitting import Split, check_no_split_is_empty
+from datamodules.sources.verifying import verify
+from datamodules.sources.volumes import Found, Reader
+from provenance import UserError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Exit status: 0 done, 1 damage found, 2 nothing usable or wrong use."""
+    given = list(sys.argv[1:] if argv is None else argv)
+    chosen = parse(given, __doc__)
+    name, options = chosen.subcommand, chosen[chosen.subcommand]
+    try:
+        if name == "verify":
+            return print_verification(Path(options.out), verify(Path(options.out)))
+        return _prepare(name, options)
+    except UserError as error:
+        print(f"prepare.py {name}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped. Give the same command again to go on.", file=sys.stderr)
+        return 130
+
+
+def _prepare(name: str, options: Namespace) -> int:
+    out = Path(options.out)
+    split = Split(
+        options.split_by, tuple(options.split_ratios), options.split_seed, options.split_all_to
+    )
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers}: expected 1 or more.")
+    if name == "phantom_ct":
+        window: tuple[float, float] | None = (options.window_width_hu, options.window_center_hu)
+        layout = Layout(name, options.image_size, window, options.on_nonsquare, True)
+        with locked(out):
+            claim(out, layout, split)
+            _draw(out / "source", options)
+            found = nifti.find_cases(out / "source")
+            return _fill(out, found, nifti.read_case, layout, split, options)
+    find, read = _source(name, options)
+    found = find(Path(options.source))
+    window = None
+    if name in ("kits19", "ct_dicom"):
+        window = (options.window_width_hu, options.window_center_hu)
+        if window[0] <= 0:
+            raise UserError(f"--window-width-hu {window[0]}: expected a width above 0.")
+    size = options.image_size or common_size(found) or 512
+    layout = Layout(name, size, window, options.on_nonsquare, name != "masks")
+    patients = {job.patient_id for job in found.jobs}
+    if len(patients) == 1 and split.all_to is None and split.by == "patient":
+        split = replace(split, all_to="test")
+        found.notes.append(
+            "One patient cannot be divided, so all slices go to the test split, for evaluating "
+            "models trained on other data. Pass --split-all-to train to train on them."
+        )
+    if layout.has_images and split.by == "patient" and patients:
+        check_no_split_is_empty(split, patients)
+    with locked(out):
+        claim(out, layout, split)
+        return _fill(out, found, read, layout, split, options)
+
+
+def _fill(
+    out: Path, found: Found, read: Reader, layout: Layout, split: Split, options: Namespace
+) -> int:
+    outcome = prepare(out, found, read, layout, split, options.workers)
+    damaged = 0
+    if options.verify:
+        damaged = print_verification(out, verify(out, found), brief=True)
+    print_summary(outcome)
+    return damaged
+
+
+def _draw(source: Path, options: Namespace) -> None:
+    """Draw the phantom beside its final place, so that a stopped run leaves no half of it."""
+    if source.is_dir():
+        return
+    from datamodules.phantom.ct import write_phantom_ct
+
+    unfinished = source.with_name("source.part")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    write_phantom_ct(
+        unfinished,
+        num_patients=options.num_patients,
+        image_size=options.image_size,
+        num_slices=options.num_slices,
+        seed=options.seed,
+        workers=options.workers,
+    )
+    os.replace(unfinished, source)
+
+
+def _source(name: str, options: Namespace) -> tuple[Callable[[Path], Found], Reader]:
+    if name == "slices":
+        return png_slices.find_pairs, png_slices.read_pairs
+    if name == "ct_dicom":
+        find = partial(
+            ct_dicom.find_studies,
+            mask_labels=_mask_labels(options.mask_labels),
+            series=options.series,
+            patient_salt=options.patient_salt,
+            patient_id_from=options.patient_id_from,
+        )
+        return find, ct_dicom.read_study
+    return partial(nifti.find_cases, masks_alone=name == "masks"), nifti.read_case
+
+
+def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
+    try:
+        return {name: int(label) for name, label in (pair.split("=") for pair in pairs)}
+    except ValueError:
+        raise UserError(
+            f"--mask-labels {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1."
+        ) from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,99 @@
+"""What every result carries: the version that made it, hashes of its inputs, and whole files.
+
+The one module at the root besides the five verbs. Every room may import it; it imports none.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+from pathlib import Path
+from typing import Any
+
+__version__ = "0.1.0"
+
+_REPORTED_LIBRARIES = (
+    "torch",
+    "torchvision",
+    "lightning",
+    "monai",
+    "segmentation-models-pytorch",
+    "timm",
+    "torchmetrics",
+    "numpy",
+    "scipy",
+    "pydicom",
+    "nibabel",
+    "wandb",
+)
+
+
+class UserError(Exception):
+    """An expected failure. Its message is a finished sentence for the person at the prompt.
+
+    The verbs print it without a traceback and exit with status 2.
+    """
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's bytes as 64 hex digits, read in blocks of 1 MiB."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a text file whole or not at all: a temporary neighbour, flushed, then renamed."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+        # mkstemp makes files private to the user; a result is readable as any other file is.
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomic(path: Path, content: Any) -> None:
+    """Write JSON whole or not at all. NaN and infinity are refused: they are not JSON."""
+    write_text_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        UserError: The file is missing or is not JSON; the sentence names it.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file.") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(
+            f"{path}: is not readable JSON ({error}). It may have been cut short; "
+            "remove it and run the command that made it again."
+        ) from error
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of Understudy, Python and the libraries a result depends on."""
+    versions = {"understudy": __version__, "python": platform.python_version()}
+    for name in _REPORTED_LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = "not installed"
+    return versions

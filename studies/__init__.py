@@ -1,0 +1,1 @@
+"""Tables of runs: scenarios x models x seeds, their statistics and their report."""

@@ -1,0 +1,53 @@
+"""Numbers as a reader sees them, the same in every table and sentence."""
+
+from collections.abc import Mapping
+from typing import Any
+
+MINUS = "\u2212"
+TO = "\u2013"
+NONE = "\u2014"
+
+
+def score(value: float | None, percent: bool) -> str:
+    """A score: one decimal in percent, else three significant digits."""
+    if value is None:
+        return NONE
+    return _signed(f"{100 * value:.1f}" if percent else f"{value:#.3g}".rstrip("."))
+
+
+def difference(value: float | None, percent: bool) -> str:
+    """A difference with its sign."""
+    if value is None:
+        return NONE
+    return _signed(f"{100 * value:+.1f}" if percent else f"{value:+#.3g}".rstrip("."))
+
+
+def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False) -> str:
+    """The interval of a group or comparison in brackets, or why there is none."""
+    if group["value"] is None:
+        return ""
+    if group["low"] is None:
+        return "[one patient: no interval]"
+    show = difference if signed else score
+    between = " to " if signed else TO
+    return f"[{show(group['low'], percent)}{between}{show(group['high'], percent)}]"
+
+
+def p_value(value: float | None) -> str:
+    """A p value with two significant digits; tiny ones as a bound."""
+    if value is None:
+        return NONE
+    if value < 0.0001:
+        return "< 0.0001"
+    return f"{value:.2g}" if value < 0.995 else "1"
+
+
+def p_phrase(value: float | None) -> str:
+    """Such as `p = 0.031` or `p < 0.0001`."""
+    shown = p_value(value)
+    return f"p {shown}" if shown.startswith("<") else f"p = {shown}"
+
+
+def _signed(text: str) -> str:
+    text = "0.0" if text in ("-0.0", "+0.0") else text
+    return text.replace("-", MINUS)

@@ -1,0 +1,130 @@
+"""Pictures of the report: synthetic beside real slices, and predictions over test images."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from provenance import UserError
+
+NUM_COLUMNS = 6
+WIDEST_PIXELS = 1400
+
+
+def real_synthetic_sheet(root: Path, synthetic: Path) -> tuple[bytes, str]:
+    """Label map, real slice and synthetic slice in three rows, as PNG bytes, and what it shows.
+
+    Label maps are spread evenly over those with the rarest class, so that it is seen, and chosen
+    without looking at the synthetic images.
+
+    Args:
+        root: The study's cache.
+        synthetic: A finished synthetic set.
+
+    Raises:
+        UserError: The cache or the set is missing or damaged.
+    """
+    from callbacks.pictures import colour_mask, sheet
+    from datamodules.cache import Cache
+    from datamodules.synthetic import SyntheticSet
+
+    cache, made = Cache.open(root), SyntheticSet.open(synthetic)
+    if not made.items:
+        raise UserError(f"{synthetic}: holds no image.")
+    pixels = np.array([item.class_pixels for item in made.items])
+    rarest = 1 + int((pixels[:, 1:] > 0).sum(0).argmin()) if pixels.shape[1] > 1 else 0
+    chosen = np.flatnonzero(pixels[:, rarest] > 0)
+    if len(chosen) < NUM_COLUMNS:
+        chosen = np.arange(len(made.items))
+    spread = np.linspace(0, len(chosen) - 1, min(NUM_COLUMNS, len(chosen))).round().astype(int)
+    items = [made.items[chosen[index]] for index in spread]
+
+    real_items = {item.id: item for item in cache.items}
+    training = cache.select("train")
+    matched = [real_items.get(item.label_item_id) for item in items]
+    same = all(match is not None and match.split == "train" for match in matched)
+    if not same:
+        # Label maps from elsewhere have no real slice: the training slice most alike stands in.
+        shares = np.array([item.class_pixels for item in training], dtype=float)
+        shares /= shares.sum(1, keepdims=True)
+        matched = [
+            training[
+                int(np.abs(shares - np.array(i.class_pixels) / sum(i.class_pixels)).sum(1).argmin())
+            ]
+            for i in items
+        ]
+    picture = sheet(
+        [
+            [colour_mask(made.mask(item)) for item in items],
+            [cache.image(item) for item in matched if item is not None],
+            [made.image(item) for item in items],
+        ],
+        row_titles=["label map", "real" if same else "real,\nanother slice", "synthetic"],
+        legend=cache.class_names,
+    )
+    caption = (
+        "Above the label map, then the real training slice with this label map, below the "
+        "synthetic slice made from the label map."
+        if same
+        else "Above the label map, below the synthetic slice made from it. The label maps come "
+        "from other data without images, so the middle row shows the training slice whose class "
+        "shares are nearest, not the same anatomy."
+    )
+    return png_bytes(picture), caption
+
+
+def prediction_pictures(
+    out: Path, specification_order: Sequence[tuple[str, str]], records: Sequence[Mapping[str, Any]]
+) -> tuple[dict[tuple[str, str], bytes], list[str]]:
+    """Each (scenario, model)'s `evaluation/predictions.png` of its first seed; and what is lacking.
+
+    Args:
+        out: The study's folder.
+        specification_order: The (scenario, model) pairs to look for.
+        records: Finished cells.
+    """
+    found: dict[tuple[str, str], bytes] = {}
+    lacking = []
+    for pair in specification_order:
+        names = [
+            record["name"]
+            for record in sorted(records, key=lambda record: record["seed"])
+            if (record["scenario"], record["model"]) == pair
+        ]
+        paths = [out / "runs" / name / "evaluation" / "predictions.png" for name in names]
+        existing = [path for path in paths if path.is_file()]
+        if not existing:
+            lacking.append(f"{pair[0]} {pair[1]}")
+            continue
+        try:
+            found[pair] = _shrunk(existing[0])
+        except OSError as error:
+            lacking.append(f"{pair[0]} {pair[1]} (unreadable: {error})")
+    return found, lacking
+
+
+def png_bytes(array: np.ndarray) -> bytes:
+    """(H, W, 3) or (H, W) uint8 as PNG, no wider than `WIDEST_PIXELS`."""
+    from PIL import Image
+
+    return _encoded(Image.fromarray(array))
+
+
+def _shrunk(path: Path) -> bytes:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return _encoded(image.convert("RGB"))
+
+
+def _encoded(image: Any) -> bytes:
+    from PIL import Image
+
+    if image.width > WIDEST_PIXELS:
+        height = max(1, round(image.height * WIDEST_PIXELS / image.width))
+        image = image.resize((WIDEST_PIXELS, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    image.save(stream, format="PNG", optimize=True)
+    return stream.getvalue()

@@ -1,0 +1,90 @@
+"""A synthetic set that knows a held-out patient never joins the training."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.cache import Cache
+from datamodules.kits19 import KiTS19DataModule
+from datamodules.synthetic import SyntheticSet, check_no_leak
+from provenance import UserError
+
+
+def synthetic_set(root: Path, label_patient: str = "case_00000", **generator: Any) -> Path:
+    for kind, value in (("images", 90), ("masks", 1)):
+        (root / kind).mkdir(parents=True)
+        Image.fromarray(np.full((32, 32), value, np.uint8)).save(root / kind / "s.png")
+    manifest = {
+        "format": "understudy-synthetic",
+        "image_size": 32,
+        "generator": {"training_patients": ["case_00000", "case_00001"], **generator},
+        "items": [
+            {
+                "id": "s",
+                "seed": 1,
+                "label_item_id": f"{label_patient}/0000",
+                "label_patient_id": label_patient,
+                "class_pixels": [0, 1024, 0],
+            }
+        ],
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+def test_set_from_training_patients_joins_training_only(small_cache: Path, tmp_path: Path) -> None:
+    made = synthetic_set(tmp_path / "set")
+    data = KiTS19DataModule(str(small_cache), synthetic=str(made))
+    training = data.training_set()
+    assert len(training) == 12 + 1
+    sample = training[12]
+    assert sample["patient_id"] == "synthetic:case_00000"
+    assert sample["image"].float().mean() == 90
+    held_out = [data.evaluation_loader(split).dataset for split in ("val", "test")]
+    assert all(len(d) == 6 and d.synthetic is None for d in held_out)  # type: ignore
+
+
+@pytest.mark.parametrize("patient", ["case_00004", "case_00006"])  # one val, one test
+def test_generator_that_saw_a_held_out_patient_fails_the_run(
+    small_cache: Path, tmp_path: Path, patient: str
+) -> None:
+    made = synthetic_set(tmp_path / "set", training_patients=["case_00000", patient])
+    data = KiTS19DataModule(str(small_cache), synthetic=str(made))
+    with pytest.raises(UserError, match=f"trained on this patient: {patient}"):
+        data.setup("fit")
+
+
+def test_label_map_of_a_held_out_patient_fails_the_run(small_cache: Path, tmp_path: Path) -> None:
+    made = synthetic_set(tmp_path / "set", label_patient="case_00007")
+    with pytest.raises(UserError, match="drawn on this patient: case_00007"):
+        check_no_leak(SyntheticSet.open(made), Cache.open(small_cache))
+
+
+def test_unknown_origin_is_refused(small_cache: Path, tmp_path: Path) -> None:
+    made = synthetic_set(tmp_path / "set", training_patients=None)
+    with pytest.raises(UserError, match="does not say what its generator was trained on"):
+        check_no_leak(SyntheticSet.open(made), Cache.open(small_cache))
+
+
+def test_slice_split_is_checked_by_slice(make_cache: Callable[..., Path], tmp_path: Path) -> None:
+    cache = Cache.open(make_cache(tmp_path / "cache", by="slice"))
+    by_patient = SyntheticSet.open(synthetic_set(tmp_path / "a"))
+    with pytest.raises(UserError, match="split by slice"):
+        check_no_leak(by_patient, cache)
+    clean = synthetic_set(tmp_path / "b", training_items=["case_00000/0000"])
+    check_no_leak(SyntheticSet.open(clean), cache)
+    leaky = synthetic_set(tmp_path / "c", training_items=["case_00006/0001"])
+    with pytest.raises(UserError, match="leaks 1 slice"):
+        check_no_leak(SyntheticSet.open(leaky), cache)
+
+
+def test_other_image_size_is_refused(make_cache: Callable[..., Path], tmp_path: Path) -> None:
+    cache = make_cache(tmp_path / "cache", size=64)
+    made = synthetic_set(tmp_path / "set")
+    with pytest.raises(UserError, match="images of 32 px, but .* holds 64 px"):
+        KiTS19DataModule(str(cache), synthetic=str(made)).training_set()

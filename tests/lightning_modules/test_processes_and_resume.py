@@ -1,0 +1,156 @@
+"""Two processes train as one, and a killed run ends with the bits of one that was not.
+
+Both through train.py, as a person runs it: float64, small networks, the data of `small_cache`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import train
+
+ROOT = Path(__file__).parents[2]
+
+PIX2PIX = [
+    "--config=configs/kits19/pix2pix.yaml",
+    "--model.generator.width=4",
+    "--model.generator.noise_channels=3",
+    "--model.generator.pixel_noise=true",
+    "--model.discriminator.width=4",
+    "--model.discriminator.num_layers=2",
+    "--model.discriminator.num_scales=2",
+    "--model.feature_matching_weight=1.0",
+    "--model.gradient_clip_norm=1.0",
+]
+SEGMENTER = [
+    "--config=configs/kits19/unet_light.yaml",
+    "--model.network.width=8",
+    "--model.network.depth=2",
+    "--model.gradient_clip_norm=1.0",
+    "--model.decay_from=0.5",
+]
+METHODS = [pytest.param(PIX2PIX, id="pix2pix"), pytest.param(SEGMENTER, id="segmenter")]
+
+
+def arguments(method: list[str], cache: Path, run_folder: Path, *extra: str) -> list[str]:
+    return [
+        "fit",
+        *method,
+        f"--data.root={cache}",
+        "--data.batch_size=4",
+        "--data.augmentation=geometric",
+        "--trainer.accelerator=cpu",
+        "--trainer.precision=64-true",
+        "--trainer.max_epochs=3",  # 3 steps an epoch
+        "--trainer.enable_progress_bar=false",
+        "--wandb=disabled",
+        "--samples_every_epochs=0",
+        f"--run_folder={run_folder}",
+        *extra,
+    ]
+
+
+def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    return subprocess.run(
+        [sys.executable, *([] if code.endswith(".py") else ["-c"]), code, *args],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+
+
+def last(run_folder: Path) -> dict[str, Any]:
+    return torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)
+
+
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The same order of additions in this process as in the ones it starts."""
+    monkeypatch.chdir(ROOT)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.ddp
+@pytest.mark.parametrize("method", METHODS)
+def test_two_processes_equal_one(method: list[str], small_cache: Path, tmp_path: Path) -> None:
+    train.fit(arguments(method, small_cache, tmp_path / "one"))
+    both = arguments(method, small_cache, tmp_path / "two", "--trainer.devices=2")
+    done = run("train.py", *both)  # ProcessesAgree fails this run if the ranks' bits differ
+    assert done.returncode == 0, done.stderr[-2000:]
+    one, two = last(tmp_path / "one"), last(tmp_path / "two")
+    assert two["progress"] == {"steps_done": 9, "images_seen": 36} == one["progress"]
+    moved = 0.0
+    for name, value in one["state_dict"].items():
+        assert (two["state_dict"][name] - value).abs().max() < 1e-10, name
+        moved = max(moved, float(value.abs().max()))
+    assert moved > 0.01
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_run_resumes_to_the_same_bits(
+    method: list[str], small_cache: Path, tmp_path: Path
+) -> None:
+    """SIGKILL in the middle of the second epoch, one step after a checkpoint."""
+    train.fit(arguments(method, small_cache, tmp_path / "whole"))
+    cut = arguments(method, small_cache, tmp_path / "cut", "--checkpoint_every_steps=2")
+    killed = run(
+        "import os, signal, sys\n"
+        "from callbacks.checkpoints import Checkpoints\n"
+        "save = Checkpoints.on_train_batch_end\n"
+        "def save_then_die(self, trainer, module, *rest):\n"
+        "    save(self, trainer, module, *rest)\n"
+        "    if module.steps_done == 5:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Checkpoints.on_train_batch_end = save_then_die\n"
+        "import train\n"
+        "train.fit(sys.argv[1:])\n",
+        *cut,
+    )
+    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    assert last(tmp_path / "cut")["progress"]["steps_done"] == 4
+
+    train.fit([*cut, "--resume=true"])
+    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "cut")
+    assert resumed["progress"] == whole["progress"]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][name], value), name
+    for before, after in zip(whole["optimizer_states"], resumed["optimizer_states"], strict=True):
+        for key, state in before["state"].items():
+            assert torch.equal(after["state"][key]["exp_avg"], state["exp_avg"])
+            assert torch.equal(after["state"][key]["exp_avg_sq"], state["exp_avg_sq"])
+    unlogged = ("images_per_second", "peak_memory_mb")
+    rows = [
+        [
+            row
+            for row in (folder / "metrics.csv").read_text().splitlines()
+            if not any(name in row for name in unlogged)
+        ]
+        for folder in (tmp_path / "whole", tmp_path / "cut")
+    ]
+    assert rows[0] == rows[1]
+
+
+def test_run_that_stopped_after_an_epoch_continues_with_the_next(
+    small_cache: Path, tmp_path: Path
+) -> None:
+    constant = [part for part in SEGMENTER if "decay" not in part]
+    train.fit(arguments(constant, small_cache, tmp_path / "whole"))
+    short = arguments(constant, small_cache, tmp_path / "cut", "--trainer.max_epochs=1")
+    train.fit(short)
+    longer = arguments(constant, small_cache, tmp_path / "cut", "--resume=true")
+    result = train.fit(longer)
+    assert result.images_seen == 36
+    for name, value in last(tmp_path / "whole")["state_dict"].items():
+        assert torch.equal(last(tmp_path / "cut")["state_dict"][name], value), name

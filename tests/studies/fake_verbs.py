@@ -1,0 +1,257 @@
+"""Verbs that learn nothing but write what the real ones write, for tests of the study.
+
+Scores follow a seeded model: a patient's ease, a slice's, a gain per scenario, noise per seed.
+Behaviour is steered by files in the folder of UNDERSTUDY_FAKE, since workers are other processes.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from studies.commands import Verbs
+
+CLASS_NAMES = ["background", "kidney", "tumour"]
+PATIENTS = 8
+SLICES = 4
+
+
+@dataclass(frozen=True)
+class FakeFit:
+    run_folder: Path
+    best_checkpoint: Path
+    last_checkpoint: Path
+    images_seen: int
+    seconds: float
+
+
+def load_verbs() -> Verbs:
+    note("load_verbs")
+    return Verbs(fit, generate, evaluate)
+
+
+def control() -> Path:
+    return Path(os.environ["UNDERSTUDY_FAKE"])
+
+
+def note(event: str) -> None:
+    with open(control() / "events.txt", "a") as stream:
+        stream.write(f"{event}\n")
+
+
+def events() -> list[str]:
+    path = control() / "events.txt"
+    return path.read_text().split("\n")[:-1] if path.is_file() else []
+
+
+def order(name: str, *words: str) -> None:
+    """Steer a run, such as `order("3__fpn__seed0", "fail")`."""
+    (control() / name).write_text(" ".join(words))
+
+
+def ordered(name: str) -> str:
+    path = control() / name
+    return path.read_text() if path.is_file() else ""
+
+
+def flag(args: list[str], name: str) -> str | None:
+    return args[args.index(name) + 1] if name in args else None
+
+
+def fit(args: list[str]) -> FakeFit:
+    run_folder = Path(str(flag(args, "--run_folder")))
+    resume = flag(args, "--resume") == "true"
+    what = ordered(run_folder.name)
+    note(f"fit {run_folder.name}{' resumed' if resume else ''}")
+    print(f"training {run_folder.name}")
+    if (run_folder / "config.yaml").exists() and not resume:
+        raise FileExistsError(f"{run_folder} holds a run already")
+    (run_folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    (run_folder / "config.yaml").write_text(" ".join(args))
+    if what == "fail":
+        raise ValueError("the loss is not finite")
+    if what == "exit":
+        raise SystemExit(2)
+    if what == "sleep":
+        (run_folder / "checkpoints" / "last.ckpt").write_text("half")
+        note(f"sleeping {run_folder.name}")
+        time.sleep(600)
+    if what == "die" and not resume:
+        (run_folder / "checkpoints" / "last.ckpt").write_text("half")
+        os.kill(os.getpid(), signal.SIGKILL)
+    for name in ("best", "last"):
+        (run_folder / "checkpoints" / f"{name}.ckpt").write_text(" ".join(args))
+    rng = np.random.default_rng(len(" ".join(args)) + int(str(flag(args, "--seed_everything"))))
+    rows = ["images_seen,epoch,name,value"]
+    for epoch in range(12):
+        seen = 64 * (epoch + 1)
+        loss = 0.9 * np.exp(-epoch / 4) + 0.1 + 0.03 * rng.normal()
+        gan = run_folder.parent.name == "generators"
+        for name in (
+            ("train/loss_generator", "train/loss_discriminator") if gan else ("train/loss",)
+        ):
+            rows.append(f"{seen},{epoch},{name},{loss}")
+        if not gan:
+            rows.append(f"{seen},{epoch},val/iou_mean,{0.85 - 0.5 * loss + 0.02 * rng.normal()}")
+    (run_folder / "metrics.csv").write_text("\n".join(rows))
+    checkpoints = run_folder / "checkpoints"
+    return FakeFit(run_folder, checkpoints / "best.ckpt", checkpoints / "last.ckpt", 768, 1.5)
+
+
+def generate(checkpoint: Path, labels: Path | None, num_images: int, out: Path, seed: int) -> Path:
+    note(f"generate {out.name} {labels}")
+    if ordered("generate") == "fail":
+        raise OSError(28, "No space left on device")
+    items = []
+    for index in range(8):
+        mask, image = draw(100 + index)
+        for kind, array in (("images", image), ("masks", mask)):
+            (out / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(array).save(out / kind / f"s{index}.png")
+        items.append(
+            {
+                "id": f"s{index}",
+                "seed": seed,
+                "label_item_id": f"case_{index:05d}/0001",
+                "label_patient_id": f"case_{index:05d}",
+                "class_pixels": np.bincount(mask.ravel(), minlength=3).tolist(),
+            }
+        )
+    manifest = {"format": "understudy-synthetic", "format_version": 1, "items": items}
+    (out / "manifest.json").write_text(json.dumps(manifest))
+    return out
+
+
+def draw(seed: int, size: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """A blob with a smaller blob in it, as (mask, image)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:size, :size]
+    cy, cx = rng.uniform(0.35, 0.65, 2) * size
+    mask = (((y - cy) ** 2 + (x - cx) ** 2) < (size / 4) ** 2).astype(np.uint8)
+    mask[((y - cy - 5) ** 2 + (x - cx - 5) ** 2) < (size / 10) ** 2] = 2
+    image = 70 + 60 * (mask == 1) + 90 * (mask == 2) + rng.normal(0, 12, mask.shape)
+    return mask, image.clip(0, 255).astype(np.uint8)
+
+
+def evaluate(checkpoint: Path, out: Path, root: Path, split: str) -> dict:
+    name = out.parent.name
+    note(f"evaluate {name}")
+    if ordered(name) == "fail evaluate":
+        raise RuntimeError("evaluation broke")
+    scenario, model, _ = name.split("__")
+    gains = json.loads(ordered("gains") or "{}")
+    gain = gains.get(scenario, 0.0) if isinstance(gains, dict) else 0.0
+    ease = np.random.default_rng(1).normal(0, 0.05, PATIENTS)
+    noise = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
+    base = {"unet_light": 0.62, "unet_heavy": 0.7}.get(model, 0.74)
+    images, patients = [], []
+    for index in range(PATIENTS):
+        patient = f"case_{index:05d}"
+        level = base + ease[index] + gain + 0.01 * noise.normal()
+        for row in range(SLICES):
+            kidney = float(np.clip(level + 0.03 * noise.normal(), 0, 1))
+            tumour = float(np.clip(level - 0.25 + 0.06 * noise.normal(), 0, 1))
+            has_tumour = (index + row) % 2 == 0
+            foreground = (kidney + tumour) / 2 if has_tumour else kidney
+            images.append(
+                {
+                    "id": f"{patient}/{row:04d}",
+                    "patient_id": patient,
+                    "iou_mean": (0.98 + 2 * foreground) / 3 if has_tumour else (0.98 + kidney) / 2,
+                    "iou_foreground": foreground,
+                    "iou_background": 0.98,
+                    "iou_kidney": kidney,
+                    "iou_tumour": tumour if has_tumour else None,
+                }
+            )
+        patients.append(
+            {
+                "patient_id": patient,
+                "num_images": SLICES,
+                "dice_kidney": level + 0.1,
+                "dice_tumour": level - 0.1,
+                "hd95_kidney": 12.0 - 10 * level,
+                "hd95_tumour": None if index == 0 else 30.0 - 20 * level,
+                "hd95_unit": "mm",
+            }
+        )
+    keys = [key for key in images[0] if key.startswith("iou")]
+    keys += [key for key in patients[0] if key.startswith(("dice", "hd95_")) and "unit" not in key]
+    result = {
+        "task": "segmentation",
+        "split": split,
+        "split_by": "patient",
+        "class_names": CLASS_NAMES,
+        "absent_class": "skip",
+        "summary": {
+            key: {"value": float(np.mean([i[key] for i in images])) if key == "iou_mean" else 0.5}
+            for key in keys
+        },
+        "images": images,
+        "patients": patients,
+        "trivial_all_background": {"iou_mean": 0.41, "iou_foreground": 0.0},
+        "hd95_undefined": 1,
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    if model != "fpn":
+        panel = np.concatenate([draw(i, 160)[1] for i in range(5)], axis=1)
+        Image.fromarray(panel).save(out / "predictions.png")
+    return result
+
+
+def write_cache(root: Path, image_size: int = 64) -> Path:
+    """A prepared cache of small drawings, one patient a shard."""
+    items, shards = [], {}
+    (root / "arrays").mkdir(parents=True)
+    for index in range(PATIENTS):
+        patient = f"case_{index:05d}"
+        drawn = [draw(10 * index + row, image_size) for row in range(SLICES)]
+        for kind, place in (("mask", 0), ("image", 1)):
+            np.save(root / "arrays" / f"{patient}_{kind}.npy", np.stack([d[place] for d in drawn]))
+        shards[patient] = {
+            "image": f"arrays/{patient}_image.npy",
+            "mask": f"arrays/{patient}_mask.npy",
+            "sha256_image": f"i{index}",
+            "sha256_mask": f"m{index}",
+            "num_slices": SLICES,
+            "source_files": [],
+            "geometry": {},
+        }
+        for row in range(SLICES):
+            items.append(
+                {
+                    "id": f"{patient}/{row:04d}",
+                    "patient_id": patient,
+                    "split": "train",
+                    "shard": patient,
+                    "row": row,
+                    "slice_index": row,
+                    "class_pixels": np.bincount(drawn[row][0].ravel(), minlength=3).tolist(),
+                    "pixel_spacing_mm": None,
+                    "slice_spacing_mm": None,
+                }
+            )
+    manifest = {
+        "format": "understudy-cache",
+        "format_version": 1,
+        "dataset": "drawings",
+        "software_version": "0",
+        "image_size": image_size,
+        "num_classes": 3,
+        "class_names": CLASS_NAMES,
+        "has_images": True,
+        "has_masks": True,
+        "window": None,
+        "split": {"by": "patient", "ratios": [0.7, 0.2, 0.1], "seed": 0},
+        "split_id": "f" * 64,
+        "shards": shards,
+        "items": items,
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root

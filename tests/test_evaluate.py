@@ -1,0 +1,340 @@
+import csv
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import command_line
+import evaluate
+from datamodules.cache import Cache
+from datamodules.synthetic import SyntheticItem, finish_synthetic_set
+from lightning_modules.checkpoint_files import save_checkpoint_file
+from lightning_modules.loading import RECORD_KEY, instantiate_module
+from provenance import UserError, library_versions
+
+NETWORK = {"class_path": "networks.UNet", "init_args": {"width": 8, "depth": 2}}
+GENERATOR = {
+    "generator": {"class_path": "networks.Pix2PixGenerator", "init_args": {"width": 4}},
+    "discriminator": {
+        "class_path": "networks.MultiScalePatchDiscriminator",
+        "init_args": {"width": 4},
+    },
+    "image_size": 32,
+}
+
+
+def write_checkpoint(
+    path: Path,
+    cache_root: Path,
+    num_classes: int = 3,
+    class_path: str = "lightning_modules.Segmenter",
+    seed: int = 0,
+    **record: Any,
+) -> Path:
+    cache = Cache.open(cache_root)
+    model = {"class_path": class_path, "init_args": {}}
+    if class_path.endswith("Segmenter"):
+        model["init_args"] = {"network": NETWORK, "num_classes": num_classes}
+    else:
+        model["init_args"] = GENERATOR
+    torch.manual_seed(seed)
+    module = instantiate_module(model, path)
+    split = {name: cache.patients(name) for name in ("train", "val", "test")}
+    content = {
+        "state_dict": module.state_dict(),
+        "progress": {"steps_done": 3, "images_seen": 24},
+        RECORD_KEY: {
+            "model": model,
+            "data": {
+                "class_path": "datamodules.KiTS19DataModule",
+                "init_args": {"root": str(cache_root), "augmentation": "geometric"},
+            },
+            "image_size": cache.image_size,
+            "class_names": cache.class_names,
+            "split": {"by": "patient", "split_id": cache.split_id, **split},
+            "versions": library_versions(),
+            **record,
+        },
+    }
+    save_checkpoint_file(content, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, small_cache: Path) -> Path:
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt", small_cache)
+
+
+def run(*words: Any) -> int:
+    return command_line.run_verb("evaluate.py", lambda: evaluate.main([str(w) for w in words]))
+
+
+def test_evaluation_holds_what_the_study_reads(checkpoint: Path, tmp_path: Path) -> None:
+    out = tmp_path / "evaluation"
+    result = evaluate.evaluate(checkpoint, out, show_progress=False)
+    assert json.loads((out / "evaluation.json").read_text()) == result
+    assert (result["task"], result["split"], result["split_by"]) == (
+        "segmentation",
+        "test",
+        "patient",
+    )
+    assert (result["num_images"], result["num_patients"]) == (6, 2)
+    assert len(result["checkpoint_sha256"]) == 64
+    for key in ("iou_mean", "iou_foreground", "iou_background", "iou_kidney", "iou_tumour"):
+        rows = [image[key] for image in result["images"] if image[key] is not None]
+        assert result["summary"][key]["value"] == pytest.approx(np.mean(rows))
+        assert result["summary"][key]["low"] <= result["summary"][key]["value"]
+    for key in ("dice_kidney", "dice_tumour", "hd95_kidney", "hd95_tumour"):
+        assert key in result["summary"]
+        assert all(key in patient for patient in result["patients"])
+    # Slices 0, 1, 2 with known spacing are a volume.
+    assert {patient["hd95_unit"] for patient in result["patients"]} == {"mm"}
+    assert set(result["trivial_all_background"]) == {"iou_mean", "iou_foreground"}
+    with open(out / "images.csv") as stream:
+        assert [row["id"] for row in csv.DictReader(stream)] == [i["id"] for i in result["images"]]
+    with Image.open(out / "predictions.png") as picture:
+        assert picture.size[1] > 6 * 160
+    assert sorted(path.name for path in out.iterdir()) == [
+        "evaluation.json",
+        "images.csv",
+        "patients.csv",
+        "predictions.png",
+    ]
+
+
+def test_scores_are_those_of_the_network(
+    checkpoint: Path, small_cache: Path, tmp_path: Path
+) -> None:
+    from lightning_modules.loading import load_module
+    from metrics.segmentation import image_iou
+
+    result = evaluate.evaluate(checkpoint, tmp_path, slices="all", show_progress=False)
+    assert result["num_images"] == 8
+    cache = Cache.open(small_cache)
+    module, _ = load_module(checkpoint)
+    for item, image in zip(cache.select("test"), result["images"], strict=True):
+        pixels = torch.from_numpy(np.array(cache.image(item)))[None, None].float() / 127.5 - 1
+        with torch.no_grad():
+            prediction = module(pixels).argmax(1)
+        truth = torch.from_numpy(np.array(cache.mask(item)))[None].long()
+        assert image["iou_mean"] == float(image_iou(prediction, truth, 3).nanmean(1))
+
+
+def test_settings_and_another_root(
+    checkpoint: Path, make_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    others = {"case_00100": "test", "case_00101": "test", "case_00102": "train"}
+    root = make_cache(tmp_path / "other", others, seed=5)
+    options = {"slices": "all", "show_progress": False}
+    skip = evaluate.evaluate(checkpoint, tmp_path / "skip", root, **options)
+    one = evaluate.evaluate(checkpoint, tmp_path / "one", root, absent_class="one", **options)
+    assert {image["patient_id"] for image in skip["images"]} == {"case_00100", "case_00101"}
+    assert one["absent_class"] == "one"
+    assert (
+        one["trivial_all_background"]["iou_mean"] > skip["trivial_all_background"]["iou_foreground"]
+    )
+    batched = evaluate.evaluate(checkpoint, tmp_path / "three", root, batch_size=3, **options)
+    for key, entry in skip["summary"].items():
+        assert batched["summary"][key]["value"] == pytest.approx(entry["value"], rel=1e-6)
+
+
+def test_an_evaluation_is_repeated_but_never_overwritten_by_another(
+    checkpoint: Path, small_cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "evaluation"
+    first = evaluate.evaluate(checkpoint, out, show_progress=False)
+    again = evaluate.evaluate(checkpoint, out, show_progress=False)
+    assert {**again, "seconds": 0} == {**first, "seconds": 0}
+    before = (out / "evaluation.json").read_bytes()
+    other = write_checkpoint(tmp_path / "other.ckpt", small_cache, seed=1)
+    with pytest.raises(UserError, match="holds another evaluation"):
+        evaluate.evaluate(other, out, show_progress=False)
+    with pytest.raises(UserError, match="split there: test, here: val"):
+        evaluate.evaluate(checkpoint, out, split="val", show_progress=False)
+    assert (out / "evaluation.json").read_bytes() == before
+    (tmp_path / "images.csv").write_text("mine")
+    with pytest.raises(UserError, match=r"holds images\.csv but no evaluation\.json"):
+        evaluate.evaluate(checkpoint, tmp_path, show_progress=False)
+    assert (tmp_path / "images.csv").read_text() == "mine"
+
+
+def test_wrong_checkpoints_are_sentences(
+    checkpoint: Path,
+    small_cache: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    damaged = tmp_path / "damaged.ckpt"
+    content = bytearray(checkpoint.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    hashes = checkpoint.with_name("best.ckpt.sha256").read_text()
+    damaged.with_name("damaged.ckpt.sha256").write_text(hashes)
+    generator = write_checkpoint(
+        tmp_path / "gan.ckpt", small_cache, class_path="lightning_modules.Pix2Pix"
+    )
+    weights = torch.load(checkpoint, weights_only=True)
+    key = next(iter(weights["state_dict"]))
+    weights["state_dict"][key] = torch.full_like(weights["state_dict"][key], float("nan"))
+    save_checkpoint_file(weights, tmp_path / "nan.ckpt")
+    out = tmp_path / "out"
+    for path, sentence in (
+        (tmp_path / "none.ckpt", "no such checkpoint"),
+        (damaged, "damaged"),
+        (generator, "holds a Pix2Pix, expected a Segmenter"),
+        (tmp_path / "nan.ckpt", "predicts NaN"),
+    ):
+        assert run("--checkpoint", path, "--out", out) == 2
+        printed = capsys.readouterr().err
+        assert sentence in printed
+        assert "Traceback" not in printed
+    assert not out.exists()
+
+
+def test_wrong_data_is_a_sentence(
+    checkpoint: Path, small_cache: Path, make_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    def sentence(root: Path | None, path: Path = checkpoint, split: Any = "test") -> str:
+        with pytest.raises(UserError) as caught:
+            evaluate.evaluate(path, tmp_path / "out", root, split, show_progress=False)
+        return str(caught.value)
+
+    assert "no such folder" in sentence(tmp_path / "nowhere")
+    only_train = make_cache(tmp_path / "train", {"case_00100": "train"})
+    assert "the test split has no slice" in sentence(only_train)
+    reshuffled = make_cache(tmp_path / "leak", {"case_00000": "test"}, seed=3)
+    assert "were training patients" in sentence(reshuffled)
+    larger = make_cache(tmp_path / "large", {"case_00100": "test"}, size=48)
+    assert "trained at 32 px" in sentence(larger)
+    two = write_checkpoint(tmp_path / "two.ckpt", small_cache, num_classes=2)
+    assert "has 3 classes" in sentence(None, two)
+    moved = write_checkpoint(
+        tmp_path / "moved.ckpt",
+        small_cache,
+        data={
+            "class_path": "datamodules.KiTS19DataModule",
+            "init_args": {"root": str(tmp_path / "gone")},
+        },
+    )
+    assert "Say where it is with --root" in sentence(None, moved)
+    assert not (tmp_path / "out").exists()
+
+
+def test_command_line(
+    checkpoint: Path, small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "evaluate.yaml"
+    config.write_text(f"split: val\nout: {tmp_path / 'out'}\n")
+    words = ["--config", config, "--checkpoint", checkpoint, "--absent-class", "one"]
+    assert run(*words, "--data.root", small_cache) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("val: 6 images of 2 patients")
+    assert printed[-1].startswith(f"Scores and pictures: {tmp_path / 'out'}")
+    assert json.loads((tmp_path / "out/evaluation.json").read_text())["absent_class"] == "one"
+    with pytest.raises(SystemExit) as stop:
+        run("--checkpoint", checkpoint, "--out", tmp_path, "--splitt", "val")
+    assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("mode", [[], ["images"]])
+def test_help_describes_every_flag(mode: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        run(*mode, "--help")
+    assert stop.value.code == 0
+    text = capsys.readouterr().out
+    flags = [line for line in text.splitlines() if line.startswith("  --")]
+    assert len(flags) >= 9
+    assert "show_progress" not in text
+    assert "for a GPU where there is one" in " ".join(text.split())
+
+
+def write_synthetic(root: Path, cache_root: Path, distortion: float) -> Path:
+    """The training slices with noise, as if a generator had made them."""
+    cache = Cache.open(cache_root)
+    random = np.random.default_rng(0)
+    items = []
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    for place, item in enumerate(cache.select("train", foreground_only=True)):
+        image = cache.image(item) + random.normal(0, distortion, cache.image(item).shape)
+        mask = np.array(cache.mask(item))
+        if place == 0:
+            mask = mask[::-1].copy()  # a label map that was changed after it was taken
+        name = f"{place:05d}"
+        Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"images/{name}.png")
+        Image.fromarray(mask).save(root / f"masks/{name}.png")
+        items.append(SyntheticItem(name, place, item.id, item.patient_id, item.class_pixels))
+    manifest = {
+        "dataset": "test",
+        "image_size": cache.image_size,
+        "class_names": cache.class_names,
+        "seed": 0,
+        "versions": library_versions(),
+        "generator": {
+            "checkpoint_sha256": "0" * 64,
+            "training_patients": cache.patients("train"),
+            "images_seen": 1,
+        },
+    }
+    finish_synthetic_set(root, items, manifest, "python generate.py")
+    return root
+
+
+def test_images_are_compared_as_sets_and_as_pairs(
+    small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = {}
+    for distortion in (5.0, 60.0):
+        synthetic = write_synthetic(tmp_path / f"set{distortion}", small_cache, distortion)
+        out = tmp_path / f"out{distortion}"
+        assert run("images", "--synthetic", synthetic, "--root", small_cache, "--out", out) == 0
+        assert "real against real" in capsys.readouterr().out
+        results[distortion] = json.loads((out / "evaluation.json").read_text())
+        assert (out / "sheet.png").is_file()
+        assert (out / "pairs.csv").is_file()
+    near, far = results[5.0], results[60.0]
+    assert (near["num_real"], near["num_real_patients"], near["num_synthetic"]) == (6, 2, 12)
+    for key in ("frechet_random_vgg", "kernel_random_vgg"):
+        assert far["distances"][key]["value"] > near["distances"][key]["value"]
+        assert far["distances"][key]["floor"] == near["distances"][key]["floor"]
+    assert near["pairs_with_changed_label_map"] == 1
+    assert list(near["pairs"]) == ["train"]
+    assert near["pairs"]["train"]["mae"]["num_values"] == 11
+    assert far["pairs"]["train"]["ssim"]["value"] < near["pairs"]["train"]["ssim"]["value"]
+
+
+def test_images_that_cannot_be_compared_are_sentences(
+    small_cache: Path, make_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    synthetic = write_synthetic(tmp_path / "set", small_cache, 5.0)
+    larger = make_cache(tmp_path / "large", size=48)
+    few = make_cache(tmp_path / "few", {"case_00100": "val"})
+    for root, folder, sentence in (
+        (larger, synthetic, "Compare sets of one size"),
+        (few, synthetic, "needs at least 4"),
+        (small_cache, tmp_path, "not a finished synthetic set"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            evaluate.evaluate_images(folder, root, tmp_path / "out", show_progress=False)
+    with pytest.raises(UserError, match="no such feature extractor"):
+        evaluate.evaluate_images(synthetic, small_cache, tmp_path / "out", extractor="fid")
+
+
+@pytest.mark.slow
+def test_heavy_libraries_wait_until_they_are_needed() -> None:
+    code = (
+        "import sys, evaluate; "
+        "print([m for m in ('monai', 'timm', 'skimage', 'wandb') if m in sys.modules])"
+    )
+    root = Path(evaluate.__file__).parent
+    found = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "[]"
