@@ -4,8 +4,6 @@ A cache is what train.py, generate.py and evaluate.py read. An interrupted run g
 stopped when the same command is given again; nothing is ever overwritten.
 """
 
-import os
-import shutil
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -13,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from jsonargparse import Namespace
+from tqdm import tqdm
 
 from datamodules.sources import ct_dicom, nifti, png_slices
 from datamodules.sources.command_line import parse
@@ -92,22 +91,19 @@ def _fill(
 
 
 def _draw(source: Path, options: Namespace) -> None:
-    """Draw the phantom beside its final place, so that a stopped run leaves no half of it."""
-    if source.is_dir():
-        return
+    """Draw the phantom's volumes; those that are there already stay as they are."""
     from datamodules.phantom.ct import write_phantom_ct
 
-    unfinished = source.with_name("source.part")
-    shutil.rmtree(unfinished, ignore_errors=True)
-    write_phantom_ct(
-        unfinished,
-        num_patients=options.num_patients,
-        image_size=options.image_size,
-        num_slices=options.num_slices,
-        seed=options.seed,
-        workers=options.workers,
-    )
-    os.replace(unfinished, source)
+    with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_ct") as bar:
+        write_phantom_ct(
+            source,
+            num_patients=options.num_patients,
+            image_size=options.image_size,
+            num_slices=options.num_slices,
+            seed=options.seed,
+            workers=options.workers,
+            progress=lambda done, total, case: bar.update(done - bar.n),
+        )
 
 
 def _source(name: str, options: Namespace) -> tuple[Callable[[Path], Found], Reader]:

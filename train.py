@@ -27,7 +27,7 @@ from callbacks.progress import RunProgress
 from callbacks.record import RunRecord, checkpoint_folder, patient_split_of
 from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
-from callbacks.wandb_log import WandbMode, wandb_logger
+from callbacks.wandb_log import WandbMode, finish_wandb, wandb_logger
 from command_line import run_verb, with_underscores
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import STRATEGY_NAME
@@ -230,6 +230,14 @@ def _claim_run_folder(config: Namespace) -> Path:
     return folder
 
 
+def _plain_cause(error: ValueError) -> Exception:
+    """jsonargparse wraps what a constructor raises; give back the sentence without the wrapping."""
+    cause: BaseException = error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    return UserError(str(cause)) if isinstance(cause, UserError | ValueError) else error
+
+
 def fit(args: list[str]) -> FitResult:
     """Run `train.py ARGS` inside this process; `args` starts with "fit".
 
@@ -256,11 +264,15 @@ def fit(args: list[str]) -> FitResult:
             parser_kwargs={"fit": {"description": __doc__}},
             args=args,
         )
+    except ValueError as error:
+        raise _plain_cause(error) from error
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"The GPU's memory is full ({str(error).splitlines()[0]}). Raise "
             "--model.micro_batches, which gives the same result, or lower --data.batch_size."
         ) from error
+    finally:
+        finish_wandb()
     folder = checkpoint_folder(cli.run_folder)
     return FitResult(
         run_folder=cli.run_folder,

@@ -1,15 +1,13 @@
 """Weights & Biases, without prompts, without a network unless asked, without identifying anyone."""
 
-import logging
 import netrc
 import os
+import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-
-log = logging.getLogger(__name__)
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
@@ -72,6 +70,14 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     )
     logger.experiment.define_metric("*", step_metric="images_seen")
     return [logger]
+
+
+def finish_wandb() -> None:
+    """Flush and close the current run, so that the next training of this process has its own."""
+    if "wandb" in sys.modules:
+        import wandb
+
+        wandb.finish()
 
 
 def _without_paths(node: Any) -> Any:

@@ -1,5 +1,17 @@
 """Lightning datamodules, and what turns raw files into the caches that they read."""
 
-from datamodules.kits19 import KiTS19DataModule
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from datamodules.kits19 import KiTS19DataModule
 
 __all__ = ["KiTS19DataModule"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a datamodule when it is asked for: drawing or reading volumes needs no torch."""
+    if name == "KiTS19DataModule":
+        from datamodules.kits19 import KiTS19DataModule
+
+        return KiTS19DataModule
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

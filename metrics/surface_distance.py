@@ -1,13 +1,11 @@
-"""Distance between the surfaces of a predicted and a true structure: HD95, by MONAI."""
+"""Distance between the surfaces of a predicted and a true structure: HD95 of a patient."""
 
 import math
-import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 
@@ -25,27 +23,22 @@ def hd95(
         Distance in the unit of the spacing, or None where a side is empty: there is no surface to
         measure to, and any number put in its place would be a choice of ours.
 
-    Source: surfaces and distances of MONAI; equal to its
-    `compute_hausdorff_distance(percentile=95)`.
+    Source: the definition of MONAI's `compute_hausdorff_distance(percentile=95)`, which a test
+    compares. Distances come from a tree over the surface points, not from a map of the whole
+    volume: ten times faster on a CT volume, and without seconds of importing MONAI.
     """
     if not prediction.any() or not target.any():
         return None
-    from monai.metrics.utils import get_edge_surface_distance  # seconds to import
+    from scipy.spatial import cKDTree
 
+    step = np.ones(prediction.ndim) if spacing is None else np.asarray(spacing, dtype=np.float64)
     box = _bounding_box(prediction | target)
-    sides = [torch.from_numpy(np.ascontiguousarray(side[box])) for side in (prediction, target)]
-    with warnings.catch_warnings():  # MONAI 1.6 passes an argument that it deprecates itself
-        warnings.filterwarnings(
-            "ignore", message=".*always_return_as_numpy", category=FutureWarning
-        )
-        _, directed, _ = get_edge_surface_distance(
-            sides[0],
-            sides[1],
-            spacing=None if spacing is None else [float(step) for step in spacing],
-            symmetric=True,
-        )
-    # Not torch.quantile: it refuses the 16 million surface voxels of a speckled prediction.
-    return max(float(np.percentile(distances.numpy(), 95)) for distances in directed)
+    surfaces = [_surface_points(side[box]) * step for side in (prediction, target)]
+    directed = [
+        cKDTree(surfaces[1]).query(surfaces[0])[0],
+        cKDTree(surfaces[0]).query(surfaces[1])[0],
+    ]
+    return max(float(np.percentile(distances, 95)) for distances in directed)
 
 
 def patient_hd95(
@@ -90,6 +83,13 @@ def _volume_spacing(ordered: Sequence[Mapping[str, Any]]) -> tuple[float, float,
     if not np.allclose(np.asarray(spacings, dtype=np.float64), first, rtol=1e-4):
         return None
     return float(first[0]), float(first[1]), float(first[2])
+
+
+def _surface_points(inside: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """(K, axes) voxels of a structure with a face on its outside; beyond the array is outside."""
+    from scipy.ndimage import binary_erosion
+
+    return np.argwhere(inside & ~binary_erosion(inside))
 
 
 def _bounding_box(inside: NDArray[np.bool_]) -> tuple[slice, ...]:

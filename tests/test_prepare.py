@@ -128,7 +128,7 @@ def test_stopped_at_any_file_ends_with_the_same_bytes(tmp_path, monkeypatch):
 
         def struck(old, new, calls=calls, number=number):
             if next(calls) == number:
-                Path(old).with_name(f".{Path(old).name}.part").write_text("half")
+                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
                 raise KeyboardInterrupt
             rename(old, new)
 
@@ -302,6 +302,16 @@ def test_verify_finds_a_flipped_byte(source, tmp_path, capsys):
     assert kits19(source, out, "--verify") == 0
 
 
+def test_phantom_is_drawn_and_prepared_by_one_command(tmp_path, capsys):
+    words = ("--num-patients", 12, "--image-size", 16, "--num-slices", 2)
+    assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0
+    assert "12 found, 12 volumes used with 24 slices" in capsys.readouterr().out
+    cache = Cache.open(tmp_path / "out")
+    assert (cache.dataset, cache.image_size) == ("phantom_ct", 16)
+    assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0
+    assert "12 of them finished before" in capsys.readouterr().out
+
+
 def test_label_maps_alone(source, tmp_path, capsys):
     assert run("masks", "--source", source, "--out", tmp_path / "out") == 0
     assert "Next: python generate.py" in capsys.readouterr().out
@@ -323,6 +333,7 @@ def test_two_prepares_do_not_share_a_folder(source, tmp_path, capsys):
 
 def test_starting_is_quick():
     """Workers import this too; torch or lightning in them would cost seconds and memory each."""
-    code = "import sys, prepare; print([m for m in ('torch', 'lightning', 'monai') if m in sys.modules])"
+    heavy = "'torch', 'lightning', 'monai'"
+    code = f"import sys, prepare; print([m for m in ({heavy}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -23,6 +23,9 @@ from provenance import UserError
 
 # Slices are painted in blocks of about this many voxels: memory stays that of one patient.
 _VOXELS_AT_ONCE = 400_000
+# Not forked: the caller may have started threads (torch, a progress bar). The price is that each
+# process imports anew, so workers pay for large images only.
+_START_METHOD = "spawn"
 Progress = Callable[[int, int, str], None]
 
 
@@ -159,8 +162,9 @@ def write_phantom_ct(
             _write_case(cases[index], index, seed, image_size, num_slices)
             report(index)
         return cases
-    # Not forked: the caller may have started threads (torch, a progress bar).
-    with ProcessPoolExecutor(min(workers, len(todo)), mp_context=get_context("spawn")) as pool:
+    with ProcessPoolExecutor(
+        min(workers, len(todo)), mp_context=get_context(_START_METHOD)
+    ) as pool:
         futures = {
             pool.submit(_write_case, cases[i], i, seed, image_size, num_slices): i for i in todo
         }

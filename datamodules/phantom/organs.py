@@ -29,7 +29,7 @@ def _paint_liver(canvas: Canvas, patient: Patient) -> None:
     left = ellipsoid(canvas, box, (-98, -76 * deep, -6), (72, 42 * deep, 78 * wide))
     soft = np.float32(18)
     blend = np.maximum(soft - np.abs(right - left), 0) / soft
-    shape = np.minimum(right, left) - blend * blend * soft * np.float32(0.25)
+    shape: Array = np.minimum(right, left) - blend * blend * soft * np.float32(0.25)
     shape += 3 * noise["coarse"][box]
     fissure = np.abs(canvas.x[box] + 24 * wide - 5 * noise["coarse_too"][box]) - 1.2
     shape = np.maximum(shape, -np.maximum(fissure, canvas.y[box] + np.float32(66 * deep)))

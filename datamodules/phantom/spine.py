@@ -11,12 +11,12 @@ def _oval(
     canvas: Canvas,
     box: Box,
     y_mm: float,
-    x_mm: float,
+    x_mm: Array | float,
     height: Array | float,
     width: Array | float,
     power: float = 2.0,
 ) -> Array:
-    y, x = canvas.y[box] - np.float32(y_mm), canvas.x[box] - np.float32(x_mm)
+    y, x = canvas.y[box] - np.float32(y_mm), canvas.x[box] - np.asarray(x_mm, np.float32)
     return superellipse(y, x, height, width, power)
 
 

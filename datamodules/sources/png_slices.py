@@ -128,7 +128,7 @@ def read_pairs(job: Job) -> Volume:
     places: list[int] = []
     skipped: list[tuple[str, str]] = []
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
-    shapes = [_shape(image) for image, _ in pairs]
+    shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
     common = _most_common(s for s in shapes if s is not None)
     for i, (image_path, mask_path) in enumerate(pairs):
         image_name, mask_name = job.names[2 * i], job.names[2 * i + 1]

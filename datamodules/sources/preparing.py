@@ -82,7 +82,10 @@ def claim(out: Path, layout: Layout, split: Split) -> None:
                 "changed. Give another --out, or the settings of before."
             )
         return
-    if out.exists() and (not out.is_dir() or any(p.name != ".lock" for p in out.iterdir())):
+    ours = (".lock", ".settings.json.")
+    if out.exists() and (
+        not out.is_dir() or any(not p.name.startswith(ours) for p in out.iterdir())
+    ):
         raise UserError(
             f"{out}: exists and is not a cache that prepare.py began. Nothing was changed. "
             "Give a new or an empty folder as --out."
@@ -120,7 +123,11 @@ def prepare(
     Raises:
         UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
     """
-    for leftover in [*out.glob("**/.*.part"), *out.glob("arrays/*.part")]:
+    for leftover in [
+        *out.glob(".*.part"),
+        *out.glob("records/.*.part"),
+        *out.glob("arrays/*.part"),
+    ]:
         leftover.unlink()
     records, todo = _sort_out(out, found, layout)
     resumed = len(records)

@@ -16,13 +16,14 @@ class Split:
     Attributes:
         by: `patient` (default everywhere) or `slice` (the paper's way, which leaks).
         ratios: Shares of train, val and test; they sum to 1.
-        seed: Another seed draws another division.
+        seed: Another seed draws another division. The default was chosen by patient counts alone:
+            it comes near 70/20/10 for KiTS19's 210 cases and for its first 12, 20 and 40.
         all_to: Put everything into this one split instead.
     """
 
     by: str = "patient"
     ratios: tuple[float, float, float] = (0.7, 0.2, 0.1)
-    seed: int = 0
+    seed: int = 85
     all_to: str | None = None
 
     def __post_init__(self) -> None:

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import multiprocessing
+from itertools import pairwise
 
 import nibabel
 import numpy as np
@@ -76,7 +78,7 @@ def test_hounsfield_values_of_tissues(patients):
         # Fat is the lower peak of soft tissue.
         counts, edges = np.histogram(hu[:, body], bins=40, range=(-160, -40))
         assert -125 < edges[counts.argmax()] < -75
-        assert (hu > 350).mean() > 0.003, "no bone"
+        assert (hu > 300).mean() > 0.001, "no bone"
         inside = ndimage.binary_erosion(body, iterations=6)
         assert (hu[:, inside] < -500).mean() > 0.002, "no gas or lung"
 
@@ -93,7 +95,7 @@ def test_kidneys_do_not_yield_to_a_threshold(patients):
 def test_kidneys_follow_from_slice_to_slice():
     for index in range(4):
         labels = draw_patient(index, num_slices=48).labels > 0
-        for one, other in zip(labels[:-1], labels[1:], strict=True):
+        for one, other in pairwise(labels):
             if min(one.sum(), other.sum()) > 60:
                 assert 2 * (one & other).sum() / (one.sum() + other.sum()) > 0.7
 
@@ -202,7 +204,11 @@ def test_volumes_have_the_layout_of_kits19(tmp_path, patients):
     assert settings["image_size"] == 64
 
 
-def test_a_larger_set_and_workers_give_the_same_bytes(tmp_path):
+@pytest.mark.parametrize("start", ["fork", pytest.param("spawn", marks=pytest.mark.slow)])
+def test_a_larger_set_and_workers_give_the_same_bytes(tmp_path, monkeypatch, start):
+    if start not in multiprocessing.get_all_start_methods():
+        pytest.skip(f"this system cannot {start} a process.")
+    monkeypatch.setattr(ct, "_START_METHOD", start)
     kwargs = {"image_size": 32, "num_slices": 6, "seed": 3}
     alone = write_phantom_ct(tmp_path / "one", num_patients=2, **kwargs)
     both = write_phantom_ct(tmp_path / "two", num_patients=3, workers=2, **kwargs)

@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import numpy as np
-import openjpeg
 import pydicom
 import pytest
+from openjpeg.utils import encode_array
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
@@ -46,7 +46,7 @@ def write_slice(
             setattr(ds, name, value)
     if syntax == JPEG2000Lossless:
         ds.PixelData = pydicom.encaps.encapsulate(
-            [openjpeg.encode_array(pixels, photometric_interpretation=2)]
+            [encode_array(pixels, photometric_interpretation=2)]
         )
         ds["PixelData"].VR = "OB"
         meta.TransferSyntaxUID = syntax
@@ -79,7 +79,7 @@ def read_only(source, **kwargs):
 
 @pytest.mark.parametrize("syntax", [None, RLELossless, JPEG2000Lossless])
 def test_sorted_by_position_and_rescaled(tmp_path, syntax):
-    image, mask = make_study(tmp_path, syntax=syntax)
+    image, mask = make_study(tmp_path, num=3, shape=(64, 64), syntax=syntax)
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)
     assert np.array_equal(volume.mask, mask)

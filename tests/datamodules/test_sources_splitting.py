@@ -27,6 +27,13 @@ def test_shares_are_near_the_ratios():
         assert abs(drawn.count(split) / 5000 - ratio) < 0.02
 
 
+@pytest.mark.parametrize("num", [12, 20, 40, 210])
+def test_the_default_comes_near_the_ratios_on_kits19(num):
+    drawn = [Split().of(case, "") for case in CASES[:num]]
+    for split, ratio in zip(("train", "val", "test"), RATIOS, strict=True):
+        assert abs(drawn.count(split) - ratio * num) <= 2
+
+
 def test_adding_patients_moves_nobody_and_seeds_differ():
     split = Split()
     few = {case: split.of(case, "") for case in CASES[:40]}
@@ -58,7 +65,7 @@ def test_an_empty_split_is_refused_with_a_seed_that_works():
 
 
 def test_a_split_of_one_patient_is_warned_of():
-    names = next(CASES[i : i + 12] for i in range(300) if _count(CASES[i : i + 12], "test") == 1)
+    names = next(CASES[i : i + 30] for i in range(300) if _count(CASES[i : i + 30], "test") == 1)
     assert "test has 1 patient" in str(warn_of_small_splits(Split(), names))
     assert warn_of_small_splits(Split(), CASES) is None
 
@@ -73,7 +80,7 @@ def test_wrong_settings_are_named(wrong):
 
 
 def _count(names, split):
-    return [split_of(name, RATIOS, 0) for name in names].count(split)
+    return [Split().of(name, "") for name in names].count(split)
 
 
 def _lacks(names):

@@ -138,6 +138,7 @@ def test_hd95_by_hand() -> None:
     assert hd95(sides[0], np.zeros((8, 8), bool)) is None
 
 
+@pytest.mark.filterwarnings("ignore:.*always_return_as_numpy")
 @pytest.mark.parametrize("spacing", [None, (3.0, 0.8, 0.8)])
 def test_hd95_agrees_with_monai(spacing: tuple[float, ...] | None) -> None:
     from monai.metrics import compute_hausdorff_distance

@@ -19,7 +19,12 @@ def test_the_papers_study_has_its_cells_and_numbers() -> None:
     assert specification.paper is not None
     assert specification.paper.values["1"]["unet_light"] == 58.51
     assert specification.paper.values["4"]["fpn"] == 91.41
-    assert [scenario.synthetic for scenario in specification.scenarios] == [False, False, True, True]
+    assert [scenario.synthetic for scenario in specification.scenarios] == [
+        False,
+        False,
+        True,
+        True,
+    ]
 
 
 def test_the_quickstart_is_a_valid_study() -> None:

@@ -13,9 +13,11 @@ def test_exact_p_agrees_with_scipy(number: int) -> None:
     values = np.random.default_rng(number).normal(0.3, 1, number)
     ours = sign_flip_test(values.tolist())
     assert ours.exact
-    theirs = stats.permutation_test(
-        (values,), np.mean, permutation_type="samples", n_resamples=np.inf
-    ) if number > 1 else None
+    theirs = (
+        stats.permutation_test((values,), np.mean, permutation_type="samples", n_resamples=np.inf)
+        if number > 1
+        else None
+    )
     expected = theirs.pvalue if theirs else 1.0
     assert ours.p_value == pytest.approx(expected, abs=1e-12)
 

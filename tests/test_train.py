@@ -1,0 +1,189 @@
+"""train.py at the prompt: what it writes, refuses and says."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+import train
+from command_line import run_verb, with_underscores
+from lightning_modules.loading import load_module
+from provenance import UserError
+
+ROOT = Path(__file__).parents[1]
+UNET = "configs/kits19/unet_light.yaml"
+
+
+@pytest.fixture(autouse=True)
+def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def arguments(cache: Path, folder: Path, *extra: str, config: str = UNET) -> list[str]:
+    return [
+        "fit",
+        f"--config={config}",
+        f"--data.root={cache}",
+        "--trainer.accelerator=cpu",
+        "--trainer.max_epochs=1",
+        "--trainer.enable_progress_bar=false",
+        f"--run_folder={folder}",
+        "--wandb=disabled",
+        *extra,
+    ]
+
+
+@pytest.fixture(scope="module")
+def finished_run(small_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "unet"
+    small = ["--model.network.width=8", "--model.network.depth=2"]
+    train.fit(
+        arguments(
+            small_cache, folder, *small, "--wandb=offline", config=str(ROOT / UNET)
+        )
+    )
+    return folder
+
+
+def test_run_folder_holds_what_the_design_promises(finished_run: Path) -> None:
+    present = {path.relative_to(finished_run).as_posix() for path in finished_run.rglob("*")}
+    promised = {"config.yaml", "metrics.csv", "metrics.json", "samples", "wandb"}
+    promised |= {f"checkpoints/{n}.ckpt{e}" for n in ("best", "last") for e in ("", ".sha256")}
+    assert promised <= present
+    assert any(name.endswith(".png") for name in present if name.startswith("samples/"))
+    names = set(json.loads((finished_run / "metrics.json").read_text()))
+    assert {
+        "train/loss",
+        "val/iou_mean",
+        "val/iou_background",
+        "val/iou_kidney",
+        "val/iou_tumour",
+        "learning_rate",
+        "images_per_second",
+        "peak_memory_mb",
+    } <= names
+
+
+def test_config_is_whole_and_trains_again_to_the_same_bits(
+    finished_run: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((finished_run / "config.yaml").read_text())
+    assert config["model"]["init_args"]["learning_rate"] == 0.001
+    assert config["model"]["init_args"]["micro_batches"] == 1  # a default, spelled out
+    again = [
+        "fit",
+        f"--config={finished_run / 'config.yaml'}",
+        f"--run_folder={tmp_path / 'again'}",
+        "--wandb=disabled",
+    ]
+    train.fit(again)
+    weights = [
+        torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
+        for folder in (finished_run, tmp_path / "again")
+    ]
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_offline_record_holds_the_metrics_and_no_paths(
+    finished_run: Path, small_cache: Path
+) -> None:
+    (record,) = (finished_run / "wandb").rglob("*.wandb")
+    content = record.read_bytes()
+    for name in (b"train/loss", b"val/iou_tumour", b"images_seen", b"images_per_second"):
+        assert name in content
+    assert str(small_cache.parent).encode() not in content
+
+
+def test_checkpoint_alone_rebuilds_the_module(finished_run: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere.ckpt"
+    moved.write_bytes((finished_run / "checkpoints/best.ckpt").read_bytes())
+    module, record = load_module(moved)
+    assert type(module).__name__ == "Segmenter"
+    assert not module.training
+    assert record["image_size"] == 32
+    assert record["images_seen"] == 8
+    assert record["split"]["by"] == "patient"
+    assert set(record["split"]["test"]) == {"case_00006", "case_00007"}
+    logits = module(torch.zeros(1, 1, 32, 32))
+    assert logits.shape == (1, 3, 32, 32)
+
+
+def test_second_run_into_a_folder_is_refused(finished_run: Path, small_cache: Path) -> None:
+    before = (finished_run / "metrics.csv").read_bytes()
+    with pytest.raises(UserError, match=r"holds a run already.*--resume true"):
+        train.fit(arguments(small_cache, finished_run))
+    assert (finished_run / "metrics.csv").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--data.root=no/such/folder"], "no/such/folder: there is no such folder"),
+        (["--data.batch_size=0"], "batch_size is 0"),
+        (["--data.synthetic=no/set"], "no/set: is not a finished synthetic set"),
+        (["--data.sampling=tumour"], "nothing to balance"),
+        (["--model.micro_batches=0"], "micro_batches is 0"),
+    ],
+)
+def test_bad_settings_stop_with_a_sentence(
+    extra: list[str], message: str, small_cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train.fit(arguments(small_cache, tmp_path / "run", *extra))
+
+
+def test_other_image_size_than_the_data_is_refused(small_cache: Path, tmp_path: Path) -> None:
+    config = "configs/kits19/pix2pix.yaml"
+    wrong = arguments(small_cache, tmp_path / "run", "--model.image_size=64", config=config)
+    with pytest.raises(UserError, match=r"image_size is 64, but the images .* are 32 px"):
+        train.fit(wrong)
+
+
+def test_typo_is_refused(
+    small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        train.fit(arguments(small_cache, tmp_path / "run", "--model.lerning_rate=1"))
+    assert "lerning_rate" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"devices": 2}, "unwrapped_ddp"),
+        ({"devices": "2", "strategy": "ddp"}, "unwrapped_ddp"),
+        ({"devices": [0, 1]}, "unwrapped_ddp"),
+        ({"devices": "0,1,2"}, "unwrapped_ddp"),
+        ({"devices": 1, "num_nodes": 2}, "unwrapped_ddp"),
+        ({"devices": 1}, "auto"),
+        ({"devices": "auto", "accelerator": "cpu"}, "auto"),
+        ({"devices": 2, "strategy": "ddp_spawn"}, "ddp_spawn"),
+    ],
+)
+def test_several_processes_get_the_strategy_for_two_networks(
+    given: dict[str, Any], expected: str
+) -> None:
+    base = {"strategy": "auto", "devices": "auto", "accelerator": "auto", "num_nodes": 1}
+    assert train._strategy_for(train.Namespace(**{**base, **given})) == expected
+
+
+def test_flags_take_dashes_and_failures_become_sentences(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = ["--num-images", "5", "--out=a-b", "x-y", "--data.batch-size=3"]
+    assert with_underscores(words) == [
+        "--num_images",
+        "5",
+        "--out=a-b",
+        "x-y",
+        "--data.batch_size=3",
+    ]
+
+    def fails() -> int:
+        raise UserError("the sentence.")
+
+    assert run_verb("train.py", fails) == 2
+    assert capsys.readouterr().err == "train.py: the sentence.\n"
