@@ -36,6 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"prepare.py {name}: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        where = error.filename or options.out
+        print(f"prepare.py {name}: {where}: {error.strerror or error}. Stopped.", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("\nStopped. Give the same command again to go on.", file=sys.stderr)
         return 130

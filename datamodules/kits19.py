@@ -30,6 +30,9 @@ class KiTS19DataModule(L.LightningDataModule):
             match these), "all" every slice.
         sampling: "uniform" draws every training slice once per epoch; "tumour" draws with
             replacement so that every second one holds tumour.
+        images_per_epoch: Training images that make an epoch; None: all of them, once. A number
+            gives runs with and without synthetic images the same number of steps, so that a study
+            compares data and not training length.
         num_workers: Processes that load; 0 loads in the training process.
         seed: Of order and augmentation.
     """
@@ -42,6 +45,7 @@ class KiTS19DataModule(L.LightningDataModule):
         augmentation: Literal["none", "geometric"] = "none",
         slices: Literal["foreground", "all"] = "foreground",
         sampling: Literal["uniform", "tumour"] = "uniform",
+        images_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
@@ -54,6 +58,7 @@ class KiTS19DataModule(L.LightningDataModule):
         self.augmentation = augmentation
         self.slices = slices
         self.sampling = sampling
+        self.images_per_epoch = images_per_epoch
         self.num_workers = num_workers
         self.seed = seed
         self.cache = Cache.open(root)
@@ -111,6 +116,7 @@ class KiTS19DataModule(L.LightningDataModule):
             rank=self.trainer.global_rank,
             num_processes=self.trainer.world_size,
             weights=self._weights(self._training_set),
+            images_per_epoch=self.images_per_epoch,
         )
         return DataLoader(self._training_set, batch_sampler=batches, **self._loading())
 

@@ -25,10 +25,10 @@ class Draw:
 class OrderedBatches(Sampler[list[Draw]]):
     """Batch sampler of one process.
 
-    Epoch e's order is a permutation (or, with weights, a draw with replacement) that depends on
-    (seed, e) only. Global batch b of the epoch is places b*B to (b+1)*B of it; rank r takes the
-    r-th equal part. The last, incomplete global batch is left out; which items that concerns
-    differs from epoch to epoch. Fewer items than one batch: the order is repeated to fill it.
+    The order is an endless row of rounds. Each round is a permutation of all items (or, with
+    weights, as many draws with replacement), a function of (seed, round) only. Step s takes places
+    s*B to (s+1)*B of the row, and rank r the r-th equal part of these. So every item is seen
+    equally often, nothing is dropped, and an epoch is just a number of steps.
 
     Args:
         num_items: Size of the data set.
@@ -37,7 +37,9 @@ class OrderedBatches(Sampler[list[Draw]]):
         steps_done: Tells how many steps the training has done; asked at the start of every epoch.
         rank: This process.
         num_processes: All processes; must divide the batch.
-        weights: (num_items,) relative frequency of each item; None for a plain permutation.
+        weights: (num_items,) relative frequency of each item; None for plain permutations.
+        images_per_epoch: Length of an epoch; None for the size of the data set. Rounded down to
+            whole batches, one at least.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class OrderedBatches(Sampler[list[Draw]]):
         rank: int = 0,
         num_processes: int = 1,
         weights: np.ndarray | None = None,
+        images_per_epoch: int | None = None,
     ) -> None:
         if global_batch_size % num_processes:
             raise UserError(
@@ -63,28 +66,33 @@ class OrderedBatches(Sampler[list[Draw]]):
         self.rank = rank
         self.num_processes = num_processes
         self.weights = None if weights is None else weights / weights.sum()
+        self.steps_per_epoch = max(1, (images_per_epoch or num_items) // global_batch_size)
+        self._round: tuple[int, np.ndarray, np.ndarray] | None = None
 
     def __len__(self) -> int:
         """Steps per epoch."""
-        return max(1, self.num_items // self.global_batch_size)
+        return self.steps_per_epoch
 
     def __iter__(self) -> Iterator[list[Draw]]:
-        """Yield the remaining batches of the current epoch, this process's share of each."""
-        epoch, first = divmod(self.steps_done(), len(self))
-        order, seeds = self._epoch(epoch)
-        share = self.global_batch_size // self.num_processes
-        for batch in range(first, len(self)):
-            start = batch * self.global_batch_size + self.rank * share
-            places = range(start, start + share)
-            yield [Draw(int(order[place]), int(seeds[place])) for place in places]
+        """Yield an epoch's worth of this process's batches from the step that is due.
 
-    def _epoch(self, epoch: int) -> tuple[np.ndarray, np.ndarray]:
-        """(num_places,) item indices and augmentation seeds of one epoch."""
-        random = np.random.default_rng([self.seed, epoch])
-        if self.weights is not None:
-            order = random.choice(self.num_items, size=self.num_items, p=self.weights)
-        else:
-            order = random.permutation(self.num_items)
-        places = max(len(self) * self.global_batch_size, self.num_items)
-        order = np.resize(order, places)
-        return order, random.integers(0, 2**62, size=places)
+        After a resume in the middle of an epoch the trainer takes only what that epoch lacks.
+        """
+        share = self.global_batch_size // self.num_processes
+        first = self.steps_done()
+        for step in range(first, first + len(self)):
+            start = step * self.global_batch_size + self.rank * share
+            yield [self._draw(place) for place in range(start, start + share)]
+
+    def _draw(self, place: int) -> Draw:
+        """What stands at a place of the endless row."""
+        number, offset = divmod(place, self.num_items)
+        if self._round is None or self._round[0] != number:
+            random = np.random.default_rng([self.seed, number])
+            if self.weights is not None:
+                order = random.choice(self.num_items, size=self.num_items, p=self.weights)
+            else:
+                order = random.permutation(self.num_items)
+            self._round = number, order, random.integers(0, 2**62, size=self.num_items)
+        _, order, seeds = self._round
+        return Draw(int(order[offset]), int(seeds[offset]))

@@ -6,6 +6,7 @@ from typing import Any
 from metrics.intervals import patient_bootstrap
 from studies.answer import answer
 from studies.folder import cells_of
+from studies.numbers import count
 from studies.scores import (
     Scores,
     average_over_seeds,
@@ -275,8 +276,8 @@ def _data_notes(records: Sequence[Record]) -> list[str]:
     if any(undefined):
         notes.append(
             f"HD95 is undefined where a class is missing from the truth or the prediction: "
-            f"{sum(undefined)} times over {len(undefined)} cells. Its mean leaves these out, which "
-            "flatters a model that finds nothing."
+            f"{sum(undefined)} times over {count(len(undefined), 'cell')}. Its mean leaves "
+            "these out, which flatters a model that finds nothing."
         )
     absent = sorted({str(e["absent_class"]) for e in evaluations if e.get("absent_class")})
     if absent:

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.numbers import difference, p_phrase, p_value, with_interval
+from studies.numbers import count, difference, p_phrase, p_value, with_interval
 from studies.specification import Specification
+
+FEW_PATIENTS = 10
 
 
 def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -107,21 +109,47 @@ def _limits(
     missing = content["cells_total"] - content["cells_done"]
     if missing:
         limits.append(
-            f"The study is unfinished: {missing} of {content['cells_total']} cells are missing "
-            "or failed."
+            f"The study is unfinished: {missing} of {count(content['cells_total'], 'cell')} "
+            "missing or failed."
         )
     tests = content["tests"]
     if tested and not tests["can_be_significant"]:
         limits.append(
-            f"With {tests['num_patients']} test patients the smallest p possible is "
+            f"With {count(tests['num_patients'], 'test patient')} the smallest p possible is "
             f"{p_value(tests['smallest_p'])}, and {p_value(tests['smallest_adjusted_p'])} after "
-            f"correcting for {tests['family_size']} tests. So no result of this study could have "
-            f"been significant at {tests['level']:.2g}; at least {tests['patients_needed']} test "
-            "patients are needed. Read the intervals, not the verdicts."
+            f"correcting for {count(tests['family_size'], 'test')}. So no result of this "
+            f"study could have been significant at {tests['level']:.2g}; at least "
+            f"{tests['patients_needed']} test patients are needed. "
+            "Read the intervals, not the verdicts."
         )
+    patients = [group["num_patients"] for group in content["groups"] if group["num_patients"]]
+    if patients and min(patients) < FEW_PATIENTS:
+        limits.append(
+            f"Intervals rest on {count(min(patients), 'test patient')}, and from so few they come "
+            "out too narrow."
+        )
+    limits += _no_better_than_trivial(specification, content)
     if tested and len(specification.seeds) == 1:
         limits.append("One seed: how much training itself varies cannot be seen.")
     return limits
+
+
+def _no_better_than_trivial(specification: Specification, content: Mapping[str, Any]) -> list[str]:
+    trivial = content["trivial"].get(specification.metric.name)
+    sign = 1 if specification.metric.higher_is_better else -1
+    names = [
+        f"{specification.model(group['model']).title} in scenario {group['scenario']}"
+        for group in content["groups"]
+        if trivial is not None
+        and group["value"] is not None
+        and sign * (group["value"] - trivial) <= 0
+    ]
+    if not names:
+        return []
+    return [
+        f"No better than finding nothing at all (all background): {_listed(names)}. Comparisons "
+        "with these say little about the data."
+    ]
 
 
 def _listed(names: Sequence[str]) -> str:

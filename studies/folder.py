@@ -71,8 +71,8 @@ class StudyFolder:
         return self.record(name).with_name(f"{name}.failed.json")
 
     def begun(self, name: str) -> Path:
-        """The settings that an unfinished run folder was begun with."""
-        return self.record(name).with_name(f"{name}.begun.json")
+        """The settings that a run folder was begun with."""
+        return self.root / "begun" / f"{name}.json"
 
     def claim(self, name: str) -> Path:
         """Marks the process that works on it."""
@@ -98,21 +98,12 @@ class StudyFolder:
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
         paths = (self.root / "cells").glob("*.json")
-        return [
-            read_json(path)
-            for path in sorted(paths)
-            if path.name.count(".json") == 1
-            and not path.name.endswith((".failed.json", ".begun.json"))
-        ]
+        return [read_json(path) for path in sorted(paths) if not path.name.endswith(".failed.json")]
 
     def finished_generators(self) -> list[dict[str, Any]]:
         """Records of all finished generators, by seed."""
         paths = sorted((self.root / "generators").glob("generator__seed*.json"))
-        return [
-            read_json(path)
-            for path in paths
-            if not path.name.endswith((".failed.json", ".begun.json"))
-        ]
+        return [read_json(path) for path in paths if not path.name.endswith(".failed.json")]
 
 
 def generator_name(seed: int) -> str:

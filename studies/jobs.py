@@ -70,7 +70,6 @@ def run_job(name: str, context: JobContext, load_verbs: Callable[[], Verbs]) -> 
             message = record_failure(name, context, error, commands)
             return JobOutcome(name, "failed", time.monotonic() - started, message)
         folder.failure(name).unlink(missing_ok=True)
-        folder.begun(name).unlink(missing_ok=True)
     return JobOutcome(name, "done", time.monotonic() - started, "", _score(name, context))
 
 

@@ -33,6 +33,11 @@ def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False)
     return f"[{show(group['low'], percent)}{between}{show(group['high'], percent)}]"
 
 
+def count(number: int, name: str) -> str:
+    """Such as `1 cell` or `3 cells`."""
+    return f"{number} {name}" + ("" if number == 1 else "s")
+
+
 def p_value(value: float | None) -> str:
     """A p value with two significant digits; tiny ones as a bound."""
     if value is None:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.specification import Specification
+from studies.specification import Scenario, Specification
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#555555")
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
@@ -38,10 +38,10 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
         return None
     pyplot = _pyplot()
     factor = 100 if specification.metric.percent else 1
-    width = 0.8 / len(specification.scenarios)
+    width = min(0.8 / len(specification.scenarios), 0.25)
     figure, axes = pyplot.subplots(figsize=(9, 4.2), layout="constrained")
     for place, scenario in enumerate(specification.scenarios):
-        label: str | None = f"{scenario.id}  {scenario.name}"
+        label: str | None = _title(scenario)
         for column, model in enumerate(specification.models):
             group = groups[model.name, scenario.id]
             x = column + (place - (len(specification.scenarios) - 1) / 2) * width
@@ -88,7 +88,8 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     axes.grid(axis="x", visible=False)
     if specification.metric.percent:
         axes.set_ylim(0, 100)
-    _shared_legend(figure, axes, first=len(specification.scenarios))
+    axes.set_xlim(-0.55, len(specification.models) - 0.45)
+    _shared_legend(figure, axes, first=[_title(scenario) for scenario in specification.scenarios])
     return _png(figure)
 
 
@@ -159,7 +160,7 @@ def curves(
         for column, name in enumerate(columns):
             panel = axes[row][column]
             for place, scenario in enumerate(specification.scenarios):
-                label: str | None = f"{scenario.id}  {scenario.name}"
+                label: str | None = _title(scenario)
                 for record in records:
                     points = record.get("curves", {}).get(name)
                     same = (record["scenario"], record["model"]) == (scenario.id, model.name)
@@ -200,6 +201,7 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
                     color=COLOURS[place % len(COLOURS)],
                     ls=_DASHES[place % len(_DASHES)],
                     lw=1.2,
+                    marker="o" if len(points) == 1 else None,
                     label=f"seed {record['settings']['seed']}",
                 )
         panel.set_title(name, fontsize=10, loc="left")
@@ -208,15 +210,14 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
     return _png(figure)
 
 
-def _shared_legend(figure: Any, *panels: Any, first: int = 0) -> None:
-    """One legend above all panels; `first` of the bars come before lines and dots."""
+def _shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
+    """One legend above all panels; the labels in `first` lead it."""
     handles: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-    labels = list(handles)
-    if first:
-        labels = labels[-first:] + labels[:-first]
+    labels = [label for label in first if label in handles]
+    labels += [label for label in handles if label not in labels]
     if labels:
         figure.legend(
             [handles[label] for label in labels],
@@ -226,6 +227,10 @@ def _shared_legend(figure: Any, *panels: Any, first: int = 0) -> None:
             frameon=False,
             fontsize=9,
         )
+
+
+def _title(scenario: Scenario) -> str:
+    return f"{scenario.id}  {scenario.name}"
 
 
 def _label(specification: Specification) -> str:

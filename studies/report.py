@@ -10,6 +10,7 @@ from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies import plots, tables
 from studies.analysis import analyse
 from studies.folder import StudyFolder, load_study, yaml_text
+from studies.numbers import count
 from studies.progress import duration
 from studies.sheets import prediction_pictures, real_synthetic_sheet
 from studies.specification import Specification
@@ -211,6 +212,7 @@ def _page(
         worst=tables.worst_table(specification, content),
         yaml_text=yaml_text(content["specification"]),
         duration=duration,
+        count=count,
     )
 
 

@@ -9,6 +9,7 @@ from provenance import UserError
 from studies.commands import JobContext, Verbs
 from studies.folder import StudyFolder, cells_of, generator_name, open_study
 from studies.jobs import JobOutcome, record_failure
+from studies.numbers import count
 from studies.progress import StudyProgress, duration
 from studies.specification import Specification
 from studies.workers import InlinePool, WorkerPool
@@ -169,8 +170,9 @@ def _say_plan(
 ) -> None:
     generators = sum(name.startswith("generator__") for name in needs)
     say(
-        f"{specification.title}: {len(needs) - generators} cells to run, {generators} generators "
-        f"to train, {len(outcome.already_done)} cells already done. Logs: {context.out / 'logs'}"
+        f"{specification.title}: {count(len(needs) - generators, 'cell')} to run, "
+        f"{count(generators, 'generator')} to train, {len(outcome.already_done)} already done. "
+        f"Logs: {context.out / 'logs'}"
     )
     folder: StudyFolder = context.folder
     again = [name for name in needs if folder.failure(name).is_file()]
@@ -191,8 +193,8 @@ def _shown(result: JobOutcome, specification: Specification) -> str:
 def closing_lines(outcome: StudyOutcome, folder: StudyFolder, seconds: float) -> list[str]:
     """What a person reads at the end: counts, what failed and what to do about it."""
     lines = [
-        f"{len(outcome.done)} runs done in {duration(seconds)}, "
-        f"{len(outcome.already_done)} cells were done before."
+        f"{count(len(outcome.done), 'run')} done in {duration(seconds)}, "
+        f"{count(len(outcome.already_done), 'cell')} done before."
     ]
     if outcome.elsewhere:
         lines.append(f"Another process works on: {', '.join(outcome.elsewhere)}")

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.numbers import NONE, difference, p_value, score, with_interval
+from studies.numbers import NONE, count, difference, p_value, score, with_interval
 from studies.specification import Specification
 
 MARK = "*"
@@ -76,17 +76,19 @@ def _main_footnotes(
     seeds = sorted({len(group["seeds"]) for group in groups})
     notes = [
         f"{specification.metric.title}{unit}: mean over seeds and test items; in brackets the "
-        f"{level} interval from resampling test patients. n = {_span(patients)} patients, "
-        f"{_span(values)} scored items, {_span(seeds)} seeds. Seed sd: standard deviation of the "
-        "seeds' means; the interval does not contain it."
+        f"{level} interval from resampling test patients. Patients: "
+        f"{_span(patients)}; scored items: {_span(values)}; seeds: {_span(seeds)}. Seed sd: "
+        "standard deviation of the seeds' means; the interval does not contain it."
     ]
     notes.append(
         f"{MARK} differs from scenario {specification.baseline_scenario} at "
         f"{content['tests']['level']:.2g} after Holm's correction over "
-        f"{content['tests']['family_size']} tests."
+        f"{count(content['tests']['family_size'], 'test')}."
         if any(comparison["significant"] for comparison in content["comparisons"])
+        else "No cell carries a mark: nothing could be tested yet."
+        if not content["tests"]["family_size"]
         else "No cell carries a mark: no difference is significant after Holm's correction over "
-        f"{content['tests']['family_size']} tests."
+        f"{count(content['tests']['family_size'], 'test')}."
     )
     if specification.paper:
         source = f" ({specification.paper.reference})" if specification.paper.reference else ""

@@ -96,7 +96,7 @@ class WorkerPool:
         """End all workers. A killed fit goes on from its checkpoint at the next start."""
         for worker in self._workers:
             if worker:
-                worker.kill()
+                worker.end()
 
     def _died(self, worker: "_Worker") -> JobOutcome:
         assert worker.job is not None
@@ -133,6 +133,13 @@ class _Worker:
             return self.connection.recv() if self.connection.poll() else None
         except (EOFError, OSError):
             return None
+
+    def end(self) -> None:
+        """Let an idle worker return by itself, so that its libraries clean up behind them."""
+        self.connection.close()
+        if self.job is None:
+            self.process.join(10)
+        self.kill()
 
     def kill(self) -> None:
         self.connection.close()

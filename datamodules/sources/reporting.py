@@ -11,7 +11,7 @@ from datamodules.sources.verifying import Verification
 _SHOWN = 20
 _NEXT = {
     "masks": "python generate.py --checkpoint runs/<run>/checkpoints/best.ckpt --labels {out} "
-    "--num-images {slices} --out synthetic/{name}",
+    "--num-images {images} --out synthetic/{name}",
     "test": "python evaluate.py --checkpoint runs/<run>/checkpoints/best.ckpt --root {out} "
     "--out runs/<run>/evaluation_{name}",
     "train": "python train.py fit --config configs/kits19/pix2pix.yaml --data.root {out}",
@@ -53,7 +53,9 @@ def print_summary(outcome: Outcome) -> None:
     size = manifest["image_size"]
     print(f"{size}x{size} pixels, {seen}; {classes}.")
     kind = manifest["dataset"] if manifest["dataset"] == "masks" else split["all_to"] or "train"
-    following = _NEXT.get(kind, _NEXT["train"]).format(out=out, name=out.name, slices=len(items))
+    following = _NEXT.get(kind, _NEXT["train"]).format(
+        out=out, name=out.name, images=_useful(items)
+    )
     print(f"Results: {out} (manifest.json, skipped.csv). Next: {following}")
 
 
@@ -98,6 +100,11 @@ def _split_lines(items: Sequence[dict[str, Any]]) -> list[str]:
             f"  {split:5s} {patients:4d} patients {len(own):7,d} slices, {tumour:,d} with tumour"
         )
     return lines
+
+
+def _useful(items: Sequence[dict[str, Any]]) -> int:
+    """Slices with foreground, at most a thousand: a number of images to begin with."""
+    return min(1000, sum(1 for item in items if any(item["class_pixels"][1:])))
 
 
 def _class_line(items: Sequence[dict[str, Any]], names: Sequence[str]) -> str:

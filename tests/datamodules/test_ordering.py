@@ -15,23 +15,38 @@ def order(steps_done: int = 0, **settings: object) -> list[list[tuple[int, int]]
     return [[(draw.index, draw.seed) for draw in batch] for batch in batches]
 
 
-def test_epoch_is_a_permutation_without_the_incomplete_batch() -> None:
-    indices = [index for batch in order() for index, _ in batch]
-    assert len(indices) == 20
-    assert len(set(indices)) == 20
+def indices(steps_done: int = 0, **settings: object) -> list[int]:
+    return [index for batch in order(steps_done, **settings) for index, _ in batch]
 
 
-def test_epochs_differ_and_so_does_what_is_left_out() -> None:
-    first, second = order(0), order(5)
-    assert first != second
-    left_out = [{*range(22)} - {i for b in epoch for i, _ in b} for epoch in (first, second)]
-    assert left_out[0] != left_out[1]
+def test_an_epoch_repeats_nothing() -> None:
+    drawn = indices()
+    assert len(drawn) == 20  # 22 items in batches of 4
+    assert len(set(drawn)) == 20
+
+
+def test_nothing_is_dropped_in_the_long_run() -> None:
+    row = [index for done in range(0, 55, 5) for index in indices(done)]
+    assert len(row) == 220
+    assert set(Counter(row).values()) == {10}
+    for start in range(0, 220, 22):  # every round is a permutation
+        assert sorted(row[start : start + 22]) == list(range(22))
+
+
+def test_rounds_differ() -> None:
+    assert indices(0, num_items=20) != indices(5, num_items=20)
 
 
 def test_asked_again_it_continues_where_training_stands() -> None:
-    for done in range(5):
-        assert order(done) == order(0)[done:]
-    assert order(7) == order(5)[2:]
+    row = order(0) + order(5)
+    for done in range(6):
+        assert order(done) == row[done : done + 5]
+
+
+def test_epoch_length_can_be_set() -> None:
+    assert len(order(images_per_epoch=9)) == 2
+    assert len(order(images_per_epoch=400)) == 100
+    assert len(order(images_per_epoch=1)) == 1
 
 
 def test_processes_share_each_global_batch() -> None:
@@ -47,6 +62,7 @@ def test_augmentation_seeds_are_all_different() -> None:
 
 def test_fewer_items_than_a_batch_fill_one() -> None:
     (batch,) = order(num_items=3, global_batch_size=8)
+    assert max(Counter(index for index, _ in batch).values()) == 3
     assert Counter(index for index, _ in batch).keys() == {0, 1, 2}
     assert len(batch) == 8
 

@@ -155,6 +155,19 @@ def test_too_few_patients_are_never_called_no_difference(plan: dict, place: Path
     assert any("at least 7 test patients" in limit for limit in content["answer"]["limits"])
 
 
+def test_a_model_that_finds_nothing_is_named(plan: dict, place: Path) -> None:
+    found = records(run(plan, place))
+    for record in found:
+        if record["name"] == "1__fpn__seed0":
+            for row in record["evaluation"]["images"]:
+                row["iou_mean"] = 0.41
+    limits = analyse(parse_specification(plan, "plan"), found, [])["answer"]["limits"]
+    assert any(
+        "finding nothing at all" in limit and "FPN in scenario 1." in limit for limit in limits
+    )
+    assert any("Intervals rest on 8 test patients" in limit for limit in limits)
+
+
 def test_only_pairs_that_differ_in_synthetic_data_answer(plan: dict, place: Path) -> None:
     flip = ["--data.augmentation", "geometric"]
     plan["scenarios"] += [

@@ -112,6 +112,16 @@ def test_a_finished_fit_is_not_repeated_when_only_its_evaluation_failed(
     assert fake_verbs.events().count("fit 1__fpn__seed0") == 1
 
 
+def test_a_deleted_result_is_made_again_from_its_checkpoint(
+    small: Specification, place: Path
+) -> None:
+    go(small, place, only="1__fpn*")
+    (place / "out/cells/1__fpn__seed0.json").unlink()
+    assert go(small, place, only="1__fpn*").done == ["1__fpn__seed0"]
+    assert fake_verbs.events().count("fit 1__fpn__seed0") == 1
+    assert fake_verbs.events().count("evaluate 1__fpn__seed0") == 2
+
+
 def test_a_verb_that_exits_or_lacks_the_metric_is_a_failed_cell(plan: dict, place: Path) -> None:
     fake_verbs.order("1__fpn__seed0", "exit")
     plan["metric"] = "accuracy"
