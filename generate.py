@@ -35,6 +35,7 @@ def generate(
     seed: int = 0,
     batch_size: int = 16,
     dropout: bool = True,
+    with_class: str | None = None,
     device: str = "auto",
     show_progress: bool = True,
 ) -> Path:
@@ -53,6 +54,8 @@ def generate(
         seed: Of the choice of label maps and of the noise.
         batch_size: Images at a time.
         dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
+        with_class: Only label maps that hold this class, for example "tumour", so that the set
+            makes up for its rarity. None takes every label map with any foreground.
         device: "cpu", "cuda" or "auto".
         show_progress: A progress bar with the time left.
 
@@ -79,7 +82,7 @@ def generate(
             f"{root}: label maps of {cache.image_size} px, but the generator of {checkpoint} makes "
             f"{module.image_size} px. Prepare them again with --image-size {module.image_size}."
         )
-    usable = usable_label_maps(cache, record["split"], own_data=labels is None)
+    usable = usable_label_maps(cache, record["split"], labels is None, with_class)
     chosen = choose(usable, num_images, seed)
     request = {
         "checkpoint_sha256": sha256_of(checkpoint),
@@ -87,6 +90,7 @@ def generate(
         "num_images": num_images,
         "seed": seed,
         "dropout": dropout,
+        "with_class": with_class,
     }
     _claim_folder(out, request)
 
@@ -135,24 +139,36 @@ def generate(
             },
             "versions": library_versions(),
         },
-        command=_command(checkpoint, labels, num_images, out, seed, dropout),
+        command=_command(checkpoint, labels, out, request),
     )
     _contact_sheet(out, items[:8])
     return out
 
 
-def usable_label_maps(cache: Cache, split: dict[str, Any], own_data: bool) -> list[CacheItem]:
+def usable_label_maps(
+    cache: Cache, split: dict[str, Any], own_data: bool, with_class: str | None = None
+) -> list[CacheItem]:
     """Label maps with kidney or tumour that no validation or test patient of the generator has.
 
     Args:
         cache: Where the label maps lie.
         split: Of the generator's data, from its checkpoint.
         own_data: Whether the cache is the generator's own, whose training split alone is used.
+        with_class: Only label maps that hold the class of this name.
 
     Raises:
         UserError: None is left.
     """
     items = cache.select("train" if own_data else None, foreground_only=True)
+    wanted = "kidney or tumour" if with_class is None else with_class
+    if with_class is not None:
+        if with_class not in cache.class_names[1:]:
+            raise UserError(
+                f"--with-class {with_class}: {cache.root} has the classes "
+                f"{', '.join(cache.class_names[1:])}."
+            )
+        label = cache.class_names.index(with_class)
+        items = [item for item in items if item.class_pixels[label] > 0]
     if split["by"] == "slice":
         held_out = set(split["held_out_items"])
         left = [item for item in items if item.id not in held_out]
@@ -168,7 +184,7 @@ def usable_label_maps(cache: Cache, split: dict[str, Any], own_data: bool) -> li
         )
     if not left:
         raise UserError(
-            f"{cache.root}: no label map with kidney or tumour is left"
+            f"{cache.root}: no label map with {wanted} is left"
             + (f" of {len(items)}, all of held-out patients" if items else "")
             + ". Give label maps of other patients with --labels."
         )
@@ -231,15 +247,14 @@ def _contact_sheet(out: Path, items: list[SyntheticItem]) -> None:
     save_png(out / "sheet.png", sheet(rows, row_titles=["label map", "synthetic"], cell_size=160))
 
 
-def _command(
-    checkpoint: Path, labels: Path | None, num_images: int, out: Path, seed: int, dropout: bool
-) -> str:
-    given = f" --labels {labels}" if labels is not None else ""
-    off = "" if dropout else " --dropout false"
-    return (
-        f"python generate.py --checkpoint {checkpoint}{given} --num-images {num_images} "
-        f"--out {out} --seed {seed}{off}"
-    )
+def _command(checkpoint: Path, labels: Path | None, out: Path, request: dict[str, Any]) -> str:
+    """What to type for the same set, without what is a default."""
+    words = [f"python generate.py --checkpoint {checkpoint}"]
+    words += [f"--labels {labels}"] if labels is not None else []
+    words += [f"--num-images {request['num_images']} --out {out} --seed {request['seed']}"]
+    words += [] if request["dropout"] else ["--dropout false"]
+    words += [f"--with-class {request['with_class']}"] if request["with_class"] else []
+    return " ".join(words)
 
 
 def main() -> int:

@@ -31,7 +31,7 @@ class Verbs:
 
     Attributes:
         fit: `train.fit(args)`, args as on the command line.
-        generate: `generate.generate(checkpoint=, labels=, num_images=, out=, seed=)`.
+        generate: `generate.generate(checkpoint=, labels=, num_images=, out=, seed=, with_class=)`.
         evaluate: `evaluate.evaluate(checkpoint=, out=, root=, split=)`, returns evaluation.json.
     """
 
@@ -77,6 +77,7 @@ def generate_arguments(context: JobContext, seed: int, checkpoint: Path) -> dict
         "num_images": generator.num_images,
         "out": context.folder.synthetic(seed),
         "seed": seed,
+        "with_class": generator.with_class,
     }
 
 

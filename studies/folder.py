@@ -154,6 +154,8 @@ def settings_of(
             "config": _config(specification.generator.config, specification.generator.arguments),
             "num_images": specification.generator.num_images,
             "labels": label_data,
+            "with_class": specification.generator.with_class,
+            "checkpoint": specification.generator.checkpoint,
         }
     if name.startswith("generator__"):
         seed = int(name.removeprefix("generator__seed"))

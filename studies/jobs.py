@@ -106,7 +106,9 @@ def _perform_generator(name: str, context: JobContext, verbs: Verbs, commands: l
     seed = int(name.removeprefix("generator__seed"))
     settings = _settings(name, context)
     arguments = generator_fit_arguments(context, seed)
-    fit = _fit(name, context, settings, arguments, verbs, commands)
+    assert context.specification.generator is not None
+    kept = context.specification.generator.checkpoint
+    fit = _fit(name, context, settings, arguments, verbs, commands, kept)
     if not fit.pop("reused") and context.folder.synthetic(seed).exists():
         # Images of an earlier checkpoint; those of this one would be gone on with.
         shutil.rmtree(context.folder.synthetic(seed))
@@ -153,6 +155,7 @@ def _fit(
     arguments: list[str],
     verbs: Verbs,
     commands: list[str],
+    kept: str = "best",
 ) -> dict[str, Any]:
     """Train, or go on where an interrupted training with the same settings stopped."""
     folder = context.folder
@@ -181,7 +184,8 @@ def _fit(
     with _as_train_script(arguments):
         result = verbs.fit(arguments)
     best = Path(result.best_checkpoint) if result.best_checkpoint else None
-    checkpoint = best if best and best.is_file() else Path(result.last_checkpoint)
+    has_best = kept == "best" and best is not None and best.is_file()
+    checkpoint = best if has_best and best else Path(result.last_checkpoint)
     fit = {
         "run_folder": str(result.run_folder),
         "checkpoint": str(checkpoint),

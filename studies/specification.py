@@ -22,12 +22,16 @@ class Generator:
         num_images: How many images it makes per seed.
         arguments: Further flags of `train.py fit`.
         labels: Cache whose label maps are the conditions; None: the study's own data.
+        with_class: Only label maps that hold this class ("tumour"); None: any foreground.
+        checkpoint: "last" (the end of the training, as the source of Pix2Pix does) or "best".
     """
 
     config: str
     num_images: int
     arguments: tuple[str, ...] = ()
     labels: str | None = None
+    with_class: str | None = None
+    checkpoint: str = "last"
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,10 @@ def _wrong_numbers(specification: Specification) -> list[str]:
         found.append("seeds must not be negative.")
     if specification.generator and specification.generator.num_images < 1:
         found.append("generator.num_images must be at least 1.")
+    if specification.generator and specification.generator.checkpoint not in ("last", "best"):
+        found.append(
+            f"generator.checkpoint is {specification.generator.checkpoint!r}, expected last or best."
+        )
     if not 0.5 <= specification.confidence < 1:
         found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
     if specification.num_resamples < 1:

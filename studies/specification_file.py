@@ -106,6 +106,8 @@ def _generator(section: Section) -> Generator:
         num_images=section.integer("num_images"),
         arguments=_arguments(section),
         labels=labels or None,
+        with_class=section.text("with_class", "") or None,
+        checkpoint=section.text("checkpoint", "last"),
     )
 
 

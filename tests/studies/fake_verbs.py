@@ -104,7 +104,14 @@ def fit(args: list[str]) -> FakeFit:
     return FakeFit(run_folder, checkpoints / "best.ckpt", checkpoints / "last.ckpt", 768, 1.5)
 
 
-def generate(checkpoint: Path, labels: Path | None, num_images: int, out: Path, seed: int) -> Path:
+def generate(
+    checkpoint: Path,
+    labels: Path | None,
+    num_images: int,
+    out: Path,
+    seed: int,
+    with_class: str | None = None,
+) -> Path:
     note(f"generate {out.name} {labels}")
     if ordered("generate") == "fail":
         raise OSError(28, "No space left on device")
