@@ -6,6 +6,8 @@ TORCH_BACKEND ?=
 VENV := .venv
 RUN := $(VENV)/bin/python
 OUT ?= runs/quickstart
+# Processes that train cells of the quickstart side by side.
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 .PHONY: help install quickstart test test-all lint types format check clean
@@ -24,8 +26,8 @@ install: $(VENV)/.installed ## create .venv and install the pinned requirements
 
 quickstart: install ## the whole study on built-in phantom CT, on a CPU: OUT/report.html
 	@started=$$(date +%s); \
-	$(RUN) prepare.py phantom_ct --out $(OUT)/data --num-patients 40 --image-size 64 && \
-	$(RUN) study.py run configs/studies/quickstart.yaml --data.root $(OUT)/data --out $(OUT) && \
+	$(RUN) prepare.py phantom_ct --out $(OUT)/data --num-patients 40 --image-size 64 --split-ratios 0.6 0.15 0.25 && \
+	$(RUN) study.py run configs/studies/quickstart.yaml --data.root $(OUT)/data --out $(OUT)/study --workers $(WORKERS) && \
 	echo "quickstart: $$(( $$(date +%s) - started )) s of work. Open $(OUT)/report.html"
 
 test: install ## the tests that need neither a GPU, a cluster nor patience

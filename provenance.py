@@ -37,6 +37,13 @@ class UserError(Exception):
     """
 
 
+def innermost_cause(error: BaseException) -> BaseException:
+    """What first went wrong: jsonargparse wraps a constructor's sentence in several of its own."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file's bytes as 64 hex digits, read in blocks of 1 MiB."""
     digest = hashlib.sha256()

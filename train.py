@@ -19,7 +19,6 @@ import lightning as L
 import torch
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.distribution_checks import ProcessesAgree
@@ -30,8 +29,8 @@ from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import WandbMode, finish_wandb, wandb_logger
 from command_line import run_verb, with_underscores
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
-from lightning_modules.distributed import STRATEGY_NAME
-from provenance import UserError, library_versions, read_json
+from lightning_modules.distributed import STRATEGY_NAME, launched_rank
+from provenance import UserError, innermost_cause, library_versions, read_json
 
 # Resume is exact here although the loader keeps no state: the order follows from the step count.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
@@ -212,7 +211,7 @@ def _take_image_size_from_data(config: Namespace) -> None:
 def _claim_run_folder(config: Namespace) -> Path:
     """The folder of this run, the same in every process; never one that holds another run."""
     inherited = os.environ.get(RUN_FOLDER_VARIABLE)
-    if rank_zero_only.rank != 0 and inherited:
+    if launched_rank() != 0 and inherited:
         return Path(inherited)
     if config.run_folder is not None:
         folder = Path(config.run_folder)
@@ -220,7 +219,7 @@ def _claim_run_folder(config: Namespace) -> Path:
         name = Path(str(config.config[-1])).stem if config.get("config") else "run"
         job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
         folder = Path("runs") / name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if rank_zero_only.rank == 0:
+    if launched_rank() == 0:
         if (folder / "config.yaml").exists() and not config.resume:
             raise UserError(
                 f"--run_folder {folder}: holds a run already. Nothing is overwritten: choose "
@@ -230,14 +229,6 @@ def _claim_run_folder(config: Namespace) -> Path:
     return folder
 
 
-def _plain_cause(error: ValueError) -> Exception:
-    """jsonargparse wraps what a constructor raises; give back the sentence without the wrapping."""
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    return UserError(str(cause)) if isinstance(cause, UserError | ValueError) else error
-
-
 def fit(args: list[str]) -> FitResult:
     """Run `train.py ARGS` inside this process; `args` starts with "fit".
 
@@ -245,7 +236,7 @@ def fit(args: list[str]) -> FitResult:
         UserError: What the person at the prompt can mend.
     """
     started = time.perf_counter()
-    os.environ.pop(RUN_FOLDER_VARIABLE, None) if rank_zero_only.rank == 0 else None
+    os.environ.pop(RUN_FOLDER_VARIABLE, None) if launched_rank() == 0 else None
     try:
         cli = TrainCLI(
             L.LightningModule,
@@ -265,7 +256,10 @@ def fit(args: list[str]) -> FitResult:
             args=args,
         )
     except ValueError as error:
-        raise _plain_cause(error) from error
+        cause = innermost_cause(error)
+        if isinstance(cause, UserError | ValueError):
+            raise UserError(str(cause)) from error
+        raise
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"The GPU's memory is full ({str(error).splitlines()[0]}). Raise "
@@ -287,7 +281,7 @@ def main() -> int:
     """Entry point of the command line."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     result = fit(with_underscores(sys.argv[1:]))
-    if rank_zero_only.rank == 0:
+    if launched_rank() == 0:
         print(
             f"{result.images_seen} images seen in {result.seconds:.0f} s. "
             f"Results: {result.run_folder} (best model: {result.best_checkpoint})"

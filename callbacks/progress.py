@@ -53,7 +53,8 @@ class RunProgress(ProgressBar):
         if self._bar is None:
             return
         self._bar.update(1)
-        if self._bar.n % trainer.log_every_n_steps == 0:
+        assert isinstance(module, TrainingModule)
+        if module.report_due:
             shown = {
                 name.removeprefix("train/"): f"{float(value):.3g}"
                 for name, value in trainer.callback_metrics.items()

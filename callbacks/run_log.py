@@ -29,8 +29,8 @@ class RunLog(Logger):
         self.path = Path(run_folder) / "metrics.csv"
         self.summary_path = Path(run_folder) / "metrics.json"
 
-    name = property(lambda self: "run_log")  # type: ignore[assignment]
-    version = property(lambda self: "")  # type: ignore[assignment]
+    name = property(lambda self: "run_log")
+    version = property(lambda self: "")
 
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kw: Any) -> None:
         """Nothing to do: config.yaml holds them."""

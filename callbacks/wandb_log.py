@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lightning_modules.distributed import launched_rank
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
@@ -47,7 +48,7 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     resolved = resolve_mode(mode)
     if resolved == "disabled":
         return []
-    if rank_zero_only.rank != 0:  # only rank 0 logs; the others need not start the service
+    if launched_rank() != 0:  # only rank 0 logs; the others need not start the service
         return []
     import wandb
     from lightning.pytorch.loggers import WandbLogger

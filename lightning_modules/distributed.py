@@ -7,6 +7,7 @@ look for them, moves both networks' gradients in both steps. The flat all-reduce
 under double backward (gradient penalties) and while a network grows.
 """
 
+import os
 from collections.abc import Iterable
 
 import torch
@@ -47,6 +48,14 @@ def process_count() -> int:
 def process_rank() -> int:
     """This process's place among them, from 0."""
     return dist.get_rank() if process_count() > 1 else 0
+
+
+def launched_rank() -> int:
+    """This process's rank before the process group exists, from the launcher's environment."""
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        if name in os.environ:
+            return int(os.environ[name])
+    return 0
 
 
 def broadcast_state(module: nn.Module) -> None:

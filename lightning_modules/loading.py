@@ -10,7 +10,7 @@ from typing import Any
 import lightning as L
 
 from lightning_modules.checkpoint_files import load_checkpoint_file
-from provenance import UserError
+from provenance import UserError, innermost_cause
 
 RECORD_KEY = "understudy"
 
@@ -64,7 +64,9 @@ def instantiate_module(model: dict[str, Any], source: Path) -> L.LightningModule
         config = parser.parse_object({"model": _without_initial_weights(model)})
         return parser.instantiate_classes(config).model
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
-        raise UserError(f"{source}: its network cannot be built ({error}).") from error
+        raise UserError(
+            f"{source}: its network cannot be built ({innermost_cause(error)})."
+        ) from error
 
 
 def _without_initial_weights(node: Any) -> Any:

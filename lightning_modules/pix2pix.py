@@ -82,7 +82,7 @@ class Pix2Pix(TrainingModule):
         self.adversarial_weight = adversarial_weight
         self.l1_weight = l1_weight
         self.feature_matching_weight = feature_matching_weight
-        self.betas = tuple(betas)
+        self.betas = (betas[0], betas[1])
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Generator's Adam, then the discriminator's."""
@@ -101,7 +101,7 @@ class Pix2Pix(TrainingModule):
             self.generator.draw_noise(1, torch.Generator().manual_seed(seed))  # type: ignore
             for seed in seeds
         ]
-        return torch.cat(rows).to(self.device, self.dtype)
+        return torch.cat(rows).to(self.device).to(self.dtype)
 
     @torch.no_grad()
     def synthesise(self, mask: Tensor, seeds: list[int], dropout: bool = True) -> Tensor:

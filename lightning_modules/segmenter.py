@@ -63,6 +63,7 @@ class Segmenter(TrainingModule):
         self.weight_decay = weight_decay
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
+        self.class_weights: Tensor | None
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes, H, W)."""

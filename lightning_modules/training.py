@@ -82,7 +82,7 @@ class TrainingModule(L.LightningModule):
         """Make this step's randomness a function of (seed, step, rank) and set the rates."""
         torch.manual_seed(derived_seed(self.seed, self.steps_done, process_rank()))
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
-        trainer = self.trainer
+        trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
         interval_over = (self.steps_done + 1) % trainer.log_every_n_steps == 0
         self.report_due = interval_over or trainer.is_last_batch
         rate = self.learning_rate * self._rate_factor()

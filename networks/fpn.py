@@ -152,9 +152,10 @@ def _check_settings(in_channels: int, weights: str | None, path: str | None) -> 
             "FeaturePyramid: both encoder_weights and encoder_weights_path are given, expected "
             "one. Set encoder_weights: null to use the file."
         )
-    if weights not in (None, "imagenet"):
+    if weights not in (None, "imagenet", "restored"):
         raise ValueError(
-            f"FeaturePyramid: encoder_weights is {weights!r}, expected 'imagenet' or null."
+            f"FeaturePyramid: encoder_weights is {weights!r}, expected 'imagenet', 'restored' or "
+            "null."
         )
     if (weights or path) and in_channels not in (1, 3):
         raise ValueError(

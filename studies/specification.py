@@ -197,10 +197,9 @@ def _wrong_numbers(specification: Specification) -> list[str]:
         found.append("seeds must not be negative.")
     if specification.generator and specification.generator.num_images < 1:
         found.append("generator.num_images must be at least 1.")
-    if specification.generator and specification.generator.checkpoint not in ("last", "best"):
-        found.append(
-            f"generator.checkpoint is {specification.generator.checkpoint!r}, expected last or best."
-        )
+    kept = specification.generator.checkpoint if specification.generator else "last"
+    if kept not in ("last", "best"):
+        found.append(f"generator.checkpoint is {kept!r}, expected last or best.")
     if not 0.5 <= specification.confidence < 1:
         found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
     if specification.num_resamples < 1:

@@ -112,7 +112,7 @@ def test_wrong_size_and_wrong_model_are_named(
     checkpoint: Path, make_cache: Callable[..., Path], tmp_path: Path
 ) -> None:
     labels = make_cache(tmp_path / "labels", size=64)
-    with pytest.raises(UserError, match="label maps of 64 px, but the generator .* 32 px"):
+    with pytest.raises(UserError, match=r"label maps of 64 px, but the generator .* 32 px"):
         make(checkpoint, tmp_path / "set", labels=labels)
     with pytest.raises(UserError, match="num-images is 0"):
         make(checkpoint, tmp_path / "set", num_images=0)

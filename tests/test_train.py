@@ -40,11 +40,7 @@ def arguments(cache: Path, folder: Path, *extra: str, config: str = UNET) -> lis
 def finished_run(small_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "unet"
     small = ["--model.network.width=8", "--model.network.depth=2"]
-    train.fit(
-        arguments(
-            small_cache, folder, *small, "--wandb=offline", config=str(ROOT / UNET)
-        )
-    )
+    train.fit(arguments(small_cache, folder, *small, "--wandb=offline", config=str(ROOT / UNET)))
     return folder
 
 

@@ -45,7 +45,7 @@ def test_planted_code_does_not_run(tmp_path: Path) -> None:
 
     path = tmp_path / "planted.ckpt"
     torch.save({"state_dict": {}, "x": Planted()}, path)
-    with pytest.raises(UserError, match="cannot be loaded safely|can be loaded safely"):
+    with pytest.raises(UserError, match="can be loaded safely"):
         load_checkpoint_file(path)
     path.write_bytes(pickle.dumps(Planted()))
     with pytest.raises(UserError, match="can be loaded safely"):
