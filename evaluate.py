@@ -11,9 +11,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
-
-from command_line import run_verb, with_underscores
+from command_line import parsed, run_verb, verb_parser, with_underscores
 from studies.image_evaluation import evaluate_images
 from studies.segmentation_evaluation import evaluate
 
@@ -25,14 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     images = given[:1] == ["images"]
     function: Any = evaluate_images if images else evaluate
-    parser = ArgumentParser(
-        prog="evaluate.py images" if images else "evaluate.py",
-        description=_description(images),
-    )
-    parser.add_argument("--config", action="config", help="YAML file with these flags.")
+    parser = verb_parser("evaluate.py images" if images else "evaluate.py", _description(images))
     parser.add_function_arguments(function, as_group=False, skip={"show_progress"})
     flags = with_underscores([_root(word) for word in given[int(images) :]])
-    settings = parser.parse_args(flags)
+    settings = parsed(parser, flags)
     settings.pop("config")
     result = function(**vars(settings))
     print("\n".join(_image_lines(result) if images else _segmentation_lines(result)))

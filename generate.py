@@ -5,24 +5,32 @@ python generate.py --checkpoint runs/.../best.ckpt --labels data/masks --num-ima
 """
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from jsonargparse import ArgumentParser
 from PIL import Image
 from tqdm import tqdm
 
 from callbacks.pictures import colour_mask, save_png, sheet
-from command_line import run_verb, with_underscores
+from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.cache import Cache, CacheItem
 from datamodules.slices import to_grey_levels
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from lightning_modules import Pix2Pix
-from lightning_modules.loading import load_module
+from lightning_modules.loading import data_root, load_module
 from lightning_modules.training import derived_seed
-from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
+from provenance import (
+    UserError,
+    library_versions,
+    read_json,
+    sha256_of,
+    whole_file,
+    write_json_atomic,
+)
+from studies.evaluation_folder import Device, chosen_device
 
 REQUEST = "request.json"
 
@@ -36,7 +44,7 @@ def generate(
     batch_size: int = 16,
     dropout: bool = True,
     with_class: str | None = None,
-    device: str = "auto",
+    device: Device = "auto",
     show_progress: bool = True,
 ) -> Path:
     """Generate images from label maps that hold kidney or tumour.
@@ -56,7 +64,7 @@ def generate(
         dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
         with_class: Only label maps that hold this class, for example "tumour", so that the set
             makes up for its rarity. None takes every label map with any foreground.
-        device: "cpu", "cuda" or "auto".
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
 
     Returns:
@@ -67,15 +75,17 @@ def generate(
             folder that holds something else.
     """
     checkpoint, out = Path(checkpoint), Path(out)
-    if num_images < 1:
-        raise UserError(f"--num-images is {num_images}; it must be 1 or more.")
+    for flag, value in (("--num-images", num_images), ("--batch-size", batch_size)):
+        if value < 1:
+            raise UserError(f"{flag} is {value}; it must be 1 or more.")
+    target = chosen_device(device)
     module, record = load_module(checkpoint)
     if not isinstance(module, Pix2Pix):
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
             "checkpoint of a Pix2Pix run."
         )
-    root = labels if labels is not None else Path(record["data"]["init_args"]["root"])
+    root = labels if labels is not None else data_root(checkpoint, record, "--labels")
     cache = Cache.open(root)
     if cache.image_size != module.image_size:
         raise UserError(
@@ -94,21 +104,17 @@ def generate(
     }
     _claim_folder(out, request)
 
-    target = torch.device(
-        ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    )
     module.to(target)
-    items = []
-    for place, source in enumerate(chosen):
-        items.append(
-            SyntheticItem(
-                id=f"synthetic_{place:06d}",
-                seed=derived_seed(seed, "generate", place),
-                label_item_id=source.id,
-                label_patient_id=source.patient_id,
-                class_pixels=source.class_pixels,
-            )
+    items = [
+        SyntheticItem(
+            id=f"synthetic_{place:06d}",
+            seed=derived_seed(seed, "generate", place),
+            label_item_id=source.id,
+            label_patient_id=source.patient_id,
+            class_pixels=source.class_pixels,
         )
+        for place, source in enumerate(chosen)
+    ]
     starts = range(0, num_images, batch_size)
     for start in tqdm(starts, desc="generate", unit="batch", disable=not show_progress):
         part = list(zip(items, chosen, strict=True))[start : start + batch_size]
@@ -215,10 +221,8 @@ def _make(
 
 def _save(path: Path, pixels: np.ndarray) -> None:
     """A PNG gets its name when it is whole, so that an interrupted call can trust what is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".part")
-    Image.fromarray(pixels).save(temporary, format="PNG")
-    temporary.replace(path)
+    with whole_file(path) as stream:
+        Image.fromarray(pixels).save(stream, format="PNG")
 
 
 def _claim_folder(out: Path, request: dict[str, Any]) -> None:
@@ -231,6 +235,8 @@ def _claim_folder(out: Path, request: dict[str, Any]) -> None:
                 f"--out {out}: holds a set that was asked for with another "
                 f"{', '.join(differing)}. Nothing is overwritten; choose another folder."
             )
+        for leftover in out.glob("*/.*.part"):  # of a call that was killed
+            leftover.unlink()
     elif out.exists() and any(out.iterdir()):
         raise UserError(f"--out {out}: is not empty. Nothing is overwritten; choose another one.")
     else:
@@ -257,12 +263,12 @@ def _command(checkpoint: Path, labels: Path | None, out: Path, request: dict[str
     return " ".join(words)
 
 
-def main() -> int:
-    """Entry point of the command line."""
-    parser = ArgumentParser(prog="generate.py", description=__doc__)
-    parser.add_argument("--config", action="config", help="YAML file with these flags.")
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; UserErrors are left to `run_verb`."""
+    given = sys.argv[1:] if arguments is None else arguments
+    parser = verb_parser("generate.py", __doc__)
     parser.add_function_arguments(generate, as_group=False, skip={"show_progress"})
-    settings = parser.parse_args(with_underscores(sys.argv[1:]))
+    settings = parsed(parser, with_underscores(given))
     settings.pop("config")
     out = generate(**vars(settings))
     print(f"{settings.num_images} synthetic images with their label maps: {out} (see sheet.png)")

@@ -13,8 +13,9 @@ from pathlib import Path
 from jsonargparse import Namespace
 from tqdm import tqdm
 
+from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.sources import ct_dicom, nifti, png_slices
-from datamodules.sources.command_line import parse
+from datamodules.sources.command_line import SOURCES, add_flags
 from datamodules.sources.preparing import claim, common_size, locked, prepare
 from datamodules.sources.reporting import print_summary, print_verification
 from datamodules.sources.shards import Layout
@@ -24,25 +25,25 @@ from datamodules.sources.volumes import Found, Reader
 from provenance import UserError
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Exit status: 0 done, 1 damage found, 2 nothing usable or wrong use."""
-    given = list(sys.argv[1:] if argv is None else argv)
-    chosen = parse(given, __doc__)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand. Returns 0, or 1 for damage; UserErrors are left to `run_verb`."""
+    chosen = _parse(sys.argv[1:] if arguments is None else arguments)
     name, options = chosen.subcommand, chosen[chosen.subcommand]
-    try:
-        if name == "verify":
-            return print_verification(Path(options.out), verify(Path(options.out)))
-        return _prepare(name, options)
-    except UserError as error:
-        print(f"prepare.py {name}: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        where = error.filename or options.out
-        print(f"prepare.py {name}: {where}: {error.strerror or error}. Stopped.", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped. Give the same command again to go on.", file=sys.stderr)
-        return 130
+    if name == "verify":
+        return print_verification(Path(options.out), verify(Path(options.out)))
+    return _prepare(name, options)
+
+
+def _parse(given: Sequence[str]) -> Namespace:
+    parser = verb_parser("prepare.py", __doc__)
+    commands = parser.add_subcommands(required=True)
+    subparsers = []
+    for name, text in SOURCES.items():
+        sub = verb_parser(f"prepare.py {name}", text)
+        add_flags(sub, name)
+        commands.add_subcommand(name, sub, help=text)
+        subparsers.append(sub)
+    return parsed(parser, with_underscores(given), subparsers)
 
 
 def _prepare(name: str, options: Namespace) -> int:
@@ -135,4 +136,4 @@ def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_verb("prepare.py", main))

@@ -8,9 +8,11 @@ import importlib.metadata
 import json
 import os
 import platform
-import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 __version__ = "0.1.0"
 
@@ -53,24 +55,31 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def write_text_atomic(path: Path, text: str) -> None:
-    """Write a text file whole or not at all: a temporary neighbour, flushed, then renamed."""
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that gets its name only when it is whole: a hidden neighbour, then renamed.
+
+    Until then a file of that name stays as it was, and afterwards too if writing fails. What a
+    killed process leaves is called `.<name>.<random>.part`.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}.part")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            stream.write(text)
+        with open(temporary, "xb") as stream:
+            yield stream
             stream.flush()
             os.fsync(stream.fileno())
-        # mkstemp makes files private to the user; a result is readable as any other file is.
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write a text file as UTF-8, whole or not at all."""
+    with whole_file(path) as stream:
+        stream.write(text.encode())
 
 
 def write_json_atomic(path: Path, content: Any) -> None:

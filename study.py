@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import Namespace
 
-from command_line import run_verb, with_underscores
+from command_line import parsed, run_verb, verb_parser, with_underscores
+from provenance import UserError
 
 if TYPE_CHECKING:
     from studies.commands import Verbs
@@ -48,6 +49,8 @@ def run(settings: Namespace) -> int:
     from studies.specification_file import load_specification
 
     started = time.monotonic()
+    if settings.workers < 0:
+        raise UserError(f"--workers {settings.workers}: expected 0 or more.")
     outcome = run_study(
         load_specification(Path(settings.spec)),
         Path(settings.data.root),
@@ -73,9 +76,8 @@ def report(settings: Namespace) -> int:
     return 0
 
 
-def _parser() -> ArgumentParser:
-    running = ArgumentParser(description=_RUN)
-    running.add_argument("--config", action="config", help="YAML file with these flags.")
+def _parse(given: Sequence[str]) -> Namespace:
+    running = verb_parser("study.py run", _RUN)
     running.add_argument("spec", type=str, help="YAML of the study, as in configs/studies/.")
     running.add_argument(
         "--data.root", type=str, required=True, help="Cache that prepare.py wrote."
@@ -110,20 +112,18 @@ def _parser() -> ArgumentParser:
         help="i/n: run the i-th of n shares of the cells; the n calls share --out, also from "
         "several machines.",
     )
-    reporting = ArgumentParser(description=_REPORT)
-    reporting.add_argument("--config", action="config", help="YAML file with these flags.")
+    reporting = verb_parser("study.py report", _REPORT)
     reporting.add_argument("out", type=str, help="Folder that `study.py run` wrote.")
-    parser = ArgumentParser(prog="study.py", description=__doc__)
+    parser = verb_parser("study.py", __doc__)
     commands = parser.add_subcommands(required=True, dest="command")
     commands.add_subcommand("run", running, help=_RUN)
     commands.add_subcommand("report", reporting, help=_REPORT)
-    return parser
+    return parsed(parser, with_underscores(given), (running, reporting))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
-    given = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    settings = _parser().parse_args(given)
+    settings = _parse(sys.argv[1:] if arguments is None else arguments)
     return run(settings.run) if settings.command == "run" else report(settings.report)
 
 

@@ -1,36 +1,50 @@
 """Train one model: `python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR`.
 
-Every constructor argument of the module and the datamodule is a flag; `--print_config` shows them
-all with their values, `fit --help` describes them. A run writes into a folder of its own:
-config.yaml, checkpoints/, metrics.csv, metrics.json, samples/ and wandb/.
+Every constructor argument of the module and the datamodule is a flag; `fit --print_config` shows
+them all with their values, `fit --model.help lightning_modules.Pix2Pix` and `fit --data.help
+datamodules.KiTS19DataModule` describe them. A run writes into a folder of its own: config.yaml,
+checkpoints/, metrics.csv, metrics.json, samples/ and wandb/.
 """
 
 import logging
-import os
+import signal
 import sys
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 import torch
 from jsonargparse import Namespace
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.distribution_checks import ProcessesAgree
 from callbacks.progress import RunProgress
-from callbacks.record import RunRecord, checkpoint_folder, patient_split_of
+from callbacks.record import RunRecord, patient_split_of, plain_values, without_paths
+from callbacks.run_folder import (
+    checkpoint_folder,
+    claim_run_folder,
+    forget_run_folder,
+    refuse_other_settings,
+)
 from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import WandbMode, finish_wandb, wandb_logger
-from command_line import run_verb, with_underscores
+from command_line import PARSER_SETTINGS, Stopped, parsed, run_verb, with_underscores
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
-from lightning_modules.distributed import STRATEGY_NAME, launched_rank
-from provenance import UserError, innermost_cause, library_versions, read_json
+from lightning_modules.distributed import launched_rank
+from lightning_modules.settings import (
+    refuse_other_precision,
+    refuse_unsupported,
+    strategy_for,
+    take_image_size_from_data,
+)
+from provenance import UserError, innermost_cause, library_versions
 
 # Resume is exact here although the loader keeps no state: the order follows from the step count.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
@@ -40,8 +54,6 @@ warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 # The modules reduce their metrics themselves, so that every process logs the same value.
 warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
 warnings.filterwarnings("ignore", message=".*args parameter is intended to run from within.*")
-
-RUN_FOLDER_VARIABLE = "UNDERSTUDY_RUN_FOLDER"
 
 
 @dataclass(frozen=True)
@@ -104,19 +116,24 @@ class TrainCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Resolve what depends on other settings, so that config.yaml is whole."""
         config = self.config[self.subcommand]
-        config.trainer.strategy = _strategy_for(config.trainer)
-        _take_image_size_from_data(config)
+        refuse_unsupported(config.trainer)
+        config.trainer.strategy = strategy_for(config.trainer)
+        take_image_size_from_data(config.model.init_args, config.data.init_args)
         for part in (config.model, config.data):
             if "seed" in part.init_args:
                 part.init_args.seed = config.seed_everything
-        self.run_folder = _claim_run_folder(config)
+        name = Path(str(config.config[-1])).stem if config.get("config") else "run"
+        self.run_folder = claim_run_folder(config.run_folder, name, config.resume)
+        refuse_other_settings(self.run_folder, plain_values(config))
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer this run's loggers, callbacks and checkpoint plugin."""
         config = self.config[self.subcommand]
         loggers: list[Any] = [RunLog(self.run_folder)]
         if not config.trainer.fast_dev_run:
-            loggers += wandb_logger(self.run_folder, config.wandb, _plain(config))
+            loggers += wandb_logger(
+                self.run_folder, config.wandb, without_paths(plain_values(config))
+            )
         callbacks: list[L.Callback] = [
             RunRecord(self._record(config)),
             Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
@@ -128,16 +145,20 @@ class TrainCLI(LightningCLI):
             )
         if config.trainer.enable_progress_bar is not False:
             callbacks.append(RunProgress())
-        return super().instantiate_trainer(
+        trainer = super().instantiate_trainer(
             logger=loggers,
             callbacks=[*(self._get(self.config_init, "trainer")["callbacks"] or []), *callbacks],
             plugins=[VerifiedCheckpointIO()],
             default_root_dir=str(self.run_folder),
         )
+        refuse_other_precision(config.trainer.precision, trainer.precision)
+        return trainer
 
     def fit(self, **kwargs: Any) -> None:
         """Train, from the last checkpoint of the run folder when told to resume."""
         config = self.config[self.subcommand]
+        last = checkpoint_folder(self.run_folder) / "last.ckpt"
+        resume_from = str(last) if config.resume and last.exists() else None
         if self.trainer.is_global_zero:
             self.run_folder.mkdir(parents=True, exist_ok=True)
             self._parser(self.subcommand).save(
@@ -147,15 +168,30 @@ class TrainCLI(LightningCLI):
                 skip_unset=False,
                 multifile=False,
             )
-        last = checkpoint_folder(self.run_folder) / "last.ckpt"
-        resume_from = str(last) if config.resume and last.exists() else None
-        self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume_from)
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume_from)
+        except SystemExit as error:  # Lightning's way to leave, with status 1 or even 0
+            kept = "keeps its last checkpoint" if last.exists() else "has no checkpoint yet"
+            raise Stopped(
+                f"stopped. {self.run_folder} {kept}; go on with the same command and "
+                f"--run_folder {self.run_folder} --resume true.",
+                143 if self.trainer.received_sigterm else 130,
+            ) from error
+        finally:
+            if signal.getsignal(signal.SIGINT) != on_interrupt:  # Lightning leaves it ignored
+                signal.signal(signal.SIGINT, on_interrupt)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Word errors as sentences."""
+        self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
 
     def _record(self, config: Namespace) -> dict[str, Any]:
         cache = self.datamodule.cache
         return {
-            "model": _plain(config.model),
-            "data": _plain(config.data),
+            # A checkpoint is given to others; where its data lie stands in config.yaml alone.
+            "model": without_paths(plain_values(config.model)),
+            "data": without_paths(plain_values(config.data)),
             "image_size": cache.image_size,
             "class_names": cache.class_names,
             "dataset": cache.dataset,
@@ -165,70 +201,6 @@ class TrainCLI(LightningCLI):
         }
 
 
-def _plain(config: Namespace) -> dict[str, Any]:
-    """A configuration as plain dicts, lists and values, which a checkpoint may hold."""
-
-    def walk(node: Any) -> Any:
-        if isinstance(node, Namespace):
-            return {key: walk(value) for key, value in vars(node).items()}
-        if isinstance(node, dict):
-            return {key: walk(value) for key, value in node.items()}
-        if isinstance(node, list | tuple):
-            return [walk(value) for value in node]
-        return node if isinstance(node, bool | int | float | str | None) else str(node)
-
-    return walk(config)
-
-
-def _strategy_for(trainer: Namespace) -> Any:
-    """Several processes always get the strategy that keeps two networks' gradients apart."""
-    if trainer.strategy not in ("auto", "ddp"):
-        return trainer.strategy
-    devices = trainer.devices
-    if devices in ("auto", -1, "-1"):
-        on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
-        count = torch.cuda.device_count() if on_gpu else 1
-    else:
-        count = len(devices) if isinstance(devices, list) else int(str(devices).count(",") + 1)
-        count = int(devices) if str(devices).isdigit() else count
-    return STRATEGY_NAME if count * trainer.num_nodes > 1 else "auto"
-
-
-def _take_image_size_from_data(config: Namespace) -> None:
-    """Size the networks by the prepared images unless the configuration says otherwise."""
-    manifest = Path(str(config.data.init_args.get("root"))) / "manifest.json"
-    if "image_size" in config.model.init_args and manifest.is_file():
-        prepared = read_json(manifest).get("image_size")
-        given = config.model.init_args.image_size
-        if given not in (None, prepared):
-            raise UserError(
-                f"--model.image_size is {given}, but the images of {manifest.parent} are "
-                f"{prepared} px. Leave the flag out, or prepare the data with --image-size {given}."
-            )
-        config.model.init_args.image_size = prepared
-
-
-def _claim_run_folder(config: Namespace) -> Path:
-    """The folder of this run, the same in every process; never one that holds another run."""
-    inherited = os.environ.get(RUN_FOLDER_VARIABLE)
-    if launched_rank() != 0 and inherited:
-        return Path(inherited)
-    if config.run_folder is not None:
-        folder = Path(config.run_folder)
-    else:
-        name = Path(str(config.config[-1])).stem if config.get("config") else "run"
-        job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
-        folder = Path("runs") / name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
-    if launched_rank() == 0:
-        if (folder / "config.yaml").exists() and not config.resume:
-            raise UserError(
-                f"--run_folder {folder}: holds a run already. Nothing is overwritten: choose "
-                "another folder, or add --resume true to continue that run."
-            )
-        os.environ[RUN_FOLDER_VARIABLE] = str(folder)  # read by the processes that Lightning starts
-    return folder
-
-
 def fit(args: list[str]) -> FitResult:
     """Run `train.py ARGS` inside this process; `args` starts with "fit".
 
@@ -236,7 +208,7 @@ def fit(args: list[str]) -> FitResult:
         UserError: What the person at the prompt can mend.
     """
     started = time.perf_counter()
-    os.environ.pop(RUN_FOLDER_VARIABLE, None) if launched_rank() == 0 else None
+    forget_run_folder()
     try:
         cli = TrainCLI(
             L.LightningModule,
@@ -251,8 +223,13 @@ def fit(args: list[str]) -> FitResult:
                 "enable_checkpointing": False,
                 "num_sanity_val_steps": 0,
                 "log_every_n_steps": 10,
+                "enable_model_summary": False,
             },
-            parser_kwargs={"fit": {"description": __doc__}},
+            parser_kwargs={
+                "description": __doc__,
+                **PARSER_SETTINGS,
+                "fit": {"description": __doc__, **PARSER_SETTINGS},
+            },
             args=args,
         )
     except ValueError as error:
@@ -260,6 +237,9 @@ def fit(args: list[str]) -> FitResult:
         if isinstance(cause, UserError | ValueError):
             raise UserError(str(cause)) from error
         raise
+    except MisconfigurationException as error:
+        sentence = str(error).splitlines()[0].rstrip("!.")
+        raise UserError(f"{sentence}. Correct the --trainer flags.") from error
     except torch.OutOfMemoryError as error:
         raise UserError(
             f"The GPU's memory is full ({str(error).splitlines()[0]}). Raise "
@@ -277,10 +257,11 @@ def fit(args: list[str]) -> FitResult:
     )
 
 
-def main() -> int:
-    """Entry point of the command line."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of the command line; UserErrors are left to `run_verb`."""
+    given = sys.argv[1:] if arguments is None else arguments
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    result = fit(with_underscores(sys.argv[1:]))
+    result = fit(with_underscores(given))
     if launched_rank() == 0:
         print(
             f"{result.images_seen} images seen in {result.seconds:.0f} s. "

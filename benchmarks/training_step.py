@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -35,12 +36,16 @@ class Timer:
         self.device = device
         self.autocast = precision == "bf16"
         # What the trainer would give: optimisers, backward, and no logging.
-        module.optimizers = lambda: (  # type: ignore[method-assign, assignment]
-            self.optimizers if len(self.optimizers) > 1 else self.optimizers[0]
-        )
-        module.begin_step = lambda: None  # type: ignore[method-assign]
-        module.end_step = lambda *_: None  # type: ignore[method-assign, assignment]
-        module.manual_backward = lambda loss: loss.backward()  # type: ignore[method-assign]
+        stand_ins: dict[str, Any] = {
+            "optimizers": lambda: (
+                self.optimizers if len(self.optimizers) > 1 else self.optimizers[0]
+            ),
+            "begin_step": lambda: None,
+            "end_step": lambda *_: None,
+            "manual_backward": lambda loss: loss.backward(),
+        }
+        for name, stand_in in stand_ins.items():
+            setattr(module, name, stand_in)
 
     def images_per_second(self, batch: dict[str, torch.Tensor], repeats: int) -> float:
         """Best of `repeats` steps after one that warms up."""

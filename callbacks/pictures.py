@@ -4,8 +4,6 @@ Numpy and Pillow only, so that training callbacks, `evaluate.py` and the study's
 without matplotlib.
 """
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
-from provenance import UserError
+from provenance import UserError, whole_file
 
 Picture = NDArray[np.uint8]
 
@@ -187,18 +185,10 @@ def save_png(path: Path | str, array: Picture) -> Path:
             f"{path}: exists and was not written by {_SOFTWARE}. It was left as it is; move "
             "it away or choose another folder."
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
     mark = PngImagePlugin.PngInfo()
     mark.add_text("Software", _SOFTWARE)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            Image.fromarray(np.ascontiguousarray(array)).save(file, format="PNG", pnginfo=mark)
-        os.chmod(name, 0o644)  # mkstemp makes it private; a run folder is shared with colleagues
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as stream:
+        Image.fromarray(np.ascontiguousarray(array)).save(stream, format="PNG", pnginfo=mark)
     return path
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
 from lightning_modules.loading import RECORD_KEY
@@ -123,6 +124,26 @@ def patient_split_of(cache: Any) -> dict[str, Any]:
     return split
 
 
-def checkpoint_folder(run_folder: Path) -> Path:
-    """Where a run keeps its checkpoints."""
-    return Path(run_folder) / "checkpoints"
+def plain_values(node: Any) -> Any:
+    """A configuration as plain dicts, lists and values, which a checkpoint may hold."""
+    if isinstance(node, Namespace):
+        node = vars(node)
+    if isinstance(node, dict):
+        return {key: plain_values(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [plain_values(value) for value in node]
+    return node if isinstance(node, bool | int | float | str | None) else str(node)
+
+
+def without_paths(node: Any) -> Any:
+    """Replace absolute paths in plain values by their last part: the rest may name a person.
+
+    Paths below the working folder, such as `data/kits19`, stay as they are.
+    """
+    if isinstance(node, dict):
+        return {key: without_paths(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_paths(value) for value in node]
+    if isinstance(node, str) and node.startswith(("/", "~", "..")):
+        return Path(node).name
+    return node

@@ -1,6 +1,7 @@
 """Metrics of a run as a CSV file that survives interruption."""
 
 import csv
+import io
 import math
 from argparse import Namespace
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from provenance import write_json_atomic
+from provenance import write_json_atomic, write_text_atomic
 
 HEADER = ["images_seen", "epoch", "name", "value"]
 
@@ -50,20 +51,14 @@ class RunLog(Logger):
 
     @rank_zero_only
     def rewind(self, images_seen: int) -> None:
-        """Drop rows later than a checkpoint from which the run resumes: they come again.
-
-        The file is rewritten beside itself and renamed, so an interruption here loses nothing.
-        """
+        """Drop rows later than a checkpoint from which the run resumes: they come again."""
         if not self.path.exists():
             return
         with open(self.path, newline="", encoding="utf-8") as stream:
             rows = [row for row in csv.reader(stream) if len(row) == len(HEADER)][1:]
-        temporary = self.path.with_suffix(".part")
-        with open(temporary, "w", newline="", encoding="utf-8") as stream:
-            writer = csv.writer(stream)
-            writer.writerow(HEADER)
-            writer.writerows(row for row in rows if int(row[0]) <= images_seen)
-        temporary.replace(self.path)
+        text = io.StringIO()
+        csv.writer(text).writerows([HEADER, *(row for row in rows if int(row[0]) <= images_seen)])
+        write_text_atomic(self.path, text.getvalue())
 
     @rank_zero_only
     def finalize(self, status: str) -> None:

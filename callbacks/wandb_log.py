@@ -21,7 +21,8 @@ def resolve_mode(mode: WandbMode) -> str:
     """
     if mode != "auto":
         return mode
-    stated = os.environ.get("WANDB_MODE")
+    stated = os.environ.get("WANDB_MODE", "")
+    stated = {"dryrun": "offline", "run": "online"}.get(stated, stated)
     if stated in ("online", "offline", "disabled"):
         return stated
     return "online" if os.environ.get("WANDB_API_KEY") or _netrc_has_key() else "offline"
@@ -43,7 +44,7 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     Args:
         run_folder: Its last two parts name the run.
         mode: See `resolve_mode`.
-        settings: Plain values, shown as the run's configuration.
+        settings: Plain values without paths, shown as the run's configuration.
     """
     resolved = resolve_mode(mode)
     if resolved == "disabled":
@@ -53,12 +54,14 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     import wandb
     from lightning.pytorch.loggers import WandbLogger
 
-    logger = WandbLogger(
+    run_folder.mkdir(parents=True, exist_ok=True)
+    # Begun here: the logger itself would warn of a setting of its own, and set WANDB_MODE.
+    run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "understudy"),
         name="/".join(run_folder.parts[-2:]),
-        save_dir=str(run_folder),
-        offline=resolved == "offline",
-        config=_without_paths(settings),
+        dir=str(run_folder),
+        mode="offline" if resolved == "offline" else "online",
+        config=settings,
         settings=wandb.Settings(
             console="off",
             disable_git=True,
@@ -69,8 +72,8 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
             silent=True,
         ),
     )
-    logger.experiment.define_metric("*", step_metric="images_seen")
-    return [logger]
+    run.define_metric("*", step_metric="images_seen")
+    return [WandbLogger(experiment=run)]
 
 
 def finish_wandb() -> None:
@@ -79,14 +82,3 @@ def finish_wandb() -> None:
         import wandb
 
         wandb.finish()
-
-
-def _without_paths(node: Any) -> Any:
-    """Replace absolute paths by their last part: the rest may name a person or a ward."""
-    if isinstance(node, dict):
-        return {key: _without_paths(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [_without_paths(value) for value in node]
-    if isinstance(node, str) and node.startswith(("/", "~", "..")):
-        return Path(node).name
-    return node

@@ -50,8 +50,13 @@ class KiTS19DataModule(L.LightningDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if batch_size < 1:
-            raise UserError(f"--data.batch_size is {batch_size}; it must be 1 or more.")
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("images_per_epoch", images_per_epoch, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
         self.root = root
         self.batch_size = batch_size
         self.synthetic = synthetic

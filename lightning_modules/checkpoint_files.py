@@ -93,8 +93,8 @@ def load_checkpoint_file(
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise UserError(
-            f"{path}: is not a checkpoint that can be loaded safely "
-            f"({type(error).__name__}: {str(error).splitlines()[0][:200]})."
+            f"{path}: is damaged, cut short, or no checkpoint that can be loaded safely "
+            f"({type(error).__name__}: {str(error).splitlines()[0].partition('. ')[0][:200]})."
         ) from error
 
 

@@ -48,6 +48,35 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     return module.eval(), {**record, "images_seen": content["progress"]["images_seen"]}
 
 
+def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:
+    """Where the data lie that a checkpoint was trained on.
+
+    The run folder's config.yaml tells; the checkpoint itself holds no absolute path, so one that
+    was moved away from its run folder knows only a path below the working folder.
+
+    Args:
+        checkpoint: Its file.
+        record: As `load_module` gives it.
+        flag: The flag with which a person can say it, for the message.
+
+    Raises:
+        UserError: The data are not there.
+    """
+    import yaml
+
+    told = record["data"]["init_args"]["root"]
+    config = Path(checkpoint).resolve().parent.parent / "config.yaml"
+    if config.is_file():
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        told = content["data"]["init_args"]["root"]
+    if not Path(told).is_dir():
+        raise UserError(
+            f"{checkpoint}: was trained on the cache {told}, which is not there as seen from this "
+            f"folder. Say with {flag} where it is."
+        )
+    return Path(told)
+
+
 def instantiate_module(model: dict[str, Any], source: Path) -> L.LightningModule:
     """Build a module from {"class_path", "init_args"} of our own packages."""
     import jsonargparse

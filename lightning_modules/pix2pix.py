@@ -176,24 +176,10 @@ class Pix2Pix(TrainingModule):
         self.optimise(optimizers[0], self.generator, step, generator_part)
         self.discriminator.requires_grad_(True)
         average_buffers(self)
-        self._refuse_nonfinite(sums)
         self.end_step(size, sums)
 
     def _scores(self, condition: Tensor, image: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
         return self.discriminator(torch.cat([condition, image.to(condition.dtype)], dim=1))
-
-    def _refuse_nonfinite(self, values: dict[str, Tensor]) -> None:
-        """Stop on NaN, checked only when scalars are read anyway: the check waits for the GPU."""
-        if not self.report_due:
-            return
-        bad = [name for name, value in values.items() if not bool(torch.isfinite(value))]
-        if bad:
-            raise UserError(
-                f"Training diverged at {self.images_seen} images: {', '.join(bad)} is not finite. "
-                "The last checkpoint before it is kept. Lower --model.learning_rate, set "
-                "--model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed instead "
-                "of 16-mixed."
-            )
 
     # ---- validation --------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ a run that was killed and resumed ends with the same bits as one that was not.
 
 import hashlib
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
@@ -112,11 +113,23 @@ class TrainingModule(L.LightningModule):
         optimizer.step()
 
     def end_step(self, batch_size: int, values: dict[str, Tensor]) -> None:
-        """Count the images and, when a report is due, publish the step's scalars."""
+        """Count the images and, when a report is due, publish the step's scalars.
+
+        Raises:
+            UserError: One of them is not finite; in every process, since it is a mean over all.
+        """
         self.steps_done += 1
         self.images_seen += batch_size * process_count()
         if self.report_due:
             self.reported = mean_over_processes(values)
+            bad = [name for name, value in self.reported.items() if not math.isfinite(value)]
+            if bad:
+                raise UserError(
+                    f"Training diverged by {self.images_seen} images: {', '.join(bad)} is not "
+                    "finite. best.ckpt is kept. Lower --model.learning_rate, set "
+                    "--model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed in "
+                    "place of a 16-bit one."
+                )
             self.log_dict(self.reported, logger=False, rank_zero_only=True)
 
     def split(self, batch: Batch) -> Iterator[tuple[Batch, float]]:

@@ -68,6 +68,8 @@ def evaluate_images(
         UserError: Wrong input; the sentence says which and what to do.
     """
     started = time.perf_counter()
+    if batch_size < 1:
+        raise UserError(f"--batch-size is {batch_size}; it must be 1 or more.")
     out, place = Path(out), chosen_device(device)
     network = build_extractor(extractor, weights)
     fakes, cache = SyntheticSet.open(synthetic), Cache.open(root)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from callbacks.pictures import overlay, save_png, sheet
 from datamodules.cache import Cache, CacheItem
 from datamodules.slices import to_unit
-from lightning_modules.loading import load_module
+from lightning_modules.loading import data_root, load_module
 from lightning_modules.segmenter import Segmenter
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
@@ -74,6 +74,7 @@ def evaluate(
             f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter. A generator is "
             "judged by its images: make some with generate.py, then run evaluate.py images."
         )
+    root = root if root is not None else data_root(checkpoint, record, "--root")
     datamodule = _datamodule(record, root, slices, batch_size, num_workers)
     cache: Cache = datamodule.cache
     _check_cache(checkpoint, module, record, cache)
@@ -201,7 +202,7 @@ def _of_different_patients(images: Sequence[Mapping[str, Any]]) -> list[Mapping[
 
 def _datamodule(
     record: Mapping[str, Any],
-    root: Path | None,
+    root: Path,
     slices: str | None,
     batch_size: int,
     num_workers: int,
@@ -212,15 +213,8 @@ def _datamodule(
     if not module_name.startswith("datamodules"):
         raise UserError(f"The checkpoint names the data class {data['class_path']}, not ours.")
     settings = dict(data["init_args"])
-    if root is None and not Path(settings["root"]).is_dir():
-        raise UserError(
-            f"{settings['root']}: the cache that the checkpoint was trained on is not there "
-            "(as seen from this folder). Say where it is with --root."
-        )
-    settings |= {"batch_size": batch_size, "num_workers": num_workers}
+    settings |= {"root": str(root), "batch_size": batch_size, "num_workers": num_workers}
     settings |= {"synthetic": None, "augmentation": "none", "sampling": "uniform"}
-    if root is not None:
-        settings["root"] = str(root)
     if slices is not None:
         settings["slices"] = slices
     return getattr(importlib.import_module(module_name), class_name)(**settings)

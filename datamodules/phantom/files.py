@@ -2,15 +2,13 @@
 
 import gzip
 import io
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from provenance import UserError, __version__, read_json, write_json_atomic
+from provenance import UserError, __version__, read_json, whole_file, write_json_atomic
 
 if TYPE_CHECKING:
     from datamodules.phantom.ct import PhantomPatient
@@ -128,15 +126,6 @@ def _write_nifti(path: Path, volume: NDArray[Any], slice_mm: float, pixel_mm: fl
     with gzip.GzipFile(filename="", mode="wb", compresslevel=1, fileobj=buffer, mtime=0) as stream:
         image.to_stream(stream)
     content = buffer.getbuffer()
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(content)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with whole_file(path) as whole:
+        whole.write(content)
     return len(content)

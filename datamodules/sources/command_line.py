@@ -1,9 +1,8 @@
 """The subcommands of `prepare.py` and their flags, with what each does."""
 
-from collections.abc import Sequence
 from typing import Literal
 
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
 from datamodules.sources.splitting import Split
 
@@ -22,47 +21,29 @@ SOURCES = {
 }
 
 
-def _dashed(word: str) -> str:
-    flag, equals, value = word.partition("=")
-    return flag.replace("_", "-") + equals + value if flag.startswith("--") else word
-
-
-def parse(given: Sequence[str], description: str | None) -> Namespace:
-    """Parse a command line; `--image_size` and `--image-size` are the same flag.
-
-    A config file names settings with underscores (`image_size: 128`), as the other verbs' do.
-    """
-    parser = ArgumentParser(prog="prepare.py", description=description)
-    commands = parser.add_subcommands(required=True)
-    for name, text in SOURCES.items():
-        sub = ArgumentParser(description=text)
-        sub.add_argument("--config", action="config", help="YAML file with any of these settings.")
-        sub.add_argument("--out", required=True, type=str, help="Folder of the cache.")
-        if name != "verify":
-            _add_flags(sub, name)
-        commands.add_subcommand(name, sub, help=text)
-    return parser.parse_args([_dashed(word) for word in given])
-
-
-def _add_flags(sub: ArgumentParser, name: str) -> None:
+def add_flags(sub: ArgumentParser, name: str) -> None:
+    """Add the flags of one subcommand to its parser."""
     add = sub.add_argument
+    add("--out", required=True, type=str, help="Folder of the cache.")
+    if name == "verify":
+        return
     if name == "phantom_ct":
-        add("--num-patients", type=int, default=40, help="Patients to draw.")
-        add("--num-slices", type=int, default=24, help="Slices per patient.")
+        add("--num_patients", type=int, default=40, help="Patients to draw.")
+        add("--num_slices", type=int, default=24, help="Slices per patient.")
         add("--seed", type=int, default=0, help="The same seed draws the same patients.")
-        add("--image-size", type=int, default=64, help="Height = width in pixels.")
+        add("--image_size", type=int, default=64, help="Height = width in pixels.")
     else:
         add("--source", required=True, type=str, help="Folder of the raw data; only read.")
         add(
-            "--image-size", type=int | None, default=None,
+            "--image_size", type=int | None, default=None,
             help="Height = width in pixels to resize to. Default: the source's own size.",
         )  # fmt: skip
     if name in ("phantom_ct", "kits19", "ct_dicom"):
-        add("--window-width-hu", type=float, default=400.0, help="Width of the window in HU.")
-        add("--window-center-hu", type=float, default=0.0, help="Centre of the window in HU.")
+        add("--window_width_hu", type=float, default=400.0, help="Width of the window in HU.")
+        add("--window_center_hu", type=float, default=0.0, help="Centre of the window in HU.")
     if name == "ct_dicom":
         add(
-            "--mask-labels", nargs="*", type=str, default=[],
+            "--mask_labels", nargs="*", type=str, default=[],
             help="Label of mask folders whose name does not tell: leftkidney=1 mass=2. Folders "
             "named kidney become 1, tumour 2; other structures are not used.",
         )  # fmt: skip
@@ -71,32 +52,32 @@ def _add_flags(sub: ArgumentParser, name: str) -> None:
             help="SeriesInstanceUID, or its end, where a folder holds several. Default: largest.",
         )  # fmt: skip
         add(
-            "--patient-salt", type=str, default="understudy",
+            "--patient_salt", type=str, default="understudy",
             help="Mixed into the hash of PatientID that names a patient. Give a secret of your "
             "own: short identifiers can be guessed from an unsalted hash. It is not stored.",
         )  # fmt: skip
         add(
-            "--patient-id-from", type=Literal["tag", "folder"], default="tag",
+            "--patient_id_from", type=Literal["tag", "folder"], default="tag",
             help="tag: a hash of PatientID. folder: the folder's name as it is; only where it "
             "identifies nobody.",
         )  # fmt: skip
     default = Split()
     add(
-        "--split-by", type=Literal["patient", "slice"], default=default.by,
+        "--split_by", type=Literal["patient", "slice"], default=default.by,
         help="patient: all slices of a patient in one split. slice: as in the paper; slices of "
         "one patient fall on both sides, which overstates every score.",
     )  # fmt: skip
     add(
-        "--split-ratios", nargs=3, type=float, default=list(default.ratios),
+        "--split_ratios", nargs=3, type=float, default=list(default.ratios),
         help="Shares of train, val and test.",
     )  # fmt: skip
-    add("--split-seed", type=int, default=default.seed, help="Another seed, another division.")
+    add("--split_seed", type=int, default=default.seed, help="Another seed, another division.")
     add(
-        "--split-all-to", type=Literal["train", "val", "test"] | None, default=None,
+        "--split_all_to", type=Literal["train", "val", "test"] | None, default=None,
         help="Put everything into train, val or test. Default: test for a single patient.",
     )  # fmt: skip
     add(
-        "--on-nonsquare", type=Literal["pad", "skip"], default="pad",
+        "--on_nonsquare", type=Literal["pad", "skip"], default="pad",
         help="Slices that are not square: pad them with air and background, or skip the volume.",
     )  # fmt: skip
     add("--workers", type=int, default=1, help="Processes; each holds one volume in memory.")

@@ -7,7 +7,6 @@ reported, and not a crash. The record comes last, so a shard without one does no
 import hashlib
 import io
 import itertools
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 from datamodules.cache import CLASS_NAMES, CacheItem
 from datamodules.sources.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
 from datamodules.sources.volumes import Job, Reader, SkipVolume, Volume
-from provenance import read_json, sha256_of, write_json_atomic
+from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,6 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         )
     counts: list[list[int]] = []
     shard: dict[str, Any] = {"image": None, "mask": None}
-    (out / "arrays").mkdir(exist_ok=True)
     if volume.image is not None:
         fitted = (fit_image(s, layout.image_size, layout.window) for s in volume.image)
         shard.update(_write(out, job, "image", fitted, len(volume.mask), layout.image_size))
@@ -154,23 +152,15 @@ def _write(
 ) -> dict[str, str]:
     """Stream slices into a `.npy` file; it takes its name only when it is whole."""
     relative = f"arrays/{job.shard}_{kind}.npy"
-    temporary = out / f"{relative}.part"
     digest = hashlib.sha256()
     header = io.BytesIO()
     npy.write_array_header_1_0(
         header, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
     )
-    try:
-        with open(temporary, "wb") as stream:
-            for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
-                stream.write(data)
-                digest.update(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(temporary, out / relative)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
+    with whole_file(out / relative) as stream:
+        for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
+            stream.write(data)
+            digest.update(data)
     return {kind: relative, f"sha256_{kind}": digest.hexdigest()}
 
 
