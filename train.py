@@ -21,6 +21,7 @@ import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.distribution_checks import ProcessesAgree
@@ -122,7 +123,7 @@ class TrainCLI(LightningCLI):
         for part in (config.model, config.data):
             if "seed" in part.init_args:
                 part.init_args.seed = config.seed_everything
-        name = Path(str(config.config[-1])).stem if config.get("config") else "run"
+        name = Path(str(config.config[0])).stem if config.get("config") else "run"
         self.run_folder = claim_run_folder(config.run_folder, name, config.resume)
         refuse_other_settings(self.run_folder, plain_values(config))
 
@@ -148,7 +149,7 @@ class TrainCLI(LightningCLI):
         trainer = super().instantiate_trainer(
             logger=loggers,
             callbacks=[*(self._get(self.config_init, "trainer")["callbacks"] or []), *callbacks],
-            plugins=[VerifiedCheckpointIO()],
+            plugins=_plugins(),
             default_root_dir=str(self.run_folder),
         )
         refuse_other_precision(config.trainer.precision, trainer.precision)
@@ -199,6 +200,18 @@ class TrainCLI(LightningCLI):
             "versions": library_versions(),
             "seed": config.seed_everything,
         }
+
+
+def _plugins() -> list[Any]:
+    """Verified checkpoints; and on SLURM no requeueing from inside a signal handler.
+
+    Lightning's own saves wherever the signal hits, between the steps of two networks too.
+    scripts/slurm_train.sh requeues the job, and --resume continues from the last whole step.
+    """
+    plugins: list[Any] = [VerifiedCheckpointIO()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins
 
 
 def fit(args: list[str]) -> FitResult:
