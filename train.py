@@ -179,6 +179,12 @@ class TrainCLI(LightningCLI):
                 f"--run_folder {self.run_folder} --resume true.",
                 143 if self.trainer.received_sigterm else 130,
             ) from error
+        except OSError as error:
+            raise UserError(
+                f"--run_folder {self.run_folder}: cannot be written "
+                f"({error.filename or ''} {error.strerror or error}). What is whole is kept; make "
+                "room, then go on with the same command and --resume true."
+            ) from error
         finally:
             if signal.getsignal(signal.SIGINT) != on_interrupt:  # Lightning leaves it ignored
                 signal.signal(signal.SIGINT, on_interrupt)
@@ -273,6 +279,7 @@ def fit(args: list[str]) -> FitResult:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = sys.argv[1:] if arguments is None else arguments
+    logging.raiseExceptions = False  # a log file on a full disk is no reason for tracebacks
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     result = fit(with_underscores(given))
     if launched_rank() == 0:

@@ -42,7 +42,7 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     terminal lines of a hospital may hold names. An outage delays a start by 15 seconds, no more.
 
     Args:
-        run_folder: Its last two parts name the run.
+        run_folder: Its last two parts name the run; of an absolute path only the last.
         mode: See `resolve_mode`.
         settings: Plain values without paths, shown as the run's configuration.
     """
@@ -58,7 +58,7 @@ def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) ->
     # Begun here: the logger itself would warn of a setting of its own, and set WANDB_MODE.
     run = wandb.init(
         project=os.environ.get("WANDB_PROJECT", "understudy"),
-        name="/".join(run_folder.parts[-2:]),
+        name=run_folder.name if run_folder.is_absolute() else "/".join(run_folder.parts[-2:]),
         dir=str(run_folder),
         mode="offline" if resolved == "offline" else "online",
         config=settings,

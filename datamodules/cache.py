@@ -19,6 +19,8 @@ FORMAT_VERSION = 1
 CLASS_NAMES = ("background", "kidney", "tumour")
 SPLITS = ("train", "val", "test")
 
+# Each mapped array holds a file descriptor, of which a process may often have 1024.
+_MAX_MAPPED = 400
 _REQUIRED = ("dataset", "image_size", "num_classes", "class_names", "split_id", "shards", "items")
 
 
@@ -250,6 +252,8 @@ class Cache:
                     f"{self.root / relative}: cannot be read ({error}). Check the cache with "
                     f"python prepare.py verify --out {self.root}"
                 ) from error
+            if len(self._arrays) >= _MAX_MAPPED:
+                self._arrays.pop(next(iter(self._arrays)))
             self._arrays[relative] = array
         return array[item.row]
 

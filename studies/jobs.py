@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import platform
 import shutil
 import sys
@@ -148,6 +149,14 @@ def _perform_cell(name: str, context: JobContext, verbs: Verbs, commands: list[s
     write_json_atomic(context.folder.record(name), _jsonable(record))
 
 
+def _machine() -> str:
+    """What a timing needs to be understood; not the host's name, which may say whose it is."""
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{gpu}"
+
+
 def _fit(
     name: str,
     context: JobContext,
@@ -232,7 +241,7 @@ def _record(
             "images_seen": fit["images_seen"],
             "resumed": fit["resumed"],
         },
-        "machine": f"{platform.node()} ({platform.machine()})",
+        "machine": _machine(),
         "finished": _now(),
         "versions": library_versions(),
     }

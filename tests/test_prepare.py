@@ -1,49 +1,20 @@
-"""The verb: whole runs, what they print, how they stop and go on."""
+"""The verb: whole runs, what they print and what they refuse."""
 
 import csv
-import errno
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-import prepare
-from command_line import run_verb
 from datamodules.cache import Cache
+from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[1]
-AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
-
-
-def make_source(root, num=12, shape=(4, 16, 16)):
-    for number in range(num):
-        rng = np.random.default_rng(number)
-        folder = root / f"case_{number:05d}"
-        folder.mkdir(parents=True)
-        for name, low, high in (("imaging", -1000, 1000), ("segmentation", 0, 3)):
-            array = rng.integers(low, high, shape).astype(np.int16)
-            nib.save(nib.Nifti1Image(array, AFFINE), folder / f"{name}.nii.gz")
-    return root
-
-
-def run(*words):
-    return run_verb("prepare.py", lambda: prepare.main([str(word) for word in words]))
-
-
-def kits19(source, out, *more):
-    return run("kits19", "--source", source, "--out", out, *more)
-
-
-def contents(out):
-    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
 
 
 @pytest.fixture
@@ -93,74 +64,6 @@ def test_help_describes_every_flag(name, capsys):
 def test_a_typo_is_refused(source, tmp_path, capsys):
     assert kits19(source, tmp_path / "out", "--imagesize", "8") == 2
     assert "--imagesize: no such flag. Did you mean --image_size?" in capsys.readouterr().err
-
-
-def test_workers_change_nothing(source, tmp_path):
-    assert kits19(source, tmp_path / "one") == 0
-    assert kits19(source, tmp_path / "two", "--workers", "2") == 0
-    assert contents(tmp_path / "one") == contents(tmp_path / "two")
-
-
-def test_killed_and_repeated_ends_with_the_same_bytes(tmp_path):
-    source = make_source(tmp_path / "source", num=25, shape=(8, 48, 48))
-    assert kits19(source, tmp_path / "whole") == 0
-    out = tmp_path / "killed"
-    command = [sys.executable, "prepare.py", "kits19", "--source", source, "--out", out]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
-    while process.poll() is None and len(list(out.glob("records/*.json"))) < 2:
-        time.sleep(0.001)
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    assert not (out / "manifest.json").exists()
-    assert kits19(source, out) == 0
-    assert contents(out) == contents(tmp_path / "whole")
-
-
-def test_stopped_at_any_file_ends_with_the_same_bytes(tmp_path, monkeypatch):
-    """Every rename is one point at which a kill can strike; each leaves a half-written file."""
-    source = make_source(tmp_path / "source", num=3)
-    flags = ("--split-all-to", "train")
-    assert kits19(source, tmp_path / "whole", *flags) == 0
-    rename = os.replace
-    for number in range(12):
-        calls = iter(range(1000))
-
-        def struck(old, new, calls=calls, number=number):
-            if next(calls) == number:
-                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
-                raise KeyboardInterrupt
-            rename(old, new)
-
-        out = tmp_path / f"out{number}"
-        monkeypatch.setattr(os, "replace", struck)
-        assert kits19(source, out, *flags) == 130
-        monkeypatch.setattr(os, "replace", rename)
-        assert kits19(source, out, *flags) == 0
-        assert contents(out) == contents(tmp_path / "whole"), number
-
-
-def test_a_full_disk_stops_with_a_sentence_and_keeps_what_is_done(
-    source, tmp_path, monkeypatch, capsys
-):
-    calls = iter(range(1000))
-    fsync = os.fsync
-
-    def full(handle):
-        if next(calls) > 12:
-            raise OSError(errno.ENOSPC, "No space left on device")
-        fsync(handle)
-
-    monkeypatch.setattr(os, "fsync", full)
-    assert kits19(source, tmp_path / "out") == 2
-    said = capsys.readouterr().err
-    assert "the disk is full" in said
-    assert "run the same command again" in said
-    monkeypatch.setattr(os, "fsync", fsync)
-    assert not list((tmp_path / "out").rglob("*.part"))
-    assert list((tmp_path / "out/records").glob("*.json"))
-    assert kits19(source, tmp_path / "out") == 0
-    assert kits19(source, tmp_path / "fresh") == 0
-    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
 def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
@@ -318,16 +221,6 @@ def test_label_maps_alone(source, tmp_path, capsys):
     assert not cache.has_images
     assert len(cache.items) == 48
     assert json.loads((tmp_path / "out/manifest.json").read_text())["window"] is None
-
-
-def test_two_prepares_do_not_share_a_folder(source, tmp_path, capsys):
-    import fcntl
-
-    (tmp_path / "out").mkdir()
-    with open(tmp_path / "out/.lock", "w") as stream:
-        fcntl.flock(stream, fcntl.LOCK_EX)
-        assert kits19(source, tmp_path / "out") == 2
-    assert "another prepare.py is working on it" in capsys.readouterr().err
 
 
 def test_starting_is_quick():

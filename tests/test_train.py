@@ -1,6 +1,7 @@
 """train.py at the prompt: what it writes, refuses and says."""
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 import yaml
 
 import train
-from command_line import run_verb, with_underscores
+from callbacks.wandb_log import resolve_mode
+from command_line import run_verb
+from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
 from lightning_modules.settings import strategy_for
 from provenance import UserError
@@ -177,20 +180,54 @@ def test_several_processes_get_the_strategy_for_two_networks(
     assert strategy_for(train.Namespace(**{**base, **given})) == expected
 
 
-def test_flags_take_dashes_and_failures_become_sentences(
+def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(
+    small_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    words = ["--num-images", "5", "--out=a-b", "x-y", "--data.batch-size=3"]
-    assert with_underscores(words) == [
-        "--num_images",
-        "5",
-        "--out=a-b",
-        "x-y",
-        "--data.batch_size=3",
-    ]
+    folder = tmp_path / "run"
+    small = ["--model.network.width=8", "--model.network.depth=2", "--trainer.max_epochs=3"]
+    words = arguments(small_cache, folder, *small)
+    end_step = Segmenter.end_step
 
-    def fails() -> int:
-        raise UserError("the sentence.")
+    def struck(self: Segmenter, batch_size: int, values: dict[str, torch.Tensor]) -> None:
+        end_step(self, batch_size, values)
+        if self.steps_done == 2:  # in the second epoch; the first one left a checkpoint
+            raise KeyboardInterrupt
 
-    assert run_verb("train.py", fails) == 2
-    assert capsys.readouterr().err == "train.py: the sentence.\n"
+    handler = signal.getsignal(signal.SIGINT)
+    monkeypatch.setattr(Segmenter, "end_step", struck)
+    assert run_verb("train.py", lambda: train.main(words)) == 130
+    assert f"keeps its last checkpoint; go on with the same command and --run_folder {folder}" in (
+        capsys.readouterr().err
+    )
+    assert signal.getsignal(signal.SIGINT) == handler
+    monkeypatch.setattr(Segmenter, "end_step", end_step)
+
+    other = [*words, "--resume=true", "--model.network.width=16"]
+    with pytest.raises(UserError, match=r"model.network.width was 8, is now 16"):
+        train.fit(other)
+    assert "width: 8" in (folder / "config.yaml").read_text()
+    assert train.fit([*words, "--resume=true"]).images_seen == 24
+
+
+def test_a_diverged_training_stops_with_a_sentence(small_cache: Path, tmp_path: Path) -> None:
+    wild = ["--model.learning_rate=1e36", "--model.network.depth=2", "--trainer.max_epochs=3"]
+    with pytest.raises(UserError, match=r"diverged by \d+ images: train/loss is not finite"):
+        train.fit(arguments(small_cache, tmp_path / "run", *wild))
+
+
+@pytest.mark.parametrize(
+    ("stated", "mode"), [("", "offline"), ("dryrun", "offline"), ("online", "online")]
+)
+def test_wandb_is_offline_unless_there_is_a_key_or_it_is_asked_for(
+    stated: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # no netrc
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("WANDB_MODE", stated)
+    assert resolve_mode("auto") == mode
+    monkeypatch.setenv("WANDB_API_KEY", "a key")
+    assert resolve_mode("auto") == (mode if stated else "online")
+    assert resolve_mode("disabled") == "disabled"

@@ -6,6 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
+from datamodules import cache as cache_module
 from datamodules.cache import Cache
 from provenance import UserError
 
@@ -80,6 +81,15 @@ def test_travels_to_workers_without_its_arrays(tmp_path):
     copy = pickle.loads(pickle.dumps(cache))  # noqa: S301 - made two words before
     assert len(pickle.dumps(cache)) == before
     assert np.array_equal(copy.image(copy.items[3]), cache.image(cache.items[3]))
+
+
+def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
+    """Each mapped array holds a file descriptor; a process has a thousand or so."""
+    monkeypatch.setattr(cache_module, "_MAX_MAPPED", 2)
+    cache = Cache.open(write_cache(tmp_path))
+    for _ in range(2):
+        assert [int(cache.image(item)[0, 0]) for item in cache.items] == [0, 1, 10, 11, 20, 21]
+        assert len(cache._arrays) == 2
 
 
 def test_label_maps_alone_have_no_images(tmp_path):

@@ -52,7 +52,7 @@ def train(module: TrainingModule, cache: Path, steps: int = 2, **trainer: Any) -
 
 def largest_difference(one: torch.nn.Module, other: torch.nn.Module) -> float:
     pairs = zip(one.parameters(), other.parameters(), strict=True)
-    return max(float((a - b).abs().max()) for a, b in pairs)
+    return max(float((a - b).detach().abs().max()) for a, b in pairs)
 
 
 @pytest.mark.parametrize("make", [pix2pix, segmenter])

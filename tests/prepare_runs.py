@@ -1,0 +1,32 @@
+"""A small source in KiTS19's layout, and prepare.py run on it inside this process."""
+
+import nibabel as nib
+import numpy as np
+
+import prepare
+from command_line import run_verb
+
+AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def make_source(root, num=12, shape=(4, 16, 16)):
+    for number in range(num):
+        rng = np.random.default_rng(number)
+        folder = root / f"case_{number:05d}"
+        folder.mkdir(parents=True)
+        for name, low, high in (("imaging", -1000, 1000), ("segmentation", 0, 3)):
+            array = rng.integers(low, high, shape).astype(np.int16)
+            nib.save(nib.Nifti1Image(array, AFFINE), folder / f"{name}.nii.gz")
+    return root
+
+
+def run(*words):
+    return run_verb("prepare.py", lambda: prepare.main([str(word) for word in words]))
+
+
+def kits19(source, out, *more):
+    return run("kits19", "--source", source, "--out", out, *more)
+
+
+def contents(out):
+    return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}

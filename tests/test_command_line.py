@@ -1,0 +1,93 @@
+"""What the verbs share: spelling of flags, errors in words, exit statuses."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from jsonargparse import ArgumentParser
+
+from command_line import Stopped, parsed, run_verb, verb_parser, with_underscores
+from provenance import UserError, whole_file
+
+
+@pytest.fixture
+def parser() -> ArgumentParser:
+    parser = verb_parser("verb.py", "Does something.")
+    parser.add_argument("--num_images", type=int | None, default=1)
+    parser.add_argument("--split", type=Literal["train", "test"], default="train")
+    parser.add_argument("--out", type=str, required=True)
+    return parser
+
+
+def test_flags_take_dashes() -> None:
+    words = ["--num-images", "5", "--out=a-b", "x-y", "--data.batch-size=3"]
+    spelled = ["--num_images", "5", "--out=a-b", "x-y", "--data.batch_size=3"]
+    assert with_underscores(words) == spelled
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["--num_imags=3"], "--num_imags: no such flag. Did you mean --num_images?"),
+        (["--num_im=3"], "--num_im: no such flag."),  # an abbreviation
+        (["--num_images=x"], "--num_images: expected int, found 'x'."),
+        (["--split=tset"], "--split: expected one of 'train', 'test', found 'tset'."),
+        (["extra"], "extra: unexpected word; flags begin with --."),
+        (["--config=no.yaml"], "--config: File does not exist: "),
+        (["--config={bad}"], "--config {bad}: cannot be read as YAML"),
+        ([], "missing: out."),
+    ],
+)
+def test_errors_are_sentences(
+    parser: ArgumentParser, words: list[str], sentence: str, tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("split: [unclosed\n a: b: c")
+    given = [word.replace("{bad}", str(bad)) for word in words]
+    if given:
+        given.append("--out=x")
+    with pytest.raises(UserError) as caught:
+        parsed(parser, given)
+    assert str(caught.value).startswith(sentence.replace("{bad}", str(bad)))
+    assert "\n" not in str(caught.value)
+
+
+def raising(error: BaseException) -> Callable[[], int]:
+    def work() -> int:
+        raise error
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "printed"),
+    [
+        (UserError("the sentence."), 2, "verb.py: the sentence.\n"),
+        (OSError(28, "No space left on device", "a.png"), 2, "verb.py: a.png: No space left"),
+        (KeyboardInterrupt(), 130, "\nverb.py: stopped. The same command goes on"),
+        (Stopped("stopped by SIGTERM.", 143), 143, "\nverb.py: stopped by SIGTERM.\n"),
+    ],
+)
+def test_failures_have_a_sentence_and_a_status(
+    error: BaseException, status: int, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_verb("verb.py", raising(error)) == status
+    assert capsys.readouterr().err.startswith(printed)
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "new/a.txt"
+    with whole_file(path) as stream:
+        stream.write(b"first")
+
+    def fill_the_disk() -> None:
+        with whole_file(path) as stream:
+            stream.write(b"half")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space") as caught:
+        fill_the_disk()
+    assert caught.value.filename == str(path)
+    assert path.read_bytes() == b"first"
+    assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
