@@ -181,9 +181,9 @@ class TrainCLI(LightningCLI):
             ) from error
         except OSError as error:
             raise UserError(
-                f"--run_folder {self.run_folder}: cannot be written "
-                f"({error.filename or ''} {error.strerror or error}). What is whole is kept; make "
-                "room, then go on with the same command and --resume true."
+                f"--run_folder {self.run_folder}: cannot be written ({error.strerror or error}). "
+                "What is whole is kept; make room, then go on with the same command and "
+                f"--run_folder {self.run_folder} --resume true."
             ) from error
         finally:
             if signal.getsignal(signal.SIGINT) != on_interrupt:  # Lightning leaves it ignored

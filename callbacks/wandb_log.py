@@ -1,5 +1,6 @@
 """Weights & Biases, without prompts, without a network unless asked, without identifying anyone."""
 
+import contextlib
 import netrc
 import os
 import sys
@@ -81,4 +82,5 @@ def finish_wandb() -> None:
     if "wandb" in sys.modules:
         import wandb
 
-        wandb.finish()
+        with contextlib.suppress(OSError):  # its own log file on a full disk hides what happened
+            wandb.finish()
