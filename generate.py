@@ -15,9 +15,9 @@ from PIL import Image
 from tqdm import tqdm
 
 from callbacks.pictures import colour_mask, save_png, sheet
+from callbacks.sample_grids import grey_levels
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.cache import Cache, CacheItem
-from datamodules.slices import to_grey_levels
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from lightning_modules import Pix2Pix
 from lightning_modules.loading import data_root, load_module
@@ -214,9 +214,9 @@ def _make(
     masks = np.stack([cache.mask(source) for _, source in part])
     conditions = torch.from_numpy(masks).to(module.device)
     images = module.synthesise(conditions, [item.seed for item, _ in part], dropout)
-    for (item, _), image, mask in zip(part, to_grey_levels(images).cpu(), masks, strict=True):
+    for (item, _), image, mask in zip(part, grey_levels(images), masks, strict=True):
         _save(out / "masks" / f"{item.id}.png", mask)
-        _save(out / "images" / f"{item.id}.png", image[0].numpy())
+        _save(out / "images" / f"{item.id}.png", image)
 
 
 def _save(path: Path, pixels: np.ndarray) -> None:

@@ -92,8 +92,3 @@ def to_unit(batch: dict[str, Any]) -> dict[str, Any]:
     """Scale a batch where it lies: image float32 in [-1, 1], mask int64."""
     image: Tensor = batch["image"]
     return {**batch, "image": image.float() / 127.5 - 1.0, "mask": batch["mask"].long()}
-
-
-def to_grey_levels(image: Tensor) -> Tensor:
-    """Back from [-1, 1] to 8-bit grey: the inverse of `to_unit`, rounded, for any float image."""
-    return ((image.float().clamp(-1, 1) + 1.0) * 127.5).round().to(torch.uint8)
