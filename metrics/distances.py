@@ -31,7 +31,7 @@ def frechet_distance(x: Features, y: Features) -> float:
 
     Source: Heusel 2017, arXiv:1706.08500.
     """
-    first, second = _pair(x, y)
+    first, second = feature_pair(x, y)
     offset = first.mean(0) - second.mean(0)
     left, right = _covariance_root(first), _covariance_root(second)
     overlap = float(np.linalg.svdvals(left @ right.T).sum())
@@ -62,7 +62,7 @@ def kernel_distance(
 
     Source: Binkowski 2018, arXiv:1801.01401 (KID, there with Inception features).
     """
-    first, second = _pair(x, y)
+    first, second = feature_pair(x, y)
     smaller = min(len(first), len(second))
     size = min(1000, max(2, smaller // 2)) if subset_size is None else subset_size
     if not 2 <= size <= smaller:
@@ -114,8 +114,8 @@ def real_floor(
     Raises:
         ValueError: There are fewer than two groups, or no split leaves two images on each side.
     """
-    sample = _matrix(real)
-    rest = None if other is None else _pair(real, other)[1]
+    sample = feature_matrix(real)
+    rest = None if other is None else feature_pair(real, other)[1]
     names = np.asarray(groups if groups is not None else [str(i) for i in range(len(sample))])
     unique = np.unique(names)
     if len(unique) < 2:
@@ -170,7 +170,7 @@ def pairwise_diversity(features: Features, num_pairs: int = 2000, seed: int = 0)
         num_pairs: pairs of two different images, drawn with replacement.
         seed: of the drawing.
     """
-    sample = _matrix(features)
+    sample = feature_matrix(features)
     rng = np.random.default_rng(seed)
     left = rng.integers(0, len(sample), num_pairs)
     step = rng.integers(1, len(sample), num_pairs)
@@ -195,7 +195,12 @@ def _unbiased_mmd(x: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(own - 2 * kernel(x, y).mean())
 
 
-def _matrix(features: Features) -> NDArray[np.float64]:
+def feature_matrix(features: Features) -> NDArray[np.float64]:
+    """Features as (N, D) float64 on the CPU: covariances and distances lose digits in float32.
+
+    Raises:
+        ValueError: Another shape, fewer than two rows, or values that are not finite.
+    """
     raw = features.detach().cpu().numpy() if isinstance(features, Tensor) else features
     matrix = np.asarray(raw, dtype=np.float64)
     if matrix.ndim != 2 or len(matrix) < 2:
@@ -205,8 +210,13 @@ def _matrix(features: Features) -> NDArray[np.float64]:
     return matrix
 
 
-def _pair(x: Features, y: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    first, second = _matrix(x), _matrix(y)
+def feature_pair(x: Features, y: Features) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`feature_matrix` of both.
+
+    Raises:
+        ValueError: As there, or they have other numbers of features.
+    """
+    first, second = feature_matrix(x), feature_matrix(y)
     if first.shape[1] != second.shape[1]:
         raise ValueError(
             f"features have {first.shape[1]} and {second.shape[1]} columns, expected equal."

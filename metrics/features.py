@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from provenance import UserError, sha256_of
 
-_KNOWN = '"random_vgg" (no download) or "timm:<name>" with a weights file'
+_KNOWN = '"random_vgg" (no download), or with a weights file "inception" and "timm:<name>"'
 
 
 class FeatureExtractor(nn.Module):
@@ -102,7 +102,7 @@ class RandomVGG(FeatureExtractor):
 
     def maps(self, images: Tensor) -> list[Tensor]:
         """Last activations of the five stages, at 1, 1/2, ... 1/16 of the image's size."""
-        _check(images)
+        check_images(images)
         if min(images.shape[2:]) < 16:
             raise ValueError(f"images are {tuple(images.shape[2:])}, expected at least 16 x 16.")
         found = []
@@ -137,7 +137,7 @@ class TimmExtractor(FeatureExtractor):
             network: Any = timm.create_model(model_name, pretrained=False, num_classes=0)
         except RuntimeError as error:
             raise UserError(f"timm:{model_name}: timm knows no such model ({error}).") from error
-        state = _read_state_dict(path)
+        state = read_state_dict(path)
         named = network.pretrained_cfg["classifier"]
         heads = [named] if isinstance(named, str) else named
         body = {key: value for key, value in state.items() if key.rsplit(".", 1)[0] not in heads}
@@ -165,7 +165,7 @@ class TimmExtractor(FeatureExtractor):
         return self.network.forward_intermediates(self._prepared(images), intermediates_only=True)
 
     def _prepared(self, images: Tensor) -> Tensor:
-        _check(images)
+        check_images(images)
         unit = (images.float() + 1) / 2
         if tuple(unit.shape[2:]) != self.size:
             unit = F.interpolate(
@@ -174,18 +174,26 @@ class TimmExtractor(FeatureExtractor):
         return (unit.expand(-1, 3, -1, -1) - self.mean) / self.std
 
 
-def build_extractor(name: str, weights_path: Path | str | None = None) -> FeatureExtractor:
+def build_extractor(
+    name: str, weights_path: Path | str | None = None, download: bool = False
+) -> FeatureExtractor:
     """Feature extractor by name.
 
     Args:
-        name: "random_vgg", or "timm:<model>" as in "timm:tf_efficientnet_lite0".
-        weights_path: state dict of a timm model; not used by "random_vgg".
+        name: "random_vgg"; "inception", the one of FID; or "timm:<model>" as in
+            "timm:tf_efficientnet_lite0".
+        weights_path: state dict of a timm model or of the Inception; not used by "random_vgg".
+        download: fetch the Inception's weights where no path is given. Nothing is fetched without.
 
     Raises:
         UserError: the name is unknown, or the weights are missing or do not fit.
     """
     if name == "random_vgg":
         return RandomVGG()
+    if name == "inception":
+        from metrics.inception import InceptionExtractor, inception_weights
+
+        return InceptionExtractor(inception_weights(weights_path, download))
     if name.startswith("timm:"):
         if weights_path is None:
             raise UserError(
@@ -195,7 +203,8 @@ def build_extractor(name: str, weights_path: Path | str | None = None) -> Featur
     raise UserError(f"{name!r}: no such feature extractor. Known are {_KNOWN}.")
 
 
-def _check(images: Tensor) -> None:
+def check_images(images: Tensor) -> None:
+    """Refuse (ValueError) what is not float (N, 1 | 3, H, W)."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
         raise ValueError(
             f"images are {images.dtype} {tuple(images.shape)}, expected float (N, 1 | 3, H, W)."
@@ -231,9 +240,14 @@ def _check_fit(
         )
 
 
-def _read_state_dict(path: Path) -> dict[str, Any]:
+def read_state_dict(path: Path, flag: str = "--weights") -> dict[str, Any]:
+    """Tensors of a weights file, `.safetensors` or a torch.save of them; runs no code in it.
+
+    Raises:
+        UserError: there is no such file (`flag` names where the path came from), or it is none.
+    """
     if not path.is_file():
-        raise UserError(f"{path}: no such weights file. Pass --weights PATH.")
+        raise UserError(f"{path}: no such weights file. Pass {flag} PATH.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -1,14 +1,26 @@
 """Networks: pure modules without training code or file access."""
 
+from networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from networks.fpn import FeaturePyramid
 from networks.patch_discriminator import MultiScalePatchDiscriminator, PatchDiscriminator
+from networks.pggan import PGGANDiscriminator, PGGANGenerator
 from networks.pix2pix import Pix2PixGenerator
+from networks.se_msg_pggan import MultiScaleDiscriminator, MultiScaleGenerator
+from networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from networks.unet import UNet
 
 __all__ = [
+    "DCGANDiscriminator",
+    "DCGANGenerator",
     "FeaturePyramid",
+    "MultiScaleDiscriminator",
+    "MultiScaleGenerator",
     "MultiScalePatchDiscriminator",
+    "PGGANDiscriminator",
+    "PGGANGenerator",
     "PatchDiscriminator",
     "Pix2PixGenerator",
+    "StyleGAN2Discriminator",
+    "StyleGAN2Generator",
     "UNet",
 ]

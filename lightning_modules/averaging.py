@@ -1,0 +1,128 @@
+"""A generator whose weights are an exponential moving average over training."""
+
+import copy
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from provenance import UserError
+
+
+class GeneratorAverage(nn.Module):
+    """Averaged copy of a generator: steadier images than the last weights give.
+
+    Every batch of n images moves the average towards the generator: average = keep * average +
+    (1 - keep) * weights with keep = 0.5 ** (n / half_life). Counted in images, it is the same
+    whatever the batch size. At the start the half-life is at most `ramp_up` of the images so far,
+    so that the first weights, which are noise, are forgotten; the first batch is copied whole.
+
+    Buffers are copied, not averaged: an average of counters or of a growing network's switches
+    means nothing. Batch normalisation so keeps the running statistics of the last weights. What
+    a generator holds outside its parameters and buffers is not followed.
+
+    As a child of a Lightning module it is in the checkpoints, with the number of images averaged,
+    and every process computes the same average without communication. It never trains.
+
+    Attributes:
+        network: The averaged copy; in evaluation mode and without gradients.
+        images_averaged: Images of all batches so far.
+
+    Args:
+        generator: Copied as it is now; not kept.
+        half_life_images: Images, of all processes, after which a set of weights counts half.
+        ramp_up: Share of the images so far that bounds the half-life.
+
+    Source: Karras 2018 (PGGAN), arXiv:1710.10196, averages with a fixed factor; half-life and
+    ramp-up are StyleGAN2-ADA's, arXiv:2006.06676, with its 0.05.
+    """
+
+    def __init__(
+        self, generator: nn.Module, half_life_images: int = 10_000, ramp_up: float = 0.05
+    ) -> None:
+        super().__init__()
+        if half_life_images < 1 or ramp_up <= 0:
+            raise ValueError(
+                f"GeneratorAverage: half_life_images is {half_life_images} and ramp_up {ramp_up}, "
+                "expected at least 1 and more than 0."
+            )
+        self.network = copy.deepcopy(generator).requires_grad_(False).eval()
+        self.half_life_images = half_life_images
+        self.ramp_up = ramp_up
+        self.images_averaged = 0
+
+    def keep(self, num_images: int) -> float:
+        """Weight in [0, 1) of the average so far, when a batch of `num_images` comes next."""
+        half_life = min(self.half_life_images, self.ramp_up * self.images_averaged)
+        return 0.5 ** (num_images / half_life) if half_life > 0 else 0.0
+
+    @torch.no_grad()
+    def update(self, generator: nn.Module, num_images: int) -> None:
+        """Move the average towards the generator, after its optimiser stepped.
+
+        Args:
+            generator: The one in training, of the structure that was copied.
+            num_images: Images of the step's global batch.
+
+        Raises:
+            ValueError: Another structure.
+            UserError: Weights in half precision: a step of the average is smaller than their last
+                digit, so it would stand still.
+        """
+        averaged, current = _named(self.network), _named(generator)
+        if [(n, t.shape, t.dtype) for n, t in averaged] != [
+            (n, t.shape, t.dtype) for n, t in current
+        ]:
+            raise ValueError(
+                "GeneratorAverage: the generator's parameters or buffers are not those of the copy "
+                "(names, shapes and number format). Build all of its layers before copying it."
+            )
+        num_parameters = len(list(self.network.parameters()))
+        ours, theirs = [t for _, t in averaged], [t for _, t in current]
+        weights = ours[:num_parameters]
+        if any(weight.dtype in (torch.float16, torch.bfloat16) for weight in weights):
+            raise UserError(
+                "The average of the generator: weights in half precision cannot be averaged. Use "
+                "--trainer.precision bf16-mixed, which keeps them in float32."
+            )
+        step = 1 - self.keep(num_images)
+        torch._foreach_lerp_(weights, theirs[:num_parameters], step)
+        if len(ours) > num_parameters:
+            torch._foreach_copy_(ours[num_parameters:], theirs[num_parameters:])
+        self.images_averaged += num_images
+
+    def check_updated(self, images_seen: int) -> None:
+        """Refuse an average that missed steps: it looks like a trained generator, only worse.
+
+        Args:
+            images_seen: Images that the generator was trained with so far.
+
+        Raises:
+            RuntimeError: The average was updated with another number of them.
+        """
+        if self.images_averaged != images_seen:
+            raise RuntimeError(
+                f"GeneratorAverage: averaged over {self.images_averaged} images, but the generator "
+                f"has seen {images_seen}. Call update() after every step of the generator."
+            )
+
+    def forward(self, *inputs: Any, **settings: Any) -> Any:
+        """What the averaged generator makes of the same arguments."""
+        return self.network(*inputs, **settings)
+
+    def train(self, mode: bool = True) -> "GeneratorAverage":
+        """Stay in evaluation mode whatever the surrounding module does."""
+        return super().train(False)
+
+    def get_extra_state(self) -> Tensor:
+        """The count, for the state dict; a tensor as all of its values are."""
+        return torch.tensor(self.images_averaged)
+
+    def set_extra_state(self, state: Any) -> None:
+        """Continue from a state dict's count."""
+        self.images_averaged = int(state)
+
+
+def _named(network: nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters, then buffers."""
+    return [*network.named_parameters(), *network.named_buffers()]
