@@ -4,18 +4,35 @@ A cache is what train.py, generate.py and evaluate.py read. An interrupted run g
 stopped when the same command is given again; nothing is ever overwritten.
 """
 
+import csv
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 from jsonargparse import Namespace
 from tqdm import tqdm
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
+from datamodules.film_cache import FilmCache, is_film_cache
 from datamodules.sources import ct_dicom, nifti, png_slices
-from datamodules.sources.command_line import SOURCES, add_flags
+from datamodules.sources.command_line import OTHERS, SOURCES, add_flags
+from datamodules.sources.films.command_line import FILM_SOURCES, add_film_flags
+from datamodules.sources.films.merging import merge
+from datamodules.sources.films.preparing import Part, prepare_films
+from datamodules.sources.films.processing import process
+from datamodules.sources.films.reporting import print_film_summary
+from datamodules.sources.films.request import (
+    FilmRequest,
+    film_layout,
+    film_request,
+    film_settings,
+    film_split,
+    opened,
+)
+from datamodules.sources.films.verifying import verify_films
 from datamodules.sources.preparing import claim, common_size, locked, prepare
 from datamodules.sources.reporting import print_summary, print_verification
 from datamodules.sources.shards import Layout
@@ -30,7 +47,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = _parse(sys.argv[1:] if arguments is None else arguments)
     name, options = chosen.subcommand, chosen[chosen.subcommand]
     if name == "verify":
-        return print_verification(Path(options.out), verify(Path(options.out)))
+        return _verify(Path(options.folder))
+    if name == "merge":
+        print_film_summary(merge([Path(part) for part in options.parts], Path(options.out)))
+        return 0
+    if options.workers < 1:
+        raise UserError(f"--workers {options.workers}: expected 1 or more.")
+    if name in FILM_SOURCES:
+        return _prepare_films(name, options)
     return _prepare(name, options)
 
 
@@ -38,9 +62,9 @@ def _parse(given: Sequence[str]) -> Namespace:
     parser = verb_parser("prepare.py", __doc__)
     commands = parser.add_subcommands(required=True)
     subparsers = []
-    for name, text in SOURCES.items():
+    for name, text in {**SOURCES, **FILM_SOURCES, **OTHERS}.items():
         sub = verb_parser(f"prepare.py {name}", text)
-        add_flags(sub, name)
+        (add_film_flags if name in FILM_SOURCES else add_flags)(sub, name)
         commands.add_subcommand(name, sub, help=text)
         subparsers.append(sub)
     return parsed(parser, with_underscores(given), subparsers)
@@ -51,13 +75,11 @@ def _prepare(name: str, options: Namespace) -> int:
     split = Split(
         options.split_by, tuple(options.split_ratios), options.split_seed, options.split_all_to
     )
-    if options.workers < 1:
-        raise UserError(f"--workers {options.workers}: expected 1 or more.")
     if name == "phantom_ct":
         window: tuple[float, float] | None = (options.window_width_hu, options.window_center_hu)
         layout = Layout(name, options.image_size, window, options.on_nonsquare, True)
         with locked(out):
-            claim(out, layout, split)
+            claim(out, layout.settings(), split)
             _draw(out / "source", options)
             found = nifti.find_cases(out / "source")
             return _fill(out, found, nifti.read_case, layout, split, options)
@@ -80,7 +102,7 @@ def _prepare(name: str, options: Namespace) -> int:
     if layout.has_images and split.by == "patient" and patients:
         check_no_split_is_empty(split, patients)
     with locked(out):
-        claim(out, layout, split)
+        claim(out, layout.settings(), split)
         return _fill(out, found, read, layout, split, options)
 
 
@@ -93,6 +115,77 @@ def _fill(
         damaged = print_verification(out, verify(out, found), brief=True)
     print_summary(outcome)
     return damaged
+
+
+def _verify(folder: Path) -> int:
+    """Check a cache of either kind. Returns 1 where something has changed."""
+    if is_film_cache(folder):
+        return print_verification(folder, verify_films(folder), unit="films")
+    return print_verification(folder, verify(folder))
+
+
+def _prepare_films(name: str, options: Namespace) -> int:
+    out, part, settings = Path(options.out), Part.parse(options.shard), film_settings(name, options)
+    with locked(out):
+        claim(out, settings, film_split(options))
+        if name == "phantom_cxr":
+            source = out / "source"
+            _draw_films(source, options)
+        else:
+            source = opened(Path(options.source), out)
+        request = film_request(name, options, out, source)
+        outcome = prepare_films(
+            request.files,
+            request.work,
+            request.split,
+            settings,
+            options.workers,
+            part,
+            options.on_duplicates,
+            options.verify,
+        )
+        outcome.notes[:0] = request.notes
+        if outcome.manifest is not None:
+            _film_sheet(out, request)
+        print_film_summary(outcome)
+    return 0
+
+
+def _film_sheet(out: Path, request: FilmRequest) -> None:
+    """Draw eight films as they came and as they are stored, to be looked at: `sheet.png`."""
+    from callbacks.pictures import save_png, sheet
+
+    cache, files = FilmCache.open(out), {file.name: file for file in request.files}
+    with open(out / "sources.csv", newline="", encoding="utf-8") as stream:
+        names = [row["file"] for row in csv.DictReader(stream)]
+    shown = sorted({len(names) * number // 8 for number in range(8)})
+    plain = replace(request.work.layout, clahe="none")
+    before = [process(request.work.reader(files[names[place]]).pixels, plain) for place in shown]
+    after = [cache.image(place) for place in shown]
+    rows = [[_as_picture(film) for film in films] for films in (before, after)]
+    titles = ["as it came", "as it is stored"]
+    save_png(out / "sheet.png", sheet(rows, row_titles=titles, cell_size=224))
+
+
+def _as_picture(film: np.ndarray) -> np.ndarray:
+    """A stored film as (H, W) or (H, W, 3) uint8."""
+    grey = (film >> 8).astype(np.uint8) if film.dtype == np.uint16 else np.asarray(film)
+    return np.moveaxis(grey, 0, -1) if grey.ndim == 3 else grey
+
+
+def _draw_films(source: Path, options: Namespace) -> None:
+    """Draw the phantom's films; those that are there already stay as they are."""
+    from datamodules.phantom.chest_films import write_phantom_cxr
+
+    with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_cxr") as bar:
+        write_phantom_cxr(
+            source,
+            num_patients=options.num_patients,
+            image_size=film_layout("phantom_cxr", options, options.image_size).stored_size,
+            seed=options.seed,
+            workers=options.workers,
+            progress=lambda done, total: bar.update(done - bar.n),
+        )
 
 
 def _draw(source: Path, options: Namespace) -> None:

@@ -62,22 +62,31 @@ def memory_mb(process: psutil.Process) -> tuple[float, float]:
     return (values[0] if values else 0.0, sum(values))
 
 
-def measure(source: Path, out: Path, workers: int) -> dict[str, Any]:
-    """Run prepare.py once and return its speed and peak memory."""
-    command = [sys.executable, "prepare.py", "kits19", "--source", str(source.resolve())]
-    command += ["--out", str(out.resolve()), "--workers", str(workers), "--split-all-to", "train"]
+def watched_run(words: list[str], log: Path) -> tuple[float, float, float]:
+    """Run a verb; return (seconds, peak memory of all its processes, of the parent alone in MB).
+
+    Raises:
+        SystemExit: It failed.
+    """
     started = time.perf_counter()
-    with open(out.with_suffix(".log"), "w", encoding="utf-8") as log:
-        process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    with open(log, "w", encoding="utf-8") as stream:
+        process = subprocess.Popen([sys.executable, *words], cwd=ROOT, stdout=stream, stderr=stream)
         watched = psutil.Process(process.pid)
         parent = total = 0.0
         while process.poll() is None:
             one, every = memory_mb(watched)
             parent, total = max(parent, one), max(total, every)
             time.sleep(0.05)
-    seconds = time.perf_counter() - started
     if process.returncode != 0:
-        raise SystemExit(f"{out.with_suffix('.log')}: prepare.py ended with {process.returncode}.")
+        raise SystemExit(f"{log}: {words[0]} ended with {process.returncode}.")
+    return time.perf_counter() - started, total, parent
+
+
+def measure(source: Path, out: Path, workers: int) -> dict[str, Any]:
+    """Run prepare.py once and return its speed and peak memory."""
+    command = ["prepare.py", "kits19", "--source", str(source.resolve())]
+    command += ["--out", str(out.resolve()), "--workers", str(workers), "--split-all-to", "train"]
+    seconds, total, parent = watched_run(command, out.with_suffix(".log"))
     manifest = json.loads((out / "manifest.json").read_text(encoding="utf-8"))
     return {
         "workers": workers,

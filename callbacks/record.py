@@ -109,18 +109,19 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def patient_split_of(cache: Any) -> dict[str, Any]:
-    """What a later leak check needs of a cache: who and, under `split_by: slice`, what was where.
+    """What a later leak check needs of a cache: who was where, and what, where images were split.
 
     Returns:
-        "by", and for "train", "val" and "test" the patients; "training_items" under slice splits.
+        "by", and for "train", "val" and "test" the patients; "training_items" and "held_out_items"
+        where images were split.
     """
     by = cache.manifest["split"]["by"]
     split: dict[str, Any] = {"by": by, "split_id": cache.split_id}
     for name in ("train", "val", "test"):
         split[name] = cache.patients(name)
-    if by == "slice":
-        split["training_items"] = [item.id for item in cache.select("train")]
-        split["held_out_items"] = [item.id for item in cache.items if item.split != "train"]
+    if by != "patient":
+        split["training_items"] = cache.item_ids("train")
+        split["held_out_items"] = cache.item_ids("val") + cache.item_ids("test")
     return split
 
 

@@ -3,13 +3,18 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from datamodules.chest_xray import ChestXrayDataModule
     from datamodules.kits19 import KiTS19DataModule
 
-__all__ = ["KiTS19DataModule"]
+__all__ = ["ChestXrayDataModule", "KiTS19DataModule"]
 
 
 def __getattr__(name: str) -> Any:
     """Import a datamodule when it is asked for: drawing or reading volumes needs no torch."""
+    if name == "ChestXrayDataModule":
+        from datamodules.chest_xray import ChestXrayDataModule
+
+        return ChestXrayDataModule
     if name == "KiTS19DataModule":
         from datamodules.kits19 import KiTS19DataModule
 

@@ -103,7 +103,7 @@ class Cache:
     def open(cls, root: str | Path) -> "Cache":
         """Open a cache folder, and check that it is whole as far as file sizes can tell.
 
-        Hashes are not computed here (`prepare.py verify --out <root>` does that).
+        Hashes are not computed here (`prepare.py verify <root>` does that).
 
         Raises:
             UserError: No cache there, another program's manifest, a newer format, or files
@@ -230,6 +230,10 @@ class Cache:
                 result[item.patient_id] = item.split
         return dict(sorted(result.items()))
 
+    def item_ids(self, split: str) -> list[str]:
+        """Return the ids of a split's slices, in the manifest's order."""
+        return [item.id for item in self.select(split)]
+
     def __len__(self) -> int:
         return len(self.items)
 
@@ -243,19 +247,29 @@ class Cache:
                 f"{self.root}: holds no {kind}s (dataset {self.dataset!r}). Give a cache that "
                 f"has {kind}s, such as one made by prepare.py kits19 or phantom_ct."
             )
-        array = self._arrays.get(relative)
-        if array is None:
-            try:
-                array = np.load(self.root / relative, mmap_mode="r", allow_pickle=False)
-            except (OSError, ValueError) as error:
-                raise UserError(
-                    f"{self.root / relative}: cannot be read ({error}). Check the cache with "
-                    f"python prepare.py verify --out {self.root}"
-                ) from error
-            if len(self._arrays) >= _MAX_MAPPED:
-                self._arrays.pop(next(iter(self._arrays)))
-            self._arrays[relative] = array
+        array: NDArray[np.uint8] = mapped(self._arrays, self.root, relative)
         return array[item.row]
+
+
+def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArray[Any]:
+    """Return an array file of a cache, mapped at its first use and kept among `arrays`.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    array = arrays.get(relative)
+    if array is None:
+        try:
+            array = np.load(root / relative, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{root / relative}: cannot be read ({error}). Check the cache with "
+                f"python prepare.py verify {root}"
+            ) from error
+        if len(arrays) >= _MAX_MAPPED:
+            arrays.pop(next(iter(arrays)))
+        arrays[relative] = array
+    return array
 
 
 def _check_shard(root: Path, name: str, shard: Mapping[str, Any], image_size: int) -> None:

@@ -8,6 +8,7 @@ from torch.utils.data import DataLoader
 
 from augmentations.geometric import GeometricAugmentation
 from datamodules.cache import Cache, CacheItem
+from datamodules.film_cache import is_film_cache
 from datamodules.ordering import OrderedBatches
 from datamodules.slices import SliceDataset, collate, to_unit
 from datamodules.synthetic import SyntheticSet, check_no_leak
@@ -66,12 +67,27 @@ class KiTS19DataModule(L.LightningDataModule):
         self.images_per_epoch = images_per_epoch
         self.num_workers = num_workers
         self.seed = seed
+        if is_film_cache(root):
+            raise UserError(
+                f"--data.root {root}: holds films, and this is the data module of CT slices. Use "
+                "--data datamodules.ChestXrayDataModule, or give a cache of slices."
+            )
         self.cache = Cache.open(root)
         if not self.cache.has_images:
             raise UserError(
                 f"--data.root {root}: this cache holds label maps without images. It can be given "
                 "to generate.py --labels, not to training."
             )
+
+    @property
+    def image_size(self) -> int:
+        """Side of the slices in pixels."""
+        return self.cache.image_size
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the labels 0, 1, 2, ..."""
+        return self.cache.class_names
 
     def items(self, split: str) -> list[CacheItem]:
         """The slices of a split that this run uses.
@@ -94,6 +110,11 @@ class KiTS19DataModule(L.LightningDataModule):
         if self.synthetic is not None:
             synthetic = SyntheticSet.open(self.synthetic)
             check_no_leak(synthetic, self.cache)
+            if not synthetic.has_label_maps:
+                raise UserError(
+                    f"--data.synthetic {self.synthetic}: holds images without label maps, and this "
+                    "run trains on label maps. Give a set that a Pix2Pix generator made."
+                )
             if synthetic.manifest["image_size"] != self.cache.image_size:
                 raise UserError(
                     f"--data.synthetic {self.synthetic}: images of "

@@ -1,10 +1,13 @@
 """Synthetic sets on disk, and the check that one may join a training split.
 
-A set is a folder: `images/<id>.png` (8-bit grey), `masks/<id>.png` (8-bit labels), `manifest.json`
-(per image: seed, where its label map came from; per set: the generator's checkpoint and the
-patients it was trained on) and a card, `README.md`, which says that no image is a patient's.
+A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (uint8), for slices
+`masks/<id>.png` (8-bit labels), `manifest.json` (per image: seed, and its label or where its label
+map came from; per set: the generator's checkpoint and the patients it was trained on) and a card,
+`README.md`, which says that no image is a patient's.
 """
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +16,11 @@ import numpy as np
 from PIL import Image
 
 from datamodules.cache import Cache
+from datamodules.film_cache import FilmCache
 from provenance import UserError, read_json, write_json_atomic, write_text_atomic
 
 FORMAT = "understudy-synthetic"
+IMAGE_FORMATS = ("png", "npy")
 
 
 @dataclass(frozen=True)
@@ -25,16 +30,18 @@ class SyntheticItem:
     Attributes:
         id: File name without its ending.
         seed: Of the noise that made it.
-        label_item_id: The cache item whose label map was the condition.
+        label_item_id: The cache item whose label map was the condition; None for a film.
         label_patient_id: That label map's patient.
-        class_pixels: Pixels of each class in the label map.
+        class_pixels: Pixels of each class in the label map; empty without one.
+        label: Name of the class that the image shows; None where the generator knew none.
     """
 
     id: str
     seed: int
-    label_item_id: str
-    label_patient_id: str
-    class_pixels: tuple[int, ...]
+    label_item_id: str | None = None
+    label_patient_id: str | None = None
+    class_pixels: tuple[int, ...] = ()
+    label: str | None = None
 
 
 class SyntheticSet:
@@ -44,13 +51,15 @@ class SyntheticSet:
         root: Its folder.
         manifest: The parsed `manifest.json`.
         items: Its images.
+        image_format: How the images are stored, "png" or "npy".
     """
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         self.root = root
         self.manifest = manifest
+        self.image_format = manifest.get("image_format", "png")
         self.items = [
-            SyntheticItem(**{**entry, "class_pixels": tuple(entry["class_pixels"])})
+            SyntheticItem(**{**entry, "class_pixels": tuple(entry.get("class_pixels", ()))})
             for entry in manifest["items"]
         ]
 
@@ -70,64 +79,95 @@ class SyntheticSet:
         manifest = read_json(root / "manifest.json")
         if manifest.get("format") != FORMAT:
             raise UserError(f"{root}: its manifest.json is not that of a synthetic set.")
+        if manifest.get("image_format", "png") not in IMAGE_FORMATS:
+            raise UserError(
+                f"{root}: stores its images as {manifest['image_format']}; this program reads "
+                f"{' and '.join(IMAGE_FORMATS)}. Make the set again with generate.py."
+            )
         return cls(root, manifest)
 
+    @property
+    def has_label_maps(self) -> bool:
+        """Whether every image has a label map, as slices do, and films do not."""
+        return has_label_maps(self.items)
+
     def image(self, item: SyntheticItem) -> np.ndarray:
-        """(H, W) uint8 grey, on the scale of the cache that the generator learnt from."""
-        return _read_png(self.root / "images" / f"{item.id}.png")
+        """(H, W) uint8 grey or (3, H, W) colour, on the scale of the cache it was learnt from.
+
+        Raises:
+            UserError: The file is missing, damaged or no 8-bit image; names it.
+        """
+        path = self.root / "images" / f"{item.id}.{self.image_format}"
+        try:
+            if self.image_format == "npy":
+                image = np.load(path, allow_pickle=False)
+                if image.dtype != np.uint8 or image.shape[:-2] not in ((), (3,)):
+                    raise ValueError(f"{image.dtype} of shape {image.shape}")
+                return image
+            with Image.open(path) as picture:
+                if picture.mode not in ("L", "RGB"):  # 16 bits would be clipped without a word
+                    raise ValueError(f"mode {picture.mode}, expected 8-bit grey or RGB")
+                pixels = np.asarray(picture)
+            return pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+        except (OSError, ValueError) as error:
+            raise UserError(_damaged(path, error)) from error
 
     def mask(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 labels."""
-        return _read_png(self.root / "masks" / f"{item.id}.png")
+        path = self.root / "masks" / f"{item.id}.png"
+        try:
+            with Image.open(path) as picture:
+                return np.asarray(picture.convert("L"))
+        except OSError as error:
+            raise UserError(_damaged(path, error)) from error
 
 
-def _read_png(path: Path) -> np.ndarray:
-    try:
-        with Image.open(path) as picture:
-            return np.asarray(picture.convert("L"))
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error}). The synthetic set is damaged; make it again with "
-            "the command in its README.md."
-        ) from error
+def has_label_maps(items: Sequence[SyntheticItem]) -> bool:
+    """Whether every image was made from a label map."""
+    return all(item.label_item_id is not None for item in items)
 
 
-def check_no_leak(synthetic: SyntheticSet, cache: Cache) -> None:
+def _damaged(path: Path, error: Exception) -> str:
+    return (
+        f"{path}: cannot be read ({error}). The synthetic set is damaged; make it again with "
+        "the command in its README.md."
+    )
+
+
+def check_no_leak(synthetic: SyntheticSet, cache: Cache | FilmCache) -> None:
     """Refuse a set that carries knowledge of a validation or test patient into training.
 
     Two ways in: the generator was trained on such a patient, or the label map was drawn on one.
+    Where the cache is split by slice or by image, these are compared and not the patients.
 
     Raises:
         UserError: Names the patients, or says that the set's origin is unknown.
     """
-    split = cache.manifest["split"]
-    by_slice = split["by"] == "slice"
+    by = cache.manifest["split"]["by"]
+    unit = by if by in ("patient", "slice") else "image"
+    by_patient = unit == "patient"
     origin = synthetic.manifest.get("generator", {})
-    trained_on = origin.get("training_items" if by_slice else "training_patients")
+    trained_on = origin.get("training_patients" if by_patient else "training_items")
     if trained_on is None:
         raise UserError(
             f"{synthetic.root}: does not say what its generator was trained on"
-            + (" by slice, while this cache is split by slice" if by_slice else "")
+            + ("" if by_patient else f" by {unit}, while this cache is split by {unit}")
             + ". It cannot be shown to be free of test data, so it does not join the training."
         )
-    held_out = {
-        (item.id if by_slice else item.patient_id)
-        for item in cache.items
-        if item.split in ("val", "test")
-    }
+    named = cache.patients if by_patient else cache.item_ids
+    held_out = {*named("val"), *named("test")}
     labels = {
-        (item.label_item_id if by_slice else item.label_patient_id) for item in synthetic.items
+        item.label_patient_id if by_patient else item.label_item_id for item in synthetic.items
     }
-    unit = "slice" if by_slice else "patient"
     for leaked, how in (
         (held_out & set(trained_on), f"its generator was trained on this {unit}"),
         (held_out & labels, f"its label maps were drawn on this {unit}"),
     ):
         if leaked:
-            named = ", ".join(sorted(leaked)[:5]) + (", ..." if len(leaked) > 5 else "")
+            some = ", ".join(sorted(leaked)[:5]) + (", ..." if len(leaked) > 5 else "")
             raise UserError(
                 f"{synthetic.root}: leaks {len(leaked)} {unit}(s) of the validation or test split "
-                f"of {cache.root} ({how}: {named}). The run stops, because its test result would "
+                f"of {cache.root} ({how}: {some}). The run stops, because its test result would "
                 "be worthless. Train the generator on this cache's training split, and generate "
                 "from label maps of other patients."
             )
@@ -138,6 +178,26 @@ def finish_synthetic_set(
 ) -> None:
     """Write the card and, last, the manifest that makes the set complete."""
     origin = manifest["generator"]
+    size, colour = manifest["image_size"], manifest.get("channels") == 3
+    rows = {
+        "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
+        "labels": _labels_in_words(items, manifest),
+        "generator": f"checkpoint SHA-256 `{origin['checkpoint_sha256']}`",
+        "trained on": f"{len(origin['training_patients'])} patients, "
+        f"{origin['images_seen']} images seen"
+        + (f", only of {manifest['trained_on_label']}" if manifest.get("trained_on_label") else ""),
+        "truncation": manifest.get("truncation"),
+    }
+    if has_label_maps(items):
+        rows["label maps"] = (
+            f"{len({item.label_item_id for item in items})} of "
+            f"{len({item.label_patient_id for item in items})} patients"
+        )
+    rows |= {
+        "seed": manifest["seed"],
+        "software": f"Understudy {manifest['versions']['understudy']}",
+    }
+    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value is not None)
     write_text_atomic(
         root / "README.md",
         f"""# Synthetic images: {len(items)} of {manifest["dataset"]}
@@ -146,14 +206,7 @@ def finish_synthetic_set(
 
 | | |
 |---|---|
-| images | {len(items)}, {manifest["image_size"]}x{manifest["image_size"]}, 8-bit grey |
-| labels | {", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))} |
-| generator | checkpoint SHA-256 `{origin["checkpoint_sha256"]}` |
-| trained on | {len(origin["training_patients"])} patients, {origin["images_seen"]} images seen |
-| label maps | {len({item.label_item_id for item in items})} of \
-{len({item.label_patient_id for item in items})} patients |
-| seed | {manifest["seed"]} |
-| software | Understudy {manifest["versions"]["understudy"]} |
+{table}
 
 Made by
 
@@ -169,5 +222,18 @@ here, so treat the set with the same care as the data behind it.
     )
     write_json_atomic(
         root / "manifest.json",
-        {"format": FORMAT, **manifest, "items": [asdict(item) for item in items]},
+        {"format": FORMAT, **manifest, "items": [_entry(item) for item in items]},
     )
+
+
+def _labels_in_words(items: list[SyntheticItem], manifest: dict[str, Any]) -> str | None:
+    """The card's row of labels: of pixels, of images with how many, or none."""
+    if has_label_maps(items):
+        return ", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))
+    counts = Counter(item.label for item in items if item.label is not None)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or None
+
+
+def _entry(item: SyntheticItem) -> dict[str, Any]:
+    """An item as the manifest holds it: without what it lacks."""
+    return {key: value for key, value in asdict(item).items() if value not in (None, ())}

@@ -88,11 +88,12 @@ def take_image_size_from_data(model: Any, data: Any) -> None:
     manifest = Path(str(data.get("root"))) / "manifest.json"
     if "image_size" not in model or not manifest.is_file():
         return
-    prepared = read_json(manifest).get("image_size")
-    if model.image_size not in (None, prepared):
+    # A datamodule may hand out smaller images than the prepared ones.
+    given = data.get("resolution") or read_json(manifest).get("image_size")
+    if model.image_size not in (None, given):
         raise UserError(
             f"--model.image_size is {model.image_size}, but the images of {manifest.parent} are "
-            f"{prepared} px. Leave the flag out, or prepare the data with --image-size "
+            f"{given} px. Leave the flag out, or prepare the data with --image-size "
             f"{model.image_size}."
         )
-    model.image_size = prepared
+    model.image_size = given

@@ -1,11 +1,16 @@
 """Small data that many tests share."""
 
+import csv
+import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from datamodules.film_cache import FORMAT, FORMAT_VERSION, header
+from provenance import sha256_of
 
 REAL_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
 
@@ -102,3 +107,95 @@ def make_cache() -> Callable[..., Path]:
 def small_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight patients, four slices of 32 px each; read only."""
     return write_cache(tmp_path_factory.mktemp("cache") / "small")
+
+
+def write_film_cache(
+    root: Path,
+    patients: dict[str, str] | None = None,
+    films: int = 3,
+    labels: Sequence[str] | None = ("normal", "abnormal"),
+    image_size: int = 32,
+    stored_size: int = 34,
+    channels: int = 1,
+    bit_depth: int = 8,
+    by: str = "patient",
+    films_per_shard: int = 5,
+) -> Path:
+    """Write a film cache by hand: grey noise with a dark lung, and a bright disc if abnormal.
+
+    Args:
+        root: Folder to write.
+        patients: patient -> split; default 4 train, 2 val, 2 test.
+        films: Per patient.
+        labels: Films take these in turn; "" is a film without a label, None no label column.
+        image_size: Side of a crop.
+        stored_size: Side of a film.
+        channels: 1 or 3 stored planes.
+        bit_depth: 8 or 16.
+        by: The manifest's split.by.
+        films_per_shard: The last shard may have fewer.
+    """
+    patients = patients or {
+        f"patient_{i:012x}": s for i, s in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2)
+    }
+    owners = [patient for patient in patients for _ in range(films)]
+    names = [labels[i % len(labels)] if labels else "" for i in range(len(owners))]
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[-1 : 1 : stored_size * 1j, -1 : 1 : stored_size * 1j]
+    planes = [channels] if channels > 1 else []
+    pictures = random.normal(0.5, 0.05, (len(owners), *planes, stored_size, stored_size))
+    pictures -= 0.3 * (np.hypot(rows, abs(columns) - 0.5) < 0.4)
+    for picture, name in zip(pictures, names, strict=True):
+        centre = random.uniform(-0.4, 0.4, 2)
+        disc = np.hypot(rows - centre[0], columns - centre[1]) < 0.3
+        picture += 0.4 * disc * (name == "abnormal")
+    stored = np.rint(pictures.clip(0, 1) * (2**bit_depth - 1)).astype(f"uint{bit_depth}")
+
+    (root / "arrays").mkdir(parents=True)
+    table, shards = [], []
+    for start in range(0, len(owners), films_per_shard):
+        part = stored[start : start + films_per_shard]
+        shard = f"films_{len(shards):06d}"
+        np.save(root / f"arrays/{shard}.npy", part)
+        shards.append({"name": shard, "array": f"arrays/{shard}.npy", "num_films": len(part)})
+        for row, film in enumerate(part):
+            place = start + row
+            table.append(
+                {
+                    "id": f"film_{place:016x}",
+                    "patient_id": owners[place],
+                    "split": patients[owners[place]],
+                    "shard": shard,
+                    "row": row,
+                    "sha256": hashlib.sha256(film.tobytes()).hexdigest(),
+                    **({"label:label": names[place]} if labels else {}),
+                }
+            )
+    with open(root / "items.csv", "w", newline="", encoding="utf-8") as stream:
+        writer = csv.DictWriter(stream, header(["label"] if labels else []))
+        writer.writeheader()
+        writer.writerows(table)
+    classes = sorted({*(labels or ())} - {""}, key=lambda name: (name != "normal", name))
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "dataset": "chest_xray",
+        "image_size": image_size,
+        "stored_size": stored_size,
+        "channels": channels,
+        "bit_depth": bit_depth,
+        "split": {"by": by, "ratios": [0.7, 0.2, 0.1], "seed": 0},
+        "split_id": f"test-{by}",
+        "shards": shards,
+        "labels": {"label": classes} if labels else {},
+        "num_items": len(table),
+        "sha256_items": sha256_of(root / "items.csv"),
+    }
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    return root
+
+
+@pytest.fixture
+def film_cache() -> Callable[..., Path]:
+    """`write_film_cache` for tests that need films."""
+    return write_film_cache

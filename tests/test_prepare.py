@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 
 from datamodules.cache import Cache
+from datamodules.sources.command_line import OTHERS, SOURCES
+from datamodules.sources.films.command_line import FILM_SOURCES
 from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[1]
@@ -48,17 +50,15 @@ def test_flags_with_underscores_and_config_files(source, tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-@pytest.mark.parametrize("name", ["phantom_ct", "kits19", "ct_dicom", "slices", "masks", "verify"])
+@pytest.mark.parametrize("name", [*SOURCES, *FILM_SOURCES, *OTHERS])
 def test_help_describes_every_flag(name, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(name, "--help")
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert "--out OUT" in printed
-    assert re.search(r"--source SOURCE\s+Folder of the raw data", printed) or name in (
-        "phantom_ct",
-        "verify",
-    )
+    assert ("folder" if name == "verify" else "--out OUT") in printed
+    described = re.search(r"--source SOURCE\s+Folder", printed)
+    assert described or name in ("phantom_ct", "phantom_cxr", "merge", "verify")
 
 
 def test_a_typo_is_refused(source, tmp_path, capsys):
@@ -80,7 +80,7 @@ def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
         "case_00001/imaging.nii.gz",
         "case_00002/imaging.nii.gz",
     ]
-    assert run("verify", "--out", tmp_path / "out") == 0
+    assert run("verify", tmp_path / "out") == 0
     assert "12 found, 10 used with 40 slices, 2 skipped" in capsys.readouterr().out
 
 
@@ -197,7 +197,7 @@ def test_verify_finds_a_flipped_byte(source, tmp_path, capsys):
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(bytes(data))
-    assert run("verify", "--out", out) == 1
+    assert run("verify", out) == 1
     printed = capsys.readouterr().out
     assert "arrays/case_00004_mask.npy: has changed" in printed
     (out / "records/case_00004.json").unlink()

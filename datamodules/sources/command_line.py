@@ -17,15 +17,23 @@ SOURCES = {
     "file, case and slice. Grey values pass through unwindowed.",
     "masks": "Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images "
     "from.",
+}
+OTHERS = {
+    "merge": "Join the parts that prepare.py --shard i/n made on several machines.",
     "verify": "Compute every hash of a cache again; exit with 1 if something changed.",
 }
 
 
 def add_flags(sub: ArgumentParser, name: str) -> None:
-    """Add the flags of one subcommand to its parser."""
+    """Add the flags of one CT source, or of `merge` or `verify`, to its parser."""
     add = sub.add_argument
-    add("--out", required=True, type=str, help="Folder of the cache.")
     if name == "verify":
+        add("folder", type=str, help="Folder of the cache.")
+        return
+    if name == "merge":
+        add("parts", nargs="+", type=str, help="The parts' folders, in any order.")
+    add("--out", required=True, type=str, help="Folder of the cache.")
+    if name == "merge":
         return
     if name == "phantom_ct":
         add("--num_patients", type=int, default=40, help="Patients to draw.")

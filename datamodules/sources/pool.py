@@ -1,62 +1,49 @@
-"""Shards made one after the other, or by several processes that hold one volume each."""
+"""Jobs done one after the other, or by several processes that hold one each."""
 
-import errno
 import itertools
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from datamodules.sources.shards import Layout, make_shard
-from datamodules.sources.volumes import Job, Reader, SkipVolume
+J = TypeVar("J")
+R = TypeVar("R")
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-Result = dict[str, Any] | SkipVolume
+_work: Callable[[Any], Any] | None = None
 
 
-def _make(out: Path, job: Job, reader: Reader, layout: Layout) -> Result:
-    """Make one shard; what is wrong with a volume is a result, what is wrong with us raises."""
-    try:
-        return make_shard(out, job, reader, layout)
-    except SkipVolume as skip:
-        return skip
-    except MemoryError:
-        return SkipVolume(job.names[0], "does not fit into memory. Left out; use fewer --workers.")
-    except OSError as error:
-        if error.errno in DISK_FULL or str(error.filename or out).startswith(str(out)):
-            raise
-        return SkipVolume(job.names[0], f"cannot be read ({error.strerror}). Left out.")
+def in_processes(
+    work: Callable[[J], R], todo: Sequence[J], workers: int, isolated: bool = False
+) -> Iterator[tuple[J, R]]:
+    """Yield (job, result) as jobs are finished, in any order.
 
-
-def make_shards(
-    out: Path, todo: list[Job], reader: Reader, layout: Layout, workers: int
-) -> Iterator[tuple[Job, Result]]:
-    """Yield (job, record or why it was skipped) as shards are finished, in any order.
+    Args:
+        work: Sent to every worker once, so it may be large.
+        todo: The jobs, each small.
+        workers: Processes.
+        isolated: Use a process of its own even for one worker: where `work` may crash it.
 
     Raises:
-        OSError: The disk is full or `out` cannot be written.
-        BrokenProcessPool: A worker was killed.
+        BrokenProcessPool: A worker was killed, or crashed. Jobs not yielded have no result.
     """
-    if workers <= 1 or len(todo) <= 1:
+    if not isolated and (workers <= 1 or len(todo) <= 1):
         for job in todo:
-            yield job, _make(out, job, reader, layout)
+            yield job, work(job)
         return
     # spawn: a fork of a process with threads (the progress bar has one) may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(
-        min(workers, len(todo)), context, initializer=_end_with_parent
+        max(1, min(workers, len(todo))), context, initializer=_begin, initargs=(work,)
     ) as pool:
         queue = iter(todo)
-        running: dict[Future[Result], Job] = {}
+        running: dict[Future[R], J] = {}
         try:
             while True:
                 # Only as many as can run soon: the parent's memory must not grow with the source.
                 for job in itertools.islice(queue, 2 * workers - len(running)):
-                    running[pool.submit(_make, out, job, reader, layout)] = job
+                    running[pool.submit(_do, job)] = job
                 if not running:
                     return
                 for future in wait(running, return_when=FIRST_COMPLETED).done:
@@ -65,8 +52,10 @@ def make_shards(
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _end_with_parent() -> None:
-    """Leave when the parent is gone: workers of a killed prepare would wait for ever."""
+def _begin(work: Callable[[Any], Any]) -> None:
+    """Keep the work, and leave when the parent is gone: workers would wait for ever."""
+    global _work
+    _work = work
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
@@ -75,3 +64,8 @@ def _end_with_parent() -> None:
             os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
+
+
+def _do(job: Any) -> Any:
+    assert _work is not None
+    return _work(job)

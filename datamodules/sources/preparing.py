@@ -9,21 +9,24 @@ import csv
 import fcntl
 import io
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION
-from datamodules.sources.pool import DISK_FULL, make_shards
+from datamodules.sources.pool import in_processes
 from datamodules.sources.shards import (
+    DISK_FULL,
     Layout,
     SourceChangedError,
     finished,
+    make_or_skip,
     record_path,
 )
 from datamodules.sources.splitting import (
@@ -54,29 +57,34 @@ def common_size(found: Found) -> int:
     return max(sorted(sizes), key=sizes.__getitem__) if sizes else 0
 
 
-def claim(out: Path, layout: Layout, split: Split) -> None:
+def claim(out: Path, settings: Mapping[str, Any], split: Split) -> None:
     """Make the folder this cache's, or refuse one that belongs to something else.
 
     The split is compared only with a finished manifest: until then it may still be chosen.
 
+    Args:
+        out: The cache folder.
+        settings: All that decides on the bytes of the cache; plain JSON values.
+        split: How its images are divided.
+
     Raises:
         UserError: It holds other files, another data set or other settings. Nothing is changed.
     """
-    settings = {"format": FORMAT, "format_version": FORMAT_VERSION, **asdict(layout)}
-    settings["window"] = None if layout.window is None else list(layout.window)
     path = out / "settings.json"
     if path.is_file():
         before = read_json(path)
         now = dict(settings)
         if (out / "manifest.json").is_file():
             before["split"] = read_json(out / "manifest.json")["split"]
-            now["split"] = _plain(split)
+            now["split"] = split.plain()
         differing = [
             f"{key} was {before.get(key)}, is now {value}"
             for key, value in now.items()
             if before.get(key) != value
         ]
-        if differing:
+        if not any((out / "records").glob("*.json")):  # nothing was made with them yet
+            write_json_atomic(path, dict(settings))
+        elif differing:
             raise UserError(
                 f"{out}: was prepared with other settings ({'; '.join(differing)}). Nothing was "
                 "changed. Give another --out, or the settings of before."
@@ -90,7 +98,7 @@ def claim(out: Path, layout: Layout, split: Split) -> None:
             f"{out}: exists and is not a cache that prepare.py began. Nothing was changed. "
             "Give a new or an empty folder as --out."
         )
-    write_json_atomic(path, settings)
+    write_json_atomic(path, dict(settings))
 
 
 @contextmanager
@@ -141,7 +149,8 @@ def prepare(
     )
     try:
         with bar:
-            for job, result in make_shards(out, todo, reader, layout, workers):
+            work = partial(make_or_skip, out=out, reader=reader, layout=layout)
+            for job, result in in_processes(work, todo, workers):
                 bar.update(job.num_slices)
                 if isinstance(result, SkipVolume):
                     skipped.append((result.file, result.reason))
@@ -220,10 +229,6 @@ def _write_skipped(out: Path, found: Found, skipped: list[tuple[str, str]]) -> N
     write_text_atomic(out / "skipped.csv", text.getvalue())
 
 
-def _plain(split: Split) -> dict[str, Any]:
-    return {**asdict(split), "ratios": list(split.ratios)}
-
-
 def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
     items = [
         {**item, "split": split.of(item["patient_id"], item["id"])}
@@ -244,7 +249,7 @@ def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) 
         "window": None
         if layout.window is None
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
-        "split": _plain(split),
+        "split": split.plain(),
         "split_id": split_id(
             (item["patient_id" if split.by == "patient" else "id"], item["split"]) for item in items
         ),

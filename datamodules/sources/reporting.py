@@ -59,7 +59,9 @@ def print_summary(outcome: Outcome) -> None:
     print(f"Results: {out} (manifest.json, skipped.csv). Next: {following}")
 
 
-def print_verification(out: Path, result: Verification, brief: bool = False) -> int:
+def print_verification(
+    out: Path, result: Verification, brief: bool = False, unit: str = "slices"
+) -> int:
     """Print what `verify` found. Returns 0, or 1 where something has changed."""
     print(
         f"verify {out}: {result.num_checked} arrays"
@@ -68,19 +70,20 @@ def print_verification(out: Path, result: Verification, brief: bool = False) -> 
     )
     _print_listed(result.damaged, "changed")
     if not brief:
-        _print_found(out, result)
+        if unit == "slices":
+            _print_found(result)
+        state = "is damaged" if result.damaged else "is whole"
+        print(f"Results: {out} {state}: {result.num_slices:,} {unit}.")
     return 1 if result.damaged else 0
 
 
-def _print_found(out: Path, result: Verification) -> None:
+def _print_found(result: Verification) -> None:
     used = result.num_volumes
     print(
         f"{used + len(result.skipped)} found, {used} used with {result.num_slices:,} slices, "
         f"{len(result.skipped)} skipped."
     )
     _print_listed(result.skipped, "skipped")
-    state = "is damaged" if result.damaged else "is whole"
-    print(f"Results: {out} {state}.")
 
 
 def _print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:

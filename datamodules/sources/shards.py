@@ -4,11 +4,12 @@ Files are written as streams, not as memory maps: a full disk is then an error t
 reported, and not a crash. The record comes last, so a shard without one does not count.
 """
 
+import errno
 import hashlib
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from datamodules.cache import CLASS_NAMES, CacheItem
+from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION, CacheItem
 from datamodules.sources.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
 from datamodules.sources.volumes import Job, Reader, SkipVolume, Volume
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
@@ -39,6 +40,12 @@ class Layout:
     window: tuple[float, float] | None
     on_nonsquare: str
     has_images: bool
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides on the bytes of the cache, as plain values."""
+        window = None if self.window is None else list(self.window)
+        version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        return {**version, **asdict(self), "window": window}
 
 
 def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str, Any]:
@@ -106,6 +113,34 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     }
     write_json_atomic(record_path(out, job.shard), record)
     return record
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def make_or_skip(
+    job: Job, out: Path, reader: Reader, layout: Layout
+) -> dict[str, Any] | SkipVolume:
+    """Make one shard; what is wrong with a volume is a result, what is wrong with us raises.
+
+    Raises:
+        OSError: The disk is full or `out` cannot be written.
+    """
+    try:
+        return make_shard(out, job, reader, layout)
+    except SkipVolume as skip:
+        return skip
+    except MemoryError:
+        return SkipVolume(job.names[0], "does not fit into memory. Left out; use fewer --workers.")
+    except OSError as error:
+        if is_about(out, error):
+            raise
+        return SkipVolume(job.names[0], f"cannot be read ({error.strerror}). Left out.")
+
+
+def is_about(out: Path, error: OSError) -> bool:
+    """Whether an error is about writing the cache, not about reading the source."""
+    return error.errno in DISK_FULL or str(error.filename or out).startswith(str(out))
 
 
 def record_path(out: Path, shard: str) -> Path:

@@ -3,7 +3,8 @@
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from datamodules.cache import SPLITS
 from provenance import UserError
@@ -14,7 +15,8 @@ class Split:
     """How slices are divided.
 
     Attributes:
-        by: `patient` (default everywhere) or `slice` (the paper's way, which leaks).
+        by: `patient` (default everywhere); `slice` for CT or `image` for films (which leaks);
+            `published` where the source prescribes the split of every film.
         ratios: Shares of train, val and test; they sum to 1.
         seed: Another seed draws another division. The default was chosen by patient counts alone:
             it comes near 70/20/10 for KiTS19's 210 cases and for its first 12, 20 and 40.
@@ -27,8 +29,8 @@ class Split:
     all_to: str | None = None
 
     def __post_init__(self) -> None:
-        if self.by not in ("patient", "slice"):
-            raise UserError(f"--split-by {self.by}: expected patient or slice.")
+        if self.by not in ("patient", "slice", "image", "published"):
+            raise UserError(f"--split-by {self.by}: expected patient, slice, image or published.")
         if len(self.ratios) != 3 or min(self.ratios) < 0 or abs(sum(self.ratios) - 1) > 1e-6:
             raise UserError(
                 f"--split-ratios {list(self.ratios)}: expected three shares (train, val, test) "
@@ -36,6 +38,10 @@ class Split:
             )
         if self.all_to is not None and self.all_to not in SPLITS:
             raise UserError(f"--split-all-to {self.all_to}: expected {', '.join(SPLITS)}.")
+
+    def plain(self) -> dict[str, Any]:
+        """Return the division as a manifest holds it."""
+        return {**asdict(self), "ratios": list(self.ratios)}
 
     def of(self, patient_id: str, item_id: str) -> str:
         """Return the split of an item: a function of seed and name alone."""

@@ -1,0 +1,296 @@
+"""Chest films (and every picture prepared in the same cache format) for Lightning."""
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader
+
+from datamodules.cache import FORMAT as SLICES_FORMAT
+from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules.films import FilmDataset, collate, imbalanced_counts, keep_per_class, to_unit
+from datamodules.ordering import OrderedBatches
+from datamodules.synthetic import SyntheticSet, check_no_leak
+from provenance import UserError, read_json
+
+WITHOUT_LABELS = "none"
+
+
+class ChestXrayDataModule(L.LightningDataModule):
+    """Films from a cache that prepare.py made. Training sees random crops, evaluation the centre.
+
+    Args:
+        root: The cache folder.
+        batch_size: Images per optimiser step, over all processes together. So a run's result and
+            its learning rate do not depend on the number of GPUs.
+        synthetic: Folder of a synthetic set that joins the training split, and only that. The run
+            stops if the set knows a validation or test patient. Labels join by the class's name.
+        label_column: Label that every batch carries; films without it are left out. None: the
+            first label column that the cache has, and no labels where it has none. The word
+            "none" uses all films without labels, as an unconditional GAN may.
+        only_label: Use films of this class alone, in every split: one generator per class.
+        imbalance: Make the training split this unequal: all films of the largest class are kept,
+            and of every other one so many that it is this many times rarer. Which, depends on the
+            patients and the seed; a larger ratio keeps a part of what a smaller one keeps. Comes
+            before `only_label`, so that a generator sees what its classifier sees.
+        balance: "undersample" cuts every class of the real training films to the rarest one;
+            "oversample" draws with replacement, synthetic films too, so that all classes are
+            seen equally often.
+        channels: 3 repeats grey films to three equal channels.
+        resolution: Side in pixels of what the network sees, if smaller than the prepared images:
+            squares of pixels are averaged on the device.
+        images_per_epoch: Training images that make an epoch; None: all of them, once. A number
+            gives runs with and without synthetic images the same number of steps, so that a study
+            compares data and not training length.
+        num_workers: Processes that load; 0 loads in the training process.
+        seed: Of order, crops and the choice of films.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        batch_size: int = 16,
+        synthetic: str | None = None,
+        label_column: str | None = None,
+        only_label: str | None = None,
+        imbalance: float | None = None,
+        balance: Literal["none", "undersample", "oversample"] = "none",
+        channels: Literal[1, 3] = 1,
+        resolution: int | None = None,
+        images_per_epoch: int | None = None,
+        num_workers: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("imbalance", imbalance, 1),
+            ("images_per_epoch", images_per_epoch, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value is not None and not value >= least:  # NaN neither
+                raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        self.root = root
+        self.batch_size = batch_size
+        self.synthetic = synthetic
+        self.only_label = only_label
+        self.imbalance = imbalance
+        self.balance = balance
+        self.channels = channels
+        self.images_per_epoch = images_per_epoch
+        self.num_workers = num_workers
+        self.seed = seed
+        self.cache = _open(root)
+        self.image_size = _usable_size(self.cache, resolution)
+        self.label_column = _chosen_column(self.cache, label_column)
+        if self.cache.channels > channels:
+            raise UserError(
+                f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
+            )
+        self._check_labels_are_there()
+        if self.label_column is not None:
+            missing = int((self.cache.labels(self.label_column) == UNLABELLED).sum())
+            if missing:
+                rank_zero_only(print)(
+                    f"{root}: {missing} of {len(self.cache)} films have no {self.label_column} and "
+                    f"are left out. --data.label_column {WITHOUT_LABELS} uses all, without labels.",
+                    file=sys.stderr,
+                )
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes 0, 1, ... of the labels; empty without labels."""
+        return [] if self.label_column is None else self.cache.class_names(self.label_column)
+
+    def items(self, split: str) -> NDArray[np.int64]:
+        """Places in the cache of a split's films that this run uses.
+
+        Raises:
+            UserError: There are none, or not so unequal a choice of them as asked for.
+        """
+        places = self.cache.select(split)
+        if self.label_column is not None:
+            places = self._chosen(places, self.label_column, training=split == "train")
+        if not len(places):
+            wanted = self.only_label or " or ".join(self.class_names)
+            raise UserError(
+                f"{self.root}: the {split} split has no film"
+                + (f" labelled {wanted}" if wanted else "")
+                + ". Prepare more patients, or other --split-ratios or --split-seed."
+            )
+        return places
+
+    def training_set(self) -> FilmDataset:
+        """Real training films, then the synthetic ones, after the leak check."""
+        places, column = self.items("train"), self.label_column
+        return FilmDataset(self.cache, places, self._synthetic_set(), "random", label_column=column)
+
+    def setup(self, stage: str) -> None:
+        """Open what the stage needs, so that bad input stops a run before its first step."""
+        if stage == "fit":
+            self._training_set = self.training_set()
+            self._weights = self._oversampling(self._training_set)
+            self.items("val")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches in an order that depends on the seed and the steps done only."""
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+        batches = OrderedBatches(
+            num_items=len(self._training_set),
+            global_batch_size=self.batch_size,
+            seed=self.seed,
+            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
+            rank=self.trainer.global_rank,
+            num_processes=self.trainer.world_size,
+            weights=self._weights,
+            images_per_epoch=self.images_per_epoch,
+        )
+        return DataLoader(self._training_set, batch_sampler=batches, **self._loading())
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """This process's share of the validation split."""
+        return self.evaluation_loader("val")
+
+    def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
+        """A process's share of a split in the cache's order, centre crops."""
+        places = self.items(split)[rank::num_processes]
+        return FilmDataset(self.cache, places, label_column=self.label_column)
+
+    def evaluation_loader(self, split: str) -> DataLoader[Any]:
+        """`evaluation_set` in batches; each process its share."""
+        trainer = self.trainer
+        share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        films = self.evaluation_set(split, *share)
+        return DataLoader(
+            films, batch_size=min(self.batch_size, max(1, len(films))), **self._loading()
+        )
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Scale on the device: images travel as integers."""
+        return self.to_unit(batch)
+
+    def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """The same scaling for who iterates a loader without a trainer."""
+        return to_unit(batch, self.image_size, self.channels)
+
+    def _loading(self) -> dict[str, Any]:
+        trainer = self.trainer
+        on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
+        return {
+            "collate_fn": collate,
+            "num_workers": self.num_workers,
+            "persistent_workers": self.num_workers > 0,
+            "pin_memory": on_gpu,
+        }
+
+    def _check_labels_are_there(self) -> None:
+        for name, value, unused in (
+            ("only_label", self.only_label, None),
+            ("imbalance", self.imbalance, None),
+            ("balance", self.balance, "none"),
+        ):
+            if value != unused and self.label_column is None:
+                raise UserError(
+                    f"--data.{name} {value}: needs labels, and this run has none (label columns of "
+                    f"{self.root}: {', '.join(self.cache.label_columns) or 'none'})."
+                )
+        if self.only_label is not None and self.only_label not in self.class_names:
+            raise UserError(
+                f"--data.only_label {self.only_label}: {self.root} has the classes "
+                f"{', '.join(self.class_names)}."
+            )
+        if self.only_label is not None and self.synthetic is not None:
+            raise UserError(
+                "--data.only_label is for training a generator on real films of one class; leave "
+                "out --data.synthetic."
+            )
+
+    def _synthetic_set(self) -> SyntheticSet | None:
+        if self.synthetic is None:
+            return None
+        synthetic = SyntheticSet.open(self.synthetic)
+        check_no_leak(synthetic, self.cache)
+        if synthetic.has_label_maps:
+            raise UserError(
+                f"--data.synthetic {self.synthetic}: holds slices with label maps, and no films. "
+                "Give a set that a generator of films made."
+            )
+        sizes = {self.cache.image_size, self.image_size}
+        if synthetic.manifest["image_size"] not in sizes:
+            raise UserError(
+                f"--data.synthetic {self.synthetic}: images of "
+                f"{synthetic.manifest['image_size']} px, but this run on {self.root} uses "
+                f"{' or '.join(map(str, sorted(sizes)))} px. Generate at that size."
+            )
+        return synthetic
+
+    def _chosen(self, places: NDArray[np.int64], column: str, training: bool) -> NDArray[np.int64]:
+        """Films with a label; of the training split as many of each class as asked for."""
+        labels = self.cache.labels(column)
+        places = places[labels[places] != UNLABELLED]
+        if training and self.imbalance is not None and len(places):
+            there = np.bincount(labels[places], minlength=len(self.class_names))
+            where = f"the training split of {self.root}"
+            counts = imbalanced_counts(there, self.imbalance, self.class_names, where)
+            places = keep_per_class(self.cache, places, labels[places], counts, self.seed)
+        if self.only_label is not None:
+            places = places[labels[places] == self.class_names.index(self.only_label)]
+        if training and self.balance == "undersample" and len(places):
+            there = self._counts_to_balance(labels[places])
+            counts = np.minimum(there, there[there > 0].min())
+            places = keep_per_class(self.cache, places, labels[places], counts, self.seed)
+        return places
+
+    def _counts_to_balance(self, labels: NDArray[Any]) -> NDArray[np.int64]:
+        """Films of each class; at least two classes have some."""
+        counts = np.bincount(labels, minlength=len(self.class_names))
+        if (counts > 0).sum() < 2:
+            raise UserError(
+                f"--data.balance {self.balance}: all {counts.sum()} training films are of one "
+                "class, so there is nothing to balance. Leave the flag out."
+            )
+        return counts
+
+    def _oversampling(self, dataset: FilmDataset) -> NDArray[np.float64] | None:
+        """Relative frequency of every training film, or None where each is drawn once."""
+        if self.balance != "oversample":
+            return None
+        assert dataset.labels is not None
+        return 1.0 / self._counts_to_balance(dataset.labels)[dataset.labels]
+
+
+def _open(root: str) -> FilmCache:
+    manifest = Path(root) / "manifest.json"
+    if manifest.is_file() and read_json(manifest).get("format") == SLICES_FORMAT:
+        raise UserError(
+            f"--data.root {root}: holds CT slices, and this is the data module of films. Use "
+            "--data datamodules.KiTS19DataModule, or give a cache of films."
+        )
+    return FilmCache.open(root)
+
+
+def _usable_size(cache: FilmCache, resolution: int | None) -> int:
+    """Side of what the network sees; refuses one that would need uneven averaging."""
+    size = cache.image_size if resolution is None else resolution
+    usable = [side for side in range(4, cache.image_size + 1) if cache.image_size % side == 0]
+    if size not in usable:
+        raise UserError(
+            f"--data.resolution {size}: films of {cache.image_size} px can be averaged to "
+            f"{', '.join(map(str, usable))} px. Give one of these, or prepare the films with "
+            f"--image-size {size}."
+        )
+    return size
+
+
+def _chosen_column(cache: FilmCache, asked: str | None) -> str | None:
+    if asked is None:
+        return cache.label_columns[0] if cache.label_columns else None
+    if asked == WITHOUT_LABELS:
+        return None
+    cache.class_names(asked)
+    return asked

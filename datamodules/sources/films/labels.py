@@ -1,0 +1,182 @@
+"""Label tables: a CSV that names films in one column and their labels and patients in others."""
+
+import csv
+import io
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance import UserError
+
+KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
+PATIENT_COLUMNS = ("patient", "patient_id", "Patient ID")
+# In this order they come first among the classes, so that class 0 means that nothing was found.
+NEGATIVE_NAMES = ("normal", "no finding", "negative", "healthy", "0", "false", "no")
+
+
+@dataclass(frozen=True)
+class LabelTable:
+    """What a table says about films. Picklable, so that workers can have it.
+
+    Attributes:
+        rows: By key (a film's file name, path or UID): the kept columns, stripped. Empty cells
+            are empty strings.
+        columns: The label columns.
+        patient_column: The column of the patient, or None where the table has none.
+    """
+
+    rows: dict[str, dict[str, str]]
+    columns: tuple[str, ...]
+    patient_column: str | None
+
+    def row_of(self, film_keys: Sequence[str]) -> dict[str, str] | None:
+        """Return the row of a film: of the first of its keys that the table has, or None."""
+        return next((self.rows[k] for k in map(_as_key, film_keys) if k in self.rows), None)
+
+    def unused(self, found_keys: Iterable[str]) -> int:
+        """Count the films that the table lists but the source lacks.
+
+        Args:
+            found_keys: All keys of all films found, in one sequence.
+        """
+        return len(self.rows.keys() - set(map(_as_key, found_keys)))
+
+
+def read_label_table(
+    path: Path, key_column: str | None, label_columns: Sequence[str], patient_column: str | None
+) -> LabelTable:
+    """Read a table, and of it only the columns that are named: the rest may identify somebody.
+
+    Args:
+        path: CSV with a header, separated by comma, semicolon or tab, in UTF-8. Another encoding
+            is refused and not guessed: film names with wrong letters would match nothing.
+        key_column: Names the films. Default: the first of `KEY_COLUMNS`, in any case.
+        label_columns: Columns to keep; their values are stripped and otherwise as they are.
+        patient_column: Default: the first of `PATIENT_COLUMNS`, if there is one.
+
+    Raises:
+        UserError: The file is missing or not such a table, a column is missing or there twice,
+            the table is empty, or it lists a film twice with different contents.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{path}: the label table cannot be read ({error.strerror}).") from error
+    except UnicodeDecodeError as error:
+        line = error.object[: error.start].count(b"\n") + 1
+        raise UserError(
+            f"{path}: line {line} is not UTF-8. Save the table as CSV in UTF-8 and give it again."
+        ) from error
+    try:
+        # strict: a quote that is never closed would else swallow the rest of the table.
+        table = io.StringIO(text, newline="")
+        reader = csv.reader(table, delimiter=_separator(text), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a readable CSV table ({error}).") from error
+    filled = [(number, cells) for number, cells in lines if any(cells)]
+    if len(filled) < 2:
+        raise UserError(f"{path}: the label table is empty. Expected a header and a row per film.")
+    header = filled[0][1]
+    key_place = _place(path, header, key_column, KEY_COLUMNS, "--key-column")
+    if key_place is None:
+        raise UserError(
+            f"{path}: has none of the columns {', '.join(KEY_COLUMNS)} that name the films. Name "
+            f"the column with --key-column; there are {', '.join(header)}."
+        )
+    patient_place = _place(path, header, patient_column, PATIENT_COLUMNS, "--patient-column")
+    kept = {name: _named_place(path, header, name, "--label-columns") for name in label_columns}
+    if patient_place is not None:
+        kept[header[patient_place]] = patient_place
+    return LabelTable(
+        _rows(path, filled[1:], len(header), key_place, kept),
+        tuple(label_columns),
+        None if patient_place is None else header[patient_place],
+    )
+
+
+def _separator(text: str) -> str:
+    """The separator that cuts the header into most columns."""
+    header = text.lstrip().splitlines()[:1]
+    return max(",;\t", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))
+
+
+def _place(
+    path: Path, header: list[str], given: str | None, usual: tuple[str, ...], flag: str
+) -> int | None:
+    if given is not None:
+        return _named_place(path, header, given, flag)
+    lowered = [name.lower() for name in header]
+    name = next((name for name in usual if name.lower() in lowered), None)
+    return None if name is None else _named_place(path, lowered, name.lower(), flag)
+
+
+def _named_place(path: Path, header: list[str], name: str, flag: str) -> int:
+    match header.count(name):
+        case 1:
+            return header.index(name)
+        case 0:
+            raise UserError(
+                f"{path}: has no column {name} ({flag}). There are {', '.join(header)}."
+            )
+        case _:
+            raise UserError(f"{path}: has several columns {name} ({flag}). Rename all but one.")
+
+
+def _rows(
+    path: Path,
+    lines: list[tuple[int, list[str]]],
+    num_columns: int,
+    key_place: int,
+    kept: dict[str, int],
+) -> dict[str, dict[str, str]]:
+    rows: dict[str, dict[str, str]] = {}
+    line_of: dict[str, int] = {}
+    for number, cells in lines:
+        if any(cells[num_columns:]):
+            raise UserError(
+                f"{path}: line {number} has {len(cells)} cells, the header {num_columns}. A "
+                "separator inside a cell shifts the labels; put quotes around such cells."
+            )
+        cells += [""] * (num_columns - len(cells))
+        key = _as_key(cells[key_place])
+        if not key:
+            raise UserError(f"{path}: line {number} does not name its film. Fill or remove it.")
+        row = {name: cells[place] for name, place in kept.items()}
+        if rows.setdefault(key, row) != row:
+            raise UserError(
+                f"{path}: line {number} lists the film of line {line_of[key]} again, with another "
+                f"value in {' or '.join(kept)}. Keep the line that is right."
+            )
+        line_of.setdefault(key, number)
+    return rows
+
+
+def _as_key(name: str) -> str:
+    """A film's name without what differs between systems: with `/`, and no `./` before it."""
+    return name.strip().replace("\\", "/").removeprefix("./")
+
+
+def class_order(values: Iterable[str]) -> list[str]:
+    """Return the distinct values, negative ones first, then numbers by size, then names.
+
+    A value is negative if it is one of `NEGATIVE_NAMES`, in any case, or a number equal to 0.
+    """
+
+    def place(value: str) -> tuple[int, float, str, str]:
+        name, number = value.strip().lower(), _number(value)
+        name = "0" if number == 0 else name
+        if name in NEGATIVE_NAMES:
+            return 0, NEGATIVE_NAMES.index(name), name, value
+        return (2, 0.0, name, value) if number is None else (1, number, name, value)
+
+    return sorted(set(values), key=place)
+
+
+def _number(value: str) -> float | None:
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
