@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from jsonargparse import Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from callbacks.checkpoints import Checkpoints
+from callbacks.distance_per_epoch import DistancePerEpoch
 from callbacks.distribution_checks import ProcessesAgree
 from callbacks.progress import RunProgress
 from callbacks.record import RunRecord, patient_split_of, plain_values, without_paths
@@ -37,8 +37,10 @@ from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import WandbMode, finish_wandb, wandb_logger
 from command_line import PARSER_SETTINGS, Stopped, parsed, run_verb, with_underscores
+from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import launched_rank
+from lightning_modules.failures import OnFailure, fit_with_roll_backs
 from lightning_modules.settings import (
     refuse_other_precision,
     refuse_unsupported,
@@ -51,6 +53,8 @@ from provenance import UserError, innermost_cause, library_versions
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
 warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 warnings.filterwarnings("ignore", message=".*smaller than the logging interval.*")
+# The running average of a generator stays in evaluation mode.
+warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
 warnings.filterwarnings("ignore", message=".*LeafSpec.*")
 # The modules reduce their metrics themselves, so that every process logs the same value.
 warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
@@ -106,6 +110,14 @@ class TrainCLI(LightningCLI):
             default=1,
             help="Epochs between two sheets of sample pictures; 0 makes none.",
         )
+        parser.add_class_arguments(DistancePerEpoch, "distance")
+        parser.add_argument(
+            "--on_failure",
+            type=OnFailure,
+            default="stop",
+            help="When training diverges or a generator collapses: stop; or roll_back to the best "
+            "checkpoint, up to 3 times, with half the learning rate and other noise.",
+        )
         parser.add_argument(
             "--wandb",
             type=WandbMode,
@@ -144,6 +156,9 @@ class TrainCLI(LightningCLI):
             callbacks.append(
                 SampleGrids(self.run_folder / "samples", every_epochs=config.samples_every_epochs)
             )
+        if isinstance(self.model, GAN) and config.distance.num_images:
+            # First, so that the others find its values among the epoch's.
+            callbacks.insert(0, self._get(self.config_init, "distance"))
         if config.trainer.enable_progress_bar is not False:
             callbacks.append(RunProgress())
         trainer = super().instantiate_trainer(
@@ -159,7 +174,6 @@ class TrainCLI(LightningCLI):
         """Train, from the last checkpoint of the run folder when told to resume."""
         config = self.config[self.subcommand]
         last = checkpoint_folder(self.run_folder) / "last.ckpt"
-        resume_from = str(last) if config.resume and last.exists() else None
         if self.trainer.is_global_zero:
             self.run_folder.mkdir(parents=True, exist_ok=True)
             self._parser(self.subcommand).save(
@@ -171,7 +185,15 @@ class TrainCLI(LightningCLI):
             )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
-            self.trainer.fit(self.model, datamodule=self.datamodule, ckpt_path=resume_from)
+            fit_with_roll_backs(
+                lambda start: self.trainer.fit(
+                    self.model, datamodule=self.datamodule, ckpt_path=start
+                ),
+                self.model,
+                last if config.resume and last.exists() else None,
+                checkpoint_folder(self.run_folder) / "best.ckpt",
+                config.on_failure,
+            )
         except SystemExit as error:  # Lightning's way to leave, with status 1 or even 0
             kept = "keeps its last checkpoint" if last.exists() else "has no checkpoint yet"
             raise Stopped(
@@ -199,8 +221,8 @@ class TrainCLI(LightningCLI):
             # A checkpoint is given to others; where its data lie stands in config.yaml alone.
             "model": without_paths(plain_values(config.model)),
             "data": without_paths(plain_values(config.data)),
-            "image_size": cache.image_size,
-            "class_names": cache.class_names,
+            "image_size": self.datamodule.image_size,
+            "class_names": self.datamodule.class_names,
             "dataset": cache.dataset,
             "split": patient_split_of(cache),
             "versions": library_versions(),
@@ -259,11 +281,6 @@ def fit(args: list[str]) -> FitResult:
     except MisconfigurationException as error:
         sentence = str(error).splitlines()[0].rstrip("!.")
         raise UserError(f"{sentence}. Correct the --trainer flags.") from error
-    except torch.OutOfMemoryError as error:
-        raise UserError(
-            f"The GPU's memory is full ({str(error).splitlines()[0]}). Raise "
-            "--model.micro_batches, which gives the same result, or lower --data.batch_size."
-        ) from error
     finally:
         finish_wandb()
     folder = checkpoint_folder(cli.run_folder)

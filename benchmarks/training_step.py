@@ -23,13 +23,14 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from callbacks.record import peak_memory_mb
 from lightning_modules import Pix2Pix, Segmenter
+from lightning_modules.training import TrainingModule
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 
 
 class Timer:
     """Runs a module's training step without a trainer around it."""
 
-    def __init__(self, module: Pix2Pix | Segmenter, precision: str, device: torch.device) -> None:
+    def __init__(self, module: TrainingModule, precision: str, device: torch.device) -> None:
         self.module = module.to(device)
         configured = module.configure_optimizers()
         self.optimizers = configured if isinstance(configured, list) else [configured]
@@ -41,7 +42,7 @@ class Timer:
                 self.optimizers if len(self.optimizers) > 1 else self.optimizers[0]
             ),
             "begin_step": lambda: None,
-            "end_step": lambda *_: None,
+            "end_step": self._count,
             "manual_backward": lambda loss: loss.backward(),
         }
         for name, stand_in in stand_ins.items():
@@ -51,17 +52,27 @@ class Timer:
         """Best of `repeats` steps after one that warms up."""
         seconds = []
         for _ in range(repeats + 1):
-            self._wait()
             started = time.perf_counter()
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
-                self.module.training_step(batch, 0)
-            self._wait()
+            self._step(batch)
             seconds.append(time.perf_counter() - started)
-        return len(batch["mask"]) / min(seconds[1:])
+        return len(batch["image"]) / min(seconds[1:])
 
-    def _wait(self) -> None:
+    def mean_images_per_second(self, batch: dict[str, torch.Tensor], steps: int) -> float:
+        """Mean over `steps` after one that warms up: what comes at some steps only counts too."""
+        self._step(batch)
+        started = time.perf_counter()
+        for _ in range(steps):
+            self._step(batch)
+        return steps * len(batch["image"]) / (time.perf_counter() - started)
+
+    def _step(self, batch: dict[str, torch.Tensor]) -> None:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+            self.module.training_step(batch, 0)
         if self.device.type == "cuda":
             torch.cuda.synchronize()
+
+    def _count(self, *_: Any) -> None:
+        self.module.steps_done += 1
 
 
 def pix2pix(size: int, width: int, fine: bool, micro_batches: int = 1) -> Pix2Pix:

@@ -4,23 +4,21 @@ import sys
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader
 
 from datamodules.cache import FORMAT as SLICES_FORMAT
+from datamodules.cached import CachedDataModule
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.films import FilmDataset, collate, imbalanced_counts, keep_per_class, to_unit
-from datamodules.ordering import OrderedBatches
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError, read_json
 
 WITHOUT_LABELS = "none"
 
 
-class ChestXrayDataModule(L.LightningDataModule):
+class ChestXrayDataModule(CachedDataModule):
     """Films from a cache that prepare.py made. Training sees random crops, evaluation the centre.
 
     Args:
@@ -50,6 +48,8 @@ class ChestXrayDataModule(L.LightningDataModule):
         seed: Of order, crops and the choice of films.
     """
 
+    collate = staticmethod(collate)
+
     def __init__(
         self,
         root: str,
@@ -65,25 +65,15 @@ class ChestXrayDataModule(L.LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("imbalance", imbalance, 1),
-            ("images_per_epoch", images_per_epoch, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if value is not None and not value >= least:  # NaN neither
-                raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        super().__init__(batch_size, images_per_epoch, num_workers, seed)
+        if imbalance is not None and not imbalance >= 1:  # NaN neither
+            raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
         self.root = root
-        self.batch_size = batch_size
         self.synthetic = synthetic
         self.only_label = only_label
         self.imbalance = imbalance
         self.balance = balance
         self.channels = channels
-        self.images_per_epoch = images_per_epoch
-        self.num_workers = num_workers
-        self.seed = seed
         self.cache = _open(root)
         self.image_size = _usable_size(self.cache, resolution)
         self.label_column = _chosen_column(self.cache, label_column)
@@ -129,64 +119,14 @@ class ChestXrayDataModule(L.LightningDataModule):
         places, column = self.items("train"), self.label_column
         return FilmDataset(self.cache, places, self._synthetic_set(), "random", label_column=column)
 
-    def setup(self, stage: str) -> None:
-        """Open what the stage needs, so that bad input stops a run before its first step."""
-        if stage == "fit":
-            self._training_set = self.training_set()
-            self._weights = self._oversampling(self._training_set)
-            self.items("val")
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches in an order that depends on the seed and the steps done only."""
-        assert self.trainer is not None
-        module = self.trainer.lightning_module
-        batches = OrderedBatches(
-            num_items=len(self._training_set),
-            global_batch_size=self.batch_size,
-            seed=self.seed,
-            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
-            rank=self.trainer.global_rank,
-            num_processes=self.trainer.world_size,
-            weights=self._weights,
-            images_per_epoch=self.images_per_epoch,
-        )
-        return DataLoader(self._training_set, batch_sampler=batches, **self._loading())
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """This process's share of the validation split."""
-        return self.evaluation_loader("val")
-
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
         """A process's share of a split in the cache's order, centre crops."""
         places = self.items(split)[rank::num_processes]
         return FilmDataset(self.cache, places, label_column=self.label_column)
 
-    def evaluation_loader(self, split: str) -> DataLoader[Any]:
-        """`evaluation_set` in batches; each process its share."""
-        trainer = self.trainer
-        share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        films = self.evaluation_set(split, *share)
-        return DataLoader(
-            films, batch_size=min(self.batch_size, max(1, len(films))), **self._loading()
-        )
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Scale on the device: images travel as integers."""
-        return self.to_unit(batch)
-
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The same scaling for who iterates a loader without a trainer."""
         return to_unit(batch, self.image_size, self.channels)
-
-    def _loading(self) -> dict[str, Any]:
-        trainer = self.trainer
-        on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
-        return {
-            "collate_fn": collate,
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "pin_memory": on_gpu,
-        }
 
     def _check_labels_are_there(self) -> None:
         for name, value, unused in (
@@ -256,8 +196,8 @@ class ChestXrayDataModule(L.LightningDataModule):
             )
         return counts
 
-    def _oversampling(self, dataset: FilmDataset) -> NDArray[np.float64] | None:
-        """Relative frequency of every training film, or None where each is drawn once."""
+    def weights(self, dataset: FilmDataset) -> NDArray[np.float64] | None:
+        """With `balance: oversample`, such that all classes are drawn equally often."""
         if self.balance != "oversample":
             return None
         assert dataset.labels is not None

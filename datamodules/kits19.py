@@ -2,14 +2,12 @@
 
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
-from torch.utils.data import DataLoader
 
 from augmentations.geometric import GeometricAugmentation
 from datamodules.cache import Cache, CacheItem
+from datamodules.cached import CachedDataModule
 from datamodules.film_cache import is_film_cache
-from datamodules.ordering import OrderedBatches
 from datamodules.slices import SliceDataset, collate, to_unit
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
@@ -17,7 +15,7 @@ from provenance import UserError
 TUMOUR = 2
 
 
-class KiTS19DataModule(L.LightningDataModule):
+class KiTS19DataModule(CachedDataModule):
     """Kidney and kidney-tumour CT slices from a cache that prepare.py made.
 
     Args:
@@ -38,6 +36,8 @@ class KiTS19DataModule(L.LightningDataModule):
         seed: Of order and augmentation.
     """
 
+    collate = staticmethod(collate)
+
     def __init__(
         self,
         root: str,
@@ -50,23 +50,12 @@ class KiTS19DataModule(L.LightningDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__()
-        for name, value, least in (
-            ("batch_size", batch_size, 1),
-            ("images_per_epoch", images_per_epoch, 1),
-            ("num_workers", num_workers, 0),
-        ):
-            if value is not None and value < least:
-                raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        super().__init__(batch_size, images_per_epoch, num_workers, seed)
         self.root = root
-        self.batch_size = batch_size
         self.synthetic = synthetic
         self.augmentation = augmentation
         self.slices = slices
         self.sampling = sampling
-        self.images_per_epoch = images_per_epoch
-        self.num_workers = num_workers
-        self.seed = seed
         if is_film_cache(root):
             raise UserError(
                 f"--data.root {root}: holds films, and this is the data module of CT slices. Use "
@@ -124,63 +113,16 @@ class KiTS19DataModule(L.LightningDataModule):
         augmentation = GeometricAugmentation() if self.augmentation == "geometric" else None
         return SliceDataset(self.cache, self.items("train"), synthetic, augmentation)
 
-    def setup(self, stage: str) -> None:
-        """Open what the stage needs, so that bad input stops a run before its first step."""
-        if stage == "fit":
-            self._training_set = self.training_set()
-            self.items("val")
-
-    def train_dataloader(self) -> DataLoader[Any]:
-        """Batches in an order that depends on the seed and the steps done only."""
-        assert self.trainer is not None
-        module = self.trainer.lightning_module
-        batches = OrderedBatches(
-            num_items=len(self._training_set),
-            global_batch_size=self.batch_size,
-            seed=self.seed,
-            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
-            rank=self.trainer.global_rank,
-            num_processes=self.trainer.world_size,
-            weights=self._weights(self._training_set),
-            images_per_epoch=self.images_per_epoch,
-        )
-        return DataLoader(self._training_set, batch_sampler=batches, **self._loading())
-
-    def val_dataloader(self) -> DataLoader[Any]:
-        """This process's share of the validation split."""
-        return self.evaluation_loader("val")
-
-    def evaluation_loader(self, split: str) -> DataLoader[Any]:
-        """A split in the cache's order, patient by patient, unaugmented; each process its share."""
-        items = self.items(split)
-        trainer = self.trainer
-        if trainer is not None and trainer.world_size > 1:
-            items = items[trainer.global_rank :: trainer.world_size]
-        return DataLoader(
-            SliceDataset(self.cache, items),
-            batch_size=min(self.batch_size, max(1, len(items))),
-            **self._loading(),
-        )
-
-    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Scale on the device: images travel as uint8."""
-        return to_unit(batch)
+    def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> SliceDataset:
+        """A process's share of a split in the cache's order, patient by patient, unaugmented."""
+        return SliceDataset(self.cache, self.items(split)[rank::num_processes])
 
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """The same scaling for who iterates a loader without a trainer."""
+        """Scale a batch where it lies: images travel as uint8."""
         return to_unit(batch)
 
-    def _loading(self) -> dict[str, Any]:
-        trainer = self.trainer
-        on_gpu = trainer is not None and trainer.strategy.root_device.type == "cuda"
-        return {
-            "collate_fn": collate,
-            "num_workers": self.num_workers,
-            "persistent_workers": self.num_workers > 0,
-            "pin_memory": on_gpu,
-        }
-
-    def _weights(self, dataset: SliceDataset) -> np.ndarray | None:
+    def weights(self, dataset: SliceDataset) -> np.ndarray | None:
+        """With `sampling: tumour`, such that every second slice holds tumour."""
         if self.sampling == "uniform":
             return None
         has_tumour = dataset.has_class(TUMOUR)

@@ -1,7 +1,7 @@
 """Pix2Pix: a label map becomes a CT slice."""
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -51,7 +51,7 @@ class Pix2Pix(TrainingModule):
     source keeps the last one.
     """
 
-    monitor: ClassVar[tuple[str, str]] = ("val/kernel_random_vgg", "min")
+    monitor: tuple[str, str] = ("val/kernel_random_vgg", "min")
 
     def __init__(
         self,
@@ -86,10 +86,7 @@ class Pix2Pix(TrainingModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Generator's Adam, then the discriminator's."""
-        return [
-            torch.optim.Adam(network.parameters(), lr=self.learning_rate, betas=self.betas)
-            for network in (self.generator, self.discriminator)
-        ]
+        return [self.adam(net, self.betas) for net in (self.generator, self.discriminator)]
 
     def one_hot(self, mask: Tensor) -> Tensor:
         """Labels (N, H, W) to (N, num_classes, H, W) in the module's precision."""

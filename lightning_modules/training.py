@@ -10,7 +10,8 @@ import hashlib
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from contextlib import contextmanager
+from typing import Any
 
 import lightning as L
 import torch
@@ -29,10 +30,24 @@ from provenance import UserError
 Batch = dict[str, Any]
 
 
+class TrainingError(UserError):
+    """A training that went wrong by itself, and may go well from an earlier state."""
+
+
 def derived_seed(*parts: int | str) -> int:
     """A 63-bit seed that is a fixed function of its parts, the same on every machine."""
     digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
+
+
+@contextmanager
+def without_gradient(network: nn.Module) -> Iterator[None]:
+    """Inside, a network's parameters get no gradient; afterwards they do, also if a step failed."""
+    network.requires_grad_(False)
+    try:
+        yield
+    finally:
+        network.requires_grad_(True)
 
 
 class TrainingModule(L.LightningModule):
@@ -52,7 +67,7 @@ class TrainingModule(L.LightningModule):
         seed: Of everything random inside the step.
     """
 
-    monitor: ClassVar[tuple[str, str]]
+    monitor: tuple[str, str]
     """Metric by which the best checkpoint is chosen, and "min" or "max"."""
 
     def __init__(
@@ -74,22 +89,29 @@ class TrainingModule(L.LightningModule):
         self.seed = seed
         self.steps_done = 0
         self.images_seen = 0
+        self.rollbacks = 0
         self.reported: dict[str, float] = {}
         self.report_due = False
+        self.gradient_norm = torch.zeros(())
 
     # ---- one training step -------------------------------------------------------------------
 
     def begin_step(self) -> None:
         """Make this step's randomness a function of (seed, step, rank) and set the rates."""
-        torch.manual_seed(derived_seed(self.seed, self.steps_done, process_rank()))
+        torch.manual_seed(self.step_seed(process_rank()))
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
         trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
         interval_over = (self.steps_done + 1) % trainer.log_every_n_steps == 0
         self.report_due = interval_over or trainer.is_last_batch
-        rate = self.learning_rate * self._rate_factor()
+        rate = self.learning_rate * 0.5**self.rollbacks * self._rate_factor()
         for optimizer in self._optimizer_list():
             for group in optimizer.param_groups:
                 group["lr"] = rate
+
+    def step_seed(self, *parts: int | str) -> int:
+        """Seed of something random in this step; after a roll-back another one than before."""
+        retry = [f"roll-back {self.rollbacks}"] if self.rollbacks else []
+        return derived_seed(self.seed, *retry, self.steps_done, *parts)
 
     def optimise(
         self,
@@ -116,7 +138,7 @@ class TrainingModule(L.LightningModule):
         """Count the images and, when a report is due, publish the step's scalars.
 
         Raises:
-            UserError: One of them is not finite; in every process, since it is a mean over all.
+            TrainingError: One of them is not finite; in every process, since it is a mean over all.
         """
         self.steps_done += 1
         self.images_seen += batch_size * process_count()
@@ -124,9 +146,9 @@ class TrainingModule(L.LightningModule):
             self.reported = mean_over_processes(values)
             bad = [name for name, value in self.reported.items() if not math.isfinite(value)]
             if bad:
-                raise UserError(
+                raise TrainingError(
                     f"Training diverged by {self.images_seen} images: {', '.join(bad)} is not "
-                    "finite. best.ckpt is kept. Lower --model.learning_rate, set "
+                    "finite. Checkpoints are kept. Lower --model.learning_rate, set "
                     "--model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed in "
                     "place of a 16-bit one."
                 )
@@ -142,10 +164,23 @@ class TrainingModule(L.LightningModule):
                 yield part, (stop - start) / size
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here: with a gradient scaler (fp16), gradients are unscaled by now."""
+        """Clip here: with a gradient scaler (fp16), gradients are unscaled by now.
+
+        Leaves the norm before clipping, which a report may want, in `gradient_norm`.
+        """
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if self.gradient_clip_norm is not None:
-            parameters = [p for group in optimizer.param_groups for p in group["params"]]
-            nn.utils.clip_grad_norm_(parameters, self.gradient_clip_norm)
+            self.gradient_norm = nn.utils.clip_grad_norm_(parameters, self.gradient_clip_norm)
+        elif self.report_due:
+            gradients = [p.grad for p in parameters if p.grad is not None]
+            self.gradient_norm = nn.utils.get_total_norm(gradients)
+
+    @property
+    def memory_advice(self) -> str:
+        """What to do when the device's memory is full."""
+        return (
+            "Raise --model.micro_batches, which gives the same result, or lower --data.batch_size."
+        )
 
     def _optimizer_list(self) -> list[Any]:
         optimizers = self.optimizers()
@@ -165,6 +200,18 @@ class TrainingModule(L.LightningModule):
             return None
         return epochs * int(self.trainer.num_training_batches)
 
+    def adam(
+        self, network: nn.Module, betas: tuple[float, float], weight_decay: float = 0.0
+    ) -> torch.optim.Optimizer:
+        """Adam for one network; with decoupled decay (AdamW) when asked for, fused on a GPU."""
+        kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
+        # With fp16, a fused step unscales by itself, after our clipping has looked at gradients.
+        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        rate = self.learning_rate
+        return kind(
+            network.parameters(), lr=rate, betas=betas, weight_decay=weight_decay, fused=fused
+        )
+
     # ---- start, end, resume ------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
@@ -179,6 +226,8 @@ class TrainingModule(L.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the counters on which data order and randomness depend."""
         checkpoint["progress"] = {"steps_done": self.steps_done, "images_seen": self.images_seen}
+        if self.rollbacks:
+            checkpoint["progress"]["rollbacks"] = self.rollbacks
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Continue counting where the checkpoint stood; called before the weights are loaded."""
@@ -189,3 +238,5 @@ class TrainingModule(L.LightningModule):
             self.double()
         self.steps_done = checkpoint["progress"]["steps_done"]
         self.images_seen = checkpoint["progress"]["images_seen"]
+        # A checkpoint that is rolled back to was written before the roll-back.
+        self.rollbacks = max(self.rollbacks, checkpoint["progress"].get("rollbacks", 0))

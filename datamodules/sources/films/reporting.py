@@ -4,7 +4,6 @@ Counts only: the names of files may identify somebody, and what is printed ends 
 """
 
 from collections import Counter
-from pathlib import Path
 
 from datamodules.cache import SPLITS
 from datamodules.film_cache import UNLABELLED, FilmCache
@@ -46,7 +45,7 @@ def print_film_summary(outcome: FilmOutcome) -> None:
         )
     print(
         f"Results: {out} (manifest.json, items.csv; rejected.csv and sources.csv name source "
-        f"files, so they stay with you). Next: {_next(out)}"
+        f"files, so they stay with you). Next: {_next(cache)}"
     )
 
 
@@ -83,5 +82,10 @@ def _layout_line(cache: FilmCache) -> str:
     )
 
 
-def _next(out: Path) -> str:
-    return f"python prepare.py verify {out}"
+def _next(cache: FilmCache) -> str:
+    """A training where there are films to train on, at a size that the networks have."""
+    size = cache.image_size
+    if len(cache.select("train")) and size >= 32 and size & (size - 1) == 0:
+        config = "configs/chest_xray/se_msg_pggan.yaml"
+        return f"python train.py fit --config {config} --data.root {cache.root}"
+    return f"python prepare.py verify {cache.root}"

@@ -1,0 +1,276 @@
+"""How far generated films are from real ones, after every epoch, on all processes."""
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.distributed import (
+    gather_rows,
+    process_count,
+    process_rank,
+    sum_over_processes,
+)
+from lightning_modules.gan import GAN
+from lightning_modules.training import TrainingError, derived_seed
+from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity, real_floor
+from metrics.features import FeatureExtractor, build_extractor
+from provenance import UserError, whole_file
+
+
+class DistancePerEpoch(L.Callback):
+    """Frechet and kernel distance between films and images of the averaged generator.
+
+    Called FID only with the canonical Inception weights; else the number is named after its
+    extractor. Real features are computed once and kept beside the data, by content, extractor and
+    size. Images are quantised to 8 bits as files are, and come from seeds that never change. The
+    best checkpoint is the one with the smallest Frechet distance. Numbers do not depend on how many
+    processes share the work.
+
+    A generator that makes the same image again and again is seen by its diversity: below
+    `collapsed_below` of the real films' in two epochs in a row, the training ends with a sentence.
+
+    Args:
+        extractor: "random_vgg" (no download), "timm:<model>" or "inception".
+        weights: The extractor's weights; not for random_vgg.
+        num_images: Generated images, and real ones at most; 0 measures nothing.
+        every_epochs: Epochs between two measurements; the last epoch always has one.
+        real_split: Split of the real films. Distances to the training films are those of the
+            literature, and do not see a generator that copies them.
+        batch_size: Images at once, per process.
+        collapsed_below: Share of the real diversity below which the generator has collapsed.
+
+    Raises:
+        UserError: No such extractor, or numbers that make no sense.
+    """
+
+    def __init__(
+        self,
+        extractor: str = "random_vgg",
+        weights: str | None = None,
+        num_images: int = 1000,
+        every_epochs: int = 1,
+        real_split: str = "train",
+        batch_size: int = 32,
+        collapsed_below: float = 0.02,
+    ) -> None:
+        if 0 < num_images < 4 or num_images < 0 or every_epochs < 1:
+            raise UserError(
+                f"--distance.num_images {num_images} and --distance.every_epochs {every_epochs}: "
+                "expected 0 or at least 4, and at least 1."
+            )
+        self.extractor = extractor
+        self.weights = weights
+        self.num_images = num_images
+        self.every_epochs = every_epochs
+        self.real_split = real_split
+        self.batch_size = batch_size
+        self.collapsed_below = collapsed_below
+        self.best: float | None = None
+        self._collapsed = 0
+        self._failure: str | None = None
+        self._measured: dict[str, float] = {}
+        self._network: FeatureExtractor | None = None
+        self._of_real: tuple[Tensor, list[str]] | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """The best value so far, and how often in a row a collapse was seen."""
+        return {"best": self.best, "collapsed": self._collapsed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """See `state_dict`."""
+        self.best, self._collapsed = state_dict["best"], state_dict["collapsed"]
+
+    def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Build the extractor and try it, so that a run stops before its first step, if at all."""
+        assert isinstance(module, GAN)
+        self._network = build_extractor(self.extractor, self.weights).to(module.device)
+        self._of_real = None
+        module.monitor = (f"val/{self._name}", "min")
+        films = len(self._data(trainer).evaluation_set(self.real_split))
+        if films < 4:
+            raise UserError(
+                f"--distance.real_split {self.real_split}: has {films} film(s), and a distance "
+                "needs 4. Give another split, or --distance.num_images 0."
+            )
+        shape = (1, module.image_channels, module.image_size, module.image_size)
+        try:
+            self._features(torch.zeros(shape, device=module.device))
+        except ValueError as error:
+            raise UserError(
+                f"--distance.extractor {self.extractor}: {error} Give another extractor, or "
+                "--distance.num_images 0."
+            ) from error
+
+    def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Measure and log; a collective."""
+        assert isinstance(module, GAN)
+        last = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
+        due = (trainer.current_epoch + 1) % self.every_epochs == 0 or last
+        if trainer.sanity_checking:
+            return
+        if not due:  # Lightning would show the values of an earlier epoch as this one's
+            for name in self._measured:
+                trainer.callback_metrics.pop(name, None)
+            return
+        real, patients = self._real(trainer, module)
+        self._measured = self._measure(real, self._generated(module), patients)
+        module.log_dict(self._measured, logger=False, rank_zero_only=True)
+        self._watch_diversity(module.images_seen)
+
+    def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Stop a training that has collapsed, after the epoch's numbers are written.
+
+        Raises:
+            TrainingError: In all processes.
+        """
+        failure, self._failure = self._failure, None
+        if failure:
+            raise TrainingError(failure)
+
+    @property
+    def _name(self) -> str:
+        assert self._network is not None
+        return "fid" if self._network.name == "inception" else f"frechet_{self._network.name}"
+
+    def _measure(self, real: Tensor, fake: Tensor, patients: list[str]) -> dict[str, float]:
+        assert self._network is not None
+        name, kernel_name = self._name, f"kernel_{self._network.name}"
+        distance = frechet_distance(real, fake)
+        self.best = distance if self.best is None else min(self.best, distance)
+        kernel, deviation = kernel_distance(real, fake, num_subsets=50)
+        values = {
+            f"val/{name}": distance,
+            f"val/{name}_best": self.best,
+            f"val/{kernel_name}": kernel,
+            f"val/{kernel_name}_deviation": deviation,
+            "val/num_real": float(len(real)),
+            "val/num_generated": float(len(fake)),
+            "val/diversity_of_real": pairwise_diversity(fake)
+            / max(1e-12, pairwise_diversity(real)),
+        }
+        with contextlib.suppress(ValueError):  # too few patients for two halves
+            floor = real_floor(real, frechet_distance, patients, fake, num_splits=4)
+            values[f"val/{name}_floor"] = floor.value
+            values["val/num_at_floor"] = float(floor.num_images)
+            if floor.matched is not None:
+                values[f"val/{name}_at_floor_size"] = floor.matched
+        return values
+
+    def _watch_diversity(self, images_seen: int) -> None:
+        diversity = self._measured["val/diversity_of_real"]
+        self._collapsed = self._collapsed + 1 if diversity < self.collapsed_below else 0
+        if self._collapsed >= 2:
+            self._failure = (
+                f"The generator has collapsed by {images_seen} images: its images differ from one "
+                f"another by {100 * diversity:.1f} % of what real films do. Checkpoints are kept. "
+                "Try --model.penalties.r1 10, --model.loss ra_hinge, a lower "
+                "--model.learning_rate, or --model.augmentation.adaptive true for few films."
+            )
+
+    # ---- features ----------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def _generated(self, module: GAN) -> Tensor:
+        """Features (N, D) of images from seeds 0, 1, ..., N - 1, shared out over the processes."""
+        seeds = [derived_seed(module.seed, "distance", i) for i in range(self.num_images)]
+        return self._shared_out(seeds, module.synthesise)
+
+    def _shared_out(self, items: list[int], images_of: Callable[[list[int]], Tensor]) -> Tensor:
+        """Features (N, D) of what `images_of` makes of N items, in their order; a collective."""
+        processes = process_count()
+        own = items[process_rank() :: processes]
+        parts = [
+            self._features(images_of(own[start : start + self.batch_size]))
+            for start in range(0, len(own), self.batch_size)
+        ]
+        # With fewer items than processes some have none, but all gather; so they make one up.
+        rows = torch.cat(parts) if parts else self._features(images_of(items[:1]))[:0]
+        gathered = gather_rows(rows).cpu()
+        # Rank r made items r, r + W, ...
+        order = torch.cat([torch.arange(rank, len(items), processes) for rank in range(processes)])
+        features = torch.empty_like(gathered)
+        features[order] = gathered
+        return features
+
+    def _features(self, images: Tensor) -> Tensor:
+        """Of images in [-1, 1], quantised to 8 bits; in full precision, as a metric should be."""
+        assert self._network is not None
+        levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
+        with torch.autocast(images.device.type, enabled=False):
+            features: Tensor = self._network(levels / 127.5 - 1)
+        return features
+
+    @torch.no_grad()
+    def _real(self, trainer: L.Trainer, module: GAN) -> tuple[Tensor, list[str]]:
+        """Features of real films, from beside the data if they are there, and their patients."""
+        if self._of_real is not None:
+            return self._of_real
+        data = self._data(trainer)
+        films = data.evaluation_set(self.real_split)
+        places = np.linspace(0, len(films) - 1, min(self.num_images, len(films)))
+        chosen = np.unique(places.round().astype(int))
+        patients = data.cache.patient_ids[films.places[chosen]].tolist()
+        path = self._kept_at(data, data.cache.ids[films.places[chosen]])
+        features = _kept(path, len(chosen))
+        # Each machine may have its own copy of the data: all read, or all compute together.
+        readers = torch.tensor(float(features is not None), device=module.device)
+        if int(sum_over_processes(readers)) < process_count():
+
+            def images_of(places: list[int]) -> Tensor:
+                samples = [films[place]["image"] for place in places]
+                batch = {"image": torch.stack(samples).to(module.device)}
+                image: Tensor = data.to_unit(batch)["image"]
+                return image
+
+            features = self._shared_out(chosen.tolist(), images_of)
+            if trainer.is_global_zero:
+                _keep(path, features.numpy())
+        assert features is not None
+        self._of_real = features, patients
+        return self._of_real
+
+    @staticmethod
+    def _data(trainer: L.Trainer) -> Any:
+        return trainer.datamodule  # type: ignore[attr-defined]
+
+    def _kept_at(self, data: Any, ids: NDArray[np.str_]) -> Path:
+        """Where features of these films lie: a function of all that they depend on."""
+        assert self._network is not None
+        content = json.dumps(
+            [
+                self._network.description,
+                data.cache.manifest["sha256_items"],
+                data.image_size,
+                data.channels,
+                hashlib.sha256("\n".join(ids.tolist()).encode()).hexdigest(),
+            ]
+        )
+        digest = hashlib.sha256(content.encode()).hexdigest()[:24]
+        return Path(data.cache.root) / "features" / f"{self._network.name}_{digest}.npy"
+
+
+def _keep(path: Path, features: NDArray[np.float32]) -> None:
+    """Write features beside the data; data that cannot be written to are measured every time."""
+    try:
+        with whole_file(path) as stream:
+            np.save(stream, features, allow_pickle=False)
+    except OSError:
+        return
+
+
+def _kept(path: Path, num_rows: int) -> Tensor | None:
+    """Features that were kept; None where there are none, or a damaged file."""
+    try:
+        features = torch.from_numpy(np.load(path, allow_pickle=False))
+    except (OSError, ValueError, EOFError):
+        return None
+    return features if len(features) == num_rows else None

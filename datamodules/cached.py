@@ -1,0 +1,116 @@
+"""What the datamodules of slices and of films share: the order, the processes' shares, loaders."""
+
+from collections.abc import Sized
+from typing import Any
+
+import lightning as L
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset
+
+from datamodules.ordering import OrderedBatches
+from provenance import UserError
+
+
+class CachedDataModule(L.LightningDataModule):
+    """A cache's splits in batches. Subclasses say what a split holds and how a batch is scaled.
+
+    Args:
+        batch_size: Images per optimiser step, over all processes together.
+        images_per_epoch: Training images that make an epoch; None: all of them, once.
+        num_workers: Processes that load; 0 loads in the training process.
+        seed: Of order and augmentation.
+
+    Raises:
+        UserError: A number below the least that makes sense.
+    """
+
+    def __init__(
+        self, batch_size: int, images_per_epoch: int | None, num_workers: int, seed: int
+    ) -> None:
+        super().__init__()
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("images_per_epoch", images_per_epoch, 1),
+            ("num_workers", num_workers, 0),
+        ):
+            if value is not None and value < least:
+                raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        self.batch_size = batch_size
+        self.images_per_epoch = images_per_epoch
+        self.num_workers = num_workers
+        self.seed = seed
+
+    @staticmethod
+    def collate(samples: list[Any]) -> dict[str, Any]:
+        """Stack samples into a batch."""
+        raise NotImplementedError
+
+    def items(self, split: str) -> Sized:
+        """What a split holds; UserError where that is nothing."""
+        raise NotImplementedError
+
+    def training_set(self) -> Any:
+        """Real training images, then synthetic ones, after the leak check."""
+        raise NotImplementedError
+
+    def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> Any:
+        """A process's share of a split, in the cache's order and unaugmented."""
+        raise NotImplementedError
+
+    def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Scale a batch where it lies: images travel as integers."""
+        raise NotImplementedError
+
+    def weights(self, dataset: Any) -> NDArray[np.float64] | None:
+        """Relative frequency of every training image; None for each once."""
+        return None
+
+    def setup(self, stage: str) -> None:
+        """Open what the stage needs, so that bad input stops a run before its first step."""
+        if stage == "fit":
+            self._training_set = self.training_set()
+            self._weights = self.weights(self._training_set)
+            self.items("val")
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Batches in an order that depends on the seed and the steps done only."""
+        assert self.trainer is not None
+        module = self.trainer.lightning_module
+        batches = OrderedBatches(
+            num_items=len(self._training_set),
+            global_batch_size=self.batch_size,
+            seed=self.seed,
+            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
+            rank=self.trainer.global_rank,
+            num_processes=self.trainer.world_size,
+            weights=self._weights,
+            images_per_epoch=self.images_per_epoch,
+        )
+        return self._loader(self._training_set, batch_sampler=batches)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """This process's share of the validation split."""
+        return self.evaluation_loader("val")
+
+    def evaluation_loader(self, split: str) -> DataLoader[Any]:
+        """`evaluation_set` in batches; each process its share."""
+        trainer = self.trainer
+        share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        images = self.evaluation_set(split, *share)
+        return self._loader(images, batch_size=min(self.batch_size, max(1, len(images))))
+
+    def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
+        """Scale on the device."""
+        return self.to_unit(batch)
+
+    def _loader(self, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
+        trainer = self.trainer
+        return DataLoader(
+            dataset,
+            **batching,
+            collate_fn=self.collate,
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
+        )

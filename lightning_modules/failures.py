@@ -1,0 +1,72 @@
+"""What follows when a training fails: it stops and says so, or goes on from an earlier state."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.training import TrainingError, TrainingModule
+from provenance import UserError
+
+OnFailure = Literal["stop", "roll_back"]
+
+MOST_ROLL_BACKS = 3
+
+
+def fit_with_roll_backs(
+    fit: Callable[[Path | None], None],
+    module: TrainingModule,
+    resume_from: Path | None,
+    best: Path,
+    on_failure: OnFailure,
+) -> None:
+    """Train; when that fails, return to the best checkpoint, with another course from there.
+
+    After a roll-back the learning rate is half of what it was, and the steps draw other noise.
+    Both follow from the module's count of roll-backs, which its checkpoints keep, so a run that is
+    killed later resumes on the same course.
+
+    Args:
+        fit: Trains from a checkpoint, or from the start.
+        module: What it trains.
+        resume_from: Checkpoint to begin with; None for the start.
+        best: What is returned to.
+        on_failure: "stop" leaves it at one attempt.
+
+    Raises:
+        TrainingError: Training failed and is not, or not again, rolled back.
+        UserError: The device's memory is full; says what to lower.
+    """
+    while True:
+        try:
+            return fit(resume_from)
+        except torch.OutOfMemoryError as error:
+            raise UserError(
+                f"The device's memory is full ({str(error).splitlines()[0]}). "
+                f"{module.memory_advice}"
+            ) from error
+        except TrainingError as failure:
+            if on_failure == "stop":
+                raise TrainingError(
+                    f"{failure} Or let --on_failure roll_back return to the best checkpoint, with "
+                    "half the learning rate and other noise."
+                ) from None
+            if not best.exists():
+                raise TrainingError(
+                    f"{failure} There is no best.ckpt yet to roll back to."
+                ) from None
+            if module.rollbacks >= MOST_ROLL_BACKS:
+                raise TrainingError(
+                    f"{failure} The training was rolled back {MOST_ROLL_BACKS} times in vain."
+                ) from None
+            module.rollbacks += 1
+            rank_zero_only(print)(
+                f"{str(failure).split('. ')[0]}. Rolled back to {best.name} "
+                f"({module.rollbacks} of at most {MOST_ROLL_BACKS}): other noise, learning rate "
+                f"{module.learning_rate * 0.5**module.rollbacks:g}.",
+                file=sys.stderr,
+            )
+            resume_from = best

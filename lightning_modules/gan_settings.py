@@ -1,0 +1,78 @@
+"""Grouped settings of GANs, so that a constructor stays short."""
+
+from dataclasses import dataclass
+
+from provenance import UserError
+
+
+@dataclass(frozen=True)
+class Penalties:
+    """Weights of what is added to the losses; 0 leaves a term out.
+
+    A term with `every` above 1 is added at every so-manieth step only and weighs as many times
+    more there (lazy regularisation, StyleGAN2): about the same training for less time.
+
+    Args:
+        gradient_penalty: Of WGAN-GP; its paper takes 10. None is 10 with the loss wgan_gp, else 0.
+        drift: Of the squared scores of real images; PGGAN takes 0.001 with wgan_gp.
+        r1: gamma of R1; the penalty is gamma / 2 of the squared gradient at real images.
+        r1_every: Steps between two R1 terms; StyleGAN2 takes 16.
+        path_length: Of StyleGAN2's path length; it takes 2.
+        path_length_every: Steps between two of them; it takes 4.
+
+    Raises:
+        UserError: A weight below 0, or an interval below 1.
+    """
+
+    gradient_penalty: float | None = None
+    drift: float = 0.0
+    r1: float = 0.0
+    r1_every: int = 1
+    path_length: float = 0.0
+    path_length_every: int = 4
+
+    def __post_init__(self) -> None:
+        for name in ("gradient_penalty", "drift", "r1", "path_length"):
+            weight = getattr(self, name)
+            if weight is not None and not weight >= 0:  # NaN neither
+                raise UserError(f"--model.penalties.{name} is {weight}; it must be 0 or more.")
+        for name in ("r1_every", "path_length_every"):
+            if getattr(self, name) < 1:
+                raise UserError(
+                    f"--model.penalties.{name} is {getattr(self, name)} steps; it must be 1 or "
+                    "more."
+                )
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Augmentation of all that the discriminator sees, for training on few films.
+
+    Args:
+        probability: Of each transform for each image; 0 augments nothing. The start, if adaptive.
+        adaptive: Move the probability so that the discriminator's mean sign on real images stays
+            at 0.6 (StyleGAN2-ADA).
+        ramp_images: Images in which an adaptive probability moves from 0 to 1 at the fastest.
+
+    Raises:
+        UserError: A probability that is none, or a ramp of no image.
+    """
+
+    probability: float = 0.0
+    adaptive: bool = False
+    ramp_images: int = 500_000
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.probability <= 1:
+            raise UserError(
+                f"--model.augmentation.probability is {self.probability}; it must be 0 to 1."
+            )
+        if self.ramp_images < 1:
+            raise UserError(
+                f"--model.augmentation.ramp_images is {self.ramp_images}; it must be 1 or more."
+            )
+
+    @property
+    def used(self) -> bool:
+        """Whether there is anything to draw."""
+        return self.adaptive or self.probability > 0

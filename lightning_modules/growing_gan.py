@@ -1,0 +1,85 @@
+"""GANs that grow: trained at 4 pixels first, then at twice as many, and so on."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from lightning_modules.gan import GAN
+from networks.growth import SMALLEST_RESOLUTION, Growth
+from provenance import UserError
+
+__all__ = ["SMALLEST_RESOLUTION", "GrowingGAN", "Growth"]
+
+
+class GrowingGAN(GAN):
+    """`GAN` for networks that grow, such as PGGAN.
+
+    `callbacks.ProgressiveGrowth` says before every step where the networks stand, as a function of
+    the images seen. All layers are in the optimisers from the start: a layer that has not grown yet
+    gets no gradient and is left alone, and one that is there keeps its state when others join it.
+
+    Args:
+        **settings: Those of `GAN`.
+
+    Attributes:
+        growth: Stage and fade of the step; the callback sets it.
+        has_schedule: Whether there is such a callback; it says so when training starts.
+
+    Source: Karras et al. 2018, arXiv:1710.10196. Deviation: one batch size at all resolutions.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.growth = Growth(SMALLEST_RESOLUTION)
+        self.has_schedule = False
+
+    def growth_now(self) -> Growth:
+        """Stage and fade of this step."""
+        return self.growth
+
+    def real_images(self, image: Tensor, num_scales: int) -> list[Tensor]:
+        """Films at the stage's resolution; while it fades in, mixed with those of the one before.
+
+        So that the discriminator is not shown detail that the generator cannot have yet.
+        """
+        image = F.avg_pool2d(image.to(self.dtype), image.shape[-1] // self.growth.resolution)
+        if self.growth.alpha < 1:
+            coarse = F.interpolate(F.avg_pool2d(image, 2), scale_factor=2, mode="nearest")
+            image = torch.lerp(coarse, image, self.growth.alpha)
+        return [image]
+
+    def images_of(self, latent: Tensor, truncation: float = 1.0) -> Tensor:
+        """Images at the full size; a network that is not grown yet shows its larger pixels."""
+        image = super().images_of(latent, truncation)
+        return F.interpolate(image, scale_factor=self.image_size // image.shape[-1], mode="nearest")
+
+    def course(self) -> dict[str, float]:
+        """Adds the resolution in pixels, and the share alpha of its newest layers."""
+        now = {"resolution": float(self.growth.resolution), "alpha": self.growth.alpha}
+        return {**super().course(), **now}
+
+    def on_fit_start(self) -> None:
+        """Refuse to train without a schedule: the networks would stay at 4 pixels.
+
+        Raises:
+            UserError: No callback sets the growth.
+        """
+        super().on_fit_start()
+        if not self.has_schedule:
+            raise UserError(
+                f"GrowingGAN: --trainer.callbacks has no ProgressiveGrowth, so the networks would "
+                f"stay at {SMALLEST_RESOLUTION} px. Add callbacks.progressive_growth."
+                "ProgressiveGrowth as configs/chest_xray/pggan.yaml does."
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the stage beside the counters."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["progress"]["growth"] = [self.growth.resolution, self.growth.alpha]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Stand where the checkpoint stood; images can be made without knowing the schedule."""
+        super().on_load_checkpoint(checkpoint)
+        self.growth = Growth(*checkpoint["progress"]["growth"])
