@@ -7,6 +7,7 @@ import lightning as L
 import numpy as np
 import torch
 from lightning.pytorch.loggers import WandbLogger
+from numpy.typing import NDArray
 from torch import Tensor
 
 from callbacks.pictures import colour_mask, overlay, save_png, sheet
@@ -64,8 +65,9 @@ def render(columns: dict[str, Tensor]) -> np.ndarray:
     """One row per image, one column per entry.
 
     Args:
-        columns: Float tensors (N, 1, H, W) in [-1, 1] are grey images; integer tensors (N, H, W)
-            are label maps, drawn over the entry "image" if there is one, else as colours.
+        columns: Float tensors (N, C, H, W) in [-1, 1] are images, grey or colour; integer tensors
+            (N, H, W) are label maps, drawn over the grey entry "image" if there is one, else as
+            colours.
 
     Returns:
         (H', W', 3) uint8.
@@ -74,11 +76,11 @@ def render(columns: dict[str, Tensor]) -> np.ndarray:
     drawn = {}
     for title, tensor in columns.items():
         if tensor.is_floating_point():
-            drawn[title] = list(grey_levels(tensor))
+            drawn[title] = list(pictures_of(tensor))
         elif base is not None:
             masks = tensor.cpu().numpy()
             drawn[title] = [
-                overlay(image, mask) for image, mask in zip(grey_levels(base), masks, strict=True)
+                overlay(image, mask) for image, mask in zip(pictures_of(base), masks, strict=True)
             ]
         else:
             drawn[title] = [colour_mask(mask) for mask in tensor.cpu().numpy()]
@@ -86,7 +88,15 @@ def render(columns: dict[str, Tensor]) -> np.ndarray:
     return sheet(rows, column_titles=list(drawn), cell_size=160)
 
 
-def grey_levels(image: Tensor) -> np.ndarray:
-    """(N, 1, H, W) in [-1, 1] to (N, H, W) uint8."""
-    levels = (image.detach().float().clamp(-1, 1) + 1) * 127.5
-    return levels.round().to(torch.uint8).squeeze(1).cpu().numpy()
+def pictures_of(images: Tensor) -> NDArray[np.uint8]:
+    """Images as what a file holds: 8 bits, rounded, what is out of range clipped.
+
+    Args:
+        images: (N, 1, H, W) grey or (N, 3, H, W) colour in [-1, 1].
+
+    Returns:
+        (N, H, W) or (N, H, W, 3) uint8.
+    """
+    levels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return pictures[..., 0] if pictures.shape[-1] == 1 else pictures

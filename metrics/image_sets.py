@@ -1,21 +1,39 @@
-"""Synthetic against real images: as two sets, and pair by pair."""
+"""Synthetic against real images: as two sets, each set by itself, and pair by pair."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from metrics.distances import (
     Features,
+    feature_pair,
     frechet_distance,
     kernel_distance,
     paired_feature_distance,
     pairwise_diversity,
     real_floor,
 )
+from metrics.diversity import pair_similarity
 from metrics.features import FeatureExtractor
 from metrics.image_quality import paired_quality
+from metrics.prdc import prdc
+from metrics.scores import inception_score
+from metrics.set_intervals import half_sample_intervals
+
+NUM_NEIGHBOURS = 5  # of precision, recall, density and coverage
+NUM_SPLITS = 10  # of the Inception Score
+NUM_HALVES = 20  # an interval's width is then known to about a sixth of itself
+INTERVAL = (
+    f"95 %: value -+ 1.96 times the score's standard deviation over {NUM_HALVES} random halves of "
+    "both sets (of the real one by patient; delete-half jackknife), cut off at the score's range. "
+    "It says how far another draw of as many images would score, not how far the value lies from "
+    "that of infinitely many."
+)
+
+Scores = dict[str, dict[str, Any]]
 
 
 def set_distances(
@@ -24,45 +42,166 @@ def set_distances(
     synthetic: Features,
     patient_ids: Sequence[str],
     seed: int = 0,
-) -> dict[str, dict[str, Any]]:
+) -> Scores:
     """Distances of two sets, named after the extractor.
 
     Args:
-        extractor_name: Ends the keys: "frechet_<name>", "kernel_<name>", "diversity_<name>".
+        extractor_name: Ends the keys: "frechet_<name>", "kernel_<name>", "diversity_<name>". With
+            "inception", the canonical weights, the first two are called "fid" and "kid".
         real: (N, D) features of real images.
         synthetic: (M, D) features of synthetic images.
         patient_ids: N patients of the real ones.
         seed: Of subsets and halves.
 
     Returns:
-        Per distance: "value" between all images, and for reading it the "floor" between halves of
-        the real images (by patient), "value_at_floor_size" between one such half and as many
+        Per distance: "value" between all images, its interval "low" and "high" (see `INTERVAL`;
+        None with fewer than four patients or images), and for reading it the "floor" between halves
+        of the real images (by patient), "value_at_floor_size" between one such half and as many
         synthetic images, and "num_images_at_floor". Compare the last two values: all three depend
-        on the number of images. The floor is None with fewer than two patients. Of diversity:
-        the mean feature distance between random pairs, "synthetic" and "real".
+        on the number of images. The floor is None with fewer than two patients. Of diversity, the
+        mean feature distance between random pairs: "synthetic" and "real", each with its interval.
     """
 
     def kernel(x: Features, y: Features) -> float:
         return kernel_distance(x, y, num_subsets=10, seed=seed)[0]
 
-    value, deviation = kernel_distance(real, synthetic, seed=seed)
-    found: dict[str, dict[str, Any]] = {
-        f"frechet_{extractor_name}": {"value": frechet_distance(real, synthetic)},
-        f"kernel_{extractor_name}": {"value": value, "std_over_subsets": deviation},
-    }
-    for entry, distance in zip(found.values(), (frechet_distance, kernel), strict=True):
+    first, second = feature_pair(real, synthetic)
+    value, deviation = kernel_distance(first, second, seed=seed)
+    values = {"frechet": frechet_distance(first, second), "kernel": value}
+    margins = _margins(
+        lambda x, y: {"frechet": frechet_distance(x, y), "kernel": kernel(x, y)},
+        [first, second],
+        [patient_ids, None],
+        seed,
+    )
+    canonical = extractor_name == "inception"
+    found: Scores = {}
+    for kind, distance, lowest, short in (
+        ("frechet", frechet_distance, 0.0, "fid"),
+        ("kernel", kernel, None, "kid"),
+    ):
+        entry = _with_interval(values[kind], margins.get(kind), lowest)
         entry |= {"floor": None, "value_at_floor_size": None, "num_images_at_floor": 0}
+        found[short if canonical else f"{kind}_{extractor_name}"] = entry
         try:
-            floor = real_floor(real, distance, patient_ids, synthetic, seed=seed)
+            floor = real_floor(first, distance, patient_ids, second, seed=seed)
         except ValueError:  # too few patients to split; the value stands without its floor
             continue
         entry |= {"floor": floor.value, "value_at_floor_size": floor.matched}
         entry |= {"num_images_at_floor": floor.num_images}
+    entry["std_over_subsets"] = deviation  # of the kernel distance, the last
+
+    def diversity(sample: Features) -> dict[str, float]:
+        return {"diversity": pairwise_diversity(sample, seed=seed)}
+
     found[f"diversity_{extractor_name}"] = {
-        "synthetic": pairwise_diversity(synthetic, seed=seed),
-        "real": pairwise_diversity(real, seed=seed),
+        "synthetic": _of_one_set(diversity, second, None, seed),
+        "real": _of_one_set(diversity, first, patient_ids, seed),
     }
     return found
+
+
+def set_fidelity(
+    extractor_name: str,
+    real: Features,
+    synthetic: Features,
+    patient_ids: Sequence[str],
+    seed: int = 0,
+) -> Scores:
+    """Precision, recall, density and coverage (see `metrics.prdc`), each with its interval.
+
+    Args:
+        extractor_name: Ends the keys, as in "precision_<name>".
+        real: (N, D) features of real images.
+        synthetic: (M, D) features of synthetic images.
+        patient_ids: N patients of the real ones.
+        seed: Of the halves.
+
+    Returns:
+        "value", "low" and "high" per score; nothing where a set has no more images than neighbours
+        are asked for, and no interval where a half has not.
+    """
+
+    def scores(x: Features, y: Features) -> dict[str, float]:
+        return prdc(x, y, NUM_NEIGHBOURS)
+
+    first, second = feature_pair(real, synthetic)
+    if min(len(first), len(second)) <= NUM_NEIGHBOURS:
+        return {}
+    margins = _margins(scores, [first, second], [patient_ids, None], seed)
+    return {
+        f"{key}_{extractor_name}": _with_interval(
+            value, margins.get(key), 0.0, None if key == "density" else 1.0
+        )
+        for key, value in scores(first, second).items()
+    }
+
+
+def class_scores(
+    extractor_name: str,
+    real_logits: Tensor,
+    synthetic_logits: Tensor,
+    patient_ids: Sequence[str],
+    seed: int = 0,
+) -> Scores:
+    """Inception Score of either set, with its interval; nothing below `NUM_SPLITS` images.
+
+    Args:
+        extractor_name: "inception" with the canonical weights; another name ends the key.
+        real_logits: (N, C) of real images.
+        synthetic_logits: (M, C) of synthetic images.
+        patient_ids: N patients of the real ones.
+        seed: Of the halves.
+    """
+
+    def score(logits: Tensor) -> dict[str, float]:
+        return {"score": inception_score(logits, NUM_SPLITS)[0]}
+
+    if min(len(real_logits), len(synthetic_logits)) < NUM_SPLITS:
+        return {}
+    key = "inception_score" + ("" if extractor_name == "inception" else f"_{extractor_name}")
+    return {
+        key: {
+            "synthetic": _of_one_set(score, synthetic_logits, None, seed, lowest=1.0),
+            "real": _of_one_set(score, real_logits, patient_ids, seed, lowest=1.0),
+        }
+    }
+
+
+def similarity_of_strangers(
+    read: Callable[[int], Tensor], patient_ids: Sequence[str], num_pairs: int = 500, seed: int = 0
+) -> tuple[str, dict[str, Any]] | None:
+    """Mean MS-SSIM between images of different patients; two images are in memory at a time.
+
+    One image of each patient, drawn at random, in pairs that share no image. So pairs are
+    independent of each other, and the interval is that of a mean (Student's t).
+
+    Args:
+        read: Image of a place as float (C, H, W) in [-1, 1].
+        patient_ids: N patients; of synthetic images, each its own.
+        num_pairs: Pairs at most.
+        seed: Of the drawing.
+
+    Returns:
+        The metric's name (see `PairSimilarity.name`), and "value", "low", "high" and "num_pairs";
+        None with fewer than four patients.
+    """
+    from scipy.stats import t as student
+
+    names = np.asarray(patient_ids)
+    order = np.random.default_rng(seed).permutation(len(names))
+    one_each = order[np.sort(np.unique(names[order], return_index=True)[1])]
+    count = min(num_pairs, len(one_each) // 2)
+    if count < 2:
+        return None
+    pairs = one_each[: 2 * count].reshape(count, 2).tolist()
+    found = [
+        pair_similarity(torch.stack([read(place) for place in pair]), num_pairs=1) for pair in pairs
+    ]
+    values = np.array([similarity.value for similarity in found])
+    margin = float(student.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))
+    entry = _with_interval(float(values.mean()), margin, 0.0, 1.0)
+    return found[0].name, entry | {"num_pairs": count}
 
 
 @torch.inference_mode()
@@ -83,3 +222,43 @@ def paired_scores(
     key = f"feature_distance_{extractor.name}"
     scores[key] = paired_feature_distance(extractor.maps(images), extractor.maps(references))
     return {name: values.tolist() for name, values in scores.items()}
+
+
+def _of_one_set(
+    statistic: Callable[..., Mapping[str, float]],
+    sample: Any,
+    patient_ids: Sequence[str] | None,
+    seed: int,
+    lowest: float = 0.0,
+) -> dict[str, Any]:
+    ((name, value),) = statistic(sample).items()
+    margins = _margins(statistic, [sample], [patient_ids], seed)
+    return _with_interval(value, margins.get(name), lowest)
+
+
+def _margins(
+    statistic: Callable[..., Mapping[str, float]],
+    samples: Sequence[Any],
+    groups: Sequence[Sequence[str] | None],
+    seed: int,
+) -> dict[str, float]:
+    """Half the width of each score's interval; empty where the sets cannot be halved."""
+    try:
+        found = half_sample_intervals(statistic, samples, groups, NUM_HALVES, seed=seed)
+    except ValueError:  # whole sets were scored before, so it is the halves that are too small
+        return {}
+    return {name: interval.high - interval.value for name, interval in found.items()}
+
+
+def _with_interval(
+    value: float, margin: float | None, lowest: float | None = None, highest: float | None = None
+) -> dict[str, Any]:
+    """Value, low and high, cut off at what the score can be."""
+    if margin is None:
+        return {"value": value, "low": None, "high": None}
+    low, high = value - margin, value + margin
+    return {
+        "value": value,
+        "low": low if lowest is None else max(lowest, low),
+        "high": high if highest is None else min(highest, high),
+    }

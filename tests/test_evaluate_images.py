@@ -57,6 +57,9 @@ def test_images_are_compared_as_sets_and_as_pairs(
         results[distortion] = json.loads((out / "evaluation.json").read_text())
         assert (out / "sheet.png").is_file()
         assert (out / "pairs.csv").is_file()
+        card = (out / "fid_card.md").read_text()
+        assert "## Scores of pairs that share a label map" in card
+        assert "slices with foreground" in card
     near, far = results[5.0], results[60.0]
     assert (near["num_real"], near["num_real_patients"], near["num_synthetic"]) == (6, 2, 12)
     for key in ("frechet_random_vgg", "kernel_random_vgg"):

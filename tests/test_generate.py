@@ -116,3 +116,20 @@ def test_wrong_size_and_wrong_model_are_named(
         make(checkpoint, tmp_path / "set", labels=labels)
     with pytest.raises(UserError, match="num-images is 0"):
         make(checkpoint, tmp_path / "set", num_images=0)
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        {"truncation": 1.0},
+        {"format": "png"},
+        {"label": "tumour"},
+        {"interpolation": Path("between.gif")},
+    ],
+)
+def test_flags_of_films_are_refused_by_name(
+    checkpoint: Path, tmp_path: Path, flag: dict[str, object]
+) -> None:
+    with pytest.raises(UserError, match=rf"--{next(iter(flag))}: is for GANs, .* holds a Pix2Pix"):
+        make(checkpoint, tmp_path / "set", **flag)
+    assert not (tmp_path / "set").exists()

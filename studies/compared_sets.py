@@ -1,0 +1,212 @@
+"""The two sides of a comparison of images: real ones from a cache, and a synthetic set.
+
+Both are read image by image as 8-bit levels of one size. Real films of 16 bits are rounded to 8,
+since a synthetic film has no more, and a distance would see the difference.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.cache import Cache
+from datamodules.film_cache import UNLABELLED, FilmCache, is_film_cache
+from datamodules.films import FilmDataset, to_unit
+from datamodules.synthetic import SyntheticSet
+from provenance import UserError, sha256_of
+
+FEWEST = 4  # two halves of two images
+_SMALLEST_SIDE = 16  # pixels that every extractor can take
+
+Levels = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """One side of a comparison.
+
+    Attributes:
+        patients: Whose each image is; a synthetic image counts as its own.
+        read: Image of a place 0 to N - 1, uint8 (1 | 3, S, S).
+        sha256: Of the list of images that the set was opened with.
+        facts: What another lab needs to know of it, for the card.
+    """
+
+    patients: list[str]
+    read: Callable[[int], Levels]
+    sha256: str
+    facts: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.patients)
+
+
+def open_cache(root: Path) -> Cache | FilmCache:
+    """The cache of a folder, of either kind."""
+    return FilmCache.open(root) if is_film_cache(root) else Cache.open(root)
+
+
+def spread(count: int, wanted: int | None) -> list[int]:
+    """So many of the places 0 to count - 1, evenly spread; all where fewer or None is wanted."""
+    if wanted is None or wanted >= count:
+        return list(range(count))
+    return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
+
+
+def compared_sets(
+    fakes: SyntheticSet, cache: Cache | FilmCache, split: str, num_images: int | None
+) -> tuple[ImageSet, ImageSet]:
+    """Real and synthetic images, ready to be compared.
+
+    Of slices those with foreground are real images, since a synthetic set has no others. Of films
+    the centre crop; where a generator was trained at a fraction of their size, squares of pixels
+    are averaged, as they were for it.
+
+    Args:
+        fakes: The synthetic set.
+        cache: Where the real images lie.
+        split: Theirs.
+        num_images: At most so many of each; None: all.
+
+    Raises:
+        UserError: The sets are of two kinds or sizes, or one has too few images.
+    """
+    size = int(fakes.manifest["image_size"])
+    of_films = isinstance(cache, FilmCache)
+    if of_films == fakes.has_label_maps and fakes.items:
+        kinds = ("slices with label maps", "films") if of_films else ("films", "slices")
+        raise UserError(
+            f"{fakes.root}: holds {kinds[0]}, but {cache.root} holds {kinds[1]}. Compare a "
+            "synthetic set with a cache of the kind that its generator was trained on."
+        )
+    fits = cache.image_size % size == 0 if of_films else cache.image_size == size
+    if not fits or size < _SMALLEST_SIDE:
+        raise UserError(
+            f"{fakes.root}: images of {size} px, but {cache.root} holds {cache.image_size} px. "
+            f"Compare sets of one size, of at least {_SMALLEST_SIDE} px: prepare the real images "
+            f"again with --image-size {size}, or generate at theirs."
+        )
+    real = (
+        _films(cache, split, size, num_images)
+        if isinstance(cache, FilmCache)
+        else _slices(cache, split, num_images)
+    )
+    synthetic = _synthetic(fakes, size, num_images)
+    what = "images" if of_films else "images with foreground"
+    for where, found in (
+        (f"{cache.root}: the {split} split", real),
+        (f"{fakes.root}: the set", synthetic),
+    ):
+        if len(found) < FEWEST:
+            raise UserError(
+                f"{where} has {len(found)} {what}; a distance needs at least {FEWEST}, and "
+                "hundreds to mean much. Choose another --split, or make more images."
+            )
+    return real, synthetic
+
+
+def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> ImageSet:
+    places = cache.select(split)
+    places = places[spread(len(places), num_images)]
+    films = FilmDataset(cache, places)
+    manifest = cache.manifest
+
+    def read(place: int) -> Levels:
+        image = to_unit({"image": films[place]["image"][None]}, size)["image"][0]
+        return ((image + 1) * 127.5).round().byte().numpy()
+
+    factor = cache.image_size // size
+    preparation = {
+        key: manifest[key]
+        for key in ("on_nonsquare", "clahe", "clahe_clip_limit")
+        if key in manifest
+    }
+    facts = {
+        **_common(cache, split, size),
+        "channels": cache.channels,
+        "quantisation": f"8 bits, of {manifest['bit_depth']} stored",
+        "cropping": f"centre {cache.image_size} of {cache.stored_size} px"
+        + (f", then means of {factor} x {factor} pixels" if factor > 1 else ""),
+    }
+    if preparation:
+        facts["preparation"] = ", ".join(f"{key} {value}" for key, value in preparation.items())
+    for column in cache.label_columns:
+        names = cache.class_names(column)
+        labels = cache.labels(column)[places].tolist()
+        key = "labels" if len(cache.label_columns) == 1 else f"labels, {column}"
+        facts[key] = _counts("none" if label == UNLABELLED else names[label] for label in labels)
+    return ImageSet(cache.patient_ids[places].tolist(), read, manifest["sha256_items"], facts)
+
+
+def _slices(cache: Cache, split: str, num_images: int | None) -> ImageSet:
+    items = cache.select(split, foreground_only=True)
+    items = [items[place] for place in spread(len(items), num_images)]
+    facts = {
+        **_common(cache, split, cache.image_size),
+        "channels": 1,
+        "quantisation": "8 bits",
+        "selection": "slices with foreground",
+    }
+    if cache.manifest.get("window"):
+        facts["window"] = cache.manifest["window"]
+    sha256 = sha256_of(cache.root / "manifest.json")
+    patients = [item.patient_id for item in items]
+    return ImageSet(patients, lambda place: cache.image(items[place])[None], sha256, facts)
+
+
+def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageSet:
+    items = [fakes.items[place] for place in spread(len(fakes.items), num_images)]
+
+    def read(place: int) -> Levels:
+        image = fakes.image(items[place])
+        if image.shape[-2:] != (size, size):
+            raise UserError(
+                f"{fakes.root}: the image of {items[place].id} is {image.shape[-2]}x"
+                f"{image.shape[-1]}, but its manifest.json says {size}x{size}. The set is damaged; "
+                "make it again with the command in its README.md."
+            )
+        return image if image.ndim == 3 else image[None]
+
+    origin = fakes.manifest.get("generator", {})
+    facts = {
+        "dataset": fakes.manifest.get("dataset", "unknown"),
+        "image size": f"{size} px",
+        "channels": fakes.manifest.get("channels", 1),
+        "quantisation": f"8 bits, {fakes.image_format} files",
+        "generator": origin.get("checkpoint_sha256", "unknown"),
+        "images seen by it": origin.get("images_seen", "unknown"),
+        "seed": fakes.manifest.get("seed", "unknown"),
+    }
+    if any(item.label for item in items):
+        facts["labels"] = _counts(item.label or "none" for item in items)
+    sha256 = sha256_of(fakes.root / "manifest.json")
+    return ImageSet([item.id for item in items], read, sha256, facts)
+
+
+def generators_patients(fakes: SyntheticSet, cache: Cache | FilmCache, real: ImageSet) -> str:
+    """How many of the real patients the generator was trained on, in words.
+
+    Pseudonyms mean the same person only within one split, so other splits are not compared.
+    """
+    origin = fakes.manifest.get("generator", {})
+    patients = set(real.patients)
+    if origin.get("split_id") != cache.split_id or "training_patients" not in origin:
+        return f"unknown: it was not trained on this split of {len(patients)} patients"
+    return f"{len(patients & set(origin['training_patients']))} of {len(patients)}"
+
+
+def _common(cache: Cache | FilmCache, split: str, size: int) -> dict[str, Any]:
+    return {
+        "dataset": cache.dataset,
+        "split": f"{split}, by {cache.manifest['split']['by']}",
+        "split id": cache.split_id,
+        "image size": f"{size} px",
+    }
+
+
+def _counts(names: Iterable[str]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(Counter(names).items()))

@@ -1,0 +1,123 @@
+"""Synthetic slices beside the real slices that share their label maps."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from callbacks.pictures import Picture, colour_mask, sheet
+from datamodules.cache import Cache, CacheItem
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+from metrics.features import FeatureExtractor
+from metrics.image_sets import paired_scores
+from metrics.intervals import patient_bootstrap
+from studies.compared_sets import Levels, spread
+
+_COLUMNS = 8  # of the sheet
+
+Pair = tuple[SyntheticItem, CacheItem]
+
+
+def find_pairs(fakes: SyntheticSet, cache: Cache) -> tuple[list[Pair], int]:
+    """Synthetic images with the real slice of their label map, and how many had a changed map."""
+    by_id = {item.id: item for item in cache.items} if cache.has_images else {}
+    candidates = [
+        (fake, by_id[fake.label_item_id]) for fake in fakes.items if fake.label_item_id in by_id
+    ]
+    pairs = [
+        (fake, item)
+        for fake, item in candidates
+        if np.array_equal(fakes.mask(fake), cache.mask(item))
+    ]
+    return pairs, len(candidates) - len(pairs)
+
+
+def score_pairs(
+    batches: Iterable[Sequence[Pair]],
+    fakes: SyntheticSet,
+    cache: Cache,
+    network: FeatureExtractor,
+    to_unit: Callable[[Sequence[Levels]], Tensor],
+) -> list[dict[str, Any]]:
+    """MAE, PSNR, SSIM and feature distance: one row per pair, None where a score is infinite.
+
+    Args:
+        batches: Pairs to be scored at once.
+        fakes: Knows the synthetic images.
+        cache: Knows the real ones.
+        network: Feature extractor.
+        to_unit: Batch (N, C, H, W) in [-1, 1] of N images (C, H, W), where the network lies.
+    """
+    rows = []
+    for batch in batches:
+        scores = paired_scores(
+            to_unit([fakes.image(fake)[None] for fake, _ in batch]),
+            to_unit([cache.image(item)[None] for _, item in batch]),
+            network,
+        )
+        for place, (fake, item) in enumerate(batch):
+            rows.append(
+                {
+                    "id": fake.id,
+                    "real_id": item.id,
+                    "patient_id": item.patient_id,
+                    "split": item.split,
+                }
+                | {
+                    key: values[place] if math.isfinite(values[place]) else None
+                    for key, values in scores.items()
+                }
+            )
+    return rows
+
+
+def summaries(rows: Sequence[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Means with intervals over patients, by split."""
+    return {
+        name: _summary([row for row in rows if row["split"] == name])
+        for name in sorted({row["split"] for row in rows})
+    }
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    named = ("id", "real_id", "patient_id", "split")
+    patients = [row["patient_id"] for row in rows]
+    return {
+        key: patient_bootstrap([row[key] for row in rows], patients).as_dict()
+        for key in rows[0]
+        if key not in named
+    }
+
+
+def sheet_of_slices(
+    pairs: Sequence[Pair], fakes: SyntheticSet, cache: Cache, split: str
+) -> Picture:
+    """Columns of label map, synthetic image and real image; of one slice each where it is known."""
+    size = max(128, min(192, cache.image_size))
+    if pairs:
+        some = [pairs[i] for i in spread(len(pairs), _COLUMNS)]
+        columns = [(fakes.mask(f), fakes.image(f), cache.image(item)) for f, item in some]
+        title = "real slice of that label map"
+    else:
+        real = cache.select(split, foreground_only=True)
+        others = [real[i] for i in spread(len(real), _COLUMNS)]
+        some_fakes = [fakes.items[i] for i in spread(len(fakes.items), _COLUMNS)]
+        columns = [
+            (fakes.mask(f), fakes.image(f), cache.image(item))
+            for f, item in zip(some_fakes, others, strict=False)
+        ]
+        title = "other real slices"
+    rows = [
+        [colour_mask(mask) for mask, _, _ in columns],
+        [fake for _, fake, _ in columns],
+        [image for _, _, image in columns],
+    ]
+    return sheet(
+        rows,
+        ["label map", "synthetic", title.replace(" of ", "\nof ")],
+        cell_size=size,
+        caption=f"{len(columns)} of {len(fakes.items)} synthetic images, evenly spread.",
+        legend=cache.class_names,
+    )

@@ -1,0 +1,143 @@
+"""Synthetic slices: a Pix2Pix generator paints label maps of patients it may know."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from callbacks.pictures import colour_mask, save_png, sheet
+from datamodules.cache import Cache, CacheItem
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+from lightning_modules import Pix2Pix
+from lightning_modules.loading import data_root
+from provenance import UserError
+from studies.generation import Generation, finite_pictures, save_picture
+
+
+def generate_slices(
+    generation: Generation,
+    module: Pix2Pix,
+    labels: Path | None = None,
+    dropout: bool = True,
+    with_class: str | None = None,
+) -> None:
+    """Make images from label maps that hold kidney or tumour, and a sheet of the first.
+
+    Label maps of patients in the validation or test split of the generator's own data are left
+    out. Image i depends on the checkpoint, its label map and (seed, i).
+
+    Args:
+        generation: The call. More images than there are label maps: these are used again with
+            other noise.
+        module: The generator.
+        labels: A cache with label maps; None takes the training slices of the generator's data.
+        dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
+        with_class: Only label maps that hold this class; None takes every one with any foreground.
+
+    Raises:
+        UserError: No usable label map, other image sizes, or a folder that holds something else.
+    """
+    checkpoint, record, out = generation.checkpoint, generation.record, generation.out
+    root = labels if labels is not None else data_root(checkpoint, record, "--labels")
+    cache = Cache.open(root)
+    if cache.image_size != module.image_size:
+        raise UserError(
+            f"{root}: label maps of {cache.image_size} px, but the generator of {checkpoint} makes "
+            f"{module.image_size} px. Prepare them again with --image-size {module.image_size}."
+        )
+    usable = usable_label_maps(cache, record["split"], labels is None, with_class)
+    chosen = choose(usable, generation.num_images, generation.seed)
+    generation.claim_folder(label_maps=cache.split_id, dropout=dropout, with_class=with_class)
+
+    items = [
+        SyntheticItem(
+            id=f"synthetic_{place:06d}",
+            seed=generation.seed_of(place),
+            label_item_id=source.id,
+            label_patient_id=source.patient_id,
+            class_pixels=source.class_pixels,
+        )
+        for place, source in enumerate(chosen)
+    ]
+    paths = [out / "images" / f"{item.id}.png" for item in items]
+    for places in generation.missing(lambda place: paths[place].exists(), generation.batch_size):
+        masks = np.stack([cache.mask(chosen[place]) for place in places])
+        conditions = torch.from_numpy(masks).to(module.device)
+        images = module.synthesise(conditions, [items[place].seed for place in places], dropout)
+        pictures = finite_pictures(images, checkpoint)
+        for place, mask, picture in zip(places, masks, pictures, strict=True):
+            if not paths[place].exists():
+                save_picture(out / "masks" / paths[place].name, mask)
+                save_picture(paths[place], picture)
+    generation.finish(
+        items,
+        flags={
+            "labels": labels,
+            "dropout": None if dropout else False,
+            "with_class": with_class,
+        },
+        label_cache={"dataset": cache.dataset, "split_id": cache.split_id},
+    )
+    made = SyntheticSet.open(out)
+    rows = [
+        [colour_mask(made.mask(item)) for item in items[:8]],
+        [made.image(item) for item in items[:8]],
+    ]
+    save_png(out / "sheet.png", sheet(rows, row_titles=["label map", "synthetic"], cell_size=160))
+
+
+def usable_label_maps(
+    cache: Cache, split: dict[str, Any], own_data: bool, with_class: str | None = None
+) -> list[CacheItem]:
+    """Label maps with kidney or tumour that no validation or test patient of the generator has.
+
+    Args:
+        cache: Where the label maps lie.
+        split: Of the generator's data, from its checkpoint.
+        own_data: Whether the cache is the generator's own, whose training split alone is used.
+        with_class: Only label maps that hold the class of this name.
+
+    Raises:
+        UserError: None is left.
+    """
+    items = cache.select("train" if own_data else None, foreground_only=True)
+    wanted = "kidney or tumour" if with_class is None else with_class
+    if with_class is not None:
+        if with_class not in cache.class_names[1:]:
+            raise UserError(
+                f"--with-class {with_class}: {cache.root} has the classes "
+                f"{', '.join(cache.class_names[1:])}."
+            )
+        label = cache.class_names.index(with_class)
+        items = [item for item in items if item.class_pixels[label] > 0]
+    if split["by"] == "slice":
+        held_out = set(split["held_out_items"])
+        left = [item for item in items if item.id not in held_out]
+    else:
+        held_out = {*split["val"], *split["test"]}
+        left = [item for item in items if item.patient_id not in held_out]
+    dropped = {item.patient_id for item in items} - {item.patient_id for item in left}
+    if dropped:
+        print(
+            f"{cache.root}: left out {len(items) - len(left)} label maps of {len(dropped)} "
+            "patients who are in the validation or test split of the generator's data.",
+            file=sys.stderr,
+        )
+    if not left:
+        raise UserError(
+            f"{cache.root}: no label map with {wanted} is left"
+            + (f" of {len(items)}, all of held-out patients" if items else "")
+            + ". Give label maps of other patients with --labels."
+        )
+    return left
+
+
+def choose(usable: list[CacheItem], num_images: int, seed: int) -> list[CacheItem]:
+    """Draw label maps without replacement, round after round until there are enough."""
+    random = np.random.default_rng([seed, 1])
+    rounds = [random.permutation(len(usable)) for _ in range(-(-num_images // len(usable)))]
+    order: NDArray[np.int64] = np.concatenate(rounds)[:num_images]
+    return [usable[int(place)] for place in order]
