@@ -21,17 +21,10 @@ from datamodules.sources import ct_dicom, nifti, png_slices
 from datamodules.sources.command_line import OTHERS, SOURCES, add_flags
 from datamodules.sources.films.command_line import FILM_SOURCES, add_film_flags
 from datamodules.sources.films.merging import merge
-from datamodules.sources.films.preparing import Part, prepare_films
 from datamodules.sources.films.processing import process
 from datamodules.sources.films.reporting import print_film_summary
-from datamodules.sources.films.request import (
-    FilmRequest,
-    film_layout,
-    film_request,
-    film_settings,
-    film_split,
-    opened,
-)
+from datamodules.sources.films.request import FilmRequest
+from datamodules.sources.films.running import run_film_command
 from datamodules.sources.films.verifying import verify_films
 from datamodules.sources.preparing import claim, common_size, locked, prepare
 from datamodules.sources.reporting import print_summary, print_verification
@@ -125,29 +118,10 @@ def _verify(folder: Path) -> int:
 
 
 def _prepare_films(name: str, options: Namespace) -> int:
-    out, part, settings = Path(options.out), Part.parse(options.shard), film_settings(name, options)
-    with locked(out):
-        claim(out, settings, film_split(options))
-        if name == "phantom_cxr":
-            source = out / "source"
-            _draw_films(source, options)
-        else:
-            source = opened(Path(options.source), out)
-        request = film_request(name, options, out, source)
-        outcome = prepare_films(
-            request.files,
-            request.work,
-            request.split,
-            settings,
-            options.workers,
-            part,
-            options.on_duplicates,
-            options.verify,
-        )
-        outcome.notes[:0] = request.notes
-        if outcome.manifest is not None:
-            _film_sheet(out, request)
-        print_film_summary(outcome)
+    outcome, request = run_film_command(name, options)
+    if outcome.manifest is not None:
+        _film_sheet(outcome.out, request)
+    print_film_summary(outcome)
     return 0
 
 
@@ -171,21 +145,6 @@ def _as_picture(film: np.ndarray) -> np.ndarray:
     """A stored film as (H, W) or (H, W, 3) uint8."""
     grey = (film >> 8).astype(np.uint8) if film.dtype == np.uint16 else np.asarray(film)
     return np.moveaxis(grey, 0, -1) if grey.ndim == 3 else grey
-
-
-def _draw_films(source: Path, options: Namespace) -> None:
-    """Draw the phantom's films; those that are there already stay as they are."""
-    from datamodules.phantom.chest_films import write_phantom_cxr
-
-    with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_cxr") as bar:
-        write_phantom_cxr(
-            source,
-            num_patients=options.num_patients,
-            image_size=film_layout("phantom_cxr", options, options.image_size).stored_size,
-            seed=options.seed,
-            workers=options.workers,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
 
 
 def _draw(source: Path, options: Namespace) -> None:
