@@ -1,12 +1,10 @@
 """From what was typed to what is done: the films of a source, how to read and how to store them."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from datamodules.film_cache import FILMS_PER_SHARD, FORMAT, FORMAT_VERSION
 from datamodules.sources.films.archives import is_archive, unpack
 from datamodules.sources.films.arrays import (
     MEDMNIST_NOTE,
@@ -16,19 +14,22 @@ from datamodules.sources.films.arrays import (
 )
 from datamodules.sources.films.dicom import DicomFilmReader, find_dicom_films
 from datamodules.sources.films.film import FilmFile, FilmReader
+from datamodules.sources.films.flags import (
+    film_layout,
+    film_split,
+    is_medmnist,
+    patient_salt,
+    table_path,
+)
 from datamodules.sources.films.labels import LabelTable, read_label_table
 from datamodules.sources.films.patients import Pseudonyms
 from datamodules.sources.films.pictures import PictureReader, find_pictures
-from datamodules.sources.films.processing import Clahe, FilmLayout
+from datamodules.sources.films.processing import FilmLayout
 from datamodules.sources.films.shards import MakeFilmShard
 from datamodules.sources.splitting import Split
-from provenance import UserError, sha256_of
+from provenance import UserError
 
 _MOST_CLASS_FOLDERS = 20
-_MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
-# What may differ between two runs for the same cache, or is stored as a hash only.
-_NO_SETTINGS = ("config", "out", "source", "labels", "download", "workers", "shard", "verify",
-                "patient_salt", "patient_salt_file")  # fmt: skip
 
 
 @dataclass
@@ -60,40 +61,11 @@ def film_request(name: str, options: Any, out: Path, source: Path) -> FilmReques
     Raises:
         UserError: No film there, or flags that do not fit each other.
     """
-    if name == "image_folder" and _is_medmnist(str(source)):
+    if name == "image_folder" and is_medmnist(str(source)):
         return _arrays(options, out, source)
     if name == "image_folder":
         return _pictures(options, out, source)
     return _dicom(name, options, out, source)
-
-
-def film_split(options: Any, by: str | None = None) -> Split:
-    """How the flags divide the films; `by` where the source prescribes it."""
-    if by is None and _is_medmnist(str(getattr(options, "source", ""))):
-        by = "published"
-    ratios = tuple(options.split_ratios)
-    return Split(by or options.split_by, ratios, options.split_seed, options.split_all_to)
-
-
-def film_settings(name: str, options: Any) -> dict[str, Any]:
-    """All flags that decide on the bytes of the cache, as plain values.
-
-    Raises:
-        UserError: The label table or the salt's file is missing.
-    """
-    settings = {
-        key: list(value) if isinstance(value, tuple | list) else value
-        for key, value in vars(options).items()
-        if key not in _NO_SETTINGS and not key.startswith("split_")
-    }
-    salt, _ = _salt(options)
-    settings["patient_salt_check"] = Pseudonyms(salt, needed=False, remedy="").check()
-    table = _path(getattr(options, "labels", None))
-    if table is not None and not table.is_file():
-        raise UserError(f"--labels {table}: there is no such file. Give the label table (CSV).")
-    settings["label_table_sha256"] = None if table is None else sha256_of(table)
-    version = {"format": FORMAT, "format_version": FORMAT_VERSION}
-    return {"command": name, **version, "films_per_shard": FILMS_PER_SHARD, **settings}
 
 
 def opened(source: Path, out: Path) -> Path:
@@ -102,7 +74,7 @@ def opened(source: Path, out: Path) -> Path:
     Raises:
         UserError: There is nothing, or the archive is not safe to unpack.
     """
-    if _is_medmnist(str(source)):
+    if is_medmnist(str(source)):
         return source
     if not source.exists():
         raise UserError(
@@ -118,11 +90,6 @@ def opened(source: Path, out: Path) -> Path:
         f"--source {source}: is neither a folder nor a zip, tar or MedMNIST .npz file. "
         "Give the folder that holds the films."
     )
-
-
-def _is_medmnist(source: str) -> bool:
-    """Whether a source is a MedMNIST file, or the name of one of its sets."""
-    return source.endswith(".npz") or bool(_MEDMNIST_NAME.fullmatch(source))
 
 
 def _dicom(name: str, options: Any, out: Path, source: Path) -> FilmRequest:
@@ -145,7 +112,7 @@ def _dicom(name: str, options: Any, out: Path, source: Path) -> FilmRequest:
         columns: tuple[str, ...] = ("label",)
         table: LabelTable | None = read_label_table(source / "labels.csv", "image", columns, None)
     else:
-        table, columns = _table(_path(options.labels), options)
+        table, columns = _table(table_path(options.labels), options)
     return _request(name, options, out, files, reader, layout, remedy, table, columns)
 
 
@@ -156,7 +123,7 @@ def _pictures(options: Any, out: Path, source: Path) -> FilmRequest:
             f"--source {source}: holds no picture (PNG, JPEG, TIFF, BMP, WebP). DICOM films are "
             "prepared by prepare.py chest_xray."
         )
-    table, columns = _table(_path(options.labels), options)
+    table, columns = _table(table_path(options.labels), options)
     classes: list[str] = []
     if options.labels is None:
         folders = Counter(PurePosixPath(file.name).parent.name for file in files)
@@ -217,7 +184,7 @@ def _request(
     by: str | None = None,
 ) -> FilmRequest:
     split = film_split(options, by)
-    salt, note = _salt(options)
+    salt, note = patient_salt(options)
     pseudonyms = Pseudonyms(salt, needed=split.by == "patient", remedy=remedy)
     work = MakeFilmShard(
         out=out,
@@ -237,24 +204,6 @@ def _request(
         _check_unambiguous(table, files, path)
         notes += _unlisted(table, files, path)
     return FilmRequest(files, work, split, notes)
-
-
-def film_layout(
-    name: str, options: Any, size: int, margin: float = 0.05, clahe: Clahe | None = None
-) -> FilmLayout:
-    """What all films of the cache have in common; `margin` and `clahe` where no flag says so."""
-    channels = getattr(options, "channels", 1)
-    usual: Clahe = clahe or ("none" if channels == 3 else "after_resize")
-    return FilmLayout(
-        dataset=name,
-        image_size=size,
-        margin=margin if options.margin is None else options.margin,
-        channels=channels,
-        bit_depth=options.bit_depth,
-        on_nonsquare=options.on_nonsquare,
-        clahe=options.clahe or usual,
-        clahe_clip_limit=options.clahe_clip_limit,
-    )
 
 
 def _table(path: Path | None, options: Any) -> tuple[LabelTable | None, tuple[str, ...]]:
@@ -291,28 +240,3 @@ def _unlisted(table: LabelTable, files: list[FilmFile], path: Path) -> list[str]
 
 def _file_keys(file: FilmFile) -> tuple[str, str]:
     return Path(file.name).name, Path(file.name).stem
-
-
-def _path(labels: str | None) -> Path | None:
-    return None if labels in (None, "none") else Path(str(labels))
-
-
-def _salt(options: Any) -> tuple[str, str | None]:
-    """The salt, and a sentence where everybody knows it."""
-    file = getattr(options, "patient_salt_file", None)
-    if file is not None:
-        path = Path(file)
-        if not path.is_file() or not (salt := path.read_text().strip()):
-            raise UserError(
-                f"--patient-salt-file {path}: is "
-                f"{'empty' if path.is_file() else 'missing'}. Make one, for example: "
-                f"openssl rand -hex 32 > {path}"
-            )
-        return salt, None
-    salt = getattr(options, "patient_salt", "understudy")
-    known = salt == "understudy" and getattr(options, "patient_from", None) == "tag"
-    note = (
-        "patients are named by hashes with the salt that everybody knows; short identifiers can "
-        "be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
-    )
-    return salt, note if known else None

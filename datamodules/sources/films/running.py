@@ -5,16 +5,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from datamodules.sources.films.flags import film_layout, film_settings, film_split
 from datamodules.sources.films.preparing import Part, prepare_films
 from datamodules.sources.films.putting_together import FilmOutcome
-from datamodules.sources.films.request import (
-    FilmRequest,
-    film_layout,
-    film_request,
-    film_settings,
-    film_split,
-    opened,
-)
+from datamodules.sources.films.request import FilmRequest, film_request, opened
 from datamodules.sources.preparing import claim, locked
 
 
