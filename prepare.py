@@ -120,17 +120,17 @@ def _verify(folder: Path) -> int:
 def _prepare_films(name: str, options: Namespace) -> int:
     outcome, request = run_film_command(name, options)
     if outcome.manifest is not None:
-        _film_sheet(outcome.out, request)
+        _film_sheet(outcome.cache, request)
     print_film_summary(outcome)
     return 0
 
 
-def _film_sheet(out: Path, request: FilmRequest) -> None:
+def _film_sheet(cache: FilmCache, request: FilmRequest) -> None:
     """Draw eight films as they came and as they are stored, to be looked at: `sheet.png`."""
     from callbacks.pictures import save_png, sheet
 
-    cache, files = FilmCache.open(out), {file.name: file for file in request.files}
-    with open(out / "sources.csv", newline="", encoding="utf-8") as stream:
+    files = {file.name: file for file in request.files}
+    with open(cache.root / "sources.csv", newline="", encoding="utf-8") as stream:
         names = [row["file"] for row in csv.DictReader(stream)]
     shown = sorted({len(names) * number // 8 for number in range(8)})
     plain = replace(request.work.layout, clahe="none")
@@ -138,7 +138,7 @@ def _film_sheet(out: Path, request: FilmRequest) -> None:
     after = [cache.image(place) for place in shown]
     rows = [[_as_picture(film) for film in films] for films in (before, after)]
     titles = ["as it came", "as it is stored"]
-    save_png(out / "sheet.png", sheet(rows, row_titles=titles, cell_size=224))
+    save_png(cache.root / "sheet.png", sheet(rows, row_titles=titles, cell_size=224))
 
 
 def _as_picture(film: np.ndarray) -> np.ndarray:

@@ -1,6 +1,5 @@
 """What every source of films hands to the preparation, and how a film is refused."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -76,6 +75,3 @@ class FilmReader(Protocol):
     def __call__(self, file: FilmFile) -> Film:
         """Return the film, or raise RejectedFilm; nothing else is let through."""
         ...
-
-
-Finder = Callable[[Path], list[FilmFile]]

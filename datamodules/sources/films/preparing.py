@@ -58,8 +58,8 @@ def prepare_films(
     work: MakeFilmShard,
     split: Split,
     settings: dict[str, Any],
+    part: Part,
     workers: int = 1,
-    part: Part | None = None,
     on_duplicates: OnDuplicates = "report",
     verify: bool = False,
 ) -> FilmOutcome:
@@ -70,8 +70,8 @@ def prepare_films(
         work: Makes one shard in `work.out`, which `claim` has claimed before.
         split: How the films are divided.
         settings: All that decides on the bytes; a part keeps them for `merge`.
+        part: This machine's share; 1 of 1 for everything.
         workers: Processes.
-        part: This machine's share, or None for everything.
         on_duplicates: See `put_together`.
         verify: Compare finished shards with their hashes, and make damaged ones again.
 
@@ -79,7 +79,7 @@ def prepare_films(
         UserError: Nothing usable, a full disk, another source than before, an empty split.
     """
     out, whole = work.out, in_shards(files)
-    shards = whole[part.index - 1 :: part.of] if part else whole
+    shards = whole[part.index - 1 :: part.of]
     for leftover in [*out.glob(".*.part"), *out.glob("*/.*.part")]:
         leftover.unlink()
     todo = _left_to_do(out, shards, work.layout, verify)
@@ -101,7 +101,7 @@ def prepare_films(
             "on where it stopped."
         ) from error
     names = [shard.name for shard in shards]
-    if part and part.of > 1:
+    if part.of > 1:
         write_json_atomic(
             out / "part.json",
             {

@@ -6,6 +6,7 @@ from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.cache import mapped
-from datamodules.film_cache import COLUMNS, FORMAT, FORMAT_VERSION, header
+from datamodules.film_cache import COLUMNS, FORMAT, FORMAT_VERSION, FilmCache, header
 from datamodules.sources.films.duplicates import (
     Duplicates,
     across_splits,
@@ -100,6 +101,11 @@ class FilmOutcome:
     tally: Tally
     num_resumed: int = 0
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def cache(self) -> FilmCache:
+        """The finished cache, opened once: of a million films that takes seconds."""
+        return FilmCache.open(self.out)
 
 
 def records(out: Path, shards: Sequence[str]) -> Iterator[dict[str, Any]]:

@@ -33,7 +33,7 @@ def print_film_summary(outcome: FilmOutcome) -> None:
             "--out CACHE"
         )
         return
-    cache = FilmCache.open(out)
+    cache = outcome.cache
     print("\n".join(_split_lines(cache)))
     print(_layout_line(cache))
     found = cache.manifest["duplicates"]

@@ -36,8 +36,8 @@ def run_film_command(name: str, options: Any) -> tuple[FilmOutcome, FilmRequest]
             request.work,
             request.split,
             settings,
-            options.workers,
             part,
+            options.workers,
             options.on_duplicates,
             options.verify,
         )
