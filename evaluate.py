@@ -1,23 +1,105 @@
-"""Score a segmenter, or compare synthetic with real images.
+"""Score a segmenter or a classifier, or compare synthetic with real images.
 
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --out DIR
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
 
-The first gives IoU per image, Dice and HD95 per patient, and means with 95 % intervals over
-patients; the second distances with their floors, for films and slices alike, and a card with all
-that is needed to compute them again. Both leave evaluation.json and pictures.
+The first gives, for a segmenter, IoU per image, Dice and HD95 per patient; for a classifier AUROC,
+thresholds, calibration, Grad-CAM and a page that shows them; all with 95 % intervals over patients.
+The second gives distances with their floors, for films and slices alike, and a card with all that
+is needed to compute them again. Both leave evaluation.json and pictures.
 """
 
+import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
-from studies.fid_card import interval, number
+from provenance import UserError
+from studies.classification_evaluation import evaluate_classifier
+from studies.evaluation_folder import Device, Split
+from studies.evaluation_lines import lines_of
 from studies.image_evaluation import evaluate_images
-from studies.segmentation_evaluation import evaluate
+from studies.segmentation_evaluation import evaluate_segmenter
 
 __all__ = ["evaluate", "evaluate_images", "main"]
+
+
+def evaluate(
+    checkpoint: Path,
+    out: Path,
+    root: Path | None = None,
+    split: Split = "test",
+    absent_class: Literal["skip", "one"] | None = None,
+    slices: Literal["foreground", "all"] | None = None,
+    compare: list[Path] | None = None,
+    batch_size: int | None = None,
+    num_workers: int = 0,
+    device: Device = "auto",
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Score a checkpoint on one split of a cache, each kind of model in its way.
+
+    A segmenter leaves evaluation.json, images.csv, patients.csv and predictions.png; a classifier
+    evaluation.json, images.csv, roc.png, reliability.png, grad_cam.png and report.html.
+
+    Args:
+        checkpoint: A segmenter's or a classifier's checkpoint, as train.py wrote it.
+        out: Folder for the results. One that holds another evaluation is refused, never
+            overwritten; the same evaluation is computed again.
+        root: The cache to score on; --data.root is understood too. Default: the one that the
+            checkpoint was trained on.
+        split: Which split to score.
+        absent_class: Segmenters only. What an image counts for a class that neither truth nor
+            prediction holds: "skip" leaves the class out of that image's mean, "one" counts it as
+            1. Default: the checkpoint's setting.
+        slices: Segmenters only. "foreground" scores slices that hold kidney or tumour, "all"
+            scores every slice. Default: as the checkpoint was trained.
+        compare: Classifiers only. Folders of finished evaluations of other classifiers on the same
+            films: differences in AUROC with their intervals and DeLong's test.
+        batch_size: Images scored at once; the scores do not depend on it. Default: 8 slices or 32
+            films.
+        num_workers: Processes that load images; 0 loads in this one.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        show_progress: A progress bar with the time left.
+
+    Returns:
+        The content of evaluation.json.
+
+    Raises:
+        UserError: Wrong input; the sentence says which and what to do.
+    """
+    from lightning_modules import Classifier, Segmenter
+    from lightning_modules.loading import load_module
+
+    loaded = load_module(Path(checkpoint))
+    given: dict[str, Any] = {"num_workers": num_workers, "device": device}
+    given |= {"show_progress": show_progress, "loaded": loaded}
+    if batch_size is not None:
+        given["batch_size"] = batch_size
+    of_segmenters = {"absent_class": absent_class, "slices": slices}
+    of_classifiers = {"compare": compare}
+    if isinstance(loaded[0], Segmenter):
+        _refuse(of_classifiers, checkpoint, "classifiers", "Segmenter")
+        return evaluate_segmenter(checkpoint, out, root, split, **of_segmenters, **given)  # type: ignore[arg-type]
+    if isinstance(loaded[0], Classifier):
+        _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
+        return evaluate_classifier(checkpoint, out, root, split, compare=compare, **given)
+    raise UserError(
+        f"{checkpoint}: holds a {type(loaded[0]).__name__}, expected a Segmenter or a Classifier. "
+        "A generator is judged by its images: make some with generate.py, then run evaluate.py "
+        "images."
+    )
+
+
+def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) -> None:
+    for name, value in flags.items():
+        if value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}: is a setting of {owners}, and {checkpoint} holds a "
+                f"{found}. Leave it out."
+            )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,8 +113,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parsed(parser, flags)
     settings.pop("config")
     result = function(**vars(settings))
-    print("\n".join(_image_lines(result) if images else _segmentation_lines(result)))
-    files = "evaluation.json, fid_card.md, sheet.png" if images else "evaluation.json"
+    lines, files = lines_of(result)
+    print("\n".join(lines))
     print(f"Scores and pictures: {settings.out} ({files})")
     return 0
 
@@ -45,76 +127,28 @@ def _description(images: bool) -> str:
             "and scores of the pairs that share a label map."
         )
     return (
-        "Score a segmenter's checkpoint on one split of a cache. "
+        "Score a segmenter's or a classifier's checkpoint on one split of a cache. "
         "To compare synthetic with real images instead: evaluate.py images --help."
     )
 
 
 def _one_name(words: Sequence[str]) -> list[str]:
-    """Flags under the one name that the functions know: --real and --data.root mean --root."""
+    """Flags under the one name that the functions know: --real and --data.root mean --root.
+
+    --compare takes folders up to the next flag, which jsonargparse wants as one list.
+    """
     names = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
-    renamed = []
+    renamed: list[str] = []
+    folders: list[str] | None = None
     for word in words:
         flag, equals, value = word.partition("=")
+        if folders is not None and not word.startswith("--"):
+            folders.append(word)
+            renamed[-1] = f"--compare={json.dumps(folders)}"
+            continue
+        folders = [] if word == "--compare" else None
         renamed.append(f"{names.get(flag, flag)}{equals}{value}")
     return renamed
-
-
-def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{result['split']}: {result['num_images']} images of {result['num_patients']} patients, "
-        f"{result['slices']} slices, absent class: {result['absent_class']}"
-    ]
-    for key, entry in result["summary"].items():
-        unit = f" {result['hd95_unit']}" if key.startswith("hd95") else ""
-        lines.append(f"  {key:<16} {_interval(entry)}{unit}")
-    trivial = result["trivial_all_background"]["iou_mean"]
-    lines.append(f"  all background would score iou_mean {trivial:.3f}")
-    if result["hd95_undefined"]:
-        lines.append(
-            f"  hd95 leaves out {result['hd95_undefined']} comparisons where a structure was "
-            "missed or invented whole"
-        )
-    return lines
-
-
-def _image_lines(result: Mapping[str, Any]) -> list[str]:
-    lines = [
-        f"{result['num_synthetic']} synthetic images, {result['num_real']} real ones of "
-        f"{result['num_real_patients']} patients ({result['split']})"
-    ]
-    for key, entry in {**result["distances"], **result["scores"]}.items():
-        if "value" not in entry:
-            both = [f"{name} {_with_range(entry[name])}" for name in ("synthetic", "real")]
-            lines.append(f"  {key}: {', '.join(both)}")
-        elif entry.get("floor") is not None:
-            lines.append(
-                f"  {key}: {_with_range(entry)}; with {entry['num_images_at_floor']} images a side "
-                f"{number(entry['value_at_floor_size'])}, real against real "
-                f"{number(entry['floor'])}"
-            )
-        else:
-            floor = "; too few patients for a floor" if "floor" in entry else ""
-            lines.append(f"  {key}: {_with_range(entry)}{floor}")
-    for split, summary in result["pairs"].items():
-        for key, entry in summary.items():
-            lines.append(
-                f"  {key}, {entry['num_values']} pairs of {split} patients: {_interval(entry)}"
-            )
-    return lines
-
-
-def _with_range(entry: Mapping[str, Any]) -> str:
-    """A score of sets with its interval."""
-    return f"{number(entry['value'])} [{interval(entry)}]"
-
-
-def _interval(entry: Mapping[str, Any]) -> str:
-    if entry["value"] is None:
-        return "undefined"
-    if entry["low"] is None:
-        return f"{entry['value']:.3f} (one patient: no interval)"
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
 
 
 if __name__ == "__main__":

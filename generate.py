@@ -4,26 +4,36 @@ python generate.py --checkpoint runs/pix2pix/checkpoints/best.ckpt --labels data
     --num-images 1333 --out synthetic/kits19
 python generate.py --checkpoint runs/stylegan/checkpoints/best.ckpt --num-images 10000 \
     --truncation 0.7 --seed 1 --out synthetic/films --interpolation synthetic/films.webp
+python generate.py --checkpoint runs/normal/checkpoints/best.ckpt \
+    runs/abnormal/checkpoints/best.ckpt --balance data/nih --out synthetic/balanced
 """
 
+import json
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from command_line import parsed, run_verb, verb_parser, with_underscores
+from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.loading import load_module
 from provenance import UserError
 from studies.evaluation_folder import Device, chosen_device
 from studies.film_generation import ImageFormat, generate_films
 from studies.generation import Generation
+from studies.generators import Generator, one_set
 from studies.label_map_generation import generate_slices
+
+_NUM_IMAGES = 1333  # paper 001 made so many
 
 
 def generate(
-    checkpoint: Path,
-    num_images: int = 1333,
+    checkpoint: list[Path] | Path,
+    num_images: int | None = None,
     out: Path | None = None,
     seed: int = 0,
     batch_size: int = 16,
@@ -34,18 +44,22 @@ def generate(
     format: ImageFormat | None = None,
     label: str | None = None,
     interpolation: Path | None = None,
+    balance: Path | None = None,
     device: Device = "auto",
     show_progress: bool = True,
 ) -> Path:
     """Generate slices from label maps with a Pix2Pix, or films from noise with a GAN.
 
-    Image i depends on the checkpoint, (seed, i), and what its generator is told: its label map and
-    the dropout, or the truncation; not on the batch size. An interrupted call goes on where it
-    stopped when it is repeated.
+    Image i of a generator depends on its checkpoint, (seed, i), and what it is told: its label map
+    and the dropout, or the truncation; not on the batch size, nor on other generators. An
+    interrupted call goes on where it stopped when it is repeated.
 
     Args:
-        checkpoint: Of a Pix2Pix, GAN or GrowingGAN run.
-        num_images: How many to make.
+        checkpoint: Of a Pix2Pix, GAN or GrowingGAN run. Of several GANs, each trained on another
+            class of one cache (--data.only_label): they make one set, each image of the class of
+            its generator, class after class in the order of the cache.
+        num_images: How many to make; of several generators, how many each makes, so the set has
+            this number of every class. None: 1333, or with --balance what is lacking.
         out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
             slices, synthetic/films for films.
         seed: Of the noise, and of the choice of label maps.
@@ -63,6 +77,10 @@ def generate(
         label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.
         interpolation: GAN: also write a short film from image to image, .gif, .png or .webp.
+        balance: GAN: the cache that the generators were trained on. As many films of each class
+            are made as its real training split lacks to its largest class, counted after the
+            --data.imbalance of the generators' training. Every class that lacks films needs a
+            generator; one of the largest class makes none, and is left out of the set.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with images per second and the time left.
 
@@ -73,39 +91,66 @@ def generate(
         UserError: A checkpoint that is no generator, a flag that its kind cannot use, no usable
             label map, other image sizes, or a folder that holds something else.
     """
-    checkpoint = Path(checkpoint)
     for flag, value in (("--num-images", num_images), ("--batch-size", batch_size)):
-        if value < 1:
+        if value is not None and value < 1:
             raise UserError(f"{flag} is {value}; it must be 1 or more.")
+    if balance is not None and num_images is not None:
+        raise UserError(
+            f"--num-images {num_images}: --balance counts for itself how many films of each class "
+            "are lacking. Leave one of the two out."
+        )
+    number = _NUM_IMAGES if num_images is None else num_images
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    if not paths:
+        raise UserError("--checkpoint: the list is empty; give the file of a generator.")
+    if len(paths) > 1 and label is not None:
+        raise UserError(
+            f"--label {label}: of several generators each gives its images the class that it was "
+            "trained on. Leave it out."
+        )
     target = chosen_device(device)
-    module, record = load_module(checkpoint)
     of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
     of_films = _given(
         truncation=truncation, format=format, label=label, interpolation=interpolation
     )
+    generators = [_opened(Path(path), number, label, target) for path in paths]
+    first, are_gans = generators[0], isinstance(generators[0].module, GAN)
+    if are_gans:
+        _refuse(of_slices, "is for Pix2Pix, which paints label maps", first)
+    else:
+        for_gans = {**of_films, **_given(balance=balance)}
+        _refuse(for_gans, "is for GANs, which make films from noise", first)
+    if len(generators) > 1 or balance is not None:
+        generators = one_set(generators, balance)
+    name = "films" if are_gans else "kits19"
+    generation = Generation(
+        generators=generators,
+        out=Path("synthetic", name) if out is None else Path(out),
+        seed=seed,
+        batch_size=batch_size,
+        show_progress=show_progress,
+        balance=balance,
+    )
+    if are_gans:
+        generate_films(generation, **of_films)
+    else:
+        assert isinstance(first.module, Pix2Pix)
+        generate_slices(generation, first.module, **of_slices)
+    return generation.out
+
+
+def _opened(
+    checkpoint: Path, num_images: int, label: str | None, device: torch.device
+) -> Generator:
+    module, record = load_module(checkpoint)
     if not isinstance(module, GAN | Pix2Pix):
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
             "checkpoint of a Pix2Pix run or of a GAN's."
         )
-    name = "films" if isinstance(module, GAN) else "kits19"
-    generation = Generation(
-        checkpoint=checkpoint,
-        module=module.to(target),
-        record=record,
-        out=Path("synthetic", name) if out is None else Path(out),
-        num_images=num_images,
-        seed=seed,
-        batch_size=batch_size,
-        show_progress=show_progress,
-    )
-    if isinstance(module, GAN):
-        _refuse(of_slices, "is for Pix2Pix, which paints label maps", generation)
-        generate_films(generation, module, **of_films)
-    else:
-        _refuse(of_films, "is for GANs, which make films from noise", generation)
-        generate_slices(generation, module, **of_slices)
-    return generation.out
+    if isinstance(module, GAN) and label is None:
+        label = record["data"]["init_args"].get("only_label")
+    return Generator(checkpoint, module.to(device), record, num_images, label)
 
 
 def _given(**flags: Any) -> dict[str, Any]:
@@ -113,13 +158,26 @@ def _given(**flags: Any) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def _refuse(flags: dict[str, Any], purpose: str, generation: Generation) -> None:
+def _refuse(flags: dict[str, Any], purpose: str, generator: Generator) -> None:
     """No flag is ignored without a word."""
     for name in flags:
         raise UserError(
-            f"--{name.replace('_', '-')}: {purpose}, but {generation.checkpoint} holds a "
-            f"{type(generation.module).__name__}. Leave it out."
+            f"--{name.replace('_', '-')}: {purpose}, but {generator.checkpoint} holds a "
+            f"{type(generator.module).__name__}. Leave it out."
         )
+
+
+def _with_list_of_checkpoints(words: Sequence[str]) -> list[str]:
+    """`--checkpoint A B`, as a person types it, in the form that the parser reads as a list."""
+    flag = "--checkpoint"
+    if flag not in words:
+        return list(words)
+    start = words.index(flag) + 1
+    rest = (place for place in range(start, len(words)) if words[place].startswith("-"))
+    end = next(rest, len(words))
+    if end - start < 2:
+        return list(words)
+    return [*words[: start - 1], f"{flag}={json.dumps(words[start:end])}", *words[end:]]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -127,10 +185,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parser = verb_parser("generate.py", __doc__)
     parser.add_function_arguments(generate, as_group=False, skip={"show_progress"})
-    settings = parsed(parser, with_underscores(given))
+    settings = parsed(parser, _with_list_of_checkpoints(with_underscores(given)))
     settings.pop("config")
     out = generate(**vars(settings))
-    print(f"{settings.num_images} synthetic images: {out} (see sheet.png)")
+    counts = Counter(item.label for item in SyntheticSet.open(out).items)
+    classes = ", ".join(f"{count} {name}" for name, count in counts.items() if name is not None)
+    print(
+        f"{counts.total()} synthetic images{f' ({classes})' if classes else ''}: {out} "
+        "(see sheet.png)"
+    )
     return 0
 
 

@@ -33,12 +33,12 @@ _REPORT = (
 
 def load_verbs() -> "Verbs":
     """The other verbs as functions. Worker processes call this, so it loads only there."""
-    from evaluate import evaluate
+    from evaluate import evaluate, evaluate_images
     from generate import generate
     from studies.commands import Verbs
     from train import fit
 
-    return Verbs(fit, generate, evaluate)
+    return Verbs(fit, generate, evaluate, evaluate_images)
 
 
 def run(settings: Namespace) -> int:
@@ -60,6 +60,7 @@ def run(settings: Namespace) -> int:
         only=settings.only,
         shard=settings.shard,
         labels=Path(settings.labels) if settings.labels else None,
+        weights=Path(settings.weights) if settings.weights else None,
     )
     folder = StudyFolder(Path(settings.out))
     for line in closing_lines(outcome, folder, time.monotonic() - started):
@@ -98,6 +99,12 @@ def _parse(given: Sequence[str]) -> Namespace:
         default=None,
         help="Cache whose label maps the generator is given. Default: the study's setting, else "
         "the label maps of the training patients.",
+    )
+    running.add_argument(
+        "--weights",
+        type=str | None,
+        default=None,
+        help="Weights of the feature extractor that a study of generators names: a file.",
     )
     running.add_argument(
         "--only",

@@ -45,6 +45,7 @@ from lightning_modules.settings import (
     refuse_other_precision,
     refuse_unsupported,
     strategy_for,
+    take_classes_from_data,
     take_image_size_from_data,
 )
 from provenance import UserError, innermost_cause, library_versions
@@ -132,6 +133,7 @@ class TrainCLI(LightningCLI):
         refuse_unsupported(config.trainer)
         config.trainer.strategy = strategy_for(config.trainer)
         take_image_size_from_data(config.model.init_args, config.data.init_args)
+        take_classes_from_data(config.model.init_args, config.data.init_args)
         for part in (config.model, config.data):
             if "seed" in part.init_args:
                 part.init_args.seed = config.seed_everything

@@ -1,18 +1,15 @@
 """How far generated films are from real ones, after every epoch, on all processes."""
 
 import contextlib
-import hashlib
-import json
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import lightning as L
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from callbacks.kept_features import keep_features, kept_features, path_of_features
 from lightning_modules.distributed import (
     gather_rows,
     process_count,
@@ -23,7 +20,7 @@ from lightning_modules.gan import GAN
 from lightning_modules.training import TrainingError, derived_seed
 from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity, real_floor
 from metrics.features import FeatureExtractor, build_extractor
-from provenance import UserError, whole_file
+from provenance import UserError
 
 
 class DistancePerEpoch(L.Callback):
@@ -47,6 +44,8 @@ class DistancePerEpoch(L.Callback):
             literature, and do not see a generator that copies them.
         batch_size: Images at once, per process.
         collapsed_below: Share of the real diversity below which the generator has collapsed.
+        random_vgg_too: Measure the same images in the random VGG's features as well. They need no
+            weights, so every lab can repeat them; the best checkpoint is still the extractor's.
 
     Raises:
         UserError: No such extractor, or numbers that make no sense.
@@ -61,6 +60,7 @@ class DistancePerEpoch(L.Callback):
         real_split: str = "train",
         batch_size: int = 32,
         collapsed_below: float = 0.02,
+        random_vgg_too: bool = False,
     ) -> None:
         if 0 < num_images < 4 or num_images < 0 or every_epochs < 1:
             raise UserError(
@@ -74,12 +74,13 @@ class DistancePerEpoch(L.Callback):
         self.real_split = real_split
         self.batch_size = batch_size
         self.collapsed_below = collapsed_below
+        self.random_vgg_too = random_vgg_too and extractor != "random_vgg"
         self.best: float | None = None
         self._collapsed = 0
         self._failure: str | None = None
         self._measured: dict[str, float] = {}
-        self._network: FeatureExtractor | None = None
-        self._of_real: tuple[Tensor, list[str]] | None = None
+        self._networks: list[FeatureExtractor] = []
+        self._of_real: tuple[list[Tensor], list[str]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far, and how often in a row a collapse was seen."""
@@ -92,9 +93,12 @@ class DistancePerEpoch(L.Callback):
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Build the extractor and try it, so that a run stops before its first step, if at all."""
         assert isinstance(module, GAN)
-        self._network = build_extractor(self.extractor, self.weights).to(module.device)
+        self._networks = [build_extractor(self.extractor, self.weights)]
+        if self.random_vgg_too:
+            self._networks.append(build_extractor("random_vgg"))
+        self._networks = [network.to(module.device) for network in self._networks]
         self._of_real = None
-        module.monitor = (f"val/{self._name}", "min")
+        module.monitor = (f"val/{_frechet_name(self._networks[0])}", "min")
         films = len(self._data(trainer).evaluation_set(self.real_split))
         if films < 4:
             raise UserError(
@@ -121,8 +125,18 @@ class DistancePerEpoch(L.Callback):
             for name in self._measured:
                 trainer.callback_metrics.pop(name, None)
             return
-        real, patients = self._real(trainer, module)
-        self._measured = self._measure(real, self._generated(module), patients)
+        of_real, patients = self._real(trainer, module)
+        of_fake = self._generated(module)
+        values: dict[str, float] = {}
+        # The extractor itself comes last, so the diversity is the one in its features.
+        for network, real, fake in reversed(
+            list(zip(self._networks, of_real, of_fake, strict=True))
+        ):
+            values |= _measure(network, real, fake, patients)
+        name = f"val/{_frechet_name(self._networks[0])}"
+        self.best = values[name] if self.best is None else min(self.best, values[name])
+        values[f"{name}_best"] = self.best
+        self._measured = values
         module.log_dict(self._measured, logger=False, rank_zero_only=True)
         self._watch_diversity(module.images_seen)
 
@@ -135,35 +149,6 @@ class DistancePerEpoch(L.Callback):
         failure, self._failure = self._failure, None
         if failure:
             raise TrainingError(failure)
-
-    @property
-    def _name(self) -> str:
-        assert self._network is not None
-        return "fid" if self._network.name == "inception" else f"frechet_{self._network.name}"
-
-    def _measure(self, real: Tensor, fake: Tensor, patients: list[str]) -> dict[str, float]:
-        assert self._network is not None
-        name, kernel_name = self._name, f"kernel_{self._network.name}"
-        distance = frechet_distance(real, fake)
-        self.best = distance if self.best is None else min(self.best, distance)
-        kernel, deviation = kernel_distance(real, fake, num_subsets=50)
-        values = {
-            f"val/{name}": distance,
-            f"val/{name}_best": self.best,
-            f"val/{kernel_name}": kernel,
-            f"val/{kernel_name}_deviation": deviation,
-            "val/num_real": float(len(real)),
-            "val/num_generated": float(len(fake)),
-            "val/diversity_of_real": pairwise_diversity(fake)
-            / max(1e-12, pairwise_diversity(real)),
-        }
-        with contextlib.suppress(ValueError):  # too few patients for two halves
-            floor = real_floor(real, frechet_distance, patients, fake, num_splits=4)
-            values[f"val/{name}_floor"] = floor.value
-            values["val/num_at_floor"] = float(floor.num_images)
-            if floor.matched is not None:
-                values[f"val/{name}_at_floor_size"] = floor.matched
-        return values
 
     def _watch_diversity(self, images_seen: int) -> None:
         diversity = self._measured["val/diversity_of_real"]
@@ -179,13 +164,15 @@ class DistancePerEpoch(L.Callback):
     # ---- features ----------------------------------------------------------------------------
 
     @torch.no_grad()
-    def _generated(self, module: GAN) -> Tensor:
+    def _generated(self, module: GAN) -> list[Tensor]:
         """Features (N, D) of images from seeds 0, 1, ..., N - 1, shared out over the processes."""
         seeds = [derived_seed(module.seed, "distance", i) for i in range(self.num_images)]
         return self._shared_out(seeds, module.synthesise)
 
-    def _shared_out(self, items: list[int], images_of: Callable[[list[int]], Tensor]) -> Tensor:
-        """Features (N, D) of what `images_of` makes of N items, in their order; a collective."""
+    def _shared_out(
+        self, items: list[int], images_of: Callable[[list[int]], Tensor]
+    ) -> list[Tensor]:
+        """Each network's features (N, D) of what `images_of` makes of N items; a collective."""
         processes = process_count()
         own = items[process_rank() :: processes]
         parts = [
@@ -193,24 +180,25 @@ class DistancePerEpoch(L.Callback):
             for start in range(0, len(own), self.batch_size)
         ]
         # With fewer items than processes some have none, but all gather; so they make one up.
-        rows = torch.cat(parts) if parts else self._features(images_of(items[:1]))[:0]
-        gathered = gather_rows(rows).cpu()
+        parts = parts or [[rows[:0] for rows in self._features(images_of(items[:1]))]]
         # Rank r made items r, r + W, ...
         order = torch.cat([torch.arange(rank, len(items), processes) for rank in range(processes)])
-        features = torch.empty_like(gathered)
-        features[order] = gathered
-        return features
+        found = []
+        for rows in zip(*parts, strict=True):
+            gathered = gather_rows(torch.cat(rows)).cpu()
+            features = torch.empty_like(gathered)
+            features[order] = gathered
+            found.append(features)
+        return found
 
-    def _features(self, images: Tensor) -> Tensor:
+    def _features(self, images: Tensor) -> list[Tensor]:
         """Of images in [-1, 1], quantised to 8 bits; in full precision, as a metric should be."""
-        assert self._network is not None
         levels = ((images.float() + 1) * 127.5).round().clamp(0, 255)
         with torch.autocast(images.device.type, enabled=False):
-            features: Tensor = self._network(levels / 127.5 - 1)
-        return features
+            return [network(levels / 127.5 - 1) for network in self._networks]
 
     @torch.no_grad()
-    def _real(self, trainer: L.Trainer, module: GAN) -> tuple[Tensor, list[str]]:
+    def _real(self, trainer: L.Trainer, module: GAN) -> tuple[list[Tensor], list[str]]:
         """Features of real films, from beside the data if they are there, and their patients."""
         if self._of_real is not None:
             return self._of_real
@@ -219,10 +207,12 @@ class DistancePerEpoch(L.Callback):
         places = np.linspace(0, len(films) - 1, min(self.num_images, len(films)))
         chosen = np.unique(places.round().astype(int))
         patients = data.cache.patient_ids[films.places[chosen]].tolist()
-        path = self._kept_at(data, data.cache.ids[films.places[chosen]])
-        features = _kept(path, len(chosen))
+        ids = data.cache.ids[films.places[chosen]]
+        paths = [path_of_features(network, data, ids) for network in self._networks]
+        kept = [kept_features(path, len(chosen)) for path in paths]
+        features = [rows for rows in kept if rows is not None]
         # Each machine may have its own copy of the data: all read, or all compute together.
-        readers = torch.tensor(float(features is not None), device=module.device)
+        readers = torch.tensor(float(len(features) == len(paths)), device=module.device)
         if int(sum_over_processes(readers)) < process_count():
 
             def images_of(places: list[int]) -> Tensor:
@@ -233,8 +223,8 @@ class DistancePerEpoch(L.Callback):
 
             features = self._shared_out(chosen.tolist(), images_of)
             if trainer.is_global_zero:
-                _keep(path, features.numpy())
-        assert features is not None
+                for path, rows in zip(paths, features, strict=True):
+                    keep_features(path, rows.numpy())
         self._of_real = features, patients
         return self._of_real
 
@@ -242,35 +232,29 @@ class DistancePerEpoch(L.Callback):
     def _data(trainer: L.Trainer) -> Any:
         return trainer.datamodule  # type: ignore[attr-defined]
 
-    def _kept_at(self, data: Any, ids: NDArray[np.str_]) -> Path:
-        """Where features of these films lie: a function of all that they depend on."""
-        assert self._network is not None
-        content = json.dumps(
-            [
-                self._network.description,
-                data.cache.manifest["sha256_items"],
-                data.image_size,
-                data.channels,
-                hashlib.sha256("\n".join(ids.tolist()).encode()).hexdigest(),
-            ]
-        )
-        digest = hashlib.sha256(content.encode()).hexdigest()[:24]
-        return Path(data.cache.root) / "features" / f"{self._network.name}_{digest}.npy"
+
+def _frechet_name(network: FeatureExtractor) -> str:
+    return "fid" if network.name == "inception" else f"frechet_{network.name}"
 
 
-def _keep(path: Path, features: NDArray[np.float32]) -> None:
-    """Write features beside the data; data that cannot be written to are measured every time."""
-    try:
-        with whole_file(path) as stream:
-            np.save(stream, features, allow_pickle=False)
-    except OSError:
-        return
-
-
-def _kept(path: Path, num_rows: int) -> Tensor | None:
-    """Features that were kept; None where there are none, or a damaged file."""
-    try:
-        features = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError):
-        return None
-    return features if len(features) == num_rows else None
+def _measure(
+    network: FeatureExtractor, real: Tensor, fake: Tensor, patients: list[str]
+) -> dict[str, float]:
+    """One network's distances between (N, D) real and (M, D) generated features."""
+    name, kernel_name = _frechet_name(network), f"kernel_{network.name}"
+    kernel, deviation = kernel_distance(real, fake, num_subsets=50)
+    values = {
+        f"val/{name}": frechet_distance(real, fake),
+        f"val/{kernel_name}": kernel,
+        f"val/{kernel_name}_deviation": deviation,
+        "val/num_real": float(len(real)),
+        "val/num_generated": float(len(fake)),
+        "val/diversity_of_real": pairwise_diversity(fake) / max(1e-12, pairwise_diversity(real)),
+    }
+    with contextlib.suppress(ValueError):  # too few patients for two halves
+        floor = real_floor(real, frechet_distance, patients, fake, num_splits=4)
+        values[f"val/{name}_floor"] = floor.value
+        values["val/num_at_floor"] = float(floor.num_images)
+        if floor.matched is not None:
+            values[f"val/{name}_at_floor_size"] = floor.matched
+    return values

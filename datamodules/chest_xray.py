@@ -11,7 +11,15 @@ from numpy.typing import NDArray
 from datamodules.cache import FORMAT as SLICES_FORMAT
 from datamodules.cached import CachedDataModule
 from datamodules.film_cache import UNLABELLED, FilmCache
-from datamodules.films import FilmDataset, collate, imbalanced_counts, keep_per_class, to_unit
+from datamodules.films import (
+    FilmDataset,
+    classes_of,
+    collate,
+    imbalanced_counts,
+    keep_per_class,
+    to_unit,
+)
+from datamodules.joining import check_settings, joining, knows_films_taken_away
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError, read_json
 
@@ -27,6 +35,11 @@ class ChestXrayDataModule(CachedDataModule):
             its learning rate do not depend on the number of GPUs.
         synthetic: Folder of a synthetic set that joins the training split, and only that. The run
             stops if the set knows a validation or test patient. Labels join by the class's name.
+        synthetic_share: How many synthetic films join, as a share of the real training films of
+            the same class: 1 for as many again, 0 for none. The first of each class in the set's
+            order, so a larger share holds what a smaller one holds. None: all of the set.
+        real_films: False: train on the synthetic films alone; with `synthetic_share` on that share
+            of the real films' number, so that sizes match. Validation and test stay real.
         label_column: Label that every batch carries; films without it are left out. None: the
             first label column that the cache has, and no labels where it has none. The word
             "none" uses all films without labels, as an unconditional GAN may.
@@ -37,7 +50,8 @@ class ChestXrayDataModule(CachedDataModule):
             before `only_label`, so that a generator sees what its classifier sees.
         balance: "undersample" cuts every class of the real training films to the rarest one;
             "oversample" draws with replacement, synthetic films too, so that all classes are
-            seen equally often.
+            seen equally often; "synthetic" fills every class up to the largest one with synthetic
+            films of that class.
         channels: 3 repeats grey films to three equal channels.
         resolution: Side in pixels of what the network sees, if smaller than the prepared images:
             squares of pixels are averaged on the device.
@@ -55,10 +69,12 @@ class ChestXrayDataModule(CachedDataModule):
         root: str,
         batch_size: int = 16,
         synthetic: str | None = None,
+        synthetic_share: float | None = None,
+        real_films: bool = True,
         label_column: str | None = None,
         only_label: str | None = None,
         imbalance: float | None = None,
-        balance: Literal["none", "undersample", "oversample"] = "none",
+        balance: Literal["none", "undersample", "oversample", "synthetic"] = "none",
         channels: Literal[1, 3] = 1,
         resolution: int | None = None,
         images_per_epoch: int | None = None,
@@ -70,6 +86,8 @@ class ChestXrayDataModule(CachedDataModule):
             raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
         self.root = root
         self.synthetic = synthetic
+        self.synthetic_share = synthetic_share
+        self.real_films = real_films
         self.only_label = only_label
         self.imbalance = imbalance
         self.balance = balance
@@ -82,6 +100,7 @@ class ChestXrayDataModule(CachedDataModule):
                 f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
             )
         self._check_labels_are_there()
+        check_settings(synthetic, synthetic_share, real_films, balance, imbalance)
         if self.label_column is not None:
             missing = int((self.cache.labels(self.label_column) == UNLABELLED).sum())
             if missing:
@@ -117,7 +136,22 @@ class ChestXrayDataModule(CachedDataModule):
     def training_set(self) -> FilmDataset:
         """Real training films, then the synthetic ones, after the leak check."""
         places, column = self.items("train"), self.label_column
-        return FilmDataset(self.cache, places, self._synthetic_set(), "random", label_column=column)
+        synthetic = self._synthetic_set()
+        if synthetic is not None:
+            synthetic = self._joining(synthetic, places)
+        if not self.real_films:
+            places = places[:0]
+        dataset = FilmDataset(self.cache, places, synthetic, "random", label_column=column)
+        if not len(dataset):
+            raise UserError(
+                f"--data.real_films false: no film of {self.synthetic} joins, so there is nothing "
+                "to train on. Give a larger --data.synthetic_share."
+            )
+        return dataset
+
+    def class_counts(self) -> NDArray[np.int64]:
+        """(num_classes,) real training films of each class that this run uses or counts by."""
+        return self._counts(self.items("train"))
 
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
         """A process's share of a split in the cache's order, centre crops."""
@@ -168,6 +202,26 @@ class ChestXrayDataModule(CachedDataModule):
                 f"{' or '.join(map(str, sorted(sizes)))} px. Generate at that size."
             )
         return synthetic
+
+    def _counts(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(num_classes,) films of each class; without labels (1,), all of them."""
+        if self.label_column is None:
+            return np.array([len(places)])
+        labels = self.cache.labels(self.label_column)[places]
+        return np.bincount(labels[labels != UNLABELLED], minlength=len(self.class_names))
+
+    def _joining(self, synthetic: SyntheticSet, real: NDArray[np.int64]) -> SyntheticSet:
+        """Those of a set that join so many real films."""
+        names, counts = self.class_names or [""], self._counts(real)
+        largest = names[int(self._counts(self.cache.select("train")).argmax())]
+        unfair = knows_films_taken_away(synthetic, self.imbalance, self.seed, largest)
+        if unfair is not None:
+            rank_zero_only(print)(unfair, file=sys.stderr)
+        classes = np.zeros(len(synthetic.items), np.int64)
+        if self.label_column is not None:
+            classes = classes_of(synthetic, names)
+        fill_up = self.balance == "synthetic"
+        return joining(synthetic, classes, counts, names, self.synthetic_share, fill_up)
 
     def _chosen(self, places: NDArray[np.int64], column: str, training: bool) -> NDArray[np.int64]:
         """Films with a label; of the training split as many of each class as asked for."""

@@ -59,7 +59,7 @@ class FilmDataset(Dataset[Sample]):
         if label_column is not None:
             parts = [cache.labels(label_column)[places].astype(np.int64)]
             if synthetic is not None:
-                parts.append(_classes_of(synthetic, cache.class_names(label_column)))
+                parts.append(classes_of(synthetic, cache.class_names(label_column)))
             self.labels = np.concatenate(parts)
 
     def __len__(self) -> int:
@@ -124,8 +124,12 @@ class FilmDataset(Dataset[Sample]):
         return image.astype(np.uint16) * 257 if sixteen_bits else image
 
 
-def _classes_of(synthetic: SyntheticSet, class_names: list[str]) -> NDArray[np.int64]:
-    """(N,) the class of every synthetic image, by the name of its label."""
+def classes_of(synthetic: SyntheticSet, class_names: list[str]) -> NDArray[np.int64]:
+    """(N,) the class of every synthetic image, by the name of its label.
+
+    Raises:
+        UserError: One has no label, or one of another class.
+    """
     number = {name: place for place, name in enumerate(class_names)}
     for item in synthetic.items:
         if item.label not in number:

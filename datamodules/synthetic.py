@@ -6,6 +6,7 @@ map came from; per set: the generator's checkpoint and the patients it was train
 `README.md`, which says that no image is a patient's.
 """
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -49,8 +50,8 @@ class SyntheticSet:
 
     Attributes:
         root: Its folder.
-        manifest: The parsed `manifest.json`.
-        items: Its images.
+        manifest: The parsed `manifest.json`, of the whole set.
+        items: Its images, or those of them that `keep` kept.
         image_format: How the images are stored, "png" or "npy".
     """
 
@@ -90,6 +91,12 @@ class SyntheticSet:
     def has_label_maps(self) -> bool:
         """Whether every image has a label map, as slices do, and films do not."""
         return has_label_maps(self.items)
+
+    def keep(self, places: Sequence[int]) -> "SyntheticSet":
+        """The same set with these of its images alone, in this order. Nothing is read."""
+        kept = copy.copy(self)
+        kept.items = [self.items[place] for place in places]
+        return kept
 
     def image(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 grey or (3, H, W) colour, on the scale of the cache it was learnt from.
@@ -179,13 +186,14 @@ def finish_synthetic_set(
     """Write the card and, last, the manifest that makes the set complete."""
     origin = manifest["generator"]
     size, colour = manifest["image_size"], manifest.get("channels") == 3
+    makers = origin.get("generators", [origin])
     rows = {
         "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
         "labels": _labels_in_words(items, manifest),
-        "generator": f"checkpoint SHA-256 `{origin['checkpoint_sha256']}`",
+        **_generators_in_words(makers),
         "trained on": f"{len(origin['training_patients'])} patients, "
         f"{origin['images_seen']} images seen"
-        + (f", only of {manifest['trained_on_label']}" if manifest.get("trained_on_label") else ""),
+        + (f", only of {only}" if (only := _only_label(makers)) else ""),
         "truncation": manifest.get("truncation"),
     }
     if has_label_maps(items):
@@ -224,6 +232,22 @@ here, so treat the set with the same care as the data behind it.
         root / "manifest.json",
         {"format": FORMAT, **manifest, "items": [_entry(item) for item in items]},
     )
+
+
+def _generators_in_words(makers: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """The card's rows of generators: one row each."""
+    if len(makers) == 1:
+        return {"generator": f"checkpoint SHA-256 `{makers[0]['checkpoint_sha256']}`"}
+    return {
+        f"generator of {maker['label']}": f"{maker['module']}, {maker['images_seen']} images seen, "
+        f"checkpoint SHA-256 `{maker['checkpoint_sha256']}`"
+        for maker in makers
+    }
+
+
+def _only_label(makers: Sequence[dict[str, Any]]) -> str | None:
+    """The class that a single generator was trained on, if it was one."""
+    return makers[0].get("trained_on_label") if len(makers) == 1 else None
 
 
 def _labels_in_words(items: list[SyntheticItem], manifest: dict[str, Any]) -> str | None:

@@ -105,6 +105,8 @@ def _without_initial_weights(node: Any) -> Any:
     node = {key: _without_initial_weights(value) for key, value in node.items()}
     if node.get("encoder_weights") or node.get("encoder_weights_path"):
         node = {**node, "encoder_weights": "restored", "encoder_weights_path": None}
+    if node.get("weights"):
+        node = {**node, "weights": "restored"}
     return node
 
 

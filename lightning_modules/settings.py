@@ -97,3 +97,44 @@ def take_image_size_from_data(model: Any, data: Any) -> None:
             f"{model.image_size}."
         )
     model.image_size = given
+
+
+def take_classes_from_data(model: Any, data: Any) -> None:
+    """Let a classifier tell apart what the prepared films are labelled with.
+
+    Args:
+        model: The module's arguments; `num_classes` and `class_names` are filled in where both are
+            among them and the data are films.
+        data: The datamodule's arguments.
+
+    Raises:
+        UserError: The films have no labels, or other classes were asked for.
+    """
+    manifest = Path(str(data.get("root"))) / "manifest.json"
+    if "num_classes" not in model or "class_names" not in model or not manifest.is_file():
+        return
+    columns = read_json(manifest).get("labels")
+    if columns is None:  # slices with label maps
+        return
+    asked = data.get("label_column")
+    column = next(iter(columns), "none") if asked is None else asked
+    if column == "none":
+        raise UserError(
+            f"--data.root {manifest.parent}: this run uses its films without labels, and a "
+            f"classifier needs them. Label columns there: {', '.join(columns) or 'none'}."
+        )
+    if column not in columns:  # the datamodule says so
+        return
+    names = columns[column]
+    # The signature's classes stand for the data's; any others were asked for.
+    if tuple(model.class_names) not in (("normal", "abnormal"), tuple(names)):
+        raise UserError(
+            f"--model.class_names are {', '.join(model.class_names)}, but the films of "
+            f"{manifest.parent} are labelled {', '.join(names)} ({column}). Leave the flag out."
+        )
+    if model.num_classes not in (2, len(names)):
+        raise UserError(
+            f"--model.num_classes is {model.num_classes}, but the films of {manifest.parent} have "
+            f"{len(names)} classes ({', '.join(names)}). Leave the flag out."
+        )
+    model.num_classes, model.class_names = len(names), tuple(names)

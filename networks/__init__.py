@@ -7,9 +7,13 @@ from networks.pggan import PGGANDiscriminator, PGGANGenerator
 from networks.pix2pix import Pix2PixGenerator
 from networks.se_msg_pggan import MultiScaleDiscriminator, MultiScaleGenerator
 from networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
+from networks.torchvision_classifiers import AlexNet, ResNet
 from networks.unet import UNet
+from networks.vgg import VGG16
 
 __all__ = [
+    "VGG16",
+    "AlexNet",
     "DCGANDiscriminator",
     "DCGANGenerator",
     "FeaturePyramid",
@@ -20,6 +24,7 @@ __all__ = [
     "PGGANGenerator",
     "PatchDiscriminator",
     "Pix2PixGenerator",
+    "ResNet",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "UNet",

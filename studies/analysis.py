@@ -1,24 +1,20 @@
 """Everything the report states, as plain values: this is what report.json holds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from metrics.intervals import patient_bootstrap
 from studies.answer import answer
+from studies.cell_scores import Record, group_of, scores_by_seed
+from studies.comparisons import comparisons, limits_of_tests
 from studies.folder import cells_of
 from studies.numbers import count
-from studies.scores import (
-    Scores,
-    average_over_seeds,
-    group_result,
-    patient_differences,
-    scores_of,
-)
+from studies.scores import CORRECT_AMONG, average_over_seeds
+from studies.set_scores import SET_METRICS, is_set_metric
 from studies.specification import Specification
-from studies.statistics import holm, patients_needed, sign_flip_test
 
-Record = Mapping[str, Any]
 NUM_WORST_IMAGES = 5
+# Between 0 and 1 like a share, but shown as it is.
+_NOT_A_SHARE = (*SET_METRICS, "log_loss", "brier", "ece")
 
 
 def analyse(
@@ -36,7 +32,7 @@ def analyse(
     cells = cells_of(specification)
     records = [record for record in records if record["name"] in {cell.name for cell in cells}]
     groups = _groups(specification, records, metric)
-    comparisons = _comparisons(specification, records)
+    found = comparisons(specification, records)
     content: dict[str, Any] = {
         "format": "understudy-report",
         "format_version": 1,
@@ -49,27 +45,18 @@ def analyse(
             for failure in failures
         ],
         "groups": groups,
-        "comparisons": comparisons,
-        "tests": _test_limits(specification, comparisons),
+        "comparisons": found,
+        "tests": limits_of_tests(specification, found),
         "trivial": _trivial(records),
         "further": [
             _further(specification, records, name) for name in _further_names(records, metric)
         ],
         "worst": _worst(specification, records),
+        "worst_by": _worst_by(specification, records),
         "data_notes": _data_notes(records),
     }
     content["answer"] = answer(specification, content)
     return content
-
-
-def _by_seed(
-    records: Sequence[Record], scenario: str, model: str, metric: str
-) -> dict[int, Scores]:
-    return {
-        record["seed"]: scores_of(record, metric)
-        for record in sorted(records, key=lambda record: record["seed"])
-        if record["scenario"] == scenario and record["model"] == model
-    }
 
 
 def _groups(
@@ -78,14 +65,13 @@ def _groups(
     groups = []
     for scenario in specification.scenarios:
         for model in specification.models:
-            by_seed = _by_seed(records, scenario.id, model.name, metric)
-            result = group_result(by_seed, specification.confidence, specification.num_resamples)
+            result = group_of(specification, records, scenario.id, model.name, metric)
             paper = specification.paper.values if specification.paper else {}
             groups.append(
                 {
                     "scenario": scenario.id,
                     "model": model.name,
-                    "seeds": sorted(by_seed),
+                    "seeds": sorted(result.seed_means),
                     **result.interval.as_dict(),
                     "seed_means": {str(seed): mean for seed, mean in result.seed_means.items()},
                     "seed_spread": result.seed_spread,
@@ -93,97 +79,6 @@ def _groups(
                 }
             )
     return groups
-
-
-def _comparisons(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
-    baseline = specification.baseline_scenario
-    pairs = [(s.id, baseline) for s in specification.scenarios if s.id != baseline]
-    pairs += [pair for pair in specification.extra_comparisons if pair not in pairs]
-    found = [
-        _comparison(specification, records, scenario, against, model.name)
-        for scenario, against in pairs
-        for model in specification.models
-    ]
-    tested = [comparison for comparison in found if comparison["p"] is not None]
-    adjusted = holm([comparison["p"] for comparison in tested])
-    level = 1 - specification.confidence
-    better = 1 if specification.metric.higher_is_better else -1
-    for comparison, p_holm in zip(tested, adjusted, strict=True):
-        comparison["p_holm"] = p_holm
-        comparison["significant"] = p_holm < level
-        if p_holm < level:
-            comparison["verdict"] = "helps" if comparison["value"] * better > 0 else "hurts"
-        elif len(tested) * comparison["smallest_p"] >= level:
-            comparison["verdict"] = "too few patients to tell"
-        else:
-            comparison["verdict"] = "no difference shown"
-    return found
-
-
-def _comparison(
-    specification: Specification, records: Sequence[Record], scenario: str, against: str, model: str
-) -> dict[str, Any]:
-    metric = specification.metric.name
-    treated = _by_seed(records, scenario, model, metric)
-    control = _by_seed(records, against, model, metric)
-    seeds = sorted(set(treated) & set(control))
-    differences = patient_differences(treated, control)
-    interval = patient_bootstrap(
-        list(differences.values()),
-        list(differences),
-        num_resamples=specification.num_resamples,
-        confidence=specification.confidence,
-    )
-    test = sign_flip_test(list(differences.values()))
-    per_seed = {}
-    for seed in seeds:
-        one = patient_differences({seed: treated[seed]}, {seed: control[seed]})
-        per_seed[str(seed)] = sum(one.values()) / len(one) if one else None
-    treated_scenario, control_scenario = (
-        specification.scenario(identifier) for identifier in (scenario, against)
-    )
-    return {
-        "scenario": scenario,
-        "against": against,
-        "model": model,
-        # Only then does the pair say something about synthetic data and nothing else.
-        "isolates_synthetic": treated_scenario.synthetic
-        and not control_scenario.synthetic
-        and treated_scenario.arguments == control_scenario.arguments,
-        "seeds": seeds,
-        "value": interval.value,
-        "low": interval.low,
-        "high": interval.high,
-        "num_patients": test.num_patients,
-        "patients": differences,
-        "per_seed": per_seed,
-        "p": test.p_value,
-        "p_holm": None,
-        "smallest_p": test.smallest_p,
-        "exact": test.exact,
-        "significant": False,
-        "verdict": "not tested",
-    }
-
-
-def _test_limits(
-    specification: Specification, comparisons: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What the tests could show at best with these patients."""
-    tested = [comparison for comparison in comparisons if comparison["p"] is not None]
-    level = 1 - specification.confidence
-    # Holm multiplies the family's smallest p by the whole family's size.
-    reachable = [min(1.0, len(tested) * comparison["smallest_p"]) for comparison in tested]
-    return {
-        "family_size": len(tested),
-        "level": level,
-        "num_patients": min((c["num_patients"] for c in tested), default=0),
-        "smallest_p": min((c["smallest_p"] for c in tested), default=None),
-        "smallest_adjusted_p": min(reachable, default=None),
-        "can_be_significant": any(p < level for p in reachable),
-        "patients_needed": patients_needed(len(tested), level),
-        "exact": all(comparison["exact"] for comparison in tested),
-    }
 
 
 def _trivial(records: Sequence[Record]) -> dict[str, float]:
@@ -215,7 +110,10 @@ def _further(specification: Specification, records: Sequence[Record], name: str)
     return {
         "metric": name,
         "unit": " and ".join(sorted(units)),
-        "percent": not units and bool(values) and all(0 <= value <= 1 for value in values),
+        "percent": not units
+        and name not in _NOT_A_SHARE
+        and bool(values)
+        and all(0 <= value <= 1 for value in values),
         # Millimetres and pixels in one mean would be a number without meaning.
         "mixed_units": len(units) > 1,
         "groups": [] if len(units) > 1 else groups,
@@ -225,11 +123,12 @@ def _further(specification: Specification, records: Sequence[Record], name: str)
 def _worst(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
     """The test items that a model does worst on, averaged over scenarios and seeds."""
     worst = []
-    sign = 1 if specification.metric.higher_is_better else -1
+    by = _worst_by(specification, records)
+    sign = 1 if by["higher_is_better"] else -1
     for model in specification.models:
         by_scenario = {
             scenario.id: average_over_seeds(
-                list(_by_seed(records, scenario.id, model.name, specification.metric.name).values())
+                list(scores_by_seed(records, scenario.id, model.name, by["metric"]).values())
             )
             for scenario in specification.scenarios
         }
@@ -254,6 +153,27 @@ def _worst(specification: Specification, records: Sequence[Record]) -> list[dict
                 }
             )
     return worst
+
+
+def _worst_by(specification: Specification, records: Sequence[Record]) -> dict[str, Any]:
+    """What ranks single images: the metric, or the log loss where images have no such score."""
+    metric = specification.metric
+    classifiers = is_set_metric(metric.name) or metric.name in CORRECT_AMONG
+    if classifiers and any(
+        "log_loss" in row for record in records for row in record["evaluation"].get("images") or []
+    ):
+        return {
+            "metric": "log_loss",
+            "title": "log loss",
+            "percent": False,
+            "higher_is_better": False,
+        }
+    return {
+        "metric": metric.name,
+        "title": metric.title,
+        "percent": metric.percent,
+        "higher_is_better": metric.higher_is_better,
+    }
 
 
 def _data_notes(records: Sequence[Record]) -> list[str]:

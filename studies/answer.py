@@ -89,15 +89,15 @@ def _line(specification: Specification, comparison: Mapping[str, Any]) -> dict[s
         "pair": f"scenario {comparison['scenario']} against {comparison['against']}",
         "verdict": comparison["verdict"],
     }
-    if comparison["p_holm"] is None:
+    if comparison["value"] is None:
         return {**place, "numbers": "a scenario of this pair has no finished cell"}
     unit = " points" if metric.percent else ""
     numbers = difference(comparison["value"], metric.percent) + unit
     interval = with_interval(comparison, metric.percent, signed=True)
-    return {
-        **place,
-        "numbers": f"{numbers} {interval}, {p_phrase(comparison['p_holm'])} after Holm",
-    }
+    test = "no test for this score"
+    if comparison["p_holm"] is not None:
+        test = f"{p_phrase(comparison['p_holm'])} after Holm"
+    return {**place, "numbers": f"{numbers} {interval}, {test}"}
 
 
 def _limits(

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -82,18 +82,19 @@ class StudyFolder:
         """What the run printed."""
         return self.root / "logs" / f"{name}.log"
 
-    def run(self, name: str) -> Path:
-        """Run folder of a fit."""
+    def run(self, name: str, part: str = "") -> Path:
+        """Run folder of a job's training; `part` names one of several trainings of a job."""
         seed = name.removeprefix("generator__seed")
-        return (
-            self.root
-            / ("runs" if seed == name else "generators")
-            / (name if seed == name else f"seed_{seed}")
-        )
+        room, run = ("runs", name) if seed == name else ("generators", f"seed_{seed}")
+        return self.root / room / (f"{run}__{part}" if part else run)
 
     def synthetic(self, seed: int) -> Path:
         """The images that the generator of this seed made."""
         return self.root / "synthetic" / f"seed_{seed}"
+
+    def films(self, name: str) -> Path:
+        """The films that a cell's generator made, in a study of generators."""
+        return self.root / "films" / name
 
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
@@ -126,11 +127,14 @@ def describe_data(root: Path) -> dict[str, Any]:
     manifest = read_json(path)
     if not isinstance(manifest, dict) or "split_id" not in manifest:
         raise UserError(f"{path}: has no split_id, so it is not a cache of prepare.py.")
-    shards = manifest.get("shards", {})
-    content = {
-        name: [shard.get("sha256_image"), shard.get("sha256_mask")]
-        for name, shard in sorted(shards.items())
-    } or manifest.get("items", [])
+    # The table of a film cache names every shard's hash; that of slices has them here.
+    content = manifest.get("sha256_items") or (
+        {
+            name: [shard.get("sha256_image"), shard.get("sha256_mask")]
+            for name, shard in sorted(manifest.get("shards", {}).items())
+        }
+        or manifest.get("items", [])
+    )
     return {
         "dataset": manifest.get("dataset"),
         "image_size": manifest.get("image_size"),
@@ -146,6 +150,7 @@ def settings_of(
     name: str,
     data: dict[str, Any],
     label_data: dict[str, Any] | None,
+    weights_sha256: str | None = None,
 ) -> dict[str, Any]:
     """Everything that a job's outcome depends on, without any path of this machine."""
     generator = None
@@ -157,18 +162,28 @@ def settings_of(
             "with_class": specification.generator.with_class,
             "checkpoint": specification.generator.checkpoint,
         }
+        if specification.generator.per_class:
+            generator["per_class"] = list(specification.generator.per_class)
     if name.startswith("generator__"):
         seed = int(name.removeprefix("generator__seed"))
         return {"seed": seed, "data": data, "generator": generator}
     cell = next(cell for cell in cells_of(specification) if cell.name == name)
     # What the fit sees is the joined list: a flag may move between the three places freely.
     arguments = specification.arguments + cell.scenario.arguments + cell.model.arguments
-    return {
+    settings: dict[str, Any] = {
         "seed": cell.seed,
         "data": data,
         "model": _config(cell.model.config, arguments),
         "generator": generator if cell.scenario.synthetic else None,
     }
+    if cell.scenario.pretrain is not None:
+        settings["pretrain"] = list(cell.scenario.pretrain)
+    if specification.distances:
+        # Which epochs the table shows may change; the measurements are the same.
+        measured = asdict(specification.distances)
+        del measured["epochs"]
+        settings["distances"] = {**measured, "weights_sha256": weights_sha256}
+    return settings
 
 
 def open_study(
@@ -176,6 +191,7 @@ def open_study(
     specification: Specification,
     root: Path,
     labels: Path | None,
+    weights: Path | None = None,
 ) -> None:
     """Record the study, or check that the finished cells there belong to it.
 
@@ -185,6 +201,7 @@ def open_study(
     """
     data = describe_data(root)
     label_data = describe_data(labels) if labels else None
+    weights_sha256 = sha256_of(weights) if weights else None
     known = {cell.name for cell in cells_of(specification)}
     known |= {generator_name(seed) for seed in specification.seeds}
     changes: dict[str, list[str]] = {}
@@ -194,7 +211,7 @@ def open_study(
         if name not in known:
             changes.setdefault("it is no longer part of the study", []).append(name)
             continue
-        settings = settings_of(specification, name, data, label_data)
+        settings = settings_of(specification, name, data, label_data, weights_sha256)
         for change in differences(record["settings"], settings):
             changes.setdefault(change, []).append(name)
     if changes:
@@ -216,6 +233,7 @@ def open_study(
         "data_root": str(root),
         "labels": label_data,
         "labels_root": str(labels) if labels else None,
+        "weights": str(weights) if weights else None,
         "versions": library_versions(),
     }
     # The specification travels with its results: from here the study can be run again anywhere.

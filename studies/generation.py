@@ -5,9 +5,8 @@ Shared by the two kinds of generator; what is each one's own is in `label_map_ge
 """
 
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -27,10 +26,10 @@ from provenance import (
     UserError,
     library_versions,
     read_json,
-    sha256_of,
     whole_file,
     write_json_atomic,
 )
+from studies.generators import Generator
 
 REQUEST = "request.json"
 
@@ -40,33 +39,49 @@ class Generation:
     """One call of generate.py, whatever the kind of generator.
 
     Attributes:
-        checkpoint: The generator's file.
-        module: The generator, on the device that it works on.
-        record: What its checkpoint says of it; see `load_module`.
+        generators: Who makes the images, in the order of the set; one for slices.
         out: Folder of the set.
-        num_images: Images of the set.
         seed: Of the whole set.
         batch_size: Images at a time.
         show_progress: A progress bar with images per second and the time left.
+        balance: The cache that told the numbers of images; None where they were given.
     """
 
-    checkpoint: Path
-    module: GAN | Pix2Pix
-    record: dict[str, Any]
+    generators: Sequence[Generator]
     out: Path
-    num_images: int
     seed: int
     batch_size: int
     show_progress: bool
+    balance: Path | None = None
 
-    @cached_property
-    def checkpoint_sha256(self) -> str:
-        """Hash of the generator's file."""
-        return sha256_of(self.checkpoint)
+    @property
+    def checkpoint(self) -> Path:
+        """File of the first generator, which is the only one of slices."""
+        return self.generators[0].checkpoint
+
+    @property
+    def module(self) -> GAN | Pix2Pix:
+        """The first generator itself."""
+        return self.generators[0].module
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What the first generator's checkpoint says of it."""
+        return self.generators[0].record
+
+    @property
+    def num_images(self) -> int:
+        """Images of the whole set."""
+        return sum(generator.num_images for generator in self.generators)
 
     def seed_of(self, place: int) -> int:
-        """Seed of the noise of image number `place`."""
+        """Seed of the noise of image number `place` of a generator."""
         return derived_seed(self.seed, "generate", place)
+
+    def of_each(self, attribute: str) -> Any:
+        """An attribute of the generator; of several, the list of theirs."""
+        values = [getattr(generator, attribute) for generator in self.generators]
+        return values[0] if len(values) == 1 else values
 
     def claim_folder(self, **asked: Any) -> None:
         """Start the set, or continue exactly this one; refuse everything else.
@@ -77,9 +92,11 @@ class Generation:
         Raises:
             UserError: The folder holds another set, or something else.
         """
+        for generator in self.generators:
+            generator.seen()  # one that cannot say it is refused before any work is done
         request = {
-            "checkpoint_sha256": self.checkpoint_sha256,
-            "num_images": self.num_images,
+            "checkpoint_sha256": self.of_each("checkpoint_sha256"),
+            "num_images": self.of_each("num_images"),
             "seed": self.seed,
             **asked,
         }
@@ -100,24 +117,32 @@ class Generation:
         else:
             write_json_atomic(self.out / REQUEST, request)
 
-    def missing(self, is_made: Callable[[int], bool], step: int) -> Iterator[range]:
-        """Go through the set in steps, without those that an earlier call finished.
+    def missing(
+        self,
+        is_made: Callable[[int], bool],
+        step: int,
+        generator: Generator | None = None,
+    ) -> Iterator[range]:
+        """Go through a generator's images in steps, without those that an earlier call finished.
 
         Args:
             is_made: Whether the image at a place is there.
             step: Images in a step.
+            generator: Whose images; None: of the only one.
 
         Yields:
             The places of a step, all of them even where some are made: who is in a batch with whom
             stays the same, and with it the rounding.
         """
-        starts = range(0, self.num_images, step)
-        steps = [range(start, min(start + step, self.num_images)) for start in starts]
+        maker = self.generators[0] if generator is None else generator
+        number = maker.num_images
+        starts = range(0, number, step)
+        steps = [range(start, min(start + step, number)) for start in starts]
         left = [places for places in steps if not all(map(is_made, places))]
         with tqdm(
-            total=self.num_images,
-            initial=self.num_images - sum(map(len, left)),
-            desc="generate",
+            total=number,
+            initial=number - sum(map(len, left)),
+            desc="generate" if len(self.generators) == 1 else f"generate {maker.label}",
             unit="image",
             disable=not self.show_progress,
         ) as bar:
@@ -134,16 +159,16 @@ class Generation:
                 in the card; None is left out.
             **details: What the manifest says besides.
         """
-        split = self.record["split"]
         generator = {
-            "checkpoint_sha256": self.checkpoint_sha256,
+            "checkpoint_sha256": self.of_each("checkpoint_sha256"),
             "module": type(self.module).__name__,
-            "images_seen": self.record["images_seen"],
-            "split_id": split["split_id"],
-            "training_patients": split["train"],
+            "images_seen": sum(one.record["images_seen"] for one in self.generators),
+            "split_id": self.record["split"]["split_id"],
+            "generators": [one.in_manifest for one in self.generators],
         }
-        if split["by"] != "patient":
-            generator["training_items"] = split["training_items"]
+        # The leak check asks whom the set knows, whichever of them taught it.
+        seen = [one.seen() for one in self.generators]
+        generator |= {known: sorted(set().union(*(s[known] for s in seen))) for known in seen[0]}
         manifest = {
             "dataset": self.record["dataset"],
             "image_size": self.module.image_size,
@@ -158,14 +183,15 @@ class Generation:
 
     def _command(self, flags: dict[str, Any]) -> str:
         """What to type for the same set; without where on this machine things lie."""
-        given = {
-            "checkpoint": self.checkpoint,
-            "num_images": self.num_images,
+        checkpoints = [str(generator.checkpoint) for generator in self.generators]
+        given: dict[str, Any] = {
+            "num_images": None if self.balance is not None else self.generators[0].num_images,
+            "balance": self.balance,
             "out": self.out,
             "seed": self.seed,
             **flags,
         }
-        words = ["python", "generate.py"]
+        words = ["python", "generate.py", "--checkpoint", *checkpoints]
         for name, value in given.items():
             if value is not None:
                 words += ["--" + name.replace("_", "-"), _spelt(value)]

@@ -27,7 +27,7 @@ def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False)
     if group["value"] is None:
         return ""
     if group["low"] is None:
-        return "[one patient: no interval]"
+        return "[one patient: no interval]" if group.get("num_patients") == 1 else "[no interval]"
     show = difference if signed else score
     between = " to " if signed else TO
     return f"[{show(group['low'], percent)}{between}{show(group['high'], percent)}]"

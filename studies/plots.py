@@ -10,7 +10,7 @@ from typing import Any
 from studies.specification import Scenario, Specification
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#555555")
-_DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo")
 _DPI = 150
 _STYLE: dict[Any, Any] = {
@@ -36,7 +36,7 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     groups = {(group["model"], group["scenario"]): group for group in content["groups"]}
     if all(group["value"] is None for group in groups.values()):
         return None
-    pyplot = _pyplot()
+    pyplot = styled_pyplot()
     factor = 100 if specification.metric.percent else 1
     width = min(0.8 / len(specification.scenarios), 0.25)
     figure, axes = pyplot.subplots(figsize=(9, 4.2), layout="constrained")
@@ -89,8 +89,8 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     if specification.metric.percent:
         axes.set_ylim(0, 100)
     axes.set_xlim(-0.55, len(specification.models) - 0.45)
-    _shared_legend(figure, axes, first=[_title(scenario) for scenario in specification.scenarios])
-    return _png(figure)
+    shared_legend(figure, axes, first=[_title(scenario) for scenario in specification.scenarios])
+    return png(figure)
 
 
 def differences(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
@@ -98,7 +98,7 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
     shown = [c for c in content["comparisons"] if c["value"] is not None]
     if not shown:
         return None
-    pyplot = _pyplot()
+    pyplot = styled_pyplot()
     factor = 100 if specification.metric.percent else 1
     figure, axes = pyplot.subplots(figsize=(9, 0.9 + 0.36 * len(shown)), layout="constrained")
     axes.axvline(0, color="#222222", lw=1)
@@ -126,7 +126,7 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
     unit = " in points" if specification.metric.percent else ""
     axes.set_xlabel(f"{worse}  \u2190  difference{unit}  \u2192  {better}")
     axes.grid(axis="y", visible=False)
-    return _png(figure)
+    return png(figure)
 
 
 def curves(
@@ -145,7 +145,7 @@ def curves(
     columns = losses[:1] + ([validation] if validation in names else [])
     if not columns:
         return None, lacking
-    pyplot = _pyplot()
+    pyplot = styled_pyplot()
     rows = len(specification.models)
     figure, axes = pyplot.subplots(
         rows,
@@ -169,7 +169,7 @@ def curves(
                     panel.plot(
                         *zip(*points, strict=True),
                         color=COLOURS[place % len(COLOURS)],
-                        ls=_DASHES[place % len(_DASHES)],
+                        ls=DASHES[place % len(DASHES)],
                         lw=1.3,
                         marker="o" if len(points) == 1 else None,
                         label=label,
@@ -178,8 +178,8 @@ def curves(
             panel.set_title(f"{model.title}: {name}", fontsize=10, loc="left")
             if row == rows - 1:
                 panel.set_xlabel("images seen")
-    _shared_legend(figure, *axes.flat)
-    return _png(figure), lacking
+    shared_legend(figure, *axes.flat)
+    return png(figure), lacking
 
 
 def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
@@ -188,7 +188,7 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
     losses = [name for name in names if name.startswith("train/") and "loss" in name][:3]
     if not losses:
         return None
-    pyplot = _pyplot()
+    pyplot = styled_pyplot()
     figure, axes = pyplot.subplots(
         1, len(losses), figsize=(9, 2.6), squeeze=False, layout="constrained"
     )
@@ -199,18 +199,18 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
                 panel.plot(
                     *zip(*points, strict=True),
                     color=COLOURS[place % len(COLOURS)],
-                    ls=_DASHES[place % len(_DASHES)],
+                    ls=DASHES[place % len(DASHES)],
                     lw=1.2,
                     marker="o" if len(points) == 1 else None,
                     label=f"seed {record['settings']['seed']}",
                 )
         panel.set_title(name, fontsize=10, loc="left")
         panel.set_xlabel("images seen")
-    _shared_legend(figure, *axes.flat)
-    return _png(figure)
+    shared_legend(figure, *axes.flat)
+    return png(figure)
 
 
-def _shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
+def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
     """One legend above all panels; the labels in `first` lead it."""
     handles: dict[str, Any] = {}
     for panel in panels:
@@ -237,7 +237,8 @@ def _label(specification: Specification) -> str:
     return specification.metric.title + (", %" if specification.metric.percent else "")
 
 
-def _pyplot() -> Any:
+def styled_pyplot() -> Any:
+    """matplotlib.pyplot without a display, in this project's style."""
     import matplotlib
 
     matplotlib.use("Agg")
@@ -247,7 +248,8 @@ def _pyplot() -> Any:
     return pyplot
 
 
-def _png(figure: Any) -> bytes:
+def png(figure: Any) -> bytes:
+    """The figure as PNG; it is closed."""
     from matplotlib import pyplot
 
     stream = io.BytesIO()

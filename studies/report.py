@@ -1,36 +1,19 @@
 """One self-contained HTML page from a study's folder, with the same in Markdown and JSON."""
 
-import base64
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from provenance import UserError, library_versions, read_json, write_json_atomic, write_text_atomic
-from studies import plots, tables
+from studies import generator_pages, plots, tables
 from studies.analysis import analyse
 from studies.folder import StudyFolder, load_study, yaml_text
+from studies.generator_analysis import analyse_generators
 from studies.numbers import count
+from studies.picture import Picture
 from studies.progress import duration
 from studies.sheets import prediction_pictures, real_synthetic_sheet
 from studies.specification import Specification
-
-TEMPLATE = "report.html.j2"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the report; `png` None means that it is lacking, and the caption says why."""
-
-    title: str
-    png: bytes | None
-    alt: str
-    caption: str = ""
-
-    @property
-    def source(self) -> str:
-        """Data URI, so that the page needs no other file."""
-        return "data:image/png;base64," + base64.b64encode(self.png or b"").decode("ascii")
 
 
 def build_report(out: Path) -> Path:
@@ -51,7 +34,9 @@ def build_report(out: Path) -> Path:
         for room in ("generators", "cells")
         for path in sorted((folder.root / room).glob("*.failed.json"))
     ]
-    content = analyse(specification, records, failures)
+    of_generators = specification.distances is not None
+    analysed = analyse_generators if of_generators else analyse
+    content = analysed(specification, records, failures)
     content["data"] = study["data"]
     content["data_root"] = study["data_root"]
     content["again"] = _commands_again(folder.root, study)
@@ -62,7 +47,11 @@ def build_report(out: Path) -> Path:
     content["commands"] = {r["name"]: r["commands"] for r in generators + records}
     content["checkpoints"] = {r["name"]: r["checkpoint_sha256"] for r in generators + records}
     content["settings"] = {r["name"]: r["settings"] for r in generators + records}
-    pictures = _pictures(folder, specification, study, content, records, generators)
+    pictures = (
+        generator_pages.pictures(folder, specification, content, records)
+        if of_generators
+        else _pictures(folder, specification, study, content, records, generators)
+    )
     content["not_shown"] = [
         f"{picture.title}: {picture.caption}"
         for group in pictures.values()
@@ -70,8 +59,12 @@ def build_report(out: Path) -> Path:
         if picture.png is None
     ]
     write_json_atomic(folder.root / "report.json", content)
-    write_text_atomic(folder.root / "report.md", _markdown(specification, content))
-    page = _page(specification, content, pictures)
+    if of_generators:
+        tables_of, template = generator_pages.tables(specification, content), "generators.html.j2"
+    else:
+        tables_of, template = _tables(specification, content), "report.html.j2"
+    write_text_atomic(folder.root / "report.md", _markdown(specification, content, tables_of))
+    page = _page(specification, content, pictures, tables_of, template)
     write_text_atomic(folder.root / "report.html", page)
     return folder.root / "report.html"
 
@@ -181,9 +174,10 @@ def _version_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _commands_again(out: Path, study: Mapping[str, Any]) -> list[str]:
     labels = f" --labels {study['labels_root']}" if study["labels_root"] else ""
+    weights = f" --weights {study['weights']}" if study.get("weights") else ""
+    given = f"--data.root {study['data_root']}{labels}{weights}"
     return [
-        f"python study.py run {out / 'study.yaml'} --data.root {study['data_root']}{labels} "
-        "--out ANOTHER_FOLDER",
+        f"python study.py run {out / 'study.yaml'} {given} --out ANOTHER_FOLDER",
         f"python study.py report {out}",
     ]
 
@@ -192,6 +186,8 @@ def _page(
     specification: Specification,
     content: Mapping[str, Any],
     pictures: Mapping[str, Sequence[Picture]],
+    tables_of: Mapping[str, Any],
+    template: str,
 ) -> str:
     import jinja2
 
@@ -202,21 +198,41 @@ def _page(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(TEMPLATE).render(
+    return environment.get_template(template).render(
         specification=specification,
         content=content,
         pictures=pictures,
-        main=tables.main_table(specification, content),
-        comparisons=tables.comparison_table(specification, content),
-        further=tables.further_tables(specification, content) if content["further"] else [],
-        worst=tables.worst_table(specification, content),
+        **tables_of,
         yaml_text=yaml_text(content["specification"]),
         duration=duration,
         count=count,
     )
 
 
-def _markdown(specification: Specification, content: Mapping[str, Any]) -> str:
+def _tables(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of a study of downstream models, by the template's names."""
+    return {
+        "main": tables.main_table(specification, content),
+        "comparisons": tables.comparison_table(specification, content),
+        "further": tables.further_tables(specification, content) if content["further"] else [],
+        "worst": tables.worst_table(specification, content),
+    }
+
+
+_SECTIONS = {
+    "main": "Scores",
+    "comparisons": "Tests",
+    "further": "All scores",
+    "worst": "Test items with the worst scores",
+    "training": "Distance to training films by epoch",
+    "held_out": "Distance to held-out films",
+    "published": "Published",
+}
+
+
+def _markdown(
+    specification: Specification, content: Mapping[str, Any], tables_of: Mapping[str, Any]
+) -> str:
     answer = content["answer"]
     lines = [f"# {specification.title}", "", specification.question, ""]
     lines += [f"**{answer['headline']}**", ""]
@@ -225,19 +241,15 @@ def _markdown(specification: Specification, content: Mapping[str, Any]) -> str:
         for line in answer["lines"]
     ]
     lines += ["", *(f"> {limit}\n" for limit in [*answer["limits"], *content["data_notes"]])]
-    lines += ["## Scores", "", tables.markdown(tables.main_table(specification, content))]
-    lines += ["## Tests", "", tables.markdown(tables.comparison_table(specification, content))]
-    if content["further"]:
-        lines += ["## All scores", ""]
-        for table in tables.further_tables(specification, content):
-            lines += [tables.markdown(table)]
+    for key, value in tables_of.items():
+        found = [table for table in (value if isinstance(value, list) else [value]) if table]
+        if any(table.rows or table.footnotes for table in found):
+            lines += [f"## {_SECTIONS[key]}", "", *(tables.markdown(table) for table in found)]
     lines += ["## Failures", ""]
     for failure in content["failures"]:
         lines.append(f"- {failure['name']}: {str(failure['message']).splitlines()[0]}")
     missing = ", ".join(content["cells_missing"])
     lines += [f"- missing cells: {missing}" if missing else "- no cell is missing", ""]
-    if content["worst"]:
-        lines += [tables.markdown(tables.worst_table(specification, content))]
     lines += [f"- not shown: {lacking}" for lacking in content["not_shown"]]
     lines += ["## To make it again", "", "```"]
     lines += [*content["again"], "```", ""]

@@ -42,6 +42,7 @@ def run_study(
     only: str | None = None,
     shard: str | None = None,
     labels: Path | None = None,
+    weights: Path | None = None,
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
     """Do every cell that is missing, and first the generators those cells need.
@@ -56,6 +57,7 @@ def run_study(
         shard: `i/n`, this call's share of the cells, for n calls that share `out`.
         labels: Cache whose label maps condition the generator; None: the specification's, else
             the study's own.
+        weights: Of the extractor of a study of generators.
         say: Prints a line.
 
     Raises:
@@ -65,9 +67,10 @@ def run_study(
     chosen = _chosen_cells(specification, only, shard)
     if labels is None and specification.generator and specification.generator.labels:
         labels = Path(specification.generator.labels)
-    context = JobContext(specification, Path(root), Path(out), labels)
+    _check_weights(specification, weights)
+    context = JobContext(specification, Path(root), Path(out), labels, weights)
     folder = context.folder
-    open_study(folder, specification, context.root, labels)
+    open_study(folder, specification, context.root, labels, weights)
 
     outcome = StudyOutcome()
     needs: dict[str, str | None] = {}
@@ -141,6 +144,24 @@ def _work_through(
             running.discard(result.name)
             finish(result)
         progress.tick()
+
+
+def _check_weights(specification: Specification, weights: Path | None) -> None:
+    """Before the first of many trainings, not after it."""
+    distances = specification.distances
+    needed = distances is not None and distances.extractor != "random_vgg"
+    if weights is not None and not needed:
+        raise UserError(
+            f"--weights {weights}: this study has no extractor that takes weights. Leave it out."
+        )
+    if needed and (weights is None or not weights.is_file()):
+        assert distances is not None
+        raise UserError(
+            f"--weights {'' if weights is None else weights}: this study measures with "
+            f"{distances.extractor}, whose weights are a file that "
+            f"{'must be given' if weights is None else 'is not there'}. Nothing is downloaded; "
+            "for features without weights, write `extractor: random_vgg` under `distances`."
+        )
 
 
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:

@@ -4,12 +4,17 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import stdev
-from typing import Any
+from typing import Any, Literal
 
 from metrics.intervals import Interval, patient_bootstrap
+from studies.statistics import sign_flip_test
 
 # item id -> (patient id, score); an item is an image, or a patient for scores per patient
 Scores = dict[str, tuple[str, float | None]]
+
+
+# The class over whose images `correct` is averaged; None: over all.
+CORRECT_AMONG = {"accuracy": None, "sensitivity": 1, "specificity": 0}
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,63 @@ class GroupResult:
     seed_spread: float | None
 
 
+@dataclass(frozen=True)
+class PairedResult:
+    """One scenario against another, for one model.
+
+    Attributes:
+        interval: Difference, treated minus control, with its interval over patients.
+        patients: Difference per patient; empty for scores that no patient has alone.
+        per_seed: Difference per seed.
+        p_value: Two-sided; None where nothing can be tested.
+        smallest_p: The smallest p that so many patients could give.
+        num_patients: Patients that this bound counts: all tested, or those of the rarer class.
+        exact: The p is counted, not drawn or approximated.
+        test: Which test; None where nothing can be tested.
+    """
+
+    interval: Interval
+    patients: dict[str, float]
+    per_seed: dict[int, float | None]
+    p_value: float | None
+    smallest_p: float | None
+    num_patients: int
+    exact: bool
+    test: Literal["sign_flip", "delong"] | None
+
+
 def scores_of(record: Mapping[str, Any], metric: str) -> Scores:
-    """One cell's scores: per image where the evaluation has them, else per patient."""
+    """One cell's scores: per image where the evaluation has them, else per patient.
+
+    A classifier's accuracy is the mean of `correct`; of two classes, its sensitivity is the same
+    over the images of class 1, its specificity over those of class 0.
+    """
     evaluation = record["evaluation"]
     images = evaluation.get("images") or []
+    if is_share_of_correct(evaluation, metric):
+        among = CORRECT_AMONG[metric]
+        return {
+            row["id"]: (
+                row["patient_id"],
+                row["correct"] if among in (None, row["label"]) else None,
+            )
+            for row in images
+        }
     if any(metric in row for row in images):
         return {row["id"]: (row["patient_id"], row.get(metric)) for row in images}
     patients = evaluation.get("patients") or []
     return {row["patient_id"]: (row["patient_id"], row.get(metric)) for row in patients}
+
+
+def is_share_of_correct(evaluation: Mapping[str, Any], metric: str) -> bool:
+    """Whether a classifier's images give this metric as a mean of `correct`.
+
+    With more than two classes sensitivity and specificity are means over classes, which are not.
+    """
+    images = evaluation.get("images") or []
+    if metric not in CORRECT_AMONG or not any("correct" in row for row in images):
+        return False
+    return CORRECT_AMONG[metric] is None or not any("probabilities" in row for row in images)
 
 
 def average_over_seeds(scores: Sequence[Scores]) -> Scores:
@@ -93,6 +147,31 @@ def patient_differences(
     return {
         patient: math.fsum(values) / len(values) for patient, values in sorted(by_patient.items())
     }
+
+
+def paired_result(
+    treated: Mapping[int, Scores],
+    control: Mapping[int, Scores],
+    confidence: float,
+    num_resamples: int,
+) -> PairedResult:
+    """Compare two scenarios by the differences of their patients, tested by sign flips."""
+    differences = patient_differences(treated, control)
+    interval = patient_bootstrap(
+        list(differences.values()),
+        list(differences),
+        num_resamples=num_resamples,
+        confidence=confidence,
+    )
+    per_seed: dict[int, float | None] = {}
+    for seed in sorted(set(treated) & set(control)):
+        one = patient_differences({seed: treated[seed]}, {seed: control[seed]})
+        per_seed[seed] = sum(one.values()) / len(one) if one else None
+    test = sign_flip_test(list(differences.values()))
+    return PairedResult(
+        interval, differences, per_seed, test.p_value, test.smallest_p, test.num_patients,
+        test.exact, None if test.p_value is None else "sign_flip",
+    )  # fmt: skip
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -1,12 +1,12 @@
 """Scores of one segmenter on one split, with intervals over patients and pictures."""
 
-import importlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning as L
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -21,13 +21,19 @@ from lightning_modules.segmenter import Segmenter
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
 from provenance import UserError, library_versions, sha256_of, write_json_atomic
+from studies.checkpoint_evaluation import (
+    check_classes_and_size,
+    check_unseen,
+    checked_finite,
+    datamodule_to_evaluate,
+)
 from studies.evaluation_folder import RESULT, Device, Split, chosen_device, claim_folder, write_csv
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
 _PICTURES_OF_A_KIND = 2
 
 
-def evaluate(
+def evaluate_segmenter(
     checkpoint: Path,
     out: Path,
     root: Path | None = None,
@@ -38,6 +44,7 @@ def evaluate(
     num_workers: int = 0,
     device: Device = "auto",
     show_progress: bool = True,
+    loaded: tuple[L.LightningModule, dict[str, Any]] | None = None,
 ) -> dict[str, Any]:
     """Score a segmenter's checkpoint on one split of a cache.
 
@@ -59,6 +66,7 @@ def evaluate(
         num_workers: Processes that load images; 0 loads in this one.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
+        loaded: What `load_module` gave for the checkpoint, where it is open already.
 
     Returns:
         The content of evaluation.json.
@@ -68,19 +76,18 @@ def evaluate(
     """
     started = time.perf_counter()
     checkpoint, out = Path(checkpoint), Path(out)
-    module, record = load_module(checkpoint)
+    module, record = loaded if loaded is not None else load_module(checkpoint)
     if not isinstance(module, Segmenter):
-        raise UserError(
-            f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter. A generator is "
-            "judged by its images: make some with generate.py, then run evaluate.py images."
-        )
+        raise UserError(f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter.")
     root = root if root is not None else data_root(checkpoint, record, "--root")
-    datamodule = _datamodule(record, root, slices, batch_size, num_workers)
+    datamodule = datamodule_to_evaluate(record, root, batch_size, num_workers, slices=slices)
     cache: Cache = datamodule.cache
-    _check_cache(checkpoint, module, record, cache)
+    names, size = cache.class_names, cache.image_size
+    check_classes_and_size(checkpoint, record, module.num_classes, cache.root, names, size)
     loader = datamodule.evaluation_loader(split)
     items = {item.id: item for item in datamodule.items(split)}
-    _check_unseen(checkpoint, record, cache, list(items.values()), split)
+    patients = [item.patient_id for item in items.values()]
+    check_unseen(checkpoint, record, cache.root, cache.split_id, patients, split)
     identity = {
         "task": "segmentation",
         "checkpoint_sha256": sha256_of(checkpoint),
@@ -200,72 +207,11 @@ def _of_different_patients(images: Sequence[Mapping[str, Any]]) -> list[Mapping[
     return [*first.values(), *(image for image in images if image["id"] not in leaders)]
 
 
-def _datamodule(
-    record: Mapping[str, Any],
-    root: Path,
-    slices: str | None,
-    batch_size: int,
-    num_workers: int,
-) -> Any:
-    """The checkpoint's datamodule without what belongs to training."""
-    data = record["data"]
-    module_name, _, class_name = data["class_path"].rpartition(".")
-    if not module_name.startswith("datamodules"):
-        raise UserError(f"The checkpoint names the data class {data['class_path']}, not ours.")
-    settings = dict(data["init_args"])
-    settings |= {"root": str(root), "batch_size": batch_size, "num_workers": num_workers}
-    settings |= {"synthetic": None, "augmentation": "none", "sampling": "uniform"}
-    if slices is not None:
-        settings["slices"] = slices
-    return getattr(importlib.import_module(module_name), class_name)(**settings)
-
-
-def _check_cache(
-    checkpoint: Path, module: Segmenter, record: Mapping[str, Any], cache: Cache
-) -> None:
-    if cache.num_classes != module.num_classes:
-        raise UserError(
-            f"{cache.root}: has {cache.num_classes} classes ({', '.join(cache.class_names)}), but "
-            f"{checkpoint} predicts {module.num_classes}. Give the cache that it was trained on."
-        )
-    trained_at = record.get("image_size", cache.image_size)
-    if cache.image_size != trained_at:
-        raise UserError(
-            f"{cache.root}: holds images of {cache.image_size} px, but {checkpoint} was trained at "
-            f"{trained_at} px. Prepare the data with --image-size {trained_at}."
-        )
-
-
-def _check_unseen(
-    checkpoint: Path,
-    record: Mapping[str, Any],
-    cache: Cache,
-    items: Sequence[CacheItem],
-    split: str,
-) -> None:
-    """Refuse to score training patients as if they were new: another cache may split otherwise."""
-    trained = record.get("split", {})
-    if split == "train" or trained.get("split_id") == cache.split_id:
-        return
-    seen = sorted({item.patient_id for item in items} & set(trained.get("train", ())))
-    if seen:
-        named = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
-        raise UserError(
-            f"{cache.root}: {len(seen)} patients of its {split} split were training patients of "
-            f"{checkpoint} ({named}). The scores would be worthless. Give the cache that it was "
-            "trained on, or prepare this one with the same --split-seed and --split-ratios."
-        )
-
-
 def _labels(module: Segmenter, image: Tensor, checkpoint: Path) -> Tensor:
     """uint8 (N, 1, H, W) to predicted labels (N, H, W)."""
     with torch.inference_mode():
         logits = module(to_unit({"image": image, "mask": image[:, 0]})["image"])
-    if not bool(logits.isfinite().all()):
-        raise UserError(
-            f"{checkpoint}: predicts NaN or infinity, so its training has diverged. Nothing was "
-            "scored; use an earlier checkpoint, or train with a lower learning rate."
-        )
+    checked_finite(logits, checkpoint)
     return logits.argmax(dim=1)
 
 

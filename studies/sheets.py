@@ -99,7 +99,7 @@ def prediction_pictures(
             lacking.append(f"{pair[0]} {pair[1]}")
             continue
         try:
-            found[pair] = _shrunk(existing[0])
+            found[pair] = shrunk_png(existing[0])
         except OSError as error:
             lacking.append(f"{pair[0]} {pair[1]} (unreadable: {error})")
     return found, lacking
@@ -112,7 +112,8 @@ def png_bytes(array: np.ndarray) -> bytes:
     return _encoded(Image.fromarray(array))
 
 
-def _shrunk(path: Path) -> bytes:
+def shrunk_png(path: Path) -> bytes:
+    """A picture file as PNG, no wider than `WIDEST_PIXELS`."""
     from PIL import Image
 
     with Image.open(path) as image:

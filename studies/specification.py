@@ -1,16 +1,10 @@
 """A study as data: scenarios x models x seeds. `configs/studies/*.yaml` show the format."""
 
-import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from provenance import UserError
-
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
-
-# Names become file names, and "__" separates the parts of a cell's name.
-_PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -24,6 +18,8 @@ class Generator:
         labels: Cache whose label maps are the conditions; None: the study's own data.
         with_class: Only label maps that hold this class ("tumour"); None: any foreground.
         checkpoint: "last" (the end of the training, as the source of Pix2Pix does) or "best".
+        per_class: One generator for each of these classes of films, trained with
+            `--data.only_label`; `num_images` is then per class. Empty: one generator.
     """
 
     config: str
@@ -32,16 +28,27 @@ class Generator:
     labels: str | None = None
     with_class: str | None = None
     checkpoint: str = "last"
+    per_class: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """One way to train: flags of `train.py fit`; `synthetic` adds the made images."""
+    """One way to train.
+
+    Attributes:
+        id: Short name; part of file names.
+        name: What a reader sees.
+        synthetic: The made images join, as the arguments say.
+        arguments: Flags of `train.py fit`.
+        pretrain: Flags of a first training, which sees the synthetic images in place of the
+            second; the second starts from its weights. None: one training.
+    """
 
     id: str
     name: str
     synthetic: bool = False
     arguments: tuple[str, ...] = ()
+    pretrain: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -72,8 +79,43 @@ class Metric:
 
 
 @dataclass(frozen=True)
+class Distances:
+    """What a study of generators measures: how far their films are from real ones.
+
+    Attributes:
+        extractor: "random_vgg", "inception" (FID) or "timm:<model>"; the last two need weights,
+            which `study.py run --weights` gives. The random VGG always measures too.
+        num_images: Generated images per measurement, and real ones at most.
+        every_epochs: Epochs between two measurements.
+        epochs: Columns of the table, counted from 1; empty: at most six, evenly spread.
+        split: Real films that the finished generator is compared with.
+        checkpoint: The generator compared in the end: "last", or the "best" by its distance to
+            the training films.
+    """
+
+    extractor: str = "random_vgg"
+    num_images: int = 1000
+    every_epochs: int = 1
+    epochs: tuple[int, ...] = ()
+    split: str = "test"
+    checkpoint: str = "last"
+
+    @property
+    def metric(self) -> Metric:
+        """The distance in the extractor's features under its name in evaluation.json."""
+        if self.extractor == "inception":
+            return Metric("fid", "FID", percent=False, higher_is_better=False)
+        features = self.extractor.removeprefix("timm:")
+        title = f"Frechet distance in {features} features"
+        return Metric(f"frechet_{features}", title, percent=False, higher_is_better=False)
+
+
+@dataclass(frozen=True)
 class Paper:
-    """Published numbers to stand beside ours: `values[scenario id][model name]`, shown unit."""
+    """Published numbers to stand beside ours, in the shown unit.
+
+    `values[scenario id][model name]`, or `values[model name][epoch]` in a study of generators.
+    """
 
     title: str
     values: dict[str, dict[str, float]]
@@ -88,6 +130,8 @@ class Specification:
         name: Short name without blanks.
         title: Headline of the report.
         question: What the study answers, as a question.
+        distances: Makes it a study of generators: the models are generators, and a cell is one
+            training with its distances. None: of downstream models.
         seeds: Every cell is run once per seed; the generator too.
         metric: What decides.
         scenarios: Rows of the table.
@@ -110,6 +154,7 @@ class Specification:
     models: tuple[Model, ...]
     baseline_scenario: str
     generator: Generator | None = None
+    distances: Distances | None = None
     arguments: tuple[str, ...] = ()
     extra_comparisons: tuple[tuple[str, str], ...] = ()
     paper: Paper | None = None
@@ -127,6 +172,8 @@ class Specification:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, in the YAML's own format: `parse_specification` reads them back."""
         plain = asdict(self)
+        if self.distances:  # which name the metric
+            del plain["metric"]
         return {key: value for key, value in plain.items() if value is not None}
 
 
@@ -134,74 +181,3 @@ def find_config(config: str) -> Path:
     """A configuration's path: as given, or else from the project's root."""
     given = Path(config)
     return given if given.is_file() or given.is_absolute() else PROJECT_ROOT / given
-
-
-def check_specification(specification: Specification, source: str) -> None:
-    """Refuse what no single key shows: clashing names, references to nothing, no generator.
-
-    Raises:
-        UserError: The sentence begins with `source`, the file that the study was read from.
-    """
-    for sentence in (
-        _wrong_names(specification)
-        + _wrong_references(specification)
-        + _wrong_numbers(specification)
-    ):
-        raise UserError(f"{source}: {sentence}")
-
-
-def _wrong_names(specification: Specification) -> list[str]:
-    found = []
-    names = {
-        "scenarios": [scenario.id for scenario in specification.scenarios],
-        "models": [model.name for model in specification.models],
-        "seeds": [str(seed) for seed in specification.seeds],
-        "name": [specification.name],
-    }
-    for kind, values in names.items():
-        if not values:
-            found.append(f"{kind} is empty; give at least one.")
-        doubled = sorted({value for value in values if values.count(value) > 1})
-        if doubled:
-            found.append(f"{kind} holds {', '.join(doubled)} more than once.")
-        for value in values:
-            if kind != "seeds" and not _PLAIN_NAME.fullmatch(value):
-                found.append(
-                    f"{kind}: {value!r} becomes part of a file name. Use letters, digits, '-', "
-                    "'.' and single '_', and write the full name under title."
-                )
-    return found
-
-
-def _wrong_references(specification: Specification) -> list[str]:
-    found = []
-    scenarios = [scenario.id for scenario in specification.scenarios]
-    models = [model.name for model in specification.models]
-    pairs = [identifier for pair in specification.extra_comparisons for identifier in pair]
-    for identifier in (specification.baseline_scenario, *pairs):
-        if identifier not in scenarios:
-            found.append(f"there is no scenario {identifier!r}; there are {', '.join(scenarios)}.")
-    for scenario in specification.scenarios:
-        if scenario.synthetic and specification.generator is None:
-            found.append(f"scenario {scenario.id} is synthetic, but there is no generator. Add it.")
-    for identifier, row in (specification.paper.values if specification.paper else {}).items():
-        unknown = [identifier] if identifier not in scenarios else []
-        unknown += [name for name in row if name not in models]
-        found += [f"paper.values: {name!r} is no scenario or model here." for name in unknown]
-    return found
-
-
-def _wrong_numbers(specification: Specification) -> list[str]:
-    found = []
-    if min(specification.seeds, default=0) < 0:
-        found.append("seeds must not be negative.")
-    if specification.generator and specification.generator.num_images < 1:
-        found.append("generator.num_images must be at least 1.")
-    kept = specification.generator.checkpoint if specification.generator else "last"
-    if kept not in ("last", "best"):
-        found.append(f"generator.checkpoint is {kept!r}, expected last or best.")
-    if not 0.5 <= specification.confidence < 1:
-        found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
-    if specification.num_resamples < 1:
-        found.append("num_resamples must be at least 1.")
-    return found

@@ -6,15 +6,16 @@ from typing import Any
 from provenance import UserError
 from studies.specification import (
     PROJECT_ROOT,
+    Distances,
     Generator,
     Metric,
     Model,
     Paper,
     Scenario,
     Specification,
-    check_specification,
     find_config,
 )
+from studies.specification_checks import check_specification
 from studies.yaml_section import Section
 
 # The runner sets these itself; a study that sets them too would make cells overwrite each other.
@@ -23,6 +24,8 @@ _RUNNERS_OWN_FLAGS = (
     "--seed_everything",
     "--data.root",
     "--data.synthetic",
+    "--data.only_label",
+    "--model.start_from",
     "--resume",
 )
 
@@ -59,19 +62,24 @@ def parse_specification(content: Any, source: str) -> Specification:
     """Turn a study's plain values into a checked specification; `source` names them in errors."""
     top = Section(content, source)
     name = top.text("name")
-    metric = _metric(top)
+    distances = top.optional_section("distances", _distances)
+    metric = distances.metric if distances else _metric(top)
     generator = top.optional_section("generator", _generator)
     paper = top.optional_section("paper", _paper)
+    scenarios = tuple(top.sections("scenarios", _scenario))
     specification = Specification(
         name=name,
         title=top.text("title", name),
         question=top.text("question", "Does synthetic data help my model?"),
         seeds=tuple(top.integers("seeds")),
         metric=metric,
-        scenarios=tuple(top.sections("scenarios", _scenario)),
+        scenarios=scenarios,
         models=tuple(top.sections("models", _model)),
-        baseline_scenario=top.text("baseline_scenario"),
+        baseline_scenario=top.text("baseline_scenario", scenarios[0].id)
+        if distances and scenarios
+        else top.text("baseline_scenario"),
         generator=generator,
+        distances=distances,
         arguments=_arguments(top),
         extra_comparisons=tuple(top.pairs("extra_comparisons")),
         paper=paper,
@@ -108,6 +116,18 @@ def _generator(section: Section) -> Generator:
         labels=labels or None,
         with_class=section.text("with_class", "") or None,
         checkpoint=section.text("checkpoint", "last"),
+        per_class=tuple(section.texts("per_class")),
+    )
+
+
+def _distances(section: Section) -> Distances:
+    return Distances(
+        extractor=section.text("extractor", "random_vgg"),
+        num_images=section.integer("num_images", 1000),
+        every_epochs=section.integer("every_epochs", 1),
+        epochs=tuple(section.integers("epochs", [])),
+        split=section.text("split", "test"),
+        checkpoint=section.text("checkpoint", "last"),
     )
 
 
@@ -118,6 +138,7 @@ def _scenario(section: Section) -> Scenario:
         name=section.text("name", identifier),
         synthetic=section.flag("synthetic", False),
         arguments=_arguments(section),
+        pretrain=_checked(section, "pretrain", section.optional_texts("pretrain")),
     )
 
 
@@ -131,15 +152,18 @@ def _paper(section: Section) -> Paper:
 
 
 def _arguments(section: Section) -> tuple[str, ...]:
-    arguments = tuple(section.texts("arguments"))
-    for argument in arguments:
+    return _checked(section, "arguments", section.texts("arguments")) or ()
+
+
+def _checked(section: Section, key: str, words: list[str] | None) -> tuple[str, ...] | None:
+    """Flags of train.py that a study may set."""
+    for argument in words or ():
         flag = argument.split("=")[0]
         if flag in _RUNNERS_OWN_FLAGS:
             raise UserError(
-                f"{section.where('arguments')}: {flag} is set by the study for every cell. "
-                "Leave it out."
+                f"{section.where(key)}: {flag} is set by the study for every cell. Leave it out."
             )
-    return arguments
+    return None if words is None else tuple(words)
 
 
 def _configs(specification: Specification) -> list[str]:

@@ -127,8 +127,6 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
                 TableCell(comparison["verdict"]),
             )
         )
-    tests = content["tests"]
-    way = "exact" if tests["exact"] else "drawn (100 000 patterns)"
     columns = (
         "Pair",
         "Difference" + (" in points" if percent else ""),
@@ -139,13 +137,25 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
         "Smallest p possible",
         "Reading",
     )
-    footnotes = (
+    return Table(columns, tuple(rows), _test_footnotes(content["tests"]))
+
+
+def _test_footnotes(tests: Mapping[str, Any]) -> tuple[str, ...]:
+    if tests["method"] == "delong":
+        return (
+            "Difference of the AUROCs' means over seeds, with an interval from resampling "
+            "patients. Two-sided DeLong test with patients as clusters (Obuchowski 1997), on each "
+            "film's placements averaged over seeds.",
+            "Smallest p possible: 2 / 2^n with n patients of the rarer class, below which a normal "
+            "approximation is not believed.",
+        )
+    way = "exact" if tests["exact"] else "drawn (100 000 patterns)"
+    return (
         "Difference of the patients' means, every patient counted once and seeds averaged, so it "
         "may differ a little from the difference of two table entries, where every image counts "
         f"once. Two-sided sign-flip permutation test over patients, {way}.",
         "Smallest p possible: what the most extreme data of so many patients could give.",
     )
-    return Table(columns, tuple(rows), footnotes)
 
 
 def further_tables(specification: Specification, content: Mapping[str, Any]) -> list[Table]:
@@ -182,8 +192,8 @@ def further_tables(specification: Specification, content: Mapping[str, Any]) -> 
 
 
 def worst_table(specification: Specification, content: Mapping[str, Any]) -> Table:
-    """Test items with the lowest scores, per model."""
-    percent = specification.metric.percent
+    """Test items with the worst scores, per model."""
+    percent = content["worst_by"]["percent"]
     rows = [
         (
             TableCell(worst["id"], (f"patient {worst['patient_id']}",), "name"),

@@ -159,9 +159,12 @@ def _work(
     # for a wish to stop early and return as if the training were complete.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    threads = max(1, num_cores() // num_workers)
+    # A person who sets one of them means all: MKL's own share beside OMP_NUM_THREADS=1 made torch
+    # use two threads that wait for each other, ten times slower on a busy machine.
+    given = [os.environ[variable] for variable in _THREAD_VARIABLES if os.environ.get(variable)]
+    threads = given[0] if given else str(max(1, num_cores() // num_workers))
     for variable in _THREAD_VARIABLES:
-        os.environ.setdefault(variable, str(threads))
+        os.environ.setdefault(variable, threads)
     devices = _accelerators()
     if num_workers > 1 and len(devices) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]

@@ -60,9 +60,9 @@ class Section:
             raise self._wrong(key, "true or false", value)
         return value
 
-    def integers(self, key: str) -> list[int]:
+    def integers(self, key: str, default: Any = _REQUIRED) -> list[int]:
         """A list of whole numbers."""
-        values = self._list(key, _REQUIRED)
+        values = self._list(key, default)
         for value in values:
             if isinstance(value, bool) or not isinstance(value, int):
                 raise self._wrong(key, "whole numbers", value)
@@ -79,6 +79,11 @@ class Section:
             else:
                 raise self._wrong(key, "a list of words", value)
         return words
+
+    def optional_texts(self, key: str) -> list[str] | None:
+        """The same, or None where the key is absent or null."""
+        self._asked.add(key)
+        return None if self._content.get(key) is None else self.texts(key)
 
     def pairs(self, key: str) -> list[tuple[str, str]]:
         """A list of two-element lists."""

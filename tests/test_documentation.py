@@ -136,15 +136,28 @@ def test_files_and_make_targets_exist(page: Path) -> None:
 def test_configurations_are_whole(config: Path, parse: Parse) -> None:
     """Experiments parse alone, overlays after an experiment, studies in every cell."""
     if config.parent.name == "studies":
-        from studies.commands import JobContext, cell_fit_arguments, generator_fit_arguments
+        from studies.commands import (
+            JobContext,
+            cell_fit_arguments,
+            generator_fit_arguments,
+            pretrain_fit_arguments,
+        )
         from studies.folder import cells_of
         from studies.specification_file import load_specification
 
         study = load_specification(config)
         context = JobContext(study, Path("data"), Path("runs"))
         seed = study.seeds[0]
-        lines = [cell_fit_arguments(context, c) for c in cells_of(study) if c.seed == seed]
-        for words in [generator_fit_arguments(context, seed), *lines]:
+        cells = [cell for cell in cells_of(study) if cell.seed == seed]
+        lines = [cell_fit_arguments(context, cell) for cell in cells]
+        lines += [
+            pretrain_fit_arguments(context, cell)
+            for cell in cells
+            if cell.scenario.pretrain is not None
+        ]
+        if study.generator:
+            lines.append(generator_fit_arguments(context, seed, *study.generator.per_class[:1]))
+        for words in lines:
             parse("train.py", words)
         return
     base = ["--config", "configs/kits19/unet_light.yaml"] if config.parent.name == "trainer" else []

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 import train
+from callbacks import distance_per_epoch
 from callbacks.checkpoints import Checkpoints
 from callbacks.distance_per_epoch import DistancePerEpoch
 from callbacks.record import RunRecord
@@ -157,11 +158,41 @@ def test_only_the_canonical_inception_is_called_fid(films: Path, tmp_path: Path)
         ("inception_12345678", "frechet_inception_12345678"),
         ("random_vgg", "frechet_random_vgg"),
     ):
-        callback = DistancePerEpoch()
-        callback._network = RandomVGG()
-        callback._network.name = name
-        assert callback._name == expected
+        network = RandomVGG()
+        network.name = name
+        assert distance_per_epoch._frechet_name(network) == expected
     assert "canonical" in InceptionExtractor.__doc__  # which weights get the plain name
+
+
+def test_the_random_vgg_measures_the_same_images_beside_another_extractor(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Means(torch.nn.Module):
+        """Another extractor: means of the image's quarters."""
+
+        name, description = "means", "means of quarters"
+
+        def forward(self, images: Tensor) -> Tensor:
+            return torch.nn.functional.adaptive_avg_pool2d(images, 2).flatten(1)
+
+    def build(name: str, weights: str | None = None) -> Any:
+        return Means() if name == "means" else RandomVGG()
+
+    monkeypatch.setattr(distance_per_epoch, "build_extractor", build)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    fit(films, alone, DistancePerEpoch(num_images=8))
+    callback = DistancePerEpoch("means", num_images=8, random_vgg_too=True)
+    module = fit(films, both, callback)
+    assert module.monitor == ("val/frechet_means", "min")
+    same = "val/frechet_random_vgg"
+    assert logged(both, same)[0] == pytest.approx(logged(alone, same)[0], rel=1e-6)
+    assert logged(both, "val/frechet_means")[0] != logged(both, same)[0]
+    assert logged(both, "val/frechet_means_best")
+    assert not logged(both, f"{same}_best")
+    only_means = tmp_path / "only_means"
+    fit(films, only_means, DistancePerEpoch("means", num_images=8))
+    diversity = "val/diversity_of_real"  # in the extractor's features, whatever stands beside
+    assert logged(both, diversity) == logged(only_means, diversity)
 
 
 def test_epochs_between_measurements_have_no_values(films: Path, tmp_path: Path) -> None:
@@ -177,10 +208,10 @@ def test_best_checkpoint_is_the_nearest_also_after_a_resume(
     distances = iter([5.0, 3.0, 4.0, 3.5, 2.0])
     values = {"val/num_real": 4.0, "val/diversity_of_real": 1.0}
 
-    def measure(self: DistancePerEpoch, *rest: Any) -> dict[str, float]:
+    def measure(*rest: Any) -> dict[str, float]:
         return {**values, "val/frechet_random_vgg": next(distances)}
 
-    monkeypatch.setattr(DistancePerEpoch, "_measure", measure)
+    monkeypatch.setattr(distance_per_epoch, "_measure", measure)
     folder = tmp_path / "run"
     best, last = (folder / "checkpoints" / name for name in ("best.ckpt", "last.ckpt"))
     fit(films, folder, DistancePerEpoch(num_images=4), epochs=3)

@@ -1,0 +1,270 @@
+"""A classifier of whole films: normal or abnormal, or any other set of classes."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from lightning.pytorch.utilities import rank_zero_only
+from torch import Tensor, nn
+
+from lightning_modules.classifier_scores import (
+    Predictions,
+    gather_predictions,
+    validation_scores,
+)
+from lightning_modules.classifier_start import (
+    balancing_weights,
+    start_from_checkpoint,
+    training_label_counts,
+)
+from lightning_modules.distributed import average_buffers
+from lightning_modules.training import Batch, TrainingError, TrainingModule
+from losses.classification import classification_losses
+from provenance import UserError
+
+
+class Classifier(TrainingModule):
+    """Any network from an image to class logits.
+
+    The loss is cross-entropy, a mean over images of a number each, so that micro-batches and
+    processes add up to the global batch exactly (batch normalisation and dropout excepted).
+
+    Args:
+        network: Makes the network from (image_channels, num_classes).
+        num_classes: train.py takes it from the data.
+        image_channels: 1 for films.
+        class_names: train.py takes them from the data; class 1 of two is the positive one.
+        class_weights: Factor of each class in the loss; "balanced" weighs with n / (K n_k), from
+            the training set's labels, synthetic ones counted; None weighs all alike. The sum is
+            divided by the number of images, not of weights as torch does.
+        label_smoothing: Share of each target that is spread over all classes, 0 to below 1.
+        learning_rate: Of Adam, for the head. Paper 004 names none; 1e-4 trains VGG-16 from scratch
+            with every activation at small widths.
+        layerwise_decay: Each stage of the network from the head towards the input learns at this
+            many times the rate of the one after it; 1.0 is the same rate everywhere.
+        weight_decay: Of Adam (decoupled, AdamW); 0 is plain Adam.
+        start_from: Checkpoint of another run's Classifier to go on from, on the same patient split;
+            its optimiser is not taken over. Read when training starts, not when it is resumed.
+        micro_batches: See `TrainingModule`.
+        gradient_clip_norm: See `TrainingModule`.
+        decay_from: See `TrainingModule`; the paper keeps the rate constant.
+        seed: See `TrainingModule`.
+
+    Raises:
+        UserError: Settings that contradict each other.
+
+    Source: paper 004: VGG-16, batch 64, 94 steps an epoch, 100 epochs.
+    """
+
+    monitor: tuple[str, str] = ("val/auroc", "max")
+
+    def __init__(
+        self,
+        network: Callable[[int, int], nn.Module],
+        num_classes: int = 2,
+        image_channels: int = 1,
+        class_names: tuple[str, ...] = ("normal", "abnormal"),
+        class_weights: Literal["balanced"] | list[float] | None = None,
+        label_smoothing: float = 0.0,
+        learning_rate: float = 1e-4,
+        layerwise_decay: float = 1.0,
+        weight_decay: float = 0.0,
+        start_from: str | None = None,
+        micro_batches: int = 1,
+        gradient_clip_norm: float | None = None,
+        decay_from: float = 1.0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
+        _check(num_classes, class_names, class_weights, label_smoothing, layerwise_decay)
+        self.network = network(image_channels, num_classes)
+        self.num_classes = num_classes
+        self.class_names = tuple(class_names)
+        self.balanced = class_weights == "balanced"
+        self.label_smoothing = label_smoothing
+        self.layerwise_decay = layerwise_decay
+        self.weight_decay = weight_decay
+        self.start_from = start_from
+        self.validation: Predictions | None = None
+        """All validation images' predictions, in the split's order, after a validation."""
+        self._said: set[str] = set()
+        given = torch.tensor(class_weights) if isinstance(class_weights, list | tuple) else None
+        self.register_buffer("class_weights", given, persistent=False)
+        self.class_weights: Tensor | None
+        if layerwise_decay != 1 and not hasattr(self.network, "stages"):
+            raise UserError(
+                f"--model.layerwise_decay {layerwise_decay}: {type(self.network).__name__} has no "
+                "stages. Use VGG16, ResNet or AlexNet, or leave the flag out."
+            )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes)."""
+        logits: Tensor = self.network(image.to(self.dtype))
+        return logits
+
+    # ---- optimiser -----------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam with a parameter group for each stage that is trained, the head's first."""
+        if self.layerwise_decay == 1:
+            stages = [self.network]
+        else:
+            stages = list(reversed(self.network.stages()))  # type: ignore[operator]
+        optimizer: torch.optim.Optimizer | None = None
+        for depth, stage in enumerate(stages):
+            trained = nn.ParameterList(p for p in stage.parameters() if p.requires_grad)
+            if not len(trained):
+                continue
+            if optimizer is None:
+                optimizer = self.adam(trained, (0.9, 0.999), self.weight_decay)
+            else:
+                optimizer.add_param_group({"params": list(trained)})
+            optimizer.param_groups[-1]["rate_factor"] = self.layerwise_decay**depth
+        assert optimizer is not None, "the head is always trained"
+        return optimizer
+
+    def begin_step(self) -> None:
+        """As of every module; then lower the rate of early stages."""
+        super().begin_step()
+        for optimizer in self._optimizer_list():
+            for group in optimizer.param_groups:
+                group["lr"] *= group["rate_factor"]
+
+    # ---- training ------------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Look at the training labels; take over another run's weights when told to."""
+        super().on_fit_start()
+        trainer: Any = self.trainer
+        training_label_counts(trainer.datamodule, self.class_names)
+        if self.balanced:
+            weights = balancing_weights(trainer.datamodule, self.class_names)
+            self.class_weights = weights.to(self.device)
+        if self.start_from is not None and self.steps_done == 0:
+            split_id = trainer.datamodule.cache.split_id
+            start_from_checkpoint(self, Path(self.start_from), self.class_names, split_id)
+
+    def losses(self, logits: Tensor, target: Tensor) -> Tensor:
+        """(N,) loss of each image; see `losses.classification`."""
+        return classification_losses(logits, target, self.class_weights, self.label_smoothing)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One Adam step on the global batch, with labels or, where there are, soft targets."""
+        self.begin_step()
+        sums: list[Tensor] = []
+
+        def loss_of(part: Batch) -> Tensor:
+            logits = self(part["image"])
+            target = part["target"] if "target" in part else part["label"]
+            losses = self.losses(logits, target)
+            truth = target.argmax(dim=1) if target.dim() == 2 else target
+            right = (logits.detach().argmax(dim=1) == truth).to(losses)
+            sums.append(torch.stack([losses.detach().sum(), right.sum()]))
+            return losses.mean()
+
+        optimizer: Any = self.optimizers()
+        self.optimise(optimizer, self.network, batch, loss_of)
+        average_buffers(self.network)
+        size = len(batch["image"])
+        loss, accuracy = torch.stack(sums).sum(dim=0) / size
+        self.end_step(size, {"train/loss": loss, "train/accuracy": accuracy})
+
+    # ---- validation ----------------------------------------------------------------------------
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last validation's predictions."""
+        self.validation = None
+        self._rows: list[tuple[Tensor, Tensor, Tensor]] = [
+            (
+                torch.zeros(0, self.num_classes, device=self.device),
+                torch.zeros(0, dtype=torch.long, device=self.device),
+                torch.zeros(0, device=self.device),
+            )
+        ]
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep a batch's probabilities, labels and losses."""
+        logits = self(batch["image"]).double()
+        losses = self.losses(logits, batch["label"])
+        self._rows.append((logits.softmax(dim=1), batch["label"], losses))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the scores over all processes' images."""
+        self.validation = gather_predictions(
+            *(
+                torch.cat([part.double() for part in parts])
+                for parts in zip(*self._rows, strict=True)
+            )
+        )
+        if not (self.validation.losses < float("inf")).all():
+            raise TrainingError(
+                f"Training diverged by {self.images_seen} images: the network's scores of "
+                "validation images are not finite. Checkpoints are kept. Lower "
+                "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
+            )
+        scores = validation_scores(self.validation)
+        for name, value in scores.items():
+            if value is None and name not in self._said:
+                self._said.add(name)
+                self._say_missing(name)
+        known = {f"val/{name}": value for name, value in scores.items() if value is not None}
+        self.log_dict(known, logger=False, rank_zero_only=True)
+
+    def _say_missing(self, name: str) -> None:
+        assert self.validation is not None
+        there = set(self.validation.labels.tolist())
+        missing = [title for place, title in enumerate(self.class_names) if place not in there]
+        rank_zero_only(print)(
+            f"val/{name}: is not defined and not logged, since no validation image is "
+            f"{' or '.join(missing)}. Prepare more patients, or another --split-seed.",
+            file=sys.stderr,
+        )
+
+    def illustrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures for the sample grid: the film, and where its score is sensitive to it.
+
+        Returns:
+            "image" (N, C, H, W) in [-1, 1]; "sensitivity" (N, 1, H, W) in [-1, 1]: absolute
+            gradient of the predicted class's logit by each pixel, largest over channels, from -1
+            (none) to 1 (the film's largest).
+
+        Source: Simonyan et al. 2013, arXiv:1312.6034.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            image = batch["image"].clone().requires_grad_()  # made by a loader in inference mode
+            score = self(image).amax(dim=1).sum()
+            (gradient,) = torch.autograd.grad(score, image)
+        size = gradient.float().abs().amax(dim=1, keepdim=True)
+        largest = size.amax(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
+        return {"image": batch["image"], "sensitivity": size / largest * 2 - 1}
+
+
+def _check(
+    num_classes: int,
+    class_names: tuple[str, ...],
+    class_weights: Literal["balanced"] | list[float] | None,
+    label_smoothing: float,
+    layerwise_decay: float,
+) -> None:
+    if num_classes < 2 or len(class_names) != num_classes:
+        raise UserError(
+            f"--model.num_classes is {num_classes} and --model.class_names are "
+            f"{', '.join(class_names)}; expected one name for each of two or more classes."
+        )
+    if isinstance(class_weights, str) and class_weights != "balanced":
+        raise UserError(f"--model.class_weights is {class_weights}; expected balanced or numbers.")
+    if isinstance(class_weights, list | tuple) and (
+        len(class_weights) != num_classes or min(class_weights) < 0 or max(class_weights) <= 0
+    ):
+        raise UserError(
+            f"--model.class_weights are {class_weights}; expected {num_classes} numbers from 0 up, "
+            "not all 0."
+        )
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"--model.label_smoothing is {label_smoothing}; it must be 0 to below 1.")
+    if not 0 < layerwise_decay <= 1:
+        raise UserError(
+            f"--model.layerwise_decay is {layerwise_decay}; it must be above 0, and 1 at most."
+        )

@@ -1,0 +1,87 @@
+"""What a classifier's validation says: all images' probabilities, and scores of them."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lightning_modules.distributed import gather_rows, process_count
+from metrics import classification
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """A split's predictions in its own order.
+
+    Attributes:
+        probabilities: (N, K) float64, rows sum to 1.
+        labels: (N,) int64 true classes.
+        losses: (N,) float64 loss of each image.
+    """
+
+    probabilities: NDArray[np.float64]
+    labels: NDArray[np.int64]
+    losses: NDArray[np.float64]
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """(N,) most probable classes."""
+        return self.probabilities.argmax(axis=1).astype(np.int64)
+
+
+def gather_predictions(probabilities: Tensor, labels: Tensor, losses: Tensor) -> Predictions:
+    """All processes' predictions in the order of the split. A collective: every rank calls it.
+
+    Args:
+        probabilities: (n_r, K) of this process, which has images r, r + W, r + 2 W, ... of the
+            split, as `evaluation_set` deals them out to W processes.
+        labels: (n_r,).
+        losses: (n_r,).
+    """
+    columns = [labels.double()[:, None], losses.double()[:, None], probabilities.double()]
+    rows = gather_rows(torch.cat(columns, dim=1)).cpu().numpy()
+    world, total = process_count(), len(rows)
+    dealt = np.concatenate([np.arange(rank, total, world) for rank in range(world)])
+    in_order = np.empty_like(rows)
+    in_order[dealt] = rows
+    return Predictions(in_order[:, 2:], in_order[:, 0].astype(np.int64), in_order[:, 1])
+
+
+def validation_scores(predictions: Predictions) -> dict[str, float | None]:
+    """Scores by name, without a stage; None where a class that the score needs is missing.
+
+    With two classes, class 1 is the positive one: sensitivity and specificity are at probability
+    0.5, calibration is of its probability. With more, AUROC, average precision, sensitivity and
+    specificity are means over classes of each against the others, and calibration is of the most
+    probable class.
+    """
+    probabilities, labels = predictions.probabilities, predictions.labels
+    right = predictions.predicted == labels
+    scores: dict[str, float | None] = {
+        "loss": float(predictions.losses.mean()),
+        "accuracy": float(right.mean()),
+    }
+    if probabilities.shape[1] == 2:
+        positive = probabilities[:, 1]
+        scores["auroc"] = classification.auroc(positive, labels)
+        scores["average_precision"] = classification.average_precision(positive, labels)
+        pair = classification.sensitivity_specificity(positive, labels)
+        scores["sensitivity"], scores["specificity"] = pair
+        scores["ece"] = classification.calibration_error(positive, labels)
+        return scores
+    scores["auroc"] = classification.auroc_macro(probabilities, labels)
+    scores["average_precision"] = classification.average_precision_macro(probabilities, labels)
+    pairs = [
+        classification.sensitivity_specificity(
+            (predictions.predicted == each).astype(np.float64), labels == each
+        )
+        for each in range(probabilities.shape[1])
+    ]
+    sides = zip(*pairs, strict=True)
+    for name, values in zip(("sensitivity", "specificity"), sides, strict=True):
+        known = [value for value in values if value is not None]
+        scores[name] = float(np.mean(known)) if len(known) == len(values) else None
+    scores["ece"] = classification.calibration_error(probabilities.max(axis=1), right)
+    return scores

@@ -1,0 +1,107 @@
+"""What a classifier takes from elsewhere when its training starts: weights and label counts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lightning_modules.checkpoint_files import load_checkpoint_file
+from lightning_modules.loading import RECORD_KEY
+from losses.classification import balanced_weights
+from provenance import UserError
+
+
+def start_from_checkpoint(
+    module: nn.Module, path: Path, class_names: tuple[str, ...], split_id: str
+) -> None:
+    """Give a classifier the weights of another one, trained on the same patients.
+
+    Args:
+        module: Gets all weights, the head's too.
+        path: Checkpoint of another run.
+        class_names: This run's; the other's must be the same.
+        split_id: Of this run's data. The other run must have kept the same patients for validation
+            and test, or this one would be judged on patients that its weights have seen.
+
+    Raises:
+        UserError: No such checkpoint, or one of another task, other patients or another network.
+    """
+    flag = f"--model.start_from {path}"
+    content = load_checkpoint_file(path)
+    record = content.get(RECORD_KEY) or {}
+    kind = str(record.get("model", {}).get("class_path", "something unknown"))
+    if not kind.endswith(".Classifier"):
+        raise UserError(
+            f"{flag}: is a checkpoint of {kind}, expected one of a Classifier that train.py wrote."
+        )
+    if tuple(record["class_names"]) != class_names:
+        raise UserError(
+            f"{flag}: tells apart {', '.join(record['class_names'])}, this run "
+            f"{', '.join(class_names)}. Start from a classifier of the same classes."
+        )
+    theirs = record["split"]["split_id"]
+    if theirs != split_id:
+        raise UserError(
+            f"{flag}: was trained on the patient split {theirs[:12]}, this run's data have "
+            f"{split_id[:12]}. Its weights may have seen patients that this run is tested on. "
+            "Train both on the same prepared data."
+        )
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).partition(": ")[2][:300]
+        raise UserError(
+            f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
+            "the same settings as that run's."
+        ) from error
+
+
+def training_label_counts(datamodule: Any, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+    """(K,) training images of each class, synthetic ones too.
+
+    Raises:
+        UserError: The data have no labels, or of less than two classes.
+    """
+    labels = getattr(datamodule.train_dataloader().dataset, "labels", None)
+    if labels is None:
+        raise UserError(
+            "A classifier needs labels, and this run's data have none. Give --data.label_column "
+            "with one of the prepared data's, or prepare them with labels."
+        )
+    if labels.max() >= len(class_names):
+        raise UserError(
+            f"--model.class_names {', '.join(class_names)}: the data have a class "
+            f"{int(labels.max())}, counted from 0. Leave the flag out."
+        )
+    counts: NDArray[np.int64] = np.bincount(labels, minlength=len(class_names))
+    if (counts > 0).sum() < 2:
+        only = class_names[int(counts.argmax())]
+        raise UserError(
+            f"All {counts.sum()} training images are {only}: there is nothing to tell apart. Give "
+            "a training split with two classes."
+        )
+    return counts
+
+
+def balancing_weights(datamodule: Any, class_names: tuple[str, ...]) -> Tensor:
+    """(K,) class weights that undo the training set's imbalance.
+
+    Raises:
+        UserError: A class is missing, or the data are drawn balanced already.
+    """
+    counts = training_label_counts(datamodule, class_names)
+    missing = [name for name, count in zip(class_names, counts, strict=True) if not count]
+    if missing:
+        raise UserError(
+            f"--model.class_weights balanced: no training image is {' or '.join(missing)}. Add "
+            "such images, or leave the flag out."
+        )
+    if getattr(datamodule, "balance", "none") == "oversample":
+        raise UserError(
+            "--model.class_weights balanced: --data.balance oversample balances the classes "
+            "already; together they would favour the rare one. Leave one of them out."
+        )
+    return balanced_weights(torch.from_numpy(counts))

@@ -1,0 +1,124 @@
+"""One classifier beside others that were evaluated on the same films."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from metrics.auroc_intervals import bootstrap_difference
+from metrics.classification import auroc
+from metrics.delong import delong_test
+from provenance import UserError, read_json
+from studies.classification_scores import labels_of, patients_of, positive_probabilities
+from studies.evaluation_folder import RESULT
+
+
+@dataclass(frozen=True)
+class OtherEvaluation:
+    """A finished evaluation of another classifier.
+
+    Attributes:
+        folder: Where it lies.
+        name: What it is called in tables and pictures.
+        result: Its evaluation.json.
+    """
+
+    folder: Path
+    name: str
+    result: Mapping[str, Any]
+
+
+def opened(folder: Path) -> OtherEvaluation:
+    """Read the folder of another evaluation.
+
+    Raises:
+        UserError: It holds none of a classifier of two classes.
+    """
+    path = folder / RESULT
+    if not path.is_file():
+        raise UserError(
+            f"--compare {folder}: holds no {RESULT}. Give the --out folder of a finished "
+            "evaluate.py of another classifier."
+        )
+    result = read_json(path)
+    task = result.get("task") if isinstance(result, dict) else None
+    if task != "classification" or len(result["class_names"]) != 2:
+        raise UserError(
+            f"--compare {folder}: is an evaluation of {task or 'another kind'}, expected one of a "
+            "classifier of two classes."
+        )
+    # A run's evaluation is often called "evaluation": then the run's name says more.
+    resolved = folder.resolve()
+    own = resolved.name
+    return OtherEvaluation(folder, own if own != "evaluation" else resolved.parent.name, result)
+
+
+def comparisons(
+    rows: Sequence[Mapping[str, Any]], others: Sequence[OtherEvaluation]
+) -> list[dict[str, Any]]:
+    """This classifier's AUROC minus each other's, paired by film.
+
+    Args:
+        rows: This classifier's predictions.
+        others: The other evaluations.
+
+    Returns:
+        Per other: name, its AUROC, the difference with its bootstrap interval over patients, and
+        the two-sided p of DeLong's test with patients as clusters. Not corrected for several
+        comparisons: a study does that.
+
+    Raises:
+        UserError: Another one was evaluated on different films.
+    """
+    check_same_films((row["id"] for row in rows), others)
+    found = []
+    for other in others:
+        theirs = {row["id"]: row for row in other.result["images"]}
+        _check_same_truth(rows, theirs, other.folder)
+        labels, patients = labels_of(rows), patients_of(rows)
+        mine = positive_probabilities(rows)
+        matched = positive_probabilities([theirs[row["id"]] for row in rows])
+        difference = bootstrap_difference(mine, matched, labels, patients)
+        test = delong_test(mine, matched, labels, patients)
+        found.append(
+            {
+                "name": other.name,
+                "checkpoint_sha256": other.result["checkpoint_sha256"],
+                "auroc": auroc(matched, labels),
+                **difference.as_dict(),
+                "p": test.p_value,
+                "z": test.z,
+                "standard_error": test.standard_error,
+                "num_patients_rarer_class": test.num_patients_rarer_class,
+            }
+        )
+    return found
+
+
+def check_same_films(ids: Iterable[str], others: Sequence[OtherEvaluation]) -> None:
+    """Refuse evaluations of other films, before anything is computed.
+
+    Raises:
+        UserError: An evaluation holds more, fewer or other films.
+    """
+    mine = set(ids)
+    for other in others:
+        theirs = {row["id"] for row in other.result["images"]}
+        if mine != theirs:
+            raise UserError(
+                f"--compare {other.folder}: was evaluated on other films "
+                f"({len(mine & theirs)} of {len(mine)} here and {len(theirs)} there are the "
+                "same). Evaluate both on the same split of the same cache."
+            )
+
+
+def _check_same_truth(
+    rows: Sequence[Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]], folder: Path
+) -> None:
+    for row in rows:
+        other = theirs[row["id"]]
+        if (row["label"], row["patient_id"]) != (other["label"], other["patient_id"]):
+            raise UserError(
+                f"--compare {folder}: the film {row['id']} has another class or patient there. The "
+                "cache was prepared again in between; evaluate both anew."
+            )

@@ -1,0 +1,230 @@
+"""What is computed from a classifier's predictions: summary, thresholds, curves, and warnings."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from metrics.auroc_intervals import bootstrap_interval, mean_over_trainings, roc_band
+from metrics.classification import (
+    FloatArray,
+    calibration_error,
+    calibration_error_top,
+    reliability,
+    roc_curve,
+)
+from metrics.intervals import Interval, patient_bootstrap
+from metrics.thresholds import RULES, chosen_thresholds, operating_point
+
+Row = Mapping[str, Any]
+FEW_PATIENTS = 10
+NUM_BINS = 15
+_BAND_RATES = 101
+
+
+def labels_of(rows: Sequence[Row]) -> np.ndarray:
+    """(N,) classes."""
+    return np.array([row["label"] for row in rows], dtype=np.int64)
+
+
+def positive_probabilities(rows: Sequence[Row]) -> FloatArray:
+    """(N,) probability of class 1."""
+    return np.array([row["probability"] for row in rows], dtype=np.float64)
+
+
+def patients_of(rows: Sequence[Row]) -> list[str]:
+    """(N,) patient of each film."""
+    return [row["patient_id"] for row in rows]
+
+
+def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Every score with its interval over patients; ECE without one.
+
+    With more than two classes AUROC, average precision, sensitivity and specificity are means over
+    classes of each against the others. ECE has no interval: it is too large where films are few,
+    and a resample holds fewer different ones still.
+    """
+    labels, patients = labels_of(rows), patients_of(rows)
+    if len(class_names) == 2:
+        table: FloatArray = positive_probabilities(rows)[None]
+        ece = calibration_error(table[0], labels, NUM_BINS)
+    else:
+        table = np.array([row["probabilities"] for row in rows])[None]
+        ece = calibration_error_top(table[0], labels, NUM_BINS)
+    num_patients = len(set(patients))
+    shares = _shares(rows, len(class_names))
+    found = {
+        "auroc": bootstrap_interval(mean_over_trainings(table, labels), labels, patients),
+        "accuracy": patient_bootstrap([row["correct"] for row in rows], patients),
+        "sensitivity": shares["sensitivity"],
+        "specificity": shares["specificity"],
+        "average_precision": bootstrap_interval(
+            mean_over_trainings(table, labels, "average_precision"), labels, patients
+        ),
+        "ece": Interval(ece, None, None, num_patients, len(rows)),
+        "log_loss": patient_bootstrap([row["log_loss"] for row in rows], patients),
+        "brier": patient_bootstrap([row["brier"] for row in rows], patients),
+    }
+    return {name: interval.as_dict() for name, interval in found.items()}
+
+
+def _shares(rows: Sequence[Row], num_classes: int) -> dict[str, Interval]:
+    """Sensitivity and specificity, of class 1 or averaged over classes."""
+    labels, patients = labels_of(rows), patients_of(rows)
+    called = np.array([row["prediction"] for row in rows])
+    if num_classes == 2:
+        hits = (called == labels).astype(float)
+        return {
+            "sensitivity": _mean_where(hits, labels == 1, patients),
+            "specificity": _mean_where(hits, labels == 0, patients),
+        }
+
+    def macro(weights: FloatArray, own: bool) -> FloatArray:
+        each = []
+        for label in range(num_classes):
+            asked = (labels == label) == own
+            right = asked & ((called == label) == own)
+            with np.errstate(invalid="ignore"):
+                each.append((weights @ right) / (weights @ asked))
+        return np.mean(each, axis=0)
+
+    return {
+        "sensitivity": bootstrap_interval(lambda w: macro(w, True), labels, patients),
+        "specificity": bootstrap_interval(lambda w: macro(w, False), labels, patients),
+    }
+
+
+def _mean_where(values: FloatArray, asked: np.ndarray, patients: Sequence[str]) -> Interval:
+    chosen = [value if use else None for value, use in zip(values.tolist(), asked, strict=True)]
+    return patient_bootstrap(chosen, patients)
+
+
+def trivial(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, Any]:
+    """What naming the most frequent class each time would score."""
+    counts = np.bincount(labels_of(rows), minlength=len(class_names))
+    share = float(counts.max() / counts.sum())
+    return {"class": class_names[int(counts.argmax())], "accuracy": share, "auroc": 0.5}
+
+
+def chosen_on(images: Mapping[str, Sequence[Row]], split: str) -> str | None:
+    """The split that thresholds are chosen on: validation films of both classes, or none."""
+    rows = images.get("val", [])
+    return "val" if len({row["label"] for row in rows}) == 2 else None
+
+
+def threshold_rows(choosing: Sequence[Row] | None, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """One row per rule: the threshold as chosen on one set of films, scored on another.
+
+    Args:
+        choosing: Films to choose on; None leaves the default of 0.5 alone.
+        rows: Films to score.
+    """
+    thresholds = {"default": 0.5}
+    if choosing:
+        thresholds = chosen_thresholds(positive_probabilities(choosing), labels_of(choosing))
+    probabilities, labels, patients = (
+        positive_probabilities(rows),
+        labels_of(rows),
+        patients_of(rows),
+    )
+    found = []
+    for rule, threshold in thresholds.items():
+        point = operating_point(probabilities, labels, threshold)
+        right = ((probabilities >= threshold) == labels).astype(float)
+        found.append(
+            {
+                "rule": rule,
+                "meaning": RULES[rule],
+                **point.as_dict(),
+                "sensitivity_interval": _ends(_mean_where(right, labels == 1, patients)),
+                "specificity_interval": _ends(_mean_where(right, labels == 0, patients)),
+            }
+        )
+    return found
+
+
+def _ends(interval: Interval) -> list[float | None]:
+    return [interval.low, interval.high]
+
+
+def roc_of(rows: Sequence[Row]) -> dict[str, Any] | None:
+    """The curve without its straight parts' inner points, and its band; None without a class."""
+    probabilities, labels = positive_probabilities(rows), labels_of(rows)
+    if len(set(labels.tolist())) < 2:
+        return None
+    false, true, _ = roc_curve(probabilities, labels)
+    corner = np.append(True, np.append((np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), True))
+    rates = np.linspace(0, 1, _BAND_RATES)
+    band = None
+    patients = np.array(patients_of(rows))
+    if min(len(np.unique(patients[labels == each])) for each in (0, 1)) > 1:
+        low, high = roc_band(probabilities, labels, patients.tolist(), rates)
+        band = {"false_positive_rate": rates.tolist(), "low": low.tolist(), "high": high.tolist()}
+    return {
+        "false_positive_rate": false[corner].tolist(),
+        "true_positive_rate": true[corner].tolist(),
+        "band": band,
+    }
+
+
+def reliability_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
+    """Bins of the reliability plot, each with the interval of its outcome over patients."""
+    probabilities, labels, patients = (
+        positive_probabilities(rows),
+        labels_of(rows),
+        patients_of(rows),
+    )
+    found = []
+    for each in reliability(probabilities, labels, NUM_BINS):
+        last = each.high == 1.0
+        inside = (probabilities >= each.low) & ((probabilities < each.high) | last)
+        interval = _mean_where(labels.astype(float), inside, patients)
+        found.append({**vars(each), "interval": _ends(interval)})
+    return found
+
+
+def notes(result: Mapping[str, Any]) -> list[str]:
+    """Circumstances that change how the scores are to be read."""
+    found = []
+    if result["split_by"] not in ("patient", None):
+        found.append(
+            f"The films are split by {result['split_by']}, so films of one patient may lie on both "
+            "sides of the split. Such scores are too good; split by patient to trust them."
+        )
+    if result["split"] == "train":
+        found.append(
+            "These are the films that the model was trained on: it may know them by heart."
+        )
+    if result["split"] == "val":
+        found.append(
+            "These are validation films: the checkpoint was chosen by its score on them, and so "
+            "were the thresholds. Both look better here than on other films."
+        )
+    area = result["summary"]["auroc"]
+    if area["value"] is None:
+        missing = [name for name, count in result["class_counts"].items() if not count]
+        found.append(f"There is no film that is {' or '.join(missing)}: no AUROC, no ROC curve.")
+    elif area["value"] == 1:
+        found.append(
+            "Every film is ranked rightly, so the interval of AUROC has no width. That does not "
+            "mean that it is certain."
+        )
+    rarest = _patients_of_rarest_class(result)
+    if rarest < FEW_PATIENTS:
+        found.append(
+            f"Only {rarest} patients have a film of the rarest class; intervals from so few come "
+            "out too narrow."
+        )
+    if len(result["class_names"]) == 2 and result["thresholds_chosen_on"] is None:
+        found.append(
+            "There are no validation films of both classes to choose thresholds on, so only 0.5 is "
+            "shown."
+        )
+    return found
+
+
+def _patients_of_rarest_class(result: Mapping[str, Any]) -> int:
+    of_class: dict[int, set[str]] = {label: set() for label in range(len(result["class_names"]))}
+    for row in result["images"]:
+        of_class[row["label"]].add(row["patient_id"])
+    return min(len(patients) for patients in of_class.values())

@@ -1,0 +1,97 @@
+"""What evaluate.py prints: the summary of each kind of evaluation in a few lines."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from studies.fid_card import interval, number
+
+
+def lines_of(result: Mapping[str, Any]) -> tuple[list[str], str]:
+    """Lines that sum up an evaluation, and the names of its most important files."""
+    lines, files = _KINDS[result["task"]]
+    return lines(result), files
+
+
+def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{result['split']}: {result['num_images']} images of {result['num_patients']} patients, "
+        f"{result['slices']} slices, absent class: {result['absent_class']}"
+    ]
+    for key, entry in result["summary"].items():
+        unit = f" {result['hd95_unit']}" if key.startswith("hd95") else ""
+        lines.append(f"  {key:<16} {_interval(entry)}{unit}")
+    trivial = result["trivial_all_background"]["iou_mean"]
+    lines.append(f"  all background would score iou_mean {trivial:.3f}")
+    if result["hd95_undefined"]:
+        lines.append(
+            f"  hd95 leaves out {result['hd95_undefined']} comparisons where a structure was "
+            "missed or invented whole"
+        )
+    return lines
+
+
+def _classification_lines(result: Mapping[str, Any]) -> list[str]:
+    counts = ", ".join(f"{number} {name}" for name, number in result["class_counts"].items())
+    lines = [
+        f"{result['split']}: {result['num_images']} films of {result['num_patients']} patients "
+        f"({counts})"
+    ]
+    lines += [f"  {key:<17} {_interval(entry)}" for key, entry in result["summary"].items()]
+    trivial = result["trivial_majority_class"]["accuracy"]
+    lines.append(f"  always {result['trivial_majority_class']['class']}: accuracy {trivial:.3f}")
+    for comparison in result["comparisons"]:
+        p = comparison["p"]
+        tested = "not tested" if p is None else f"p {p:.2g} (DeLong)"
+        lines.append(
+            f"  auroc minus that of {comparison['name']}: {_interval(comparison)}, {tested}"
+        )
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
+def _image_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{result['num_synthetic']} synthetic images, {result['num_real']} real ones of "
+        f"{result['num_real_patients']} patients ({result['split']})"
+    ]
+    for key, entry in {**result["distances"], **result["scores"]}.items():
+        if "value" not in entry:
+            both = [f"{name} {_with_range(entry[name])}" for name in ("synthetic", "real")]
+            lines.append(f"  {key}: {', '.join(both)}")
+        elif entry.get("floor") is not None:
+            lines.append(
+                f"  {key}: {_with_range(entry)}; with {entry['num_images_at_floor']} images a side "
+                f"{number(entry['value_at_floor_size'])}, real against real "
+                f"{number(entry['floor'])}"
+            )
+        else:
+            floor = "; too few patients for a floor" if "floor" in entry else ""
+            lines.append(f"  {key}: {_with_range(entry)}{floor}")
+    for split, summary in result["pairs"].items():
+        for key, entry in summary.items():
+            lines.append(
+                f"  {key}, {entry['num_values']} pairs of {split} patients: {_interval(entry)}"
+            )
+    return lines
+
+
+def _with_range(entry: Mapping[str, Any]) -> str:
+    """A score of sets with its interval."""
+    return f"{number(entry['value'])} [{interval(entry)}]"
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    if entry["value"] is None:
+        return "undefined"
+    if entry["low"] is None:
+        few = entry["num_patients"] < 2
+        return f"{entry['value']:.3f}" + (
+            " (one patient: no interval)" if few else " (no interval)"
+        )
+    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+
+
+_KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
+    "segmentation": (_segmentation_lines, "evaluation.json"),
+    "classification": (_classification_lines, "evaluation.json, report.html"),
+    "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
+}

@@ -1,0 +1,130 @@
+"""Tables of a study of generators: Table 1's layout, and the comparison with held-out films."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from studies.generator_analysis import title_of
+from studies.numbers import NONE, score, with_interval
+from studies.specification import Specification
+from studies.tables import Table, TableCell
+
+# Scores of the second table beside the distances: what the reader asks next.
+_FURTHER = ("kernel", "kid", "precision", "recall", "density", "coverage")
+
+
+def training_table(specification: Specification, content: Mapping[str, Any], measure: str) -> Table:
+    """Methods as rows and epochs as columns, as in paper 003: distance to training films."""
+    columns = content["columns"]
+    rows = []
+    for row in content["training"][measure]:
+        cells = [TableCell(title_of(specification, row["scenario"], row["model"]), style="name")]
+        for column in columns:
+            entry = row["epochs"].get(str(column["epoch"]))
+            if entry is None:
+                cells.append(TableCell(NONE, ("not measured",)))
+                continue
+            notes = []
+            if entry["seed_spread"] is not None:
+                notes.append(f"seed sd {score(entry['seed_spread'], False)}")
+            if len(entry["seeds"]) < len(specification.seeds):
+                notes.append(f"only {len(entry['seeds'])} of {len(specification.seeds)} seeds")
+            cells.append(TableCell(score(entry["mean"], False), tuple(notes)))
+        rows.append(tuple(cells))
+    titles = [f"epoch {c['epoch']}, {_images(c['images_seen'])} images" for c in columns]
+    return Table(("Generator", *titles), tuple(rows), (_training_footnote(content, measure),))
+
+
+def _training_footnote(content: Mapping[str, Any], measure: str) -> str:
+    facts = content["circumstances"][measure]
+    if not facts["num_real"]:
+        return "No cell is finished yet."
+    floor = ""
+    if facts["floor"]:
+        floor = (
+            f" Floor: halves of the real films' patients against one another, "
+            f"{_span(facts['num_at_floor'])} films a side, give {_span(facts['floor'])}."
+        )
+    return (
+        f"{name_of(measure)}, averaged generator against training films: "
+        f"{_span(facts['num_real'])} real and {_span(facts['num_generated'])} generated "
+        f"images.{floor}"
+    )
+
+
+def paper_table(specification: Specification) -> Table | None:
+    """The published numbers, in their own epochs."""
+    paper = specification.paper
+    if paper is None:
+        return None
+    epochs = sorted({int(epoch) for row in paper.values.values() for epoch in row})
+    rows = [
+        (
+            TableCell(specification.model(model).title, style="name"),
+            *(TableCell(f"{row[str(e)]:g}" if str(e) in row else NONE) for e in epochs),
+        )
+        for model, row in paper.values.items()
+    ]
+    reference = f" ({paper.reference})" if paper.reference else ""
+    note = f"{paper.title}{reference}. Only the order within this table can be compared with ours."
+    return Table(("Paper", *(f"epoch {epoch}" for epoch in epochs)), tuple(rows), (note,))
+
+
+def held_out_table(specification: Specification, content: Mapping[str, Any]) -> Table:
+    """The finished generators against films of patients that they never saw."""
+    assert specification.distances is not None
+    rows_in = [row for row in content["held_out"] if row["scores"]]
+    keys = list(dict.fromkeys(key for row in rows_in for key in row["scores"]))
+    distances = [key for key in content["measures"] if key in keys]
+    keys = distances + [key for key in keys if key.startswith(_FURTHER)]
+    rows = []
+    for row in rows_in:
+        cells = [TableCell(title_of(specification, row["scenario"], row["model"]), style="name")]
+        for key in keys:
+            entry = row["scores"].get(key)
+            if entry is None:
+                cells.append(TableCell(NONE))
+                continue
+            notes = []
+            if entry["low"] is not None:
+                notes.append(with_interval(entry, percent=False))
+            if "floor" in entry:
+                notes.append(
+                    f"{score(entry['value_at_floor_size'], False)} with "
+                    f"{entry['num_images_at_floor']:.0f} a side; floor "
+                    f"{score(entry['floor'], False)}"
+                )
+            if entry["seed_spread"] is not None:
+                notes.append(f"seed sd {score(entry['seed_spread'], False)}")
+            cells.append(TableCell(score(entry["value"], False), tuple(notes)))
+        rows.append(tuple(cells))
+    if not rows:
+        return Table(("Generator",), (), ("No cell is finished yet.",))
+    first = rows_in[0]
+    note = (
+        f"{first['num_synthetic']} generated images against {first['num_real']} real ones of "
+        f"{first['num_real_patients']} patients of the {specification.distances.split} split, whom "
+        "no generator saw. In brackets the 95 % interval over images and patients (half samples); "
+        "with several seeds its outermost ends. Lower distances are nearer; the other scores lie "
+        "between 0 and 1 (density may exceed it), higher is better."
+    )
+    return Table(("Generator", *(name_of(key) for key in keys)), tuple(rows), (note,))
+
+
+def name_of(measure: str) -> str:
+    """A measure as a reader sees it."""
+    if measure in ("fid", "kid"):
+        return measure.upper()
+    kind, _, extractor = measure.partition("_")
+    named = {"frechet": "Frechet distance", "kernel": "Kernel distance"}.get(
+        kind, kind.capitalize()
+    )
+    return f"{named}, {extractor} features" if extractor else named
+
+
+def _images(values: Sequence[int]) -> str:
+    return _span(values) if values else "no"
+
+
+def _span(values: Sequence[float]) -> str:
+    ends = [f"{v:,.0f}" if v >= 100 or float(v).is_integer() else score(v, False) for v in values]
+    return ends[0] if ends[0] == ends[-1] else f"{ends[0]} to {ends[-1]}"

@@ -1,0 +1,256 @@
+"""The generators of one call: whether they fit together, their classes, whom they have seen."""
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from datamodules import ChestXrayDataModule
+from datamodules.synthetic import SyntheticSet
+from lightning_modules import GAN, Pix2Pix
+from provenance import UserError, sha256_of
+
+# What all images of a set have in common, as a checkpoint's record names it.
+_IN_COMMON = ("dataset", "image_size", "class_names")
+
+
+@dataclass(frozen=True)
+class Generator:
+    """One generator, and what is asked of it.
+
+    Attributes:
+        checkpoint: Its file.
+        module: The generator, on the device that it works on.
+        record: What its checkpoint says of it; see `load_module`.
+        num_images: How many images it makes.
+        label: Class of its images; None where it knows none.
+        place: Number of its class, where several generators make one set; None where it is alone.
+    """
+
+    checkpoint: Path
+    module: GAN | Pix2Pix
+    record: dict[str, Any]
+    num_images: int
+    label: str | None = None
+    place: int | None = None
+
+    @cached_property
+    def checkpoint_sha256(self) -> str:
+        """Hash of its file."""
+        return sha256_of(self.checkpoint)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """Settings of the data that it was trained on."""
+        settings: dict[str, Any] = self.record["data"]["init_args"]
+        return settings
+
+    def seen(self) -> dict[str, set[str]]:
+        """Whom it has seen: "training_patients", and "training_items" where images were split.
+
+        One that was trained with synthetic images has seen what their generator had seen, and the
+        patients whose label maps these were painted from.
+
+        Raises:
+            UserError: Their set is not there any more, so that nobody can say whom it knew.
+        """
+        split = self.record["split"]
+        patients, items = set(split["train"]), set(split.get("training_items", ()))
+        if self.data.get("synthetic") is not None:
+            earlier = _first_generators_set(self.checkpoint, self.data["synthetic"])
+            known = earlier.manifest["generator"]
+            patients |= {*known["training_patients"]}
+            patients |= {item.label_patient_id for item in earlier.items} - {None}
+            items |= {*known.get("training_items", ())}
+            items |= {item.label_item_id for item in earlier.items} - {None}
+        by_patient = split["by"] == "patient"
+        return {"training_patients": patients, **({} if by_patient else {"training_items": items})}
+
+    @property
+    def in_manifest(self) -> dict[str, Any]:
+        """What a set's manifest says of it; of its data, what decided which films it saw."""
+        told = {
+            "label": self.label,
+            "checkpoint_sha256": self.checkpoint_sha256,
+            "module": type(self.module).__name__,
+            "num_images": self.num_images,
+            "images_seen": self.record["images_seen"],
+            "trained_on_label": self.data.get("only_label"),
+            "imbalance": self.data.get("imbalance"),
+            "data_seed": self.data.get("seed"),
+        }
+        return {name: value for name, value in told.items() if value is not None}
+
+
+def _first_generators_set(checkpoint: Path, told: str) -> SyntheticSet:
+    """The set that a generator was trained with.
+
+    The checkpoint holds no absolute path; the run folder's config.yaml does.
+    """
+    config = Path(checkpoint).resolve().parent.parent / "config.yaml"
+    if config.is_file():
+        content = yaml.safe_load(config.read_text(encoding="utf-8"))
+        told = content["data"]["init_args"]["synthetic"] or told
+    if not Path(told, "manifest.json").is_file():
+        raise UserError(
+            f"{checkpoint}: was trained with the synthetic set {told}, which is not there as seen "
+            "from this folder. Whom that set's generator knew cannot be told without its "
+            "manifest.json, and a later run could not be shown to be free of test data. Put it "
+            "back, or use a generator that was trained on real images alone."
+        )
+    return SyntheticSet.open(told)
+
+
+def one_set(generators: Sequence[Generator], balance: Path | None = None) -> list[Generator]:
+    """The generators of a set with a class each, in the order of the classes.
+
+    Args:
+        generators: As they were given.
+        balance: A cache that decides how many images each makes; see `lacking`. Those that make
+            none are left out.
+
+    Raises:
+        UserError: They make no common set, or cannot balance that cache.
+    """
+    _check_one_set(generators)
+    wanted = None if balance is None else lacking(generators, balance)
+    order = list(generators[0].record["class_names"] if wanted is None else wanted)
+    chosen = []
+    for generator in sorted(generators, key=lambda one: order.index(str(one.label))):
+        number = generator.num_images if wanted is None else wanted[str(generator.label)]
+        if number:
+            chosen.append(replace(generator, num_images=number))
+        else:
+            print(
+                f"--balance {balance}: {generator.label} is among the largest classes; no film of "
+                "it is made.",
+                file=sys.stderr,
+            )
+    if len(chosen) == 1:
+        return chosen
+    return [replace(one, place=order.index(str(one.label))) for one in chosen]
+
+
+def _check_one_set(generators: Sequence[Generator]) -> None:
+    """Refuse several generators whose images cannot be one set with a class each.
+
+    Raises:
+        UserError: One makes other images, was trained on another split, has no class, or has the
+            class of another one.
+    """
+    for generator in generators:
+        if not isinstance(generator.module, GAN) and len(generators) > 1:
+            raise UserError(
+                f"--checkpoint {generator.checkpoint}: holds a {type(generator.module).__name__}, "
+                "which makes a set alone. Several generators in one set are GANs, each of a class."
+            )
+    first = generators[0]
+    for other in generators[1:]:
+        for name in _IN_COMMON:
+            if first.record[name] != other.record[name]:
+                raise UserError(
+                    f"--checkpoint: {first.checkpoint} and {other.checkpoint} make no common set: "
+                    f"{name.replace('_', ' ')} {first.record[name]} and {other.record[name]}. "
+                    "Train them on one cache with the same settings, but for --data.only_label."
+                )
+        if first.module.image_channels != other.module.image_channels:
+            raise UserError(
+                f"--checkpoint: {first.checkpoint} and {other.checkpoint} make no common set: one "
+                "makes grey images, the other one colour."
+            )
+        if first.record["split"]["split_id"] != other.record["split"]["split_id"]:
+            raise UserError(
+                f"--checkpoint: {first.checkpoint} and {other.checkpoint} were trained on "
+                "different patient splits, so one of them may have seen the test patients of the "
+                "other. Train them on one cache."
+            )
+    for generator in generators:
+        if generator.label is None:
+            raise UserError(
+                f"--checkpoint {generator.checkpoint}: was trained on all classes together, so "
+                "nobody knows which one its images show. Where classes matter, each generator is "
+                "trained on one: train.py fit ... --data.label_column COLUMN --data.only_label "
+                "CLASS."
+            )
+    for label, count in Counter(generator.label for generator in generators).items():
+        if count > 1:
+            paths = [str(one.checkpoint) for one in generators if one.label == label]
+            raise UserError(
+                f"--checkpoint: {' and '.join(paths)} all make {label}. Give one generator of "
+                "each class."
+            )
+
+
+def lacking(generators: Sequence[Generator], root: Path) -> dict[str, int]:
+    """How many films of each class a real training split lacks to its largest class.
+
+    Counted after the imbalance that the generators were trained with.
+
+    Args:
+        generators: Each with its class.
+        root: The cache that they were trained on.
+
+    Returns:
+        By the names of all classes of the cache, in its order; 0 for the largest.
+
+    Raises:
+        UserError: Another cache, generators of different imbalance, a class that lacks films and
+            has no generator, a generator of no class of the cache, or classes of equal size.
+    """
+    first = generators[0]
+    # Which films an imbalance keeps depends on the seed of the data.
+    for name, settings in (
+        ("label_column", [one.data.get("label_column") for one in generators]),
+        ("imbalance", [one.data.get("imbalance") for one in generators]),
+        ("seed", [one.data.get("seed") for one in generators if one.data.get("imbalance")]),
+    ):
+        if len(set(settings)) > 1:
+            flag = "--seed_everything" if name == "seed" else f"--data.{name}"
+            raise UserError(
+                f"--balance {root}: the generators were trained with different {flag} "
+                f"({' and '.join(str(value).lower() for value in settings)}), so not on the films "
+                "of one training split. Train them with the same."
+            )
+    column = first.data.get("label_column")
+    data = ChestXrayDataModule(
+        str(root),
+        label_column=None if column == "none" else column,
+        imbalance=first.data.get("imbalance"),
+        seed=first.data.get("seed", 0),
+    )
+    if data.cache.split_id != first.record["split"]["split_id"]:
+        raise UserError(
+            f"--balance {root}: is not split into the patients that {first.checkpoint} was "
+            "trained and tested on. Give the cache that it was trained on."
+        )
+    counts = dict(zip(data.class_names, data.class_counts().tolist(), strict=True))
+    if not counts:
+        raise UserError(f"--balance {root}: has no label column, so no classes to balance.")
+    largest = max(counts.values())
+    wanted = {name: largest - count for name, count in counts.items()}
+    made = [str(generator.label) for generator in generators]
+    for name in made:
+        if name not in counts:
+            raise UserError(
+                f"--balance {root}: a generator makes {name}, but its classes are "
+                f"{', '.join(counts)}."
+            )
+    there = ", ".join(f"{count} {name}" for name, count in counts.items())
+    for name, count in wanted.items():
+        if count and name not in made:
+            raise UserError(
+                f"--balance {root}: {count} films of {name} are lacking (its training split: "
+                f"{there}), and no --checkpoint makes them. Train a generator with "
+                f"--data.only_label {name}."
+            )
+    if not any(wanted.values()):
+        raise UserError(
+            f"--balance {root}: all classes are equally large already ({there}). There is nothing "
+            "to generate; --num-images makes a set of any size."
+        )
+    return wanted

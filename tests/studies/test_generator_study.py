@@ -1,0 +1,175 @@
+"""A study of generators: its cells, what they record, and the page that ranks them."""
+
+import json
+from pathlib import Path
+
+import fake_verbs
+import pytest
+
+from provenance import UserError
+from studies.generator_analysis import analyse_generators
+from studies.report import build_report
+from studies.runner import StudyOutcome, run_study
+from studies.specification_file import parse_specification
+
+
+@pytest.fixture
+def plan() -> dict:
+    return {
+        "name": "gans",
+        "title": "GANs",
+        "question": "Which is nearest?",
+        "seeds": [0],
+        "distances": {"extractor": "timm:tiny", "num_images": 8, "epochs": [1, 2, 12]},
+        "scenarios": [{"id": "all", "name": "all films"}],
+        "models": [
+            {"name": "dcgan", "title": "DCGAN", "config": "configs/dcgan.yaml"},
+            {"name": "pggan", "title": "PGGAN", "config": "configs/pggan.yaml"},
+        ],
+        "paper": {"title": "Paper", "values": {"dcgan": {10: 9045.36}, "pggan": {10: 305.43}}},
+    }
+
+
+def go(plan: dict, place: Path, **settings: object) -> StudyOutcome:
+    specification = parse_specification(plan, "gans.yaml")
+    weights = place / "tiny.safetensors"
+    weights.write_bytes(b"weights")
+    settings = {"weights": weights, "workers": 0, "say": lambda line: None} | settings
+    return run_study(
+        specification, place / "data", place / "out", fake_verbs.load_verbs, **settings
+    )
+
+
+def test_a_cell_is_a_training_its_films_and_their_distances(plan: dict, place: Path) -> None:
+    outcome = go(plan, place)
+    assert sorted(outcome.done) == ["all__dcgan__seed0", "all__pggan__seed0"], outcome.failed
+    cell = json.loads((place / "out/cells/all__dcgan__seed0.json").read_text())
+    fit, films, *distances = cell["commands"]
+    assert f"--distance.extractor timm:tiny --distance.weights {place}/tiny.safetensors" in fit
+    assert "--distance.num_images 8 --distance.every_epochs 1" in fit
+    assert "--distance.random_vgg_too true" in fit
+    assert films.startswith("python generate.py --checkpoint")
+    assert "--num-images 8" in films
+    assert [command.split("--extractor ")[1].split()[0] for command in distances] == [
+        "timm:tiny",
+        "random_vgg",
+    ]
+    assert all(command.startswith("python evaluate.py images --root") for command in distances)
+    assert "--weights" in distances[0]
+    assert "--weights" not in distances[1]
+    # every measurement, not the thinned curve, with its epoch
+    assert cell["measured"]["val/frechet_tiny"][:2] == [[64.0, 0, 117.0], [128.0, 1, 58.5]]
+    assert set(cell["evaluation"]["summary"]) == {
+        "frechet_tiny",
+        "frechet_random_vgg",
+        "precision_tiny",
+        "precision_random_vgg",
+    }
+    before = fake_verbs.events()
+    assert len(go(plan, place).already_done) == 2
+    assert fake_verbs.events() == before
+
+
+def finished(model: str, value: float, half_width: float, floor: float = 4.0) -> dict:
+    """A cell's record with a distance and its interval."""
+    entry = {"value": value, "low": value - half_width, "high": value + half_width}
+    entry |= {"floor": floor, "value_at_floor_size": value, "num_images_at_floor": 30}
+    sizes = {"num_real": 60, "num_real_patients": 50, "num_synthetic": 8}
+    return {
+        "name": f"all__{model}__seed0",
+        "scenario": "all",
+        "model": model,
+        "seed": 0,
+        "measured": {"val/frechet_tiny": [[64, 0, 9.0], [128, 1, 7.0]]},
+        "evaluation": {"summary": {"frechet_tiny": entry}, "by_extractor": {"timm:tiny": sizes}},
+        "timings": {"images_seen": 128, "fit_seconds": 1.0},
+    }
+
+
+def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) -> None:
+    specification = parse_specification(plan, "gans.yaml")
+    apart = [finished("dcgan", 30, 2), finished("pggan", 20, 2)]
+    answer = analyse_generators(specification, apart, [])["answer"]
+    assert answer["headline"].startswith("Nearest to held-out films: PGGAN, Frechet distance")
+    assert "20.0 [18.0 to 22.0]" in answer["headline"]
+    assert [line["verdict"] for line in answer["lines"]] == ["nearest", "farther"]
+    assert any("more than twice as far" in limit for limit in answer["limits"])
+    assert any("One seed" in limit for limit in answer["limits"])
+    close = [finished("dcgan", 23, 2), finished("pggan", 20, 2, floor=15.0)]
+    answer = analyse_generators(specification, close, [])["answer"]
+    assert answer["headline"].endswith("Not told apart from it: DCGAN.")
+    assert not any("more than twice" in limit for limit in answer["limits"])
+    nothing = analyse_generators(specification, [], [])
+    assert nothing["answer"]["headline"].startswith("No answer yet")
+    assert len(nothing["cells_missing"]) == 2
+
+
+def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
+    plan: dict, place: Path
+) -> None:
+    plan["seeds"] = [0, 1]
+    fake_verbs.order("all__pggan__seed1", "fail")
+    go(plan, place)
+    html = build_report(place / "out").read_text()
+    content = json.loads((place / "out/report.json").read_text())
+    assert [column["epoch"] for column in content["columns"]] == [1, 2, 12]
+    assert content["columns"][2]["images_seen"] == [768]
+    first = content["training"]["frechet_tiny"][0]["epochs"]["1"]
+    assert (first["mean"], first["seed_spread"]) == (pytest.approx(117.0), 0)
+    assert content["circumstances"]["frechet_tiny"]["floor"] == [4.0, 4.0, 4.0]
+    for text in (
+        "epoch 12, 768 images",
+        "9045.36",
+        "Frechet distance, tiny features",
+        "Frechet distance, random_vgg features",
+        "60 real and 8 generated",
+        "only 1 of 2 seeds",
+        "50 patients of the test split",
+        "all__pggan__seed1: ValueError: the loss is not finite",
+        "--weights",
+    ):
+        assert text in html, text
+    assert html.count("data:image/png;base64,") == 4  # two plots, two sheets
+    markdown = (place / "out/report.md").read_text()
+    assert "| Generator | epoch 1, 64 images | epoch 2, 128 images |" in markdown
+
+
+def test_other_weights_are_other_settings(plan: dict, place: Path) -> None:
+    go(plan, place)
+    (place / "other.safetensors").write_bytes(b"others")
+    with pytest.raises(UserError, match="weights_sha256: was"):
+        go(plan, place, weights=place / "other.safetensors")
+    # which epochs the table shows is no setting of a training
+    plan["distances"]["epochs"] = [2]
+    assert len(go(plan, place).already_done) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"distances": {"epochs": [3], "every_epochs": 2}}, "only every 2th epoch is measured"),
+        ({"distances": {"split": "all"}}, "expected train, val or test"),
+        ({"distances": {"checkpoint": "first"}}, "expected last or best"),
+        ({"distances": {"num_images": 1}}, "at least 4"),
+        ({"metric": "iou_mean"}, "metric: unknown key"),
+        ({"arguments": ["--distance.num_images", 5]}, "stands under `distances`"),
+        ({"scenarios": [{"id": "a", "synthetic": True}]}, "trains generators, on real films"),
+        ({"paper": {"title": "P", "values": {"dcgan": {"ten": 1}}}}, "no number of an epoch"),
+    ],
+)
+def test_a_study_that_cannot_be_is_refused(plan: dict, change: dict, sentence: str) -> None:
+    if "scenarios" in change:
+        plan["generator"] = {"config": "a.yaml", "num_images": 3}
+    with pytest.raises(UserError, match=sentence):
+        parse_specification(plan | change, "gans.yaml")
+
+
+def test_weights_are_asked_for_before_the_first_training(plan: dict, place: Path) -> None:
+    with pytest.raises(UserError, match="measures with timm:tiny, whose weights are a file"):
+        go(plan, place, weights=None)
+    with pytest.raises(UserError, match="is not there"):
+        go(plan, place, weights=place / "nowhere.pth")
+    plan["distances"] = {"extractor": "random_vgg", "num_images": 8}
+    with pytest.raises(UserError, match="no extractor that takes weights"):
+        go(plan, place)
+    assert len(go(plan, place, weights=None).done) == 2
