@@ -132,7 +132,7 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
 def curves(
     specification: Specification, records: Sequence[Mapping[str, Any]]
 ) -> tuple[bytes | None, list[str]]:
-    """Training loss and validation score of every scenario, a row per model; and what is lacking.
+    """Losses and validation score of every scenario, a row per model; and what is lacking.
 
     Thin lines are seeds; the scenario is told by colour and dashes.
     """
@@ -142,7 +142,8 @@ def curves(
     lacking = [] if validation in names else [f"No run logged {validation}."]
     if not losses:
         lacking.append("No run logged a training loss.")
-    columns = losses[:1] + ([validation] if validation in names else [])
+    # Side by side they show over-fitting.
+    columns = losses[:1] + [name for name in ("val/loss", validation) if name in names]
     if not columns:
         return None, lacking
     pyplot = styled_pyplot()
@@ -150,7 +151,7 @@ def curves(
     figure, axes = pyplot.subplots(
         rows,
         len(columns),
-        figsize=(9, 0.6 + 2.1 * rows),
+        figsize=(3 * max(3, len(columns)), 0.6 + (2.1 if rows > 1 else 3.0) * rows),
         squeeze=False,
         sharex="row",
         sharey="col",

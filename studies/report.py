@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from datamodules.film_cache import is_film_cache
 from provenance import UserError, library_versions, read_json, write_json_atomic, write_text_atomic
 from studies import generator_pages, plots, tables
 from studies.analysis import analyse
@@ -12,7 +13,13 @@ from studies.generator_analysis import analyse_generators
 from studies.numbers import count
 from studies.picture import Picture
 from studies.progress import duration
-from studies.sheets import prediction_pictures, real_synthetic_sheet
+from studies.roc_plot import roc_curves
+from studies.sheets import (
+    prediction_pictures,
+    real_synthetic_films,
+    real_synthetic_sheet,
+    shrunk_png,
+)
 from studies.specification import Specification
 
 
@@ -126,6 +133,18 @@ def _pictures(
         )
     if any(scenario.synthetic for scenario in specification.scenarios):
         pictures["sheets"].append(_sheet(folder, study, generators))
+    roc = roc_curves(specification, content, records)
+    if roc is not None:
+        pictures["predictions"] = [
+            Picture(
+                "ROC curves",
+                roc,
+                "ROC curves of all scenarios; the tables hold their AUROC.",
+                "Test split; one line per seed.",
+            ),
+            *_grad_cams(folder, specification, records),
+        ]
+        return pictures
     pairs = [(s.id, m.name) for m in specification.models for s in specification.scenarios]
     found, without = prediction_pictures(folder.root, pairs, records)
     for (scenario, model), png in found.items():
@@ -140,16 +159,37 @@ def _pictures(
     return pictures
 
 
+def _grad_cams(
+    folder: StudyFolder, specification: Specification, records: Sequence[Mapping[str, Any]]
+) -> list[Picture]:
+    """Where the first seed of every scenario and model looked."""
+    pictures = []
+    for record in [record for record in records if record["seed"] == specification.seeds[0]]:
+        model = specification.model(record["model"]).title
+        name = specification.scenario(record["scenario"]).name
+        title = f"Grad-CAM, {model}, {name}"
+        path = folder.run(record["name"]) / "evaluation" / "grad_cam.png"
+        try:
+            png, caption = shrunk_png(path), "Which places raised the score, not why."
+        except OSError as error:
+            png, caption = None, f"{path} cannot be read ({error})."
+        alt = f"Test films with maps of what {model} ({name}) used."
+        pictures.append(Picture(title, png, alt, caption))
+    return pictures
+
+
 def _sheet(
     folder: StudyFolder, study: Mapping[str, Any], generators: Sequence[Mapping[str, Any]]
 ) -> Picture:
-    title = "Real and synthetic slices"
-    alt = "Rows of label maps, real slices and synthetic slices."
+    title = "Real and synthetic images"
+    alt = "Rows of real and of synthetic images."
     if not generators:
         return Picture(title, None, alt, "no generator is finished.")
     seed = generators[0]["settings"]["seed"]
     try:
-        png, caption = real_synthetic_sheet(Path(study["data_root"]), folder.synthetic(seed))
+        of_films = is_film_cache(Path(study["data_root"]))
+        draw = real_synthetic_films if of_films else real_synthetic_sheet
+        png, caption = draw(Path(study["data_root"]), folder.synthetic(seed))
     except (UserError, OSError, ValueError, KeyError) as error:
         return Picture(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
     return Picture(title, png, alt, f"{caption} Generator of seed {seed}.")

@@ -75,6 +75,60 @@ def real_synthetic_sheet(root: Path, synthetic: Path) -> tuple[bytes, str]:
     return png_bytes(picture), caption
 
 
+def real_synthetic_films(root: Path, synthetic: Path) -> tuple[bytes, str]:
+    """A row of real training films and one of synthetic films for each class, as PNG bytes.
+
+    Both are spread evenly over their sets and shown at the synthetic films' size.
+
+    Args:
+        root: The study's cache of films.
+        synthetic: A finished synthetic set.
+
+    Raises:
+        UserError: The cache or the set is missing or damaged.
+    """
+    from callbacks.pictures import sheet
+    from datamodules.film_cache import FilmCache
+    from datamodules.synthetic import SyntheticSet
+
+    cache, made = FilmCache.open(root), SyntheticSet.open(synthetic)
+    if not made.items:
+        raise UserError(f"{synthetic}: holds no image.")
+    training = cache.select("train")
+    rows, titles = [], []
+    for label in sorted({str(item.label or "") for item in made.items}):
+        real = training
+        for column in cache.label_columns[:1] if label else []:
+            names = cache.class_names(column)
+            real = training[cache.labels(column)[training] == names.index(label)]
+        fakes = [item for item in made.items if str(item.label or "") == label]
+        size = int(made.manifest["image_size"])
+        rows.append([_averaged(cache.image(int(place)), size) for place in _evenly(real)])
+        rows.append([_shown(made.image(item)) for item in _evenly(fakes)])
+        titles += [f"real\n{label}", f"synthetic\n{label}"]
+    caption = "Of each class real training films above, synthetic ones below, evenly spread."
+    return png_bytes(sheet(rows, row_titles=titles)), caption
+
+
+def _evenly(items: Sequence[Any]) -> list[Any]:
+    places = np.linspace(0, len(items) - 1, min(NUM_COLUMNS, len(items))).round().astype(int)
+    return [items[place] for place in places]
+
+
+def _averaged(film: np.ndarray, size: int) -> np.ndarray:
+    """The centre of a stored film, (H, W) or (3, H, W), averaged to `size` pixels, 8 bits."""
+    margin = (film.shape[-1] % size) // 2
+    factor = film.shape[-1] // size
+    levels = film[..., margin : margin + factor * size, margin : margin + factor * size]
+    scale = 255 / np.iinfo(film.dtype).max
+    blocks = levels.reshape(*levels.shape[:-2], size, factor, size, factor) * scale
+    return _shown(blocks.mean(axis=(-3, -1)).round().astype(np.uint8))
+
+
+def _shown(image: np.ndarray) -> np.ndarray:
+    return image if image.ndim == 2 else np.moveaxis(image, 0, -1)
+
+
 def prediction_pictures(
     out: Path, specification_order: Sequence[tuple[str, str]], records: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[tuple[str, str], bytes], list[str]]:

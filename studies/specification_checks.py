@@ -113,8 +113,10 @@ def _wrong_numbers(specification: Specification) -> list[str]:
 
 def _doubled_distance_flags(specification: Specification) -> list[str]:
     words = list(specification.arguments)
-    for part in (*specification.scenarios, *specification.models):
-        words += part.arguments
+    for scenario in specification.scenarios:
+        words += scenario.arguments
+    for model in specification.models:
+        words += model.arguments
     flags = {f"--distance.{name}" for name in _DISTANCE_FLAGS}
     doubled = sorted(flags & {word.split("=")[0] for word in words})
     return [f"arguments: {flag} stands under `distances` in this study." for flag in doubled]

@@ -1,0 +1,144 @@
+"""A study of classifiers: AUROC decides, with DeLong's test, ROC curves and pretrained cells."""
+
+import json
+from pathlib import Path
+
+import fake_verbs
+import numpy as np
+import pytest
+
+from provenance import UserError
+from studies.comparisons import _training_of
+from studies.report import build_report
+from studies.runner import StudyOutcome, run_study
+from studies.sheets import _averaged
+from studies.specification import Scenario
+from studies.specification_file import parse_specification
+
+
+@pytest.fixture
+def plan() -> dict:
+    return {
+        "name": "classifiers",
+        "title": "Classifiers",
+        "seeds": [0, 1],
+        "metric": {"name": "auroc", "title": "AUROC", "percent": False},
+        "generator": {
+            "config": "configs/gan.yaml",
+            "num_images": 8,
+            "per_class": ["normal", "abnormal"],
+        },
+        "scenarios": [
+            {"id": "real", "name": "real films"},
+            {"id": "good", "name": "added", "synthetic": True},
+        ],
+        "models": [{"name": "vgg16", "title": "VGG-16", "config": "configs/vgg.yaml"}],
+        "baseline_scenario": "real",
+        "num_resamples": 100,
+    }
+
+
+def go(plan: dict, place: Path) -> StudyOutcome:
+    specification = parse_specification(plan, "classifiers.yaml")
+    return run_study(
+        specification,
+        place / "data",
+        place / "out",
+        fake_verbs.load_verbs,
+        workers=0,
+        say=lambda line: None,
+    )
+
+
+def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, place: Path) -> None:
+    outcome = go(plan, place)
+    assert not outcome.failed
+    html = build_report(place / "out").read_text()
+    content = json.loads((place / "out/report.json").read_text())
+    (comparison,) = content["comparisons"]
+    assert (comparison["test"], comparison["verdict"]) == ("delong", "helps")
+    assert comparison["isolates_synthetic"]
+    real, good = content["groups"]
+    assert 0.5 < real["value"] < good["value"] <= 1
+    assert content["answer"]["headline"].startswith("Synthetic data helps VGG-16")
+    for text in (
+        "ROC curves",
+        "Grad-CAM, VGG-16, added",
+        "Two-sided DeLong test with patients as clusters",
+        "Log loss, averaged over scenarios",
+    ):
+        assert text in html, text
+    assert "sign-flip" not in html
+
+
+def test_one_generator_per_class_makes_one_set(plan: dict, place: Path) -> None:
+    go(plan, place)
+    record = json.loads((place / "out/generators/generator__seed1.json").read_text())
+    normal, abnormal, generate = record["commands"]
+    assert "--data.only_label normal" in normal
+    assert f"--run_folder {place}/out/generators/seed_1__normal" in normal
+    assert "--data.only_label abnormal" in abnormal
+    checkpoints = [f"{place}/out/generators/seed_1__{name}" for name in ("normal", "abnormal")]
+    joined = " ".join(f"{folder}/checkpoints/last.ckpt" for folder in checkpoints)
+    assert f"--checkpoint {joined} --num-images 8" in generate
+    assert [part["name"] for part in record["parts"]] == ["normal", "abnormal"]
+    assert record["timings"]["images_seen"] == 2 * 768
+
+
+def test_a_pretrained_cell_starts_from_its_first_training(plan: dict, place: Path) -> None:
+    plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
+    plan["scenarios"][1]["arguments"] = ["--model.learning_rate", "0.001"]
+    go(plan, place)
+    record = json.loads((place / "out/cells/good__vgg16__seed0.json").read_text())
+    first, second, _ = record["commands"]
+    assert "--data.real_films false" in first
+    assert "--data.synthetic" in first
+    assert "--model.learning_rate" not in first
+    start = f"{place}/out/runs/good__vgg16__seed0__pretrain/checkpoints/best.ckpt"
+    assert f"--model.start_from {start}" in second
+    assert "--data.synthetic" not in second
+    assert "--model.learning_rate 0.001" in second
+    assert record["parts"] == [
+        {"name": "pretrain", "checkpoint_sha256": record["parts"][0]["checkpoint_sha256"]}
+    ]
+    # neither training is repeated when the record alone is lost
+    (place / "out/cells/good__vgg16__seed0.json").unlink()
+    go(plan, place)
+    events = fake_verbs.events()
+    assert events.count("fit good__vgg16__seed0") == 1
+    assert events.count("fit good__vgg16__seed0__pretrain") == 1
+
+
+def test_a_failed_pretraining_is_gone_on_with(plan: dict, place: Path) -> None:
+    plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
+    fake_verbs.order("good__vgg16__seed0", "fail")
+    assert [name for name, _ in go(plan, place).failed] == ["good__vgg16__seed0"]
+    fake_verbs.order("good__vgg16__seed0", "")
+    assert go(plan, place).done == ["good__vgg16__seed0"]
+    assert fake_verbs.events().count("fit good__vgg16__seed0__pretrain") == 1
+
+
+def test_pretraining_needs_synthetic_images(plan: dict) -> None:
+    plan["scenarios"][0]["pretrain"] = []
+    with pytest.raises(UserError, match="scenario real pretrains on synthetic images"):
+        parse_specification(plan, "a.yaml")
+
+
+def test_how_many_synthetic_films_join_is_no_other_training() -> None:
+    def training(*arguments: str) -> list[tuple[str, ...]]:
+        return _training_of(Scenario("a", "a", True, arguments))
+
+    assert training("--data.synthetic_share", "0.5", "--x", "1") == [("--x", "1")]
+    assert training("--data.synthetic_share=2") == []
+    assert training("--data.balance", "synthetic") == []
+    assert training("--data.balance", "oversample") == [("--data.balance", "oversample")]
+    assert training("--data.real_films", "false") == [("--data.real_films", "false")]
+
+
+def test_real_films_are_shown_at_the_size_of_the_synthetic_ones() -> None:
+    film = np.kron(np.arange(16).reshape(4, 4), np.ones((4, 4))).astype(np.uint8) * 10
+    assert np.array_equal(_averaged(film, 4), np.arange(16).reshape(4, 4) * 10)
+    framed = np.pad(film, 1)  # stored with a margin, as a cache does
+    assert np.array_equal(_averaged(framed, 4), np.arange(16).reshape(4, 4) * 10)
+    sixteen_bits = film.astype(np.uint16) * 257
+    assert np.array_equal(_averaged(sixteen_bits, 4), _averaged(film, 4))
