@@ -4,6 +4,10 @@ Where a generator has learnt more than its training images, all pictures in betw
 films too.
 """
 
+import itertools
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +26,7 @@ from provenance import UserError, whole_file
 _STOPS, _FRAMES_PER_STOP = 8, 24
 _FRAME_MS = 40  # a GIF counts in 10 ms
 _FORMATS = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}
+_VIDEO = ".mp4"
 _MARK = "Synthetic: made by a neural network. No frame is a picture of a patient."
 _DESCRIPTION_TAG = 0x010E  # Exif's ImageDescription
 
@@ -30,13 +35,18 @@ def check_animation(path: Path) -> None:
     """Refuse a film that could not be written, before any work is done.
 
     Raises:
-        UserError: An ending that is no animation's, or a file that exists.
+        UserError: An ending that is no animation's, a video without ffmpeg, or a file that exists.
     """
-    if path.suffix.lower() not in _FORMATS:
+    if path.suffix.lower() not in (*_FORMATS, _VIDEO):
         raise UserError(
-            f"--interpolation {path}: films are written as {', '.join(_FORMATS)}, not as "
-            f"{path.suffix or 'a name without an ending'}. Give one of these; all play in a "
-            "browser, and ffmpeg turns a .gif into other formats."
+            f"--interpolation {path}: films are written as {', '.join(_FORMATS)} or {_VIDEO}, not "
+            f"as {path.suffix or 'a name without an ending'}. Give one of these."
+        )
+    if path.suffix.lower() == _VIDEO and shutil.which("ffmpeg") is None:
+        raise UserError(
+            f"--interpolation {path}: {_VIDEO} is written by the program ffmpeg, which is not on "
+            f"this machine's PATH. Install it, or give {', '.join(_FORMATS)}, which need nothing "
+            "and play in a browser."
         )
     if path.exists():
         raise UserError(
@@ -108,10 +118,20 @@ def spherical(start: Tensor, end: Tensor, share: float) -> Tensor:
 def save_animation(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
     """Write frames as an endless animation, without loss; a .gif keeps 256 colours a frame.
 
+    A video has losses, as videos have; the machine's own ffmpeg makes it, since the packages that
+    bring one carry encoders under the GPL.
+
     Args:
-        path: Its ending says the format: .gif, .png (an animated PNG) or .webp.
-        frames: (H, W) grey or (H, W, 3) colour, uint8; all are held until the film is written.
+        path: Its ending says the format: .gif, .png (an animated PNG), .webp or .mp4.
+        frames: (H, W) grey or (H, W, 3) colour, uint8; but for a video all are held until the film
+            is written.
+
+    Raises:
+        UserError: ffmpeg failed; what it said is told.
     """
+    if path.suffix.lower() == _VIDEO:
+        _save_video(path, frames)
+        return
     first, *others = map(Image.fromarray, frames)
     description = Image.Exif()
     description[_DESCRIPTION_TAG] = _MARK
@@ -127,3 +147,36 @@ def save_animation(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
             exif=description,
             comment=_MARK.encode(),
         )
+
+
+def _save_video(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
+    """Hand frames to ffmpeg one by one; the file appears when it is whole."""
+    frames = iter(frames)
+    first = next(frames)
+    height, width = first.shape[:2]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video") as folder:
+        made, said = Path(folder, "film.mp4"), Path(folder, "said.txt")
+        command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-f", "rawvideo"]
+        command += ["-pixel_format", "gray" if first.ndim == 2 else "rgb24"]
+        command += ["-video_size", f"{width}x{height}", "-framerate", f"{1000 // _FRAME_MS}"]
+        # Players want even sides and 4:2:0; odd sides get a black line.
+        command += ["-i", "-", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"]
+        command += ["-movflags", "+faststart", "-metadata", f"comment={_MARK}", str(made)]
+        with open(said, "wb") as errors:
+            process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
+            assert process.stdin is not None
+            try:
+                for frame in itertools.chain([first], frames):
+                    process.stdin.write(np.ascontiguousarray(frame).tobytes())
+                process.stdin.close()
+            except BrokenPipeError:  # it ended by itself, and says why
+                pass
+            failed = process.wait() != 0
+        if failed or not made.is_file():
+            told = said.read_text(errors="replace").strip().splitlines() or ["no reason given"]
+            raise UserError(
+                f"--interpolation {path}: ffmpeg could not write it ({told[-1]}). Give a .webp, "
+                "which needs no ffmpeg."
+            )
+        made.replace(path)

@@ -110,7 +110,7 @@ def real_synthetic_films(root: Path, synthetic: Path) -> tuple[bytes, str]:
     return png_bytes(sheet(rows, row_titles=titles)), caption
 
 
-def _evenly(items: Sequence[Any]) -> list[Any]:
+def _evenly(items: Any) -> list[Any]:
     places = np.linspace(0, len(items) - 1, min(NUM_COLUMNS, len(items))).round().astype(int)
     return [items[place] for place in places]
 

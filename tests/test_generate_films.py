@@ -1,6 +1,8 @@
 """generate.py with GANs: exact images, their label, who they may join, and films in between."""
 
 import json
+import shutil
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from datamodules.synthetic import SyntheticSet
 from lightning_modules.loading import load_module
 from lightning_modules.training import derived_seed
 from provenance import UserError, sha256_of
-from studies.interpolation import frames_between, save_animation, spherical
+from studies.interpolation import check_animation, frames_between, save_animation, spherical
 from tests.conftest import write_film_cache
 
 ROOT = Path(__file__).parents[1]
@@ -168,8 +170,8 @@ def test_what_the_generator_cannot_do_is_refused_before_the_folder_is_claimed(
     for truncation in (-0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match="expected a number from 0"):
             make(stylegan, out, truncation=truncation)
-    with pytest.raises(UserError, match=r"\.gif, \.png, \.webp, not as \.mp4"):
-        make(stylegan, out, interpolation=tmp_path / "between.mp4")
+    with pytest.raises(UserError, match=r"\.gif, \.png, \.webp or \.mp4, not as \.avi"):
+        make(stylegan, out, interpolation=tmp_path / "between.avi")
     assert not out.exists()
 
 
@@ -250,6 +252,46 @@ def test_a_film_is_written_without_loss_and_says_what_it_is(ending: str, tmp_pat
             film.seek(place)
             assert np.array_equal(np.asarray(film.convert("L")), frame)
             assert film.info["duration"] == 40
+
+
+def with_ffmpeg(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str | None) -> None:
+    """The only programs on PATH are the shell's, and this as ffmpeg."""
+    folder.mkdir()
+    if script is not None:
+        (folder / "ffmpeg").write_text(f"#!/bin/sh\n{script}\n")
+        (folder / "ffmpeg").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/bin" if script else str(folder))
+
+
+def test_a_video_is_the_machines_ffmpegs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = np.arange(3 * 4 * 4, dtype=np.uint8).reshape(3, 4, 4)
+    film = tmp_path / "between.mp4"
+    with_ffmpeg(tmp_path / "none", monkeypatch, None)
+    with pytest.raises(UserError, match="ffmpeg, which is not on this machine's PATH"):
+        check_animation(film)
+    with_ffmpeg(tmp_path / "broken", monkeypatch, "echo no encoder found >&2; exit 1")
+    with pytest.raises(UserError, match=r"could not write it \(no encoder found\)"):
+        save_animation(film, frames)
+    assert not film.exists()
+    # its last argument is the file; what comes in are the frames' bytes
+    with_ffmpeg(tmp_path / "fake", monkeypatch, 'for last; do :; done; cat > "$last"')
+    check_animation(film)
+    save_animation(film, frames)
+    assert film.read_bytes() == frames.tobytes()
+    assert {path.name for path in tmp_path.glob("*between*")} == {"between.mp4"}
+    assert not list(tmp_path.glob(".video*"))
+
+
+@pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg on this machine")
+@pytest.mark.parametrize("shape", [(16, 16), (15, 17, 3)])
+def test_a_video_plays_and_says_what_it_is(shape: tuple[int, ...], tmp_path: Path) -> None:
+    film = tmp_path / "between.mp4"
+    save_animation(film, np.full((5, *shape), 128, np.uint8))
+    command = ["ffprobe", "-v", "error", "-count_frames", "-show_streams", "-show_format", film]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "nb_read_frames=5" in told
+    assert "made by a neural network" in told
+    assert "height=16" in told
 
 
 def test_a_film_comes_with_a_set_and_overwrites_nothing(growing: Path, tmp_path: Path) -> None:
