@@ -11,6 +11,7 @@ from studies.specification import Scenario, Specification
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#555555")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_MARKS = ("o", "s", "D", "^", "v", "P", "X")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo")
 _DPI = 150
 _STYLE: dict[Any, Any] = {
@@ -32,7 +33,10 @@ _STYLE: dict[Any, Any] = {
 
 
 def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
-    """Mean with interval per model and scenario, each seed as a dot, the paper as a diamond."""
+    """Mean with interval per model and scenario, each seed as a dot, the paper as a diamond.
+
+    Percentages are bars from 0 to 100, other scores marks on an axis that fits them.
+    """
     groups = {(group["model"], group["scenario"]): group for group in content["groups"]}
     if all(group["value"] is None for group in groups.values()):
         return None
@@ -51,14 +55,13 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
                 axes.annotate("no cell", (x, 0), rotation=90, ha="center", va="bottom", fontsize=8)
                 continue
             value = factor * group["value"]
-            axes.bar(
-                x,
-                value,
-                width * 0.9,
-                color=COLOURS[place % len(COLOURS)],
-                hatch=_HATCHES[place % len(_HATCHES)],
-                label=label,
-            )
+            colour = COLOURS[place % len(COLOURS)]
+            if specification.metric.percent:
+                hatch = _HATCHES[place % len(_HATCHES)]
+                axes.bar(x, value, width * 0.9, color=colour, hatch=hatch, label=label)
+            else:  # a bar starts at 0, where differences of AUROCs cannot be seen
+                mark = _MARKS[place % len(_MARKS)]
+                axes.plot(x, value, mark, color=colour, ms=10, label=label)
             label = None
             if group["low"] is not None:
                 low, high = factor * group["low"], factor * group["high"]

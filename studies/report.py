@@ -94,7 +94,8 @@ def _pictures(
                 plots.bars(specification, content),
                 f"Bars of {metric} per model and scenario with intervals; the table above holds "
                 "the same numbers.",
-                "Bars: mean; lines: interval over patients; dots: seeds; diamonds: the paper."
+                "Bars or marks: mean; lines: interval over patients; dots: seeds; diamonds: "
+                "the paper."
                 if content["cells_done"]
                 else nothing,
             )

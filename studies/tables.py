@@ -8,6 +8,7 @@ from studies.numbers import NONE, count, difference, p_value, score, with_interv
 from studies.specification import Specification
 
 MARK = "*"
+_USUAL_NAMES = (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC"), ("Ece", "ECE"))
 
 
 @dataclass(frozen=True)
@@ -228,7 +229,7 @@ def _further_title(further: Mapping[str, Any]) -> str:
     unit = "%" if further["percent"] else further["unit"]
     name = further["metric"].replace("_", " ")
     name = name[:1].upper() + name[1:]
-    for plain, usual in (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC")):
+    for plain, usual in _USUAL_NAMES:
         name = name.replace(plain, usual)
     return f"{name}, {unit}" if unit else name
 
