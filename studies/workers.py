@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -159,12 +159,7 @@ def _work(
     # for a wish to stop early and return as if the training were complete.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
-    # A person who sets one of them means all: MKL's own share beside OMP_NUM_THREADS=1 made torch
-    # use two threads that wait for each other, ten times slower on a busy machine.
-    given = [os.environ[variable] for variable in _THREAD_VARIABLES if os.environ.get(variable)]
-    threads = given[0] if given else str(max(1, num_cores() // num_workers))
-    for variable in _THREAD_VARIABLES:
-        os.environ.setdefault(variable, threads)
+    os.environ.update(thread_settings(os.environ, max(1, num_cores() // num_workers)))
     devices = _accelerators()
     if num_workers > 1 and len(devices) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]
@@ -175,6 +170,21 @@ def _work(
             return
         _print_to(context.folder.log(name))
         connection.send(run_job(name, context, load_verbs))
+
+
+def thread_settings(environment: Mapping[str, str], share: int) -> dict[str, str]:
+    """Threads of every library, as environment variables that are not set yet.
+
+    A person who sets one of them means all: with MKL's share of two beside OMP_NUM_THREADS=1 torch
+    uses two threads that wait for each other, ten times slower on a busy machine.
+
+    Args:
+        environment: Of the process.
+        share: Cores of this worker, where nothing is set.
+    """
+    given = [environment[name] for name in _THREAD_VARIABLES if environment.get(name)]
+    threads = given[0] if given else str(share)
+    return {name: threads for name in _THREAD_VARIABLES if not environment.get(name)}
 
 
 def num_cores() -> int:

@@ -16,6 +16,7 @@ from studies.claims import Claim
 from studies.runner import StudyOutcome, closing_lines, run_study
 from studies.specification import Specification
 from studies.specification_file import parse_specification
+from studies.workers import thread_settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -145,6 +146,14 @@ def test_only_and_shard_choose_cells(small: Specification, place: Path) -> None:
         go(small, place, only="unet")
     with pytest.raises(UserError, match="expected i/n"):
         go(small, place, shard="3/2")
+
+
+def test_one_thread_setting_stands_for_all_libraries() -> None:
+    names = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+    assert thread_settings({}, 4) == dict.fromkeys(names, "4")
+    given = {"MKL_NUM_THREADS": "1", "OMP_NUM_THREADS": ""}
+    assert thread_settings(given, 4) == {names[0]: "1", names[2]: "1"}
+    assert thread_settings(dict.fromkeys(names, "2"), 4) == {}
 
 
 def test_other_settings_are_refused_and_named(plan: dict, place: Path) -> None:
