@@ -11,19 +11,9 @@ from PIL import Image
 from metrics.classification import auroc, roc_curve
 from studies.classification_comparison import OtherEvaluation
 from studies.classification_scores import labels_of, positive_probabilities
-from studies.plots import COLOURS
+from studies.figures import COLOURS, new_figure, styled
 
 _DPI = 150
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#777777",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-}
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)))
 # From this AUROC on the curve hugs its corner, which is drawn again enlarged.
 _CROWDED = 0.93
@@ -36,6 +26,7 @@ _MARK_TITLES = {
 }
 
 
+@styled
 def roc_picture(
     result: Mapping[str, Any], others: Sequence[OtherEvaluation] = ()
 ) -> NDArray[np.uint8]:
@@ -48,24 +39,22 @@ def roc_picture(
     Returns:
         (H, W, 3) uint8.
     """
-    pyplot, style = _pyplot()
-    with style:
-        figure, axes = pyplot.subplots(figsize=(6.2, 6.2))
-        _draw_curves(axes, result, others)
-        if result["summary"]["auroc"]["value"] > _CROWDED:
-            corner = axes.inset_axes((0.36, 0.08, 0.6, 0.6))
-            _draw_curves(corner, result, others, clip=True)
-            corner.set_xlim(0, 0.25)
-            corner.set_ylim(0.75, 1.0)
-            corner.tick_params(labelsize=8)
-            axes.indicate_inset_zoom(corner, edgecolor="#777777")
-        axes.set_xlabel(f"{result['class_names'][0]} films called positive (1 - specificity)")
-        axes.set_ylabel(f"{result['class_names'][1]} films called positive (sensitivity)")
-        axes.set_xlim(-0.01, 1.01)
-        axes.set_ylim(-0.01, 1.01)
-        axes.set_aspect("equal")
-        _legend(axes)
-        return _array(figure, pyplot)
+    figure, axes = new_figure(figsize=(6.2, 6.2))
+    _draw_curves(axes, result, others)
+    if result["summary"]["auroc"]["value"] > _CROWDED:
+        corner = axes.inset_axes((0.36, 0.08, 0.6, 0.6))
+        _draw_curves(corner, result, others, clip=True)
+        corner.set_xlim(0, 0.25)
+        corner.set_ylim(0.75, 1.0)
+        corner.tick_params(labelsize=8)
+        axes.indicate_inset_zoom(corner, edgecolor="#777777")
+    axes.set_xlabel(f"{result['class_names'][0]} films called positive (1 - specificity)")
+    axes.set_ylabel(f"{result['class_names'][1]} films called positive (sensitivity)")
+    axes.set_xlim(-0.01, 1.01)
+    axes.set_ylim(-0.01, 1.01)
+    axes.set_aspect("equal")
+    _legend(axes)
+    return _array(figure)
 
 
 def _draw_curves(
@@ -101,6 +90,7 @@ def _draw_curves(
             )  # fmt: skip
 
 
+@styled
 def reliability_picture(result: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Forecast beside outcome in bins of equal width, above the number of films in each.
 
@@ -110,42 +100,36 @@ def reliability_picture(result: Mapping[str, Any]) -> NDArray[np.uint8]:
     Returns:
         (H, W, 3) uint8.
     """
-    pyplot, style = _pyplot()
-    with style:
-        figure, (upper, lower) = pyplot.subplots(
-            2, 1, figsize=(6.2, 6.6), sharex=True, height_ratios=(3, 1), layout="constrained"
-        )
-        bins = [each for each in result["reliability"] if each["count"]]
-        upper.plot([0, 1], [0, 1], color="#999999", lw=1, ls=(0, (2, 3)), label="perfect")
-        forecast = [each["mean_probability"] for each in bins]
-        outcome = [each["share_positive"] for each in bins]
-        for each in bins:
-            if None not in each["interval"]:
-                upper.plot(
-                    [each["mean_probability"]] * 2, each["interval"], color=COLOURS[0], lw=1.4
-                )
-        upper.plot([], [], color=COLOURS[0], lw=1.4, label="95 % interval over patients")
-        upper.plot(
-            forecast, outcome, "o-", color=COLOURS[0], lw=1, ms=5,
-            label=f"bins of films, ECE {result['summary']['ece']['value']:.3f}",
-        )  # fmt: skip
-        name = result["class_names"][1]
-        upper.set_ylabel(f"share that is {name}")
-        upper.set_ylim(-0.03, 1.03)
-        upper.set_xlim(-0.02, 1.02)
-        lows = [each["low"] for each in result["reliability"]]
-        width = 1 / len(lows)
-        lower.bar(
-            lows, [each["count"] for each in result["reliability"]],
-            width=0.92 * width, align="edge", color="#8a8a8a",
-        )  # fmt: skip
-        # Most films lie at the ends: on a plain scale the bins between would vanish.
-        lower.set_yscale("symlog", linthresh=1)
-        lower.set_ylim(0, None)
-        lower.set_ylabel("films (log)")
-        lower.set_xlabel(f"probability of {name}")
-        _legend(upper)
-        return _array(figure, pyplot)
+    figure, (upper, lower) = new_figure(2, 1, figsize=(6.2, 6.6), sharex=True, height_ratios=(3, 1))
+    bins = [each for each in result["reliability"] if each["count"]]
+    upper.plot([0, 1], [0, 1], color="#999999", lw=1, ls=(0, (2, 3)), label="perfect")
+    forecast = [each["mean_probability"] for each in bins]
+    outcome = [each["share_positive"] for each in bins]
+    for each in bins:
+        if None not in each["interval"]:
+            upper.plot([each["mean_probability"]] * 2, each["interval"], color=COLOURS[0], lw=1.4)
+    upper.plot([], [], color=COLOURS[0], lw=1.4, label="95 % interval over patients")
+    upper.plot(
+        forecast, outcome, "o-", color=COLOURS[0], lw=1, ms=5,
+        label=f"bins of films, ECE {result['summary']['ece']['value']:.3f}",
+    )  # fmt: skip
+    name = result["class_names"][1]
+    upper.set_ylabel(f"share that is {name}")
+    upper.set_ylim(-0.03, 1.03)
+    upper.set_xlim(-0.02, 1.02)
+    lows = [each["low"] for each in result["reliability"]]
+    width = 1 / len(lows)
+    lower.bar(
+        lows, [each["count"] for each in result["reliability"]],
+        width=0.92 * width, align="edge", color="#8a8a8a",
+    )  # fmt: skip
+    # Most films lie at the ends: on a plain scale the bins between would vanish.
+    lower.set_yscale("symlog", linthresh=1)
+    lower.set_ylim(0, None)
+    lower.set_ylabel("films (log)")
+    lower.set_xlabel(f"probability of {name}")
+    _legend(upper)
+    return _array(figure)
 
 
 def _area(result: Mapping[str, Any]) -> str:
@@ -159,16 +143,7 @@ def _legend(axes: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False, fontsize=9)
 
 
-def _pyplot() -> tuple[Any, Any]:
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    return pyplot, pyplot.rc_context(_STYLE)
-
-
-def _array(figure: Any, pyplot: Any) -> NDArray[np.uint8]:
+def _array(figure: Any) -> NDArray[np.uint8]:
     stream = io.BytesIO()
     figure.savefig(
         stream,
@@ -178,6 +153,5 @@ def _array(figure: Any, pyplot: Any) -> NDArray[np.uint8]:
         facecolor="white",
         pil_kwargs={"compress_level": 0},
     )
-    pyplot.close(figure)
     with Image.open(stream) as picture:
         return np.asarray(picture.convert("RGB"))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies import plots
+from studies import figures
 from studies.generator_analysis import groups_of, points_of, title_of
 from studies.generator_tables import name_of
 from studies.specification import Specification
@@ -11,6 +11,7 @@ from studies.specification import Specification
 _MARKS = "osD^vPX"
 
 
+@figures.styled
 def distance_curves(
     specification: Specification, content: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> bytes | None:
@@ -21,10 +22,7 @@ def distance_curves(
     measures = [m for m in content["measures"] if any(points_of(r, m) for r in records)]
     if not measures:
         return None
-    pyplot = plots.styled_pyplot()
-    figure, axes = pyplot.subplots(
-        1, len(measures), figsize=(9, 4.2), squeeze=False, layout="constrained"
-    )
+    figure, axes = figures.new_figure(1, len(measures), figsize=(9, 4.2), squeeze=False)
     for panel, measure in zip(axes[0], measures, strict=True):
         for place, (scenario, model) in enumerate(groups_of(specification)):
             label: str | None = title_of(specification, scenario, model)
@@ -35,8 +33,8 @@ def distance_curves(
                 panel.plot(
                     [images_seen for images_seen, _, _ in points],
                     [value for _, _, value in points],
-                    color=plots.COLOURS[place % len(plots.COLOURS)],
-                    ls=plots.DASHES[place % len(plots.DASHES)],
+                    color=figures.COLOURS[place % len(figures.COLOURS)],
+                    ls=figures.DASHES[place % len(figures.DASHES)],
                     marker=_MARKS[place % len(_MARKS)],
                     ms=5,
                     lw=1.4,
@@ -49,31 +47,30 @@ def distance_curves(
         panel.set_yscale("log")
         panel.set_xlabel("images seen")
         panel.set_title(name_of(measure), fontsize=10, loc="left")
-    plots.shared_legend(figure, *axes.flat)
-    return plots.png(figure)
+    figures.shared_legend(figure, *axes.flat)
+    return figures.png(figure)
 
 
+@figures.styled
 def held_out_distances(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
     """Distance to held-out films with its interval, seeds as dots, per extractor."""
     rows = [row for row in content["held_out"] if row["scores"]]
     measures = [m for m in content["measures"] if any(m in row["scores"] for row in rows)]
     if not measures:
         return None
-    pyplot = plots.styled_pyplot()
-    figure, axes = pyplot.subplots(
+    figure, axes = figures.new_figure(
         1,
         len(measures),
         figsize=(9, 1.2 + 0.4 * len(rows)),
         squeeze=False,
         sharey=True,
-        layout="constrained",
     )
     for panel, measure in zip(axes[0], measures, strict=True):
         for place, row in enumerate(rows):
             entry = row["scores"].get(measure)
             if entry is None:
                 continue
-            colour = plots.COLOURS[place % len(plots.COLOURS)]
+            colour = figures.COLOURS[place % len(figures.COLOURS)]
             if entry["low"] is not None:
                 ends = [entry["low"], entry["high"]]
                 panel.plot(ends, [place, place], color=colour, lw=2.6, solid_capstyle="butt")
@@ -89,4 +86,4 @@ def held_out_distances(specification: Specification, content: Mapping[str, Any])
         panel.set_xlabel("nearer  \u2190  distance")
         panel.set_title(name_of(measure), fontsize=10, loc="left")
         panel.grid(axis="y", visible=False)
-    return plots.png(figure)
+    return figures.png(figure)

@@ -3,35 +3,17 @@
 Nothing is told by colour alone: the plots are printed in grey and read by colour-blind people.
 """
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from studies.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
 from studies.specification import Scenario, Specification
 
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#555555")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _MARKS = ("o", "s", "D", "^", "v", "P", "X")
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo")
-_DPI = 150
-_STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
-    "font.size": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": "#777777",
-    "axes.labelcolor": "#333333",
-    "xtick.color": "#333333",
-    "ytick.color": "#333333",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.8,
-    "hatch.linewidth": 0.6,
-    "hatch.color": "#ffffff",
-}
 
 
+@styled
 def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
     """Mean with interval per model and scenario, each seed as a dot, the paper as a diamond.
 
@@ -40,10 +22,9 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     groups = {(group["model"], group["scenario"]): group for group in content["groups"]}
     if all(group["value"] is None for group in groups.values()):
         return None
-    pyplot = styled_pyplot()
     factor = 100 if specification.metric.percent else 1
     width = min(0.8 / len(specification.scenarios), 0.25)
-    figure, axes = pyplot.subplots(figsize=(9, 4.2), layout="constrained")
+    figure, axes = new_figure(figsize=(9, 4.2))
     for place, scenario in enumerate(specification.scenarios):
         label: str | None = _title(scenario)
         for column, model in enumerate(specification.models):
@@ -96,14 +77,14 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     return png(figure)
 
 
+@styled
 def differences(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
     """Difference with interval for every tested pair, each patient as a small dot."""
     shown = [c for c in content["comparisons"] if c["value"] is not None]
     if not shown:
         return None
-    pyplot = styled_pyplot()
     factor = 100 if specification.metric.percent else 1
-    figure, axes = pyplot.subplots(figsize=(9, 0.9 + 0.36 * len(shown)), layout="constrained")
+    figure, axes = new_figure(figsize=(9, 0.9 + 0.36 * len(shown)))
     axes.axvline(0, color="#222222", lw=1)
     places = [model.name for model in specification.models]
     for row, comparison in enumerate(shown):
@@ -132,6 +113,7 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
     return png(figure)
 
 
+@styled
 def curves(
     specification: Specification, records: Sequence[Mapping[str, Any]]
 ) -> tuple[bytes | None, list[str]]:
@@ -149,16 +131,14 @@ def curves(
     columns = losses[:1] + [name for name in ("val/loss", validation) if name in names]
     if not columns:
         return None, lacking
-    pyplot = styled_pyplot()
     rows = len(specification.models)
-    figure, axes = pyplot.subplots(
+    figure, axes = new_figure(
         rows,
         len(columns),
         figsize=(3 * max(3, len(columns)), 0.6 + (2.1 if rows > 1 else 3.0) * rows),
         squeeze=False,
         sharex="row",
         sharey="col",
-        layout="constrained",
     )
     for row, model in enumerate(specification.models):
         for column, name in enumerate(columns):
@@ -186,16 +166,14 @@ def curves(
     return png(figure), lacking
 
 
+@styled
 def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
     """Losses of the generators' training, one panel per loss and one line per seed."""
     names = sorted({name for record in records for name in record.get("curves", {})})
     losses = [name for name in names if name.startswith("train/") and "loss" in name][:3]
     if not losses:
         return None
-    pyplot = styled_pyplot()
-    figure, axes = pyplot.subplots(
-        1, len(losses), figsize=(9, 2.6), squeeze=False, layout="constrained"
-    )
+    figure, axes = new_figure(1, len(losses), figsize=(9, 2.6), squeeze=False)
     for panel, name in zip(axes[0], losses, strict=True):
         for place, record in enumerate(records):
             points = record.get("curves", {}).get(name)
@@ -214,50 +192,9 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
     return png(figure)
 
 
-def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
-    """One legend above all panels; the labels in `first` lead it."""
-    handles: dict[str, Any] = {}
-    for panel in panels:
-        for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    labels = [label for label in first if label in handles]
-    labels += [label for label in handles if label not in labels]
-    if labels:
-        figure.legend(
-            [handles[label] for label in labels],
-            labels,
-            loc="outside upper left",
-            ncols=2,
-            frameon=False,
-            fontsize=9,
-        )
-
-
 def _title(scenario: Scenario) -> str:
     return f"{scenario.id}  {scenario.name}"
 
 
 def _label(specification: Specification) -> str:
     return specification.metric.title + (", %" if specification.metric.percent else "")
-
-
-def styled_pyplot() -> Any:
-    """matplotlib.pyplot without a display, in this project's style."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams.update(_STYLE)
-    return pyplot
-
-
-def png(figure: Any) -> bytes:
-    """The figure as PNG; it is closed."""
-    from matplotlib import pyplot
-
-    stream = io.BytesIO()
-    # Without the software's version the same numbers give the same bytes.
-    figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
-    pyplot.close(figure)
-    return stream.getvalue()

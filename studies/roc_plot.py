@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies import plots
+from studies import figures
 from studies.numbers import score
 from studies.specification import Specification
 
@@ -11,6 +11,7 @@ from studies.specification import Specification
 _CROWDED = 0.9
 
 
+@figures.styled
 def roc_curves(
     specification: Specification, content: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> bytes | None:
@@ -24,13 +25,11 @@ def roc_curves(
     aurocs = [record["evaluation"]["summary"]["auroc"]["value"] for record in records]
     ends = [1.0, 0.25] if sum(aurocs) / len(aurocs) > _CROWDED else [1.0]
     rows = len(specification.models)
-    pyplot = plots.styled_pyplot()
-    figure, axes = pyplot.subplots(
+    figure, axes = figures.new_figure(
         rows,
         len(ends),
         figsize=(4.5 * len(ends), 0.8 + 4.2 * rows),
         squeeze=False,
-        layout="constrained",
     )
     for row, model in enumerate(specification.models):
         for panel, end in zip(axes[row], ends, strict=True):
@@ -43,8 +42,8 @@ def roc_curves(
                     panel.plot(
                         roc["false_positive_rate"],
                         roc["true_positive_rate"],
-                        color=plots.COLOURS[place % len(plots.COLOURS)],
-                        ls=plots.DASHES[place % len(plots.DASHES)],
+                        color=figures.COLOURS[place % len(figures.COLOURS)],
+                        ls=figures.DASHES[place % len(figures.DASHES)],
                         lw=1.1,
                         label=label,
                     )
@@ -61,8 +60,8 @@ def roc_curves(
         if rows > 1:  # each row has AUROCs of its own
             axes[row][0].legend(loc="lower right", fontsize=8, frameon=False)
     if rows == 1:
-        plots.shared_legend(figure, axes[0][0])
-    return plots.png(figure)
+        figures.shared_legend(figure, axes[0][0])
+    return figures.png(figure)
 
 
 def _auroc(content: Mapping[str, Any], scenario: str, model: str) -> str:

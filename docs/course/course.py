@@ -38,7 +38,6 @@ SMALL = SIZE == "small"
 QUIET = ["--wandb=disabled", "--samples_every_epochs=0", "--trainer.enable_progress_bar=false"]
 """Flags of train.py that leave out what a notebook does not show."""
 
-_notebook_backend: list[str] = []  # filled by `start`
 _COLOURS = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 
 
@@ -50,12 +49,6 @@ def start() -> None:
     importlib.import_module("lightning.pytorch")  # it sets its loggers' levels, once
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    shell = _shell()
-    if shell is not None and not _notebook_backend:
-        import matplotlib
-
-        _notebook_backend.append(matplotlib.get_backend())
-        shell.events.register("pre_run_cell", _show_inline)
     print(f"Course in the {SIZE} setting; runs lie in {data_folder()}")
 
 
@@ -147,7 +140,8 @@ def history(run_folder: Path, name: str) -> tuple[list[float], list[float]]:
 
 def show(pictures: Any, titles: Sequence[str] = (), columns: int = 8, side: float = 1.5) -> None:
     """Films in rows: (N, 1, H, W) tensors in [-1, 1], or (H, W) arrays of any range."""
-    plt = _pyplot()
+    from matplotlib import pyplot as plt
+
     drawn = [np.asarray(picture, dtype=float).squeeze() for picture in pictures]
     columns = min(columns, len(drawn))
     rows = -(-len(drawn) // columns)
@@ -168,7 +162,8 @@ def plot_losses(
     runs: Mapping[str, Path], names: Sequence[str] = ("train/loss", "val/loss")
 ) -> None:
     """One panel for each run, all with the same axes: metrics against images seen."""
-    plt = _pyplot()
+    from matplotlib import pyplot as plt
+
     _, panels = plt.subplots(
         1,
         len(runs),
@@ -188,9 +183,10 @@ def plot_losses(
 
 def plot_roc(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
     """ROC curves of several evaluations of the same films in one picture."""
+    from matplotlib import pyplot as plt
+
     from metrics.classification import roc_curve
 
-    plt = _pyplot()
     _, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     for (name, result), colour in zip(evaluations.items(), _COLOURS * 4, strict=False):
         images = result["images"]
@@ -230,25 +226,3 @@ def _prepared(command: list[str], out: Path) -> Path:
     if not (out / "manifest.json").is_file():
         prepare.main([*command, "--split-ratios", "0.6", "0.2", "0.2"])
     return out
-
-
-def _shell() -> Any:
-    """The notebook that runs this, or None in plain Python."""
-    if "IPython" not in sys.modules:
-        return None
-    return sys.modules["IPython"].get_ipython()
-
-
-def _show_inline(info: Any = None) -> None:
-    """Draw in the notebook again: evaluate.py switches to a backend that only makes files."""
-    import matplotlib
-
-    if _notebook_backend and matplotlib.get_backend() != _notebook_backend[0]:
-        matplotlib.use(_notebook_backend[0])
-
-
-def _pyplot() -> Any:
-    _show_inline()
-    from matplotlib import pyplot
-
-    return pyplot
