@@ -28,22 +28,11 @@ def analyse(
         failures: JSON of failed jobs.
     """
     metric = specification.metric.name
-    done = {record["name"] for record in records}
-    cells = cells_of(specification)
-    records = [record for record in records if record["name"] in {cell.name for cell in cells}]
+    records = of_study(specification, records)
     groups = _groups(specification, records, metric)
     found = comparisons(specification, records)
     content: dict[str, Any] = {
-        "format": "understudy-report",
-        "format_version": 1,
-        "specification": specification.as_dict(),
-        "cells_total": len(cells),
-        "cells_done": len(records),
-        "cells_missing": [cell.name for cell in cells if cell.name not in done],
-        "failures": [
-            {key: failure.get(key) for key in ("name", "message", "traceback", "log")}
-            for failure in failures
-        ],
+        **state_of(specification, records, failures),
         "groups": groups,
         "comparisons": found,
         "tests": limits_of_tests(specification, found),
@@ -57,6 +46,32 @@ def analyse(
     }
     content["answer"] = answer(specification, content)
     return content
+
+
+def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:
+    """Those of the finished cells that are cells of this study."""
+    names = {cell.name for cell in cells_of(specification)}
+    return [record for record in records if record["name"] in names]
+
+
+def state_of(
+    specification: Specification, records: Sequence[Record], failures: Sequence[Record]
+) -> dict[str, Any]:
+    """What every study's report begins with: the study, and what is done, missing and failed."""
+    cells = cells_of(specification)
+    done = {record["name"] for record in records}
+    return {
+        "format": "understudy-report",
+        "format_version": 1,
+        "specification": specification.as_dict(),
+        "cells_total": len(cells),
+        "cells_done": len(records),
+        "cells_missing": [cell.name for cell in cells if cell.name not in done],
+        "failures": [
+            {key: failure.get(key) for key in ("name", "message", "traceback", "log")}
+            for failure in failures
+        ],
+    }
 
 
 def _groups(

@@ -100,18 +100,21 @@ def _line(specification: Specification, comparison: Mapping[str, Any]) -> dict[s
     return {**place, "numbers": f"{numbers} {interval}, {test}"}
 
 
+def unfinished(content: Mapping[str, Any]) -> list[str]:
+    """The sentence that says so, if cells are missing."""
+    missing = content["cells_total"] - content["cells_done"]
+    if not missing:
+        return []
+    total = count(content["cells_total"], "cell")
+    return [f"The study is unfinished: {missing} of {total} missing or failed."]
+
+
 def _limits(
     specification: Specification,
     content: Mapping[str, Any],
     tested: Sequence[Mapping[str, Any]],
 ) -> list[str]:
-    limits = []
-    missing = content["cells_total"] - content["cells_done"]
-    if missing:
-        limits.append(
-            f"The study is unfinished: {missing} of {count(content['cells_total'], 'cell')} "
-            "missing or failed."
-        )
+    limits = unfinished(content)
     tests = content["tests"]
     if tested and not tests["can_be_significant"]:
         limits.append(

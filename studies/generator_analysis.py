@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from studies.folder import cells_of
-from studies.numbers import count, score
+from studies.analysis import of_study, state_of
+from studies.answer import unfinished
+from studies.numbers import score
 from studies.specification import Specification
 
 Record = Mapping[str, Any]
@@ -22,23 +23,11 @@ def analyse_generators(
         records: JSON of its finished cells.
         failures: JSON of failed jobs.
     """
-    cells = cells_of(specification)
-    names = {cell.name for cell in cells}
-    records = [record for record in records if record["name"] in names]
-    done = {record["name"] for record in records}
+    records = of_study(specification, records)
     measures = _measures(specification, records)
     content: dict[str, Any] = {
-        "format": "understudy-report",
-        "format_version": 1,
+        **state_of(specification, records, failures),
         "kind": "generators",
-        "specification": specification.as_dict(),
-        "cells_total": len(cells),
-        "cells_done": len(records),
-        "cells_missing": [cell.name for cell in cells if cell.name not in done],
-        "failures": [
-            {key: failure.get(key) for key in ("name", "message", "traceback", "log")}
-            for failure in failures
-        ],
         "measures": measures,
         "columns": _columns(specification, records),
         "training": {
@@ -246,13 +235,7 @@ def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def _limits(
     specification: Specification, content: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]
 ) -> list[str]:
-    limits = []
-    missing = content["cells_total"] - content["cells_done"]
-    if missing:
-        limits.append(
-            f"The study is unfinished: {missing} of {count(content['cells_total'], 'cell')} "
-            "missing or failed."
-        )
+    limits = unfinished(content)
     if len(specification.seeds) == 1:
         limits.append(
             "One seed: another training of the same generator may rank elsewhere. The intervals "
