@@ -9,7 +9,7 @@ import fake_verbs
 import pytest
 
 from provenance import UserError
-from studies import numbers
+from studies import figures, numbers
 from studies.analysis import analyse
 from studies.report import build_report
 from studies.runner import run_study
@@ -215,3 +215,18 @@ def test_numbers_are_shown_alike_everywhere() -> None:
     assert numbers.p_phrase(0.00001) == "p < 0.0001"
     assert numbers.p_phrase(0.0312) == "p = 0.031"
     assert numbers.p_value(1.0) == "1"
+
+
+def test_figures_leave_room_for_their_legend_and_others_plots_alone() -> None:
+    import matplotlib
+    from matplotlib import pyplot
+
+    size = matplotlib.rcParams["font.size"] = 7.5
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    axes.plot([0, 1], label="a long label of a line")
+    axes.set_title("a title")
+    figures.shared_legend(figure, axes)
+    figure.canvas.draw()
+    title, legend = axes.title.get_window_extent(), figure.legends[0].get_window_extent()
+    assert title.y1 < legend.y0
+    assert (matplotlib.rcParams["font.size"], pyplot.get_fignums()) == (size, [])
