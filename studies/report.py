@@ -292,7 +292,7 @@ def _markdown(
     missing = ", ".join(content["cells_missing"])
     lines += [f"- missing cells: {missing}" if missing else "- no cell is missing", ""]
     lines += [f"- not shown: {lacking}" for lacking in content["not_shown"]]
-    lines += ["## To make it again", "", "```"]
+    lines += ["", "## To make it again", "", "```"]
     lines += [*content["again"], "```", ""]
     lines += [f"Computing time {content['timings']['total']} on {', '.join(content['machines'])}."]
     lines += [", ".join(f"{name} {value}" for name, value in content["versions"].items()), ""]
