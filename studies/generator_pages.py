@@ -16,7 +16,7 @@ _NOTHING = "no cell is finished."
 def tables(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
     """The tables of the page, in its order; `published` is None without a paper."""
     return {
-        "held_out": generator_tables.held_out_table(specification, content),
+        "held_out": generator_tables.held_out_tables(specification, content),
         "training": [
             generator_tables.training_table(specification, content, measure)
             for measure in content["measures"]

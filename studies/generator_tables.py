@@ -8,8 +8,8 @@ from studies.numbers import NONE, score, with_interval
 from studies.specification import Specification
 from studies.tables import Table, TableCell
 
-# Scores of the second table beside the distances: what the reader asks next.
-_FURTHER = ("kernel", "kid", "precision", "recall", "density", "coverage")
+_KERNELS = ("kernel", "kid")
+_FIDELITY = ("precision", "recall", "density", "coverage")
 
 
 def training_table(specification: Specification, content: Mapping[str, Any], measure: str) -> Table:
@@ -69,45 +69,62 @@ def paper_table(specification: Specification) -> Table | None:
     return Table(("Paper", *(f"epoch {epoch}" for epoch in epochs)), tuple(rows), (note,))
 
 
-def held_out_table(specification: Specification, content: Mapping[str, Any]) -> Table:
-    """The finished generators against films of patients that they never saw."""
+def held_out_tables(specification: Specification, content: Mapping[str, Any]) -> list[Table]:
+    """The finished generators against films of patients that they never saw.
+
+    Distances first; then, for the first extractor and for the random VGG, what precision and its
+    like say: how many generated films look real, and how much of the real variety they cover.
+    """
     assert specification.distances is not None
-    rows_in = [row for row in content["held_out"] if row["scores"]]
-    keys = list(dict.fromkeys(key for row in rows_in for key in row["scores"]))
-    distances = [key for key in content["measures"] if key in keys]
-    keys = distances + [key for key in keys if key.startswith(_FURTHER)]
-    rows = []
-    for row in rows_in:
-        cells = [TableCell(title_of(specification, row["scenario"], row["model"]), style="name")]
-        for key in keys:
-            entry = row["scores"].get(key)
-            if entry is None:
-                cells.append(TableCell(NONE))
-                continue
-            notes = []
-            if entry["low"] is not None:
-                notes.append(with_interval(entry, percent=False))
-            if "floor" in entry:
-                notes.append(
-                    f"{score(entry['value_at_floor_size'], False)} with "
-                    f"{entry['num_images_at_floor']:.0f} a side; floor "
-                    f"{score(entry['floor'], False)}"
-                )
-            if entry["seed_spread"] is not None:
-                notes.append(f"seed sd {score(entry['seed_spread'], False)}")
-            cells.append(TableCell(score(entry["value"], False), tuple(notes)))
-        rows.append(tuple(cells))
+    rows = [row for row in content["held_out"] if row["scores"]]
     if not rows:
-        return Table(("Generator",), (), ("No cell is finished yet.",))
-    first = rows_in[0]
+        return [Table(("Generator",), (), ("No cell is finished yet.",))]
+    keys = list(dict.fromkeys(key for row in rows for key in row["scores"]))
+    distances = [key for key in content["measures"] if key in keys]
+    distances += [key for key in keys if key.startswith(_KERNELS)]
+    fidelity = [key for key in keys if key.startswith(_FIDELITY)]
+    first = rows[0]
     note = (
         f"{first['num_synthetic']} generated images against {first['num_real']} real ones of "
         f"{first['num_real_patients']} patients of the {specification.distances.split} split, whom "
         "no generator saw. In brackets the 95 % interval over images and patients (half samples); "
-        "with several seeds its outermost ends. Lower distances are nearer; the other scores lie "
-        "between 0 and 1 (density may exceed it), higher is better."
+        "with several seeds its outermost ends."
     )
-    return Table(("Generator", *(name_of(key) for key in keys)), tuple(rows), (note,))
+    tables = [_held_out(specification, rows, distances, note + " Lower is nearer.")]
+    if fidelity:
+        shares = "Shares from 0 to 1 (density may exceed it), higher is better; the same images."
+        tables.append(_held_out(specification, rows, fidelity, shares))
+    return tables
+
+
+def _held_out(
+    specification: Specification,
+    rows: Sequence[Mapping[str, Any]],
+    keys: Sequence[str],
+    footnote: str,
+) -> Table:
+    drawn = []
+    for row in rows:
+        cells = [TableCell(title_of(specification, row["scenario"], row["model"]), style="name")]
+        cells += [_scored(row["scores"].get(key)) for key in keys]
+        drawn.append(tuple(cells))
+    return Table(("Generator", *(name_of(key) for key in keys)), tuple(drawn), (footnote,))
+
+
+def _scored(entry: Mapping[str, Any] | None) -> TableCell:
+    if entry is None:
+        return TableCell(NONE)
+    notes = []
+    if entry["low"] is not None:
+        notes.append(with_interval(entry, percent=False))
+    if "floor" in entry:
+        notes.append(
+            f"{score(entry['value_at_floor_size'], False)} with "
+            f"{entry['num_images_at_floor']:.0f} a side; floor {score(entry['floor'], False)}"
+        )
+    if entry["seed_spread"] is not None:
+        notes.append(f"seed sd {score(entry['seed_spread'], False)}")
+    return TableCell(score(entry["value"], False), tuple(notes))
 
 
 def name_of(measure: str) -> str:
