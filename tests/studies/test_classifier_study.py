@@ -135,6 +135,22 @@ def test_how_many_synthetic_films_join_is_no_other_training() -> None:
     assert training("--data.real_films", "false") == [("--data.real_films", "false")]
 
 
+def test_a_pretrained_scenario_answers_only_against_a_control_that_the_study_names(
+    plan: dict, place: Path
+) -> None:
+    plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
+    plan["scenarios"].append({"id": "twice", "name": "real, twice as long"})
+    plan["extra_comparisons"] = [["good", "twice"]]
+    go(plan, place)
+    build_report(place / "out")
+    content = json.loads((place / "out/report.json").read_text())
+    isolating = [
+        (c["scenario"], c["against"]) for c in content["comparisons"] if c["isolates_synthetic"]
+    ]
+    assert isolating == [("good", "twice")]
+    assert [line["pair"] for line in content["answer"]["lines"]] == ["scenario good against twice"]
+
+
 def test_real_films_are_shown_at_the_size_of_the_synthetic_ones() -> None:
     film = np.kron(np.arange(16).reshape(4, 4), np.ones((4, 4))).astype(np.uint8) * 10
     assert np.array_equal(_averaged(film, 4), np.arange(16).reshape(4, 4) * 10)
