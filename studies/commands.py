@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from studies.folder import Cell, StudyFolder, generator_name
+from studies.cells import Cell, generator_name
+from studies.folder import StudyFolder
 from studies.specification import Specification
 
 

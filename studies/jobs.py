@@ -4,13 +4,12 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies.claims import Claim, holder
 from studies.commands import JobContext, Verbs
-from studies.performing import perform_of
+from studies.performing import now, perform_of
 
 _POLL_SECONDS = 2.0
 _LOG_TAIL_LINES = 40
@@ -74,7 +73,7 @@ def record_failure(
         "commands": commands or [],
         "log": str(log) if log.is_file() else None,
         "log_tail": _tail(log),
-        "time": _now(),
+        "time": now(),
         "versions": library_versions(),
     }
     try:
@@ -96,7 +95,3 @@ def _tail(path: Path) -> list[str]:
     if not path.is_file():
         return []
     return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

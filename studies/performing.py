@@ -11,6 +11,7 @@ from typing import Any
 
 from provenance import UserError, library_versions, sha256_of, write_json_atomic
 from studies.cell_scores import holds_score, known_scores
+from studies.cells import Cell, cells_of
 from studies.commands import (
     JobContext,
     Verbs,
@@ -25,7 +26,7 @@ from studies.commands import (
 )
 from studies.curves import read_curves, read_points
 from studies.fitting import fit_once, jsonable
-from studies.folder import Cell, cells_of, describe_data, settings_of
+from studies.settings import describe_data, settings_of
 
 Perform = Callable[[str, JobContext, Verbs, list[str]], None]
 
@@ -43,7 +44,7 @@ def _perform_generator(name: str, context: JobContext, verbs: Verbs, commands: l
     settings = _settings(name, context)
     generator = context.specification.generator
     assert generator is not None
-    fits, started = [], time.monotonic()
+    fits = []
     for part in generator.per_class or ("",):
         arguments = generator_fit_arguments(context, seed, part)
         fits.append(
@@ -175,7 +176,7 @@ def _record(
             "resumed": any(one["resumed"] for one in fits),
         },
         "machine": _machine(),
-        "finished": _now(),
+        "finished": now(),
         "versions": library_versions(),
     }
 
@@ -202,5 +203,6 @@ def _cell(name: str, context: JobContext) -> Cell:
     return next(cell for cell in cells_of(context.specification) if cell.name == name)
 
 
-def _now() -> str:
+def now() -> str:
+    """The time in UTC, to the second."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from provenance import UserError
+from studies.cells import cells_of, generator_name
 from studies.commands import JobContext, Verbs
-from studies.folder import StudyFolder, cells_of, generator_name, open_study
+from studies.folder import StudyFolder, open_study
 from studies.jobs import JobOutcome, record_failure
 from studies.numbers import count
 from studies.progress import StudyProgress, duration

@@ -10,15 +10,14 @@ from typing import Any
 import pytest
 
 import generate
-import train
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules.loading import load_module
 from provenance import UserError, sha256_of
 from studies.generators import Generator, lacking, one_set
+from tests import gan_runs
 from tests.conftest import write_film_cache
 
-ROOT = Path(__file__).parents[1]
 STRANGER = "patient_ffffffffffff"
 
 Trained = Callable[..., Path]
@@ -41,22 +40,9 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def trained(films: Path, run_folder: Path, *more: str) -> Path:
-    words = [
-        f"--config={ROOT / 'configs/chest_xray/dcgan.yaml'}",
-        f"--data.root={films}",
-        "--data.label_column=label",
-        "--data.batch_size=4",
-        "--model.generator.width=4",
-        "--model.discriminator.width=4",
-        "--trainer.max_epochs=1",
-        "--trainer.accelerator=cpu",
-        "--trainer.enable_progress_bar=false",
-        "--wandb=disabled",
-        "--samples_every_epochs=0",
-        "--distance.num_images=0",
-        f"--run_folder={run_folder}",
-    ]
-    return train.fit(["fit", *words, *more]).last_checkpoint
+    words = ["--data.label_column=label"]
+    words += ["--model.generator.width=4", "--model.discriminator.width=4"]
+    return gan_runs.trained(films, "dcgan", run_folder, *words, *more)
 
 
 @pytest.fixture(scope="module")

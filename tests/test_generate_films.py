@@ -11,7 +11,6 @@ import torch
 from PIL import Image
 
 import generate
-import train
 from callbacks.sample_grids import pictures_of, render
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
@@ -20,8 +19,8 @@ from lightning_modules.training import derived_seed
 from provenance import UserError, sha256_of
 from studies.interpolation import check_animation, frames_between, save_animation, spherical
 from tests.conftest import write_film_cache
+from tests.gan_runs import trained
 
-ROOT = Path(__file__).parents[1]
 STYLEGAN = ("--model.generator.style_size=8", "--model.generator.mapping_layers=2")
 GROWING_IN_COLOUR = ("--data.channels=3", "--model.image_channels=3")
 
@@ -29,24 +28,6 @@ GROWING_IN_COLOUR = ("--data.channels=3", "--model.image_channels=3")
 @pytest.fixture(scope="module")
 def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_film_cache(tmp_path_factory.mktemp("cache") / "films")
-
-
-def trained(films: Path, config: str, run_folder: Path, *more: str) -> Path:
-    words = [
-        f"--config={ROOT / f'configs/chest_xray/{config}.yaml'}",
-        f"--data.root={films}",
-        "--data.batch_size=4",
-        "--model.generator.width=8",
-        "--model.discriminator.width=8",
-        "--trainer.max_epochs=1",
-        "--trainer.accelerator=cpu",
-        "--trainer.enable_progress_bar=false",
-        "--wandb=disabled",
-        "--samples_every_epochs=0",
-        "--distance.num_images=0",
-        f"--run_folder={run_folder}",
-    ]
-    return train.fit(["fit", *words, *more]).last_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from provenance import UserError
-from studies.folder import cells_of, yaml_text
+from studies.cells import cells_of
+from studies.folder import yaml_text
 from studies.specification_file import load_specification, parse_specification
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "studies"
