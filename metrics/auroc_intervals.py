@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.classification import FloatArray, checked
-from metrics.intervals import Interval
+from metrics.intervals import Interval, check_resampling
 
 Score = Literal["auroc", "average_precision"]
 Statistic = Callable[[FloatArray], FloatArray]
@@ -210,10 +210,7 @@ def bootstrap_interval(
         raise ValueError(
             f"{len(classes)} labels but {len(patient_ids)} patient ids; give one id per film."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, expected a number between 0 and 1.")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples is {num_resamples}, expected at least 1.")
+    check_resampling(num_resamples, confidence)
     patients, owner = np.unique(np.asarray(patient_ids, dtype=str), return_inverse=True)
     num_films, num_patients = len(classes), len(patients)
     if not num_films:

@@ -64,10 +64,7 @@ def patient_bootstrap(
         raise ValueError(
             f"{len(values)} values but {len(patient_ids)} patient ids; give one id per value."
         )
-    if not 0 < confidence < 1:
-        raise ValueError(f"confidence is {confidence}, expected a number between 0 and 1.")
-    if num_resamples < 1:
-        raise ValueError(f"num_resamples is {num_resamples}, expected at least 1.")
+    check_resampling(num_resamples, confidence)
     sums, counts = _patient_totals(values, patient_ids)
     num_patients = len(sums)
     if num_patients == 0:
@@ -83,6 +80,18 @@ def patient_bootstrap(
     means = (draws @ sums) / (draws @ counts)
     low, high = np.quantile(means, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Interval(value, float(low), float(high), num_patients, int(counts.sum()))
+
+
+def check_resampling(num_resamples: int, confidence: float) -> None:
+    """Refuse settings of a bootstrap that are outside their ranges.
+
+    Raises:
+        ValueError: Names the setting.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence}, expected a number between 0 and 1.")
+    if num_resamples < 1:
+        raise ValueError(f"num_resamples is {num_resamples}, expected at least 1.")
 
 
 def _patient_totals(
