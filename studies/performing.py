@@ -44,6 +44,7 @@ def _perform_generator(name: str, context: JobContext, verbs: Verbs, commands: l
     settings = _settings(name, context)
     generator = context.specification.generator
     assert generator is not None
+    assert not isinstance(generator.per_class, str)  # `run_study` put the data's classes there
     fits = []
     for part in generator.per_class or ("",):
         arguments = generator_fit_arguments(context, seed, part)

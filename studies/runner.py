@@ -9,6 +9,7 @@ from provenance import UserError
 from studies.cells import cells_of, generator_name
 from studies.commands import JobContext, Verbs
 from studies.folder import StudyFolder, open_study
+from studies.generator_classes import with_classes_of
 from studies.jobs import JobOutcome, record_failure
 from studies.numbers import count
 from studies.progress import StudyProgress, duration
@@ -66,6 +67,7 @@ def run_study(
             cell matches.
     """
     chosen = _chosen_cells(specification, only, shard)
+    specification = with_classes_of(specification, Path(root))
     if labels is None and specification.generator and specification.generator.labels:
         labels = Path(specification.generator.labels)
     _check_weights(specification, weights)

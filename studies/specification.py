@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 PROJECT_ROOT = Path(__file__).resolve().parents[1]
 
@@ -19,7 +19,8 @@ class Generator:
         with_class: Only label maps that hold this class ("tumour"); None: any foreground.
         checkpoint: "last" (the end of the training, as the source of Pix2Pix does) or "best".
         per_class: One generator for each of these classes of films, trained with
-            `--data.only_label`; `num_images` is then per class. Empty: one generator.
+            `--data.only_label`; `num_images` is then per class. Empty: one generator. "all" and
+            "smaller" (every class but the largest) become the data's classes before a study runs.
     """
 
     config: str
@@ -28,7 +29,7 @@ class Generator:
     labels: str | None = None
     with_class: str | None = None
     checkpoint: str = "last"
-    per_class: tuple[str, ...] = ()
+    per_class: tuple[str, ...] | Literal["all", "smaller"] = ()
 
 
 @dataclass(frozen=True)

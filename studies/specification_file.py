@@ -1,7 +1,7 @@
 """Reads a study's YAML and checks it before anything runs."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from provenance import UserError
 from studies.specification import (
@@ -116,8 +116,23 @@ def _generator(section: Section) -> Generator:
         labels=labels or None,
         with_class=section.text("with_class", "") or None,
         checkpoint=section.text("checkpoint", "last"),
-        per_class=tuple(section.texts("per_class")),
+        per_class=_per_class(section),
     )
+
+
+def _per_class(section: Section) -> tuple[str, ...] | Literal["all", "smaller"]:
+    if not isinstance(section.peek("per_class"), str):
+        return tuple(section.texts("per_class"))
+    match section.text("per_class"):
+        case "all":
+            return "all"
+        case "smaller":
+            return "smaller"
+        case word:
+            raise UserError(
+                f"{section.where('per_class')}: {word!r} is neither all, nor smaller (every class "
+                "but the largest), nor a list of classes such as [normal]."
+            )
 
 
 def _distances(section: Section) -> Distances:

@@ -156,7 +156,8 @@ def test_configurations_are_whole(config: Path, parse: Parse) -> None:
             if cell.scenario.pretrain is not None
         ]
         if study.generator:
-            lines.append(generator_fit_arguments(context, seed, *study.generator.per_class[:1]))
+            label = "normal" if study.generator.per_class else ""
+            lines.append(generator_fit_arguments(context, seed, label))
         for words in lines:
             parse("train.py", words)
         return
