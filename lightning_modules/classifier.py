@@ -16,6 +16,7 @@ from lightning_modules.classifier_scores import (
 )
 from lightning_modules.classifier_start import (
     balancing_weights,
+    check_frozen_stages,
     start_from_checkpoint,
     training_label_counts,
 )
@@ -138,6 +139,7 @@ class Classifier(TrainingModule):
         """Look at the training labels; take over another run's weights when told to."""
         super().on_fit_start()
         trainer: Any = self.trainer
+        check_frozen_stages(self.network, self.start_from)
         training_label_counts(trainer.datamodule, self.class_names)
         if self.balanced:
             weights = balancing_weights(trainer.datamodule, self.class_names)

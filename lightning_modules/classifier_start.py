@@ -59,6 +59,25 @@ def start_from_checkpoint(
         ) from error
 
 
+def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:
+    """Refuse to keep layers as they are where nothing has taught them.
+
+    Args:
+        network: May have frozen stages and pretrained weights, as a `StagedClassifier`.
+        start_from: Checkpoint that its weights will come from.
+
+    Raises:
+        UserError: Frozen stages would keep their random start.
+    """
+    frozen = getattr(network, "frozen_stages", 0)
+    if frozen and getattr(network, "initial_weights", None) is None and start_from is None:
+        raise UserError(
+            f"--model.network.freeze {frozen}: without pretrained weights these stages would keep "
+            "their random start. Give --model.network.weights or --model.start_from, or "
+            "--model.network.freeze 0."
+        )
+
+
 def training_label_counts(datamodule: Any, class_names: tuple[str, ...]) -> NDArray[np.int64]:
     """(K,) training images of each class, synthetic ones too.
 

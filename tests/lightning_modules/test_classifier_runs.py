@@ -197,6 +197,11 @@ def test_transferred_network_is_loaded_without_the_file_of_its_start(
     assert torch.equal(module.network.network.fc.weight, saved["network.network.fc.weight"])
 
 
+def test_random_stages_are_not_frozen(films: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="freeze 2: without pretrained weights these stages would"):
+        train.fit(arguments(films, tmp_path / "run", "--model.network.freeze=2"))
+
+
 # ---- starting from another run -----------------------------------------------------------------
 
 

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -184,6 +185,19 @@ def test_download_is_what_torchvision_offers(
     assert asked[0][0].startswith("https://download.pytorch.org/models/resnet18")
     assert asked[0][1]["weights_only"] is True
     state = torch.load(resnet_file, weights_only=True)
+    assert torch.equal(network.network.layer1[0].conv1.weight, state["layer1.0.conv1.weight"])
+
+
+def test_weights_that_torchvision_keeps_need_no_network(
+    resnet_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "hub/checkpoints"
+    kept.mkdir(parents=True)
+    shutil.copy(resnet_file, kept / "resnet18-f37072fd.pth")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", None)  # calling it would fail
+    state = torch.load(resnet_file, weights_only=True)
+    network = ResNet(1, 2, weights="imagenet")
     assert torch.equal(network.network.layer1[0].conv1.weight, state["layer1.0.conv1.weight"])
 
 
