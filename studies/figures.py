@@ -74,19 +74,23 @@ def png(figure: Any) -> bytes:
 
 
 def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
-    """One legend above all panels; the labels in `first` lead it."""
+    """One legend above all panels, in two columns if they fit; the labels in `first` lead it."""
     handles: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     labels = [label for label in first if label in handles]
     labels += [label for label in handles if label not in labels]
-    if labels:
-        figure.legend(
+    for columns in (2, 1) if labels else ():
+        legend = figure.legend(
             [handles[label] for label in labels],
             labels,
             loc="outside upper left",
-            ncols=2,
+            ncols=columns,
             frameon=False,
             fontsize=9,
         )
+        figure.draw_without_rendering()
+        if columns == 1 or legend.get_window_extent().x1 <= figure.bbox.x1:
+            return
+        legend.remove()  # names too long to stand side by side

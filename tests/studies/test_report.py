@@ -230,3 +230,16 @@ def test_figures_leave_room_for_their_legend_and_others_plots_alone() -> None:
     title, legend = axes.title.get_window_extent(), figure.legends[0].get_window_extent()
     assert title.y1 < legend.y0
     assert (matplotlib.rcParams["font.size"], pyplot.get_fignums()) == (size, [])
+
+
+@pytest.mark.parametrize("length", [10, 38])
+def test_legends_stay_inside_their_figure(length: int) -> None:
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    for name in "ab":
+        axes.plot([0, 1], label=name * length)
+    figures.shared_legend(figure, axes)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    first, second = (text.get_window_extent() for text in legend.get_texts())
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    assert (first.y0 == second.y0) == (length == 10)  # side by side if they fit
