@@ -126,13 +126,6 @@ class Classifier(TrainingModule):
         assert optimizer is not None, "the head is always trained"
         return optimizer
 
-    def begin_step(self) -> None:
-        """As of every module; then lower the rate of early stages."""
-        super().begin_step()
-        for optimizer in self._optimizer_list():
-            for group in optimizer.param_groups:
-                group["lr"] *= group["rate_factor"]
-
     # ---- training ------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:

@@ -40,6 +40,8 @@ class GAN(SynthesisModule):
         augmentation: Of real and generated images alike.
         average_half_life_images: See `GeneratorAverage`.
         learning_rate: Of both Adams.
+        discriminator_learning_rate: Of the discriminator's Adam, where it shall be another one (two
+            time-scale update rule, Heusel et al. 2017, arXiv:1706.08500); None is `learning_rate`.
         betas: Of both Adams.
         micro_batches: See `TrainingModule`; not with ra_hinge or path length.
         gradient_clip_norm: See `TrainingModule`; for each network by itself.
@@ -63,6 +65,7 @@ class GAN(SynthesisModule):
         augmentation: Augmentation = Augmentation(),
         average_half_life_images: int = 10_000,
         learning_rate: float = 1e-3,
+        discriminator_learning_rate: float | None = None,
         betas: tuple[float, float] = (0.0, 0.99),
         micro_batches: int = 1,
         gradient_clip_norm: float | None = None,
@@ -72,6 +75,11 @@ class GAN(SynthesisModule):
         super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
         if image_size is None:
             raise UserError("GAN: image_size is not given; train.py takes it from the data.")
+        if discriminator_learning_rate is not None and not discriminator_learning_rate > 0:
+            raise UserError(
+                f"--model.discriminator_learning_rate is {discriminator_learning_rate}; it must be "
+                "above 0, or left out for that of the generator."
+            )
         self.compares_whole_batch = loss == "ra_hinge" or penalties.path_length > 0
         if micro_batches > 1 and self.compares_whole_batch:
             raise UserError(
@@ -96,6 +104,7 @@ class GAN(SynthesisModule):
             else penalties.gradient_penalty
         )
         self.augmentation = augmentation
+        self.discriminator_learning_rate = discriminator_learning_rate
         self.betas = (betas[0], betas[1])
         self.augmentation_probability = augmentation.probability
         # In the checkpoint, averaged over the processes after every step.
@@ -106,7 +115,11 @@ class GAN(SynthesisModule):
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Generator's Adam, then the discriminator's."""
-        return [self.adam(net, self.betas) for net in (self.generator, self.discriminator)]
+        adams = [self.adam(net, self.betas) for net in (self.generator, self.discriminator)]
+        if self.discriminator_learning_rate is not None:
+            factor = self.discriminator_learning_rate / self.learning_rate
+            adams[1].param_groups[0]["rate_factor"] = factor
+        return adams
 
     # ---- training ----------------------------------------------------------------------------
 

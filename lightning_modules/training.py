@@ -97,7 +97,10 @@ class TrainingModule(L.LightningModule):
     # ---- one training step -------------------------------------------------------------------
 
     def begin_step(self) -> None:
-        """Make this step's randomness a function of (seed, step, rank) and set the rates."""
+        """Make this step's randomness a function of (seed, step, rank) and set the rates.
+
+        A parameter group with a "rate_factor" learns at so many times `learning_rate`.
+        """
         torch.manual_seed(self.step_seed(process_rank()))
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
         trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
@@ -106,7 +109,7 @@ class TrainingModule(L.LightningModule):
         rate = self.learning_rate * 0.5**self.rollbacks * self._rate_factor()
         for optimizer in self._optimizer_list():
             for group in optimizer.param_groups:
-                group["lr"] = rate
+                group["lr"] = rate * group.get("rate_factor", 1.0)
 
     def step_seed(self, *parts: int | str) -> int:
         """Seed of something random in this step; after a roll-back another one than before."""

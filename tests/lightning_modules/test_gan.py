@@ -117,6 +117,18 @@ def test_each_optimiser_moves_its_own_network(films: Path, monkeypatch: pytest.M
         assert largest_difference(networks[moves], before[moves]) > 1e-5
 
 
+def test_discriminator_may_learn_at_a_rate_of_its_own(films: Path) -> None:
+    """Adam's first step is as long as its rate, whatever the gradient."""
+    module, start = multi_scale(discriminator_learning_rate=1e-4), multi_scale()
+    fit(module, films, steps=1)
+    assert largest_difference(module.generator, start.generator) == pytest.approx(1e-3, rel=1e-3)
+    steps = largest_difference(module.discriminator, start.discriminator)
+    assert steps == pytest.approx(1e-4, rel=1e-3)
+    assert [o.param_groups[0]["lr"] for o in module._optimizer_list()] == pytest.approx(
+        [1e-3, 1e-4]
+    )
+
+
 def test_discriminator_trains_on_after_a_step_that_failed(
     films: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +279,7 @@ def test_truncation_is_of_styles() -> None:
         (lambda: Augmentation(probability=1.5), "augmentation.probability is 1.5"),
         (lambda: Augmentation(ramp_images=0), "augmentation.ramp_images is 0"),
         (lambda: multi_scale(penalties=Penalties(path_length=2.0)), "only StyleGAN2"),
+        (lambda: multi_scale(discriminator_learning_rate=0.0), "learning_rate is 0.0; it must"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(make: Any, message: str) -> None:
