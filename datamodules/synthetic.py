@@ -7,6 +7,7 @@ map came from; per set: the generator's checkpoint and the patients it was train
 """
 
 import copy
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
 from datamodules.cache import Cache
@@ -145,7 +147,9 @@ def check_no_leak(synthetic: SyntheticSet, cache: Cache | FilmCache) -> None:
     """Refuse a set that carries knowledge of a validation or test patient into training.
 
     Two ways in: the generator was trained on such a patient, or the label map was drawn on one.
-    Where the cache is split by slice or by image, these are compared and not the patients.
+    Where the cache is split by slice or by image, these are compared and not the patients. A set
+    whose generator knew nobody of the cache may come from elsewhere, or from the same people under
+    other names, which no comparison of names shows: that is said on stderr.
 
     Raises:
         UserError: Names the patients, or says that the set's origin is unknown.
@@ -178,6 +182,14 @@ def check_no_leak(synthetic: SyntheticSet, cache: Cache | FilmCache) -> None:
                 "be worthless. Train the generator on this cache's training split, and generate "
                 "from label maps of other patients."
             )
+    if not {*named("train"), *held_out} & {*trained_on}:
+        rank_zero_only(print)(
+            f"{synthetic.root}: its generator knew none of the {unit}s of {cache.root}. Fine if it "
+            "was trained on other data. If it was trained on the same people, they have other "
+            "names there (another --patient-salt, another way to name patients), and a leak "
+            "cannot be seen: then train it on this cache.",
+            file=sys.stderr,
+        )
 
 
 def finish_synthetic_set(

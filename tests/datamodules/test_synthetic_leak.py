@@ -71,6 +71,18 @@ def test_unknown_origin_is_refused(small_cache: Path, tmp_path: Path) -> None:
         check_no_leak(SyntheticSet.open(made), Cache.open(small_cache))
 
 
+def test_a_set_of_other_names_joins_with_a_warning(
+    small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same patients under another salt look just like patients of another hospital."""
+    cache = Cache.open(small_cache)
+    check_no_leak(SyntheticSet.open(synthetic_set(tmp_path / "own")), cache)
+    assert capsys.readouterr().err == ""
+    other = synthetic_set(tmp_path / "set", training_patients=["patient_0"])
+    check_no_leak(SyntheticSet.open(other), cache)
+    assert "its generator knew none of the patients of" in capsys.readouterr().err
+
+
 def test_slice_split_is_checked_by_slice(make_cache: Callable[..., Path], tmp_path: Path) -> None:
     cache = Cache.open(make_cache(tmp_path / "cache", by="slice"))
     by_patient = SyntheticSet.open(synthetic_set(tmp_path / "a"))
