@@ -32,7 +32,8 @@ class PGGANGenerator(nn.Module):
         image_size: height and width in pixels when fully grown, a power of two from 8 up.
         image_channels: channels of the image; 1 for films.
         latent_size: length of the latent vector.
-        width: channels up to 32 pixels; every doubling beyond halves them.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`.
 
     Images are linear outputs, not squashed: training data in [-1, 1] keep them near that range,
     and whoever stores an image clamps it.
@@ -46,14 +47,20 @@ class PGGANGenerator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, image_channels: int, latent_size: int = 512, width: int = 512
+        self,
+        image_size: int,
+        image_channels: int,
+        latent_size: int = 512,
+        width: int = 512,
+        max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("PGGANGenerator", image_size, image_channels, width)
+        check_settings("PGGANGenerator", image_size, image_channels, width, max_channels)
         self.image_size = image_size
         self.image_channels = image_channels
         self.latent_size = latent_size
-        channels = [channels_at(side, width) for side in resolutions_up_to(image_size)]
+        sides = resolutions_up_to(image_size)
+        channels = [channels_at(side, width, max_channels) for side in sides]
         self.stem = GeneratorStem(latent_size, channels[0])
         self.blocks = nn.ModuleList(map(GeneratorBlock, channels, channels[1:]))
         self.to_images = nn.ModuleList(
@@ -100,7 +107,8 @@ class PGGANDiscriminator(nn.Module):
     Args:
         image_size: height and width in pixels when fully grown, a power of two from 8 up.
         image_channels: channels of the image.
-        width: channels up to 32 pixels; every doubling beyond halves them.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`.
 
     Raises:
         ValueError: settings out of range.
@@ -108,12 +116,19 @@ class PGGANDiscriminator(nn.Module):
     Source: Karras et al. 2018, arXiv:1710.10196, table 2: 23.1 M parameters at 1024 pixels.
     """
 
-    def __init__(self, image_size: int, image_channels: int, width: int = 512) -> None:
+    def __init__(
+        self,
+        image_size: int,
+        image_channels: int,
+        width: int = 512,
+        max_channels: int | None = None,
+    ) -> None:
         super().__init__()
-        check_settings("PGGANDiscriminator", image_size, image_channels, width)
+        check_settings("PGGANDiscriminator", image_size, image_channels, width, max_channels)
         self.image_size = image_size
         self.image_channels = image_channels
-        channels = [channels_at(side, width) for side in resolutions_up_to(image_size)]
+        sides = resolutions_up_to(image_size)
+        channels = [channels_at(side, width, max_channels) for side in sides]
         self.from_images = nn.ModuleList(
             EqualisedConv2d(image_channels, count, 1) for count in channels
         )

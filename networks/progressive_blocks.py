@@ -19,9 +19,14 @@ def resolutions_up_to(image_size: int) -> list[int]:
     return [2**power for power in range(2, image_size.bit_length())]
 
 
-def channels_at(resolution: int, width: int) -> int:
-    """Channels at a resolution: `width` up to 32 pixels, then half per doubling (paper: 512)."""
-    return min(width, width * 32 // resolution)
+def channels_at(resolution: int, width: int, max_channels: int | None = None) -> int:
+    """Channels at a resolution: `width` at 32 pixels, half as many at each doubling beyond.
+
+    Below 32 pixels they double towards the small side up to `max_channels`, where there is one;
+    None keeps `width`, which is the papers' 512. Channels at small resolutions hold most of the
+    weights and cost little time, so a narrow network should not be narrow there.
+    """
+    return min(width * 32 // resolution, max_channels or width)
 
 
 class GeneratorStem(nn.Module):
@@ -104,7 +109,9 @@ def draw_latents(count: int, latent_size: int, generator: torch.Generator | None
     return torch.stack(rows) if rows else torch.empty(0, latent_size)
 
 
-def check_settings(network: str, image_size: int, image_channels: int, width: int) -> None:
+def check_settings(
+    network: str, image_size: int, image_channels: int, width: int, max_channels: int | None
+) -> None:
     """Refuse settings that no progressive network can be built from.
 
     Raises:
@@ -123,6 +130,10 @@ def check_settings(network: str, image_size: int, image_channels: int, width: in
         raise ValueError(
             f"{network}: width is {width}, expected at least {least} at {image_size} pixels: "
             "channels halve with every doubling beyond 32 pixels, and 2 must be left."
+        )
+    if max_channels is not None and max_channels < 2:
+        raise ValueError(
+            f"{network}: max_channels is {max_channels}, expected 2 or more, or none for width."
         )
 
 

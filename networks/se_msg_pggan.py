@@ -36,7 +36,8 @@ class MultiScaleGenerator(nn.Module):
         image_size: height and width in pixels of the largest image, a power of two from 8 up.
         image_channels: channels of the images; 1 for films (the paper copies grey to 3).
         latent_size: length of the latent vector.
-        width: channels up to 32 pixels; every doubling beyond halves them.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`.
         attention: between the two layers of blocks: "se", squeeze and excitation in every block
             (paper); "self", self-attention in one block; "none".
         self_attention_resolution: pixels of the block that has the self-attention.
@@ -62,15 +63,16 @@ class MultiScaleGenerator(nn.Module):
         width: int = 512,
         attention: AttentionName = "se",
         self_attention_resolution: int = 32,
+        max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("MultiScaleGenerator", image_size, image_channels, width)
+        check_settings("MultiScaleGenerator", image_size, image_channels, width, max_channels)
         _check_attention("MultiScaleGenerator", attention, self_attention_resolution, image_size)
         self.image_size = image_size
         self.image_channels = image_channels
         self.latent_size = latent_size
         sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width) for side in sides]
+        channels = [channels_at(side, width, max_channels) for side in sides]
         middles = [
             _make_attention(attention, count, side == self_attention_resolution)
             for side, count in zip(sides, channels, strict=True)
@@ -120,7 +122,8 @@ class MultiScaleDiscriminator(nn.Module):
     Args:
         image_size: height and width in pixels of the largest image, a power of two from 8 up.
         image_channels: channels of the images.
-        width: channels up to 32 pixels; every doubling beyond halves them.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`.
         attention: see `MultiScaleGenerator`; both networks have it, as in SAGAN.
         self_attention_resolution: pixels of the block that has the self-attention.
 
@@ -138,16 +141,17 @@ class MultiScaleDiscriminator(nn.Module):
         width: int = 512,
         attention: AttentionName = "se",
         self_attention_resolution: int = 32,
+        max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("MultiScaleDiscriminator", image_size, image_channels, width)
+        check_settings("MultiScaleDiscriminator", image_size, image_channels, width, max_channels)
         _check_attention(
             "MultiScaleDiscriminator", attention, self_attention_resolution, image_size
         )
         self.image_size = image_size
         self.image_channels = image_channels
         sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width) for side in sides]
+        channels = [channels_at(side, width, max_channels) for side in sides]
         from_above = [count // 2 for count in channels[:-1]] + [0]
         middles = [
             _make_attention(attention, count, side == self_attention_resolution)

@@ -67,8 +67,9 @@ class StyleGAN2Generator(nn.Module):
         image_size: height and width in pixels, a power of two from 8 up.
         image_channels: channels of the image; 1 for films.
         style_size: length of z and of w.
-        width: channels up to 32 pixels; every doubling beyond halves them.
-        max_channels: upper limit of channels. 512 with width=1024 is the source's config F.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`. 512
+            with width=1024 is the source's config F.
         mapping_layers: layers of the mapping network; its learning rate is a 100th.
         mixing: mix styles in training mode.
 
@@ -96,19 +97,19 @@ class StyleGAN2Generator(nn.Module):
         image_channels: int,
         style_size: int = 512,
         width: int = 512,
-        max_channels: int = 512,
+        max_channels: int | None = None,
         mapping_layers: int = 8,
         mixing: bool = True,
     ) -> None:
         super().__init__()
-        check_settings("StyleGAN2Generator", image_size, image_channels, width)
-        _check_positive("StyleGAN2Generator", style_size=style_size, max_channels=max_channels)
+        check_settings("StyleGAN2Generator", image_size, image_channels, width, max_channels)
+        _check_positive("StyleGAN2Generator", style_size=style_size)
         self.image_size = image_size
         self.image_channels = image_channels
         self.style_size = style_size
         self.mixing = mixing
         sides = resolutions_up_to(image_size)
-        channels = [min(max_channels, channels_at(side, width)) for side in sides]
+        channels = [channels_at(side, width, max_channels) for side in sides]
         self.mapping_network = MappingNetwork(style_size, mapping_layers)
         self.register_buffer("average_style", torch.zeros(style_size))
         self.constant = nn.Parameter(torch.randn(1, channels[0], *[SMALLEST_RESOLUTION] * 2))
@@ -232,8 +233,9 @@ class StyleGAN2Discriminator(nn.Module):
     Args:
         image_size: height and width in pixels, a power of two from 8 up.
         image_channels: channels of the image.
-        width: channels up to 32 pixels; every doubling beyond halves them.
-        max_channels: upper limit of channels. 512 with width=1024 is the source's config F.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`. 512
+            with width=1024 is the source's config F.
 
     Raises:
         ValueError: settings out of range.
@@ -243,15 +245,18 @@ class StyleGAN2Discriminator(nn.Module):
     """
 
     def __init__(
-        self, image_size: int, image_channels: int, width: int = 512, max_channels: int = 512
+        self,
+        image_size: int,
+        image_channels: int,
+        width: int = 512,
+        max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("StyleGAN2Discriminator", image_size, image_channels, width)
-        _check_positive("StyleGAN2Discriminator", max_channels=max_channels)
+        check_settings("StyleGAN2Discriminator", image_size, image_channels, width, max_channels)
         self.image_size = image_size
         self.image_channels = image_channels
         sides = reversed(resolutions_up_to(image_size))
-        channels = [min(max_channels, channels_at(side, width)) for side in sides]
+        channels = [channels_at(side, width, max_channels) for side in sides]
         last = channels[-1]
         self.from_image = EqualisedConv2d(image_channels, channels[0], 1, gain=1.0)
         self.blocks = nn.ModuleList(map(ResidualBlock, channels, channels[1:]))

@@ -77,6 +77,16 @@ def test_every_stage_has_its_resolution(resolution: int) -> None:
     assert make_discriminator()([image], growth)[0].shape == (2, 1)
 
 
+def test_small_resolutions_are_wider_where_told_so() -> None:
+    generator = PGGANGenerator(64, 1, latent_size=8, width=8, max_channels=32).double()
+    discriminator = PGGANDiscriminator(64, 1, width=8, max_channels=32).double()
+    counts = [layer.weight.shape[1] for layer in generator.to_images]
+    assert counts == [32, 32, 16, 8, 4]  # at 4, 8, 16, 32 and 64 pixels
+    assert [len(layer.weight) for layer in discriminator.from_images] == counts
+    [images] = generator(normal(2, 8))
+    assert discriminator([images])[0].shape == (2, 1)
+
+
 def test_no_growth_means_fully_grown() -> None:
     generator, discriminator, latent = make_generator(), make_discriminator(), normal(2, 8)
     [image] = generator(latent)

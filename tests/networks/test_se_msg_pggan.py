@@ -72,6 +72,20 @@ def test_networks_at_512_pixels_have_the_progressive_gan_s_size() -> None:
         assert num_parameters(discriminator) / 1e6 == pytest.approx(expected - 4.322, abs=0.005)
 
 
+def test_small_resolutions_are_wider_where_told_so() -> None:
+    """And hold most of the weights: a network of width 8 is small for want of them."""
+    sizes = []
+    for most in (None, 32):
+        generator = MultiScaleGenerator(64, 1, latent_size=8, width=8, max_channels=most).double()
+        discriminator = MultiScaleDiscriminator(64, 1, width=8, max_channels=most).double()
+        images = generator(normal(4, 8))
+        assert discriminator(images)[0].shape == (4, 1)
+        counts = [layer.weight.shape[1] for layer in generator.to_images]
+        assert counts == ([8, 8, 8, 8, 4] if most is None else [32, 32, 16, 8, 4])
+        sizes.append(num_parameters(generator) + num_parameters(discriminator))
+    assert sizes[1] > 5 * sizes[0]
+
+
 def test_attention_stands_where_it_was_asked_for() -> None:
     for network in make("se"):
         assert len(modules_of(network, SqueezeExcitation)) == 4

@@ -39,8 +39,8 @@ def rows(network: StyleGAN2Generator, count: int, seed: int = 0) -> Tensor:
 
 def test_parameter_counts_are_those_the_authors_print() -> None:
     # "Total" in the logs of NVlabs' programs for FFHQ at 1024 pixels, config F.
-    generator = StyleGAN2Generator(1024, 3, width=1024)
-    discriminator = StyleGAN2Discriminator(1024, 3, width=1024)
+    generator = StyleGAN2Generator(1024, 3, width=1024, max_channels=512)
+    discriminator = StyleGAN2Discriminator(1024, 3, width=1024, max_channels=512)
     assert num_parameters(generator) == 30_370_060
     assert num_parameters(discriminator) == 29_012_513
     assert generator.num_layers == 18
@@ -224,10 +224,18 @@ def test_styles_are_not_mixed_in_evaluation_or_when_told_so() -> None:
     assert (network.mapping(latent) == network.mapping(latent)[:, :1]).all()
 
 
-def test_channels_follow_width_and_their_limit() -> None:
-    network = StyleGAN2Generator(128, 1, style_size=4, width=32, max_channels=12)
+@pytest.mark.parametrize(
+    ("most", "expected"),
+    [
+        (12, [12, 12, 12, 12, 12, 8]),
+        (None, [32, 32, 32, 32, 16, 8]),
+        (128, [128, 128, 64, 32, 16, 8]),
+    ],
+)
+def test_channels_follow_width_and_their_limit(most: int | None, expected: list[int]) -> None:
+    network = StyleGAN2Generator(128, 1, style_size=4, width=32, max_channels=most)
     counts = [layer.bias.shape[0] for layer in (network.first, *network.refining)]
-    assert counts == [12, 12, 12, 12, 12, 8]
+    assert counts == expected
 
 
 def test_wrong_settings_and_inputs_are_refused() -> None:
@@ -235,7 +243,7 @@ def test_wrong_settings_and_inputs_are_refused() -> None:
         StyleGAN2Generator(48, 1)
     with pytest.raises(ValueError, match=r"StyleGAN2Discriminator: width is 8"):
         StyleGAN2Discriminator(512, 1, width=8)
-    with pytest.raises(ValueError, match=r"max_channels is 0, expected at least 1"):
+    with pytest.raises(ValueError, match=r"max_channels is 0, expected 2 or more"):
         StyleGAN2Discriminator(32, 1, max_channels=0)
     with pytest.raises(ValueError, match=r"style_size is 0"):
         StyleGAN2Generator(32, 1, style_size=0)
