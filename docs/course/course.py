@@ -159,9 +159,14 @@ def show(pictures: Any, titles: Sequence[str] = (), columns: int = 8, side: floa
 
 
 def plot_losses(
-    runs: Mapping[str, Path], names: Sequence[str] = ("train/loss", "val/loss")
+    runs: Mapping[str, Path],
+    names: Sequence[str] = ("train/loss", "val/loss"),
+    scale: str = "linear",
 ) -> None:
-    """One panel for each run, all with the same axes: metrics against images seen."""
+    """One panel for each run, all with the same axes: metrics against images seen.
+
+    `scale="log"` shows small losses beside a run that began with large ones.
+    """
     from matplotlib import pyplot as plt
 
     _, panels = plt.subplots(
@@ -175,7 +180,7 @@ def plot_losses(
     for axes, (title, folder) in zip(panels[0], runs.items(), strict=True):
         for name, colour in zip(names, _COLOURS, strict=False):
             axes.plot(*history(folder, name), color=colour, label=name, marker=".")
-        axes.set(title=title, xlabel="images seen")
+        axes.set(title=title, xlabel="images seen", yscale=scale)
         axes.locator_params(axis="x", nbins=5)  # five numbers do not run into one another
     panels[0][0].legend(frameon=False)
     plt.show()
