@@ -138,8 +138,17 @@ def history(run_folder: Path, name: str) -> tuple[list[float], list[float]]:
     )
 
 
-def show(pictures: Any, titles: Sequence[str] = (), columns: int = 8, side: float = 1.5) -> None:
-    """Films in rows: (N, 1, H, W) tensors in [-1, 1], or (H, W) arrays of any range."""
+def show(
+    pictures: Any,
+    titles: Sequence[str] = (),
+    columns: int = 8,
+    side: float = 1.5,
+    white: float | None = None,
+) -> None:
+    """Films in rows: (N, 1, H, W) tensors in [-1, 1], or (H, W) arrays of any range.
+
+    Arrays are drawn from 0 to `white`, or each from its smallest to its largest value.
+    """
     from matplotlib import pyplot as plt
 
     drawn = [np.asarray(picture, dtype=float).squeeze() for picture in pictures]
@@ -152,7 +161,7 @@ def show(pictures: Any, titles: Sequence[str] = (), columns: int = 8, side: floa
     for place, axes in enumerate(grid.flat):
         axes.axis("off")
         if place < len(drawn):
-            limits = (-1, 1) if drawn[place].min() < 0 else (None, None)
+            limits = (-1, 1) if drawn[place].min() < 0 else (None if white is None else 0, white)
             axes.imshow(drawn[place], cmap="gray", vmin=limits[0], vmax=limits[1])
             axes.set_title(titles[place] if place < len(titles) else "", fontsize=8)
     plt.show()
@@ -168,11 +177,12 @@ def plot_losses(
     `scale="log"` shows small losses beside a run that began with large ones.
     """
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import ScalarFormatter
 
     _, panels = plt.subplots(
         1,
         len(runs),
-        figsize=(1 + 3 * len(runs), 3),
+        figsize=(2.8 + 3 * len(runs), 3),
         squeeze=False,
         sharey=True,
         layout="constrained",
@@ -182,7 +192,10 @@ def plot_losses(
             axes.plot(*history(folder, name), color=colour, label=name, marker=".")
         axes.set(title=title, xlabel="images seen", yscale=scale)
         axes.locator_params(axis="x", nbins=5)  # five numbers do not run into one another
-    panels[0][0].legend(frameon=False)
+        if scale == "log":  # 0.2 in place of 2 x 10^-1
+            axes.yaxis.set_major_formatter(ScalarFormatter())
+            axes.yaxis.set_minor_formatter(ScalarFormatter())
+    panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     plt.show()
 
 
