@@ -76,7 +76,7 @@ def small_films(data: ChestXrayDataModule, split: str) -> dict[str, Any]:
     """All films of a split at 32 pixels (4 KB each), with labels and patients."""
     parts = [data.to_unit(batch) for batch in data.evaluation_loader(split)]
     return {
-        "films": torch.cat([part["image"] for part in parts]).double(),
+        "films": torch.cat([part["image"] for part in parts]),
         "labels": torch.cat([part["label"] for part in parts]),
         "patients": [patient for part in parts for patient in part["patient_id"]],
     }
@@ -97,7 +97,7 @@ def baselines(root: str, label_column: str | None = None, seed: int = 0) -> list
     sets = {split: small_films(data, split) for split in ("train", "val", "test")}
     rows = []
     for name, view in VIEWS.items():
-        inputs = {split: view(content["films"]) for split, content in sets.items()}
+        inputs = {split: view(content["films"]).double() for split, content in sets.items()}
         mean, spread = inputs["train"].mean(dim=0), inputs["train"].std(dim=0).clamp_min(1e-6)
         inputs = {split: (values - mean) / spread for split, values in inputs.items()}
         fits = []
