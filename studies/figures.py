@@ -7,7 +7,7 @@ by colour-blind people.
 import functools
 import io
 from collections.abc import Callable, Sequence
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, Literal, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
 Drawn = TypeVar("Drawn")
@@ -71,6 +71,20 @@ def png(figure: Any) -> bytes:
     # Without the software's version the same numbers give the same bytes.
     figure.savefig(stream, format="png", dpi=_DPI, metadata={"Software": None})
     return stream.getvalue()
+
+
+def logarithmic(panel: Any, axis: Literal["x", "y"]) -> None:
+    """A logarithmic axis with plain numbers: 300 in place of 3 x 10^2."""
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""  # it leaves out what would crowd
+
+    panel.set(**{f"{axis}scale": "log"})
+    scale = getattr(panel, f"{axis}axis")
+    scale.set_major_formatter(Plain())
+    scale.set_minor_formatter(Plain(minor_thresholds=(2, 0.4)))
 
 
 def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:

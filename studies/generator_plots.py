@@ -44,7 +44,7 @@ def distance_curves(
         floor = content["circumstances"][measure]["floor"]
         if floor:
             panel.axhline(floor[0], color="#222222", ls=(0, (2, 2)), lw=1.2, label="real to real")
-        panel.set_yscale("log")
+        figures.logarithmic(panel, "y")
         panel.set_xlabel("images seen")
         panel.set_title(name_of(measure), fontsize=10, loc="left")
     figures.shared_legend(figure, *axes.flat)
@@ -61,7 +61,7 @@ def held_out_distances(specification: Specification, content: Mapping[str, Any])
     figure, axes = figures.new_figure(
         1,
         len(measures),
-        figsize=(9, 1.2 + 0.4 * len(rows)),
+        figsize=(9, 1.4 + 0.4 * len(rows)),
         squeeze=False,
         sharey=True,
     )
@@ -82,8 +82,9 @@ def held_out_distances(specification: Specification, content: Mapping[str, Any])
             [title_of(specification, row["scenario"], row["model"]) for row in rows],
         )
         panel.set_ylim(len(rows) - 0.4, -0.6)
-        panel.set_xscale("log")
+        figures.logarithmic(panel, "x")
         panel.set_xlabel("nearer  \u2190  distance")
-        panel.set_title(name_of(measure), fontsize=10, loc="left")
+        # Long names of generators leave the panels little width.
+        panel.set_title(name_of(measure).replace(", ", ",\n"), fontsize=10, loc="left")
         panel.grid(axis="y", visible=False)
     return figures.png(figure)

@@ -243,3 +243,14 @@ def test_legends_stay_inside_their_figure(length: int) -> None:
     first, second = (text.get_window_extent() for text in legend.get_texts())
     assert legend.get_window_extent().x1 <= figure.bbox.x1
     assert (first.y0 == second.y0) == (length == 10)  # side by side if they fit
+
+
+@pytest.mark.parametrize(("limits", "shown"), [((50, 400), "300"), ((0.05, 6), "0.1")])
+def test_logarithmic_axes_have_plain_numbers(limits: tuple[float, float], shown: str) -> None:
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    axes.plot(limits, limits)
+    figures.logarithmic(axes, "y")
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_yticklabels(which="both")]
+    assert shown in labels
+    assert all(not label or float(label) > 0 for label in labels)
