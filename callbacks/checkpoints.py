@@ -45,7 +45,7 @@ class Checkpoints(L.Callback):
         """Save within the epoch, at the end of a step: both networks have stepped."""
         assert isinstance(module, TrainingModule)
         if self.every_steps and module.steps_done % self.every_steps == 0:
-            trainer.save_checkpoint(self.last, weights_only=False)  # optimisers too
+            trainer.save_checkpoint(self.last)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Remember that this epoch's metrics are fresh."""
@@ -66,6 +66,6 @@ class Checkpoints(L.Callback):
                 if improved:
                     self.best_value = value
         self._validated = False
-        trainer.save_checkpoint(self.last, weights_only=False)  # optimisers too
+        trainer.save_checkpoint(self.last)
         if trainer.is_global_zero and (improved or not self.best.exists()):
             copy_checkpoint_file(self.last, self.best)
