@@ -11,12 +11,10 @@ from networks.progressive_blocks import (
     DiscriminatorHead,
     GeneratorBlock,
     GeneratorStem,
-    channels_at,
+    channels_of_stages,
     check_images,
     check_latent,
-    check_settings,
     draw_latents,
-    resolutions_up_to,
 )
 
 
@@ -55,12 +53,12 @@ class PGGANGenerator(nn.Module):
         max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("PGGANGenerator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "PGGANGenerator", image_size, image_channels, width, max_channels
+        )
         self.image_size = image_size
         self.image_channels = image_channels
         self.latent_size = latent_size
-        sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width, max_channels) for side in sides]
         self.stem = GeneratorStem(latent_size, channels[0])
         self.blocks = nn.ModuleList(map(GeneratorBlock, channels, channels[1:]))
         self.to_images = nn.ModuleList(
@@ -124,11 +122,11 @@ class PGGANDiscriminator(nn.Module):
         max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("PGGANDiscriminator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "PGGANDiscriminator", image_size, image_channels, width, max_channels
+        )
         self.image_size = image_size
         self.image_channels = image_channels
-        sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width, max_channels) for side in sides]
         self.from_images = nn.ModuleList(
             EqualisedConv2d(image_channels, count, 1) for count in channels
         )

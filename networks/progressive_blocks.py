@@ -19,13 +19,8 @@ def resolutions_up_to(image_size: int) -> list[int]:
     return [2**power for power in range(2, image_size.bit_length())]
 
 
-def channels_at(resolution: int, width: int, max_channels: int | None = None) -> int:
-    """Channels at a resolution: `width` at 32 pixels, half as many at each doubling beyond.
-
-    Below 32 pixels they double towards the small side up to `max_channels`, where there is one;
-    None keeps `width`, which is the papers' 512. Channels at small resolutions hold most of the
-    weights and cost little time, so a narrow network should not be narrow there.
-    """
+def channels_at(resolution: int, width: int, max_channels: int | None) -> int:
+    """Channels at a resolution; see `channels_of_stages`."""
     return min(width * 32 // resolution, max_channels or width)
 
 
@@ -109,10 +104,15 @@ def draw_latents(count: int, latent_size: int, generator: torch.Generator | None
     return torch.stack(rows) if rows else torch.empty(0, latent_size)
 
 
-def check_settings(
+def channels_of_stages(
     network: str, image_size: int, image_channels: int, width: int, max_channels: int | None
-) -> None:
-    """Refuse settings that no progressive network can be built from.
+) -> list[int]:
+    """Channels at 4, 8, ..., image_size pixels, once the settings are known to make a network.
+
+    `width` at 32 pixels, half as many at each doubling beyond. Below 32 pixels they double towards
+    the small side up to `max_channels`, where there is one; None keeps `width`, which is the
+    papers' 512. Channels at small resolutions hold most of the weights and cost little time, so a
+    narrow network should not be narrow there.
 
     Raises:
         ValueError: says which setting, and what was expected.
@@ -125,7 +125,7 @@ def check_settings(
         )
     if image_channels < 1:
         raise ValueError(f"{network}: image_channels is {image_channels}, expected at least 1.")
-    if channels_at(image_size, width) < 2:
+    if channels_at(image_size, width, None) < 2:
         least = max(2, image_size // 16)
         raise ValueError(
             f"{network}: width is {width}, expected at least {least} at {image_size} pixels: "
@@ -135,6 +135,7 @@ def check_settings(
         raise ValueError(
             f"{network}: max_channels is {max_channels}, expected 2 or more, or none for width."
         )
+    return [channels_at(side, width, max_channels) for side in resolutions_up_to(image_size)]
 
 
 def check_latent(latent: Tensor, latent_size: int) -> None:

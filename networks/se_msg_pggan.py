@@ -14,10 +14,9 @@ from networks.progressive_blocks import (
     DiscriminatorHead,
     GeneratorBlock,
     GeneratorStem,
-    channels_at,
+    channels_of_stages,
     check_images,
     check_latent,
-    check_settings,
     draw_latents,
     resolutions_up_to,
 )
@@ -66,13 +65,14 @@ class MultiScaleGenerator(nn.Module):
         max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("MultiScaleGenerator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "MultiScaleGenerator", image_size, image_channels, width, max_channels
+        )
         _check_attention("MultiScaleGenerator", attention, self_attention_resolution, image_size)
         self.image_size = image_size
         self.image_channels = image_channels
         self.latent_size = latent_size
         sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width, max_channels) for side in sides]
         middles = [
             _make_attention(attention, count, side == self_attention_resolution)
             for side, count in zip(sides, channels, strict=True)
@@ -144,14 +144,15 @@ class MultiScaleDiscriminator(nn.Module):
         max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("MultiScaleDiscriminator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "MultiScaleDiscriminator", image_size, image_channels, width, max_channels
+        )
         _check_attention(
             "MultiScaleDiscriminator", attention, self_attention_resolution, image_size
         )
         self.image_size = image_size
         self.image_channels = image_channels
         sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width, max_channels) for side in sides]
         from_above = [count // 2 for count in channels[:-1]] + [0]
         middles = [
             _make_attention(attention, count, side == self_attention_resolution)

@@ -15,10 +15,9 @@ from networks.equalised import (
 )
 from networks.growth import SMALLEST_RESOLUTION, Growth
 from networks.progressive_blocks import (
-    channels_at,
+    channels_of_stages,
     check_images,
     check_latent,
-    check_settings,
     draw_latents,
     resolutions_up_to,
 )
@@ -102,14 +101,15 @@ class StyleGAN2Generator(nn.Module):
         mixing: bool = True,
     ) -> None:
         super().__init__()
-        check_settings("StyleGAN2Generator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "StyleGAN2Generator", image_size, image_channels, width, max_channels
+        )
         _check_positive("StyleGAN2Generator", style_size=style_size)
         self.image_size = image_size
         self.image_channels = image_channels
         self.style_size = style_size
         self.mixing = mixing
         sides = resolutions_up_to(image_size)
-        channels = [channels_at(side, width, max_channels) for side in sides]
         self.mapping_network = MappingNetwork(style_size, mapping_layers)
         self.register_buffer("average_style", torch.zeros(style_size))
         self.constant = nn.Parameter(torch.randn(1, channels[0], *[SMALLEST_RESOLUTION] * 2))
@@ -252,11 +252,12 @@ class StyleGAN2Discriminator(nn.Module):
         max_channels: int | None = None,
     ) -> None:
         super().__init__()
-        check_settings("StyleGAN2Discriminator", image_size, image_channels, width, max_channels)
+        channels = channels_of_stages(
+            "StyleGAN2Discriminator", image_size, image_channels, width, max_channels
+        )
         self.image_size = image_size
         self.image_channels = image_channels
-        sides = reversed(resolutions_up_to(image_size))
-        channels = [channels_at(side, width, max_channels) for side in sides]
+        channels.reverse()
         last = channels[-1]
         self.from_image = EqualisedConv2d(image_channels, channels[0], 1, gain=1.0)
         self.blocks = nn.ModuleList(map(ResidualBlock, channels, channels[1:]))

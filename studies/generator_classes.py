@@ -3,9 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules import ChestXrayDataModule
 from provenance import UserError
 from studies.specification import Specification
 
@@ -29,21 +27,19 @@ def with_classes_of(specification: Specification, root: Path) -> Specification:
     if generator is None or not isinstance(generator.per_class, str):
         return specification
     wish = f"`per_class: {generator.per_class}` of the study's generator"
-    cache = FilmCache.open(root)
     words = list(generator.arguments)
     columns = [words[place + 1] for place, word in enumerate(words[:-1]) if word == _FLAG]
     columns += [word.partition("=")[2] for word in words if word.startswith(f"{_FLAG}=")]
-    columns = columns or cache.label_columns[:1]
-    if not columns:
+    column = columns[-1] if columns else None
+    data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
+    if not data.class_names:
         raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")
-    column = columns[-1]
-    names, labels = cache.class_names(column), cache.labels(column)[cache.select("train")]
-    counts = np.bincount(labels[labels != UNLABELLED], minlength=len(names))
+    names, counts = data.class_names, data.class_counts()
     if (counts > 0).sum() < 2:
         told = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
         raise UserError(
-            f"{root}: {wish} needs two classes with training films in {column}; there are {told}. "
-            "Prepare more patients."
+            f"{root}: {wish} needs two classes with training films in {data.label_column}; there "
+            f"are {told}. Prepare more patients."
         )
     chosen = [name for name, count in zip(names, counts, strict=True) if count]
     if generator.per_class == "smaller":

@@ -170,14 +170,15 @@ def show(
 def plot_losses(
     runs: Mapping[str, Path],
     names: Sequence[str] = ("train/loss", "val/loss"),
-    scale: str = "linear",
+    logarithmic: bool = False,
 ) -> None:
     """One panel for each run, all with the same axes: metrics against images seen.
 
-    `scale="log"` shows small losses beside a run that began with large ones.
+    `logarithmic` shows small losses beside a run that began with large ones.
     """
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import ScalarFormatter
+
+    from studies import figures
 
     _, panels = plt.subplots(
         1,
@@ -190,11 +191,10 @@ def plot_losses(
     for axes, (title, folder) in zip(panels[0], runs.items(), strict=True):
         for name, colour in zip(names, _COLOURS, strict=False):
             axes.plot(*history(folder, name), color=colour, label=name, marker=".")
-        axes.set(title=title, xlabel="images seen", yscale=scale)
+        axes.set(title=title, xlabel="images seen")
         axes.locator_params(axis="x", nbins=5)  # five numbers do not run into one another
-        if scale == "log":  # 0.2 in place of 2 x 10^-1
-            axes.yaxis.set_major_formatter(ScalarFormatter())
-            axes.yaxis.set_minor_formatter(ScalarFormatter())
+        if logarithmic:
+            figures.logarithmic(axes, "y")
     panels[0][-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), frameon=False)
     plt.show()
 
