@@ -127,7 +127,7 @@ def _prepare_films(name: str, options: Namespace) -> int:
 
 def _film_sheet(cache: FilmCache, request: FilmRequest) -> None:
     """Draw eight films as they came and as they are stored, to be looked at: `sheet.png`."""
-    from callbacks.pictures import save_png, sheet
+    from display.sheet import save_png, sheet
 
     files = {file.name: file for file in request.files}
     with open(cache.root / "sources.csv", newline="", encoding="utf-8") as stream:

@@ -8,8 +8,8 @@ import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
-from callbacks.pictures import Picture, colour_of, save_png, sheet
-from callbacks.sample_grids import pictures_of
+from display.sheet import Picture, colour_of, save_png, sheet
+from display.tensor_images import pictures_of
 from lightning_modules import Classifier
 from lightning_modules.classifier_scores import Predictions
 from metrics import classification

@@ -5,12 +5,11 @@ from typing import Any
 
 import lightning as L
 import numpy as np
-import torch
 from lightning.pytorch.loggers import WandbLogger
-from numpy.typing import NDArray
 from torch import Tensor
 
-from callbacks.pictures import colour_mask, overlay, save_png, sheet
+from display.sheet import save_png
+from display.tensor_images import render
 from lightning_modules.training import Batch, TrainingModule
 
 
@@ -59,44 +58,3 @@ class SampleGrids(L.Callback):
         from torch.utils.data import default_collate
 
         return datamodule.to_unit(default_collate(samples))
-
-
-def render(columns: dict[str, Tensor]) -> np.ndarray:
-    """One row per image, one column per entry.
-
-    Args:
-        columns: Float tensors (N, C, H, W) in [-1, 1] are images, grey or colour; integer tensors
-            (N, H, W) are label maps, drawn over the grey entry "image" if there is one, else as
-            colours.
-
-    Returns:
-        (H', W', 3) uint8.
-    """
-    base = columns.get("image")
-    drawn = {}
-    for title, tensor in columns.items():
-        if tensor.is_floating_point():
-            drawn[title] = list(pictures_of(tensor))
-        elif base is not None:
-            masks = tensor.cpu().numpy()
-            drawn[title] = [
-                overlay(image, mask) for image, mask in zip(pictures_of(base), masks, strict=True)
-            ]
-        else:
-            drawn[title] = [colour_mask(mask) for mask in tensor.cpu().numpy()]
-    rows = list(zip(*drawn.values(), strict=True))
-    return sheet(rows, column_titles=list(drawn), cell_size=160)
-
-
-def pictures_of(images: Tensor) -> NDArray[np.uint8]:
-    """Images as what a file holds: 8 bits, rounded, what is out of range clipped.
-
-    Args:
-        images: (N, 1, H, W) grey or (N, 3, H, W) colour in [-1, 1].
-
-    Returns:
-        (N, H, W) or (N, H, W, 3) uint8.
-    """
-    levels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pictures[..., 0] if pictures.shape[-1] == 1 else pictures

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
+from display.numbers import count
 from studies.answer import answer
 from studies.cell_scores import Record, group_of, scores_by_seed
 from studies.cells import cells_of
 from studies.comparisons import comparisons, limits_of_tests
-from studies.numbers import count
 from studies.scores import CORRECT_AMONG, average_over_seeds
 from studies.set_scores import SET_METRICS, is_set_metric
 from studies.specification import Specification

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.numbers import count, difference, p_phrase, p_value, with_interval
+from display.numbers import count, difference, p_phrase, p_value, with_interval
 from studies.specification import Specification
 
 FEW_PATIENTS = 10

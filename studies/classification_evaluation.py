@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from callbacks.pictures import save_png
+from display.sheet import save_png
 from lightning_modules.classifier import Classifier
 from lightning_modules.loading import data_root, load_module
 from provenance import UserError, library_versions, sha256_of, write_json_atomic, write_text_atomic

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from callbacks.pictures import sheet
+from display.sheet import sheet
 from provenance import UserError
 
 FILMS_OF_A_KIND = 4

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from studies.numbers import NONE, p_value
+from display.numbers import NONE, p_value
 
 TEMPLATE = "classification.html.j2"
 NUM_MISTAKES = 10

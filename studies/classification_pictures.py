@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from display.figures import COLOURS, new_figure, styled
 from metrics.classification import auroc, roc_curve
 from studies.classification_comparison import OtherEvaluation
 from studies.classification_scores import labels_of, positive_probabilities
-from studies.figures import COLOURS, new_figure, styled
 
 _DPI = 150
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)))

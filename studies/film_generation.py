@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from callbacks.pictures import save_png, sheet
 from datamodules.synthetic import SyntheticItem, SyntheticSet
+from display.sheet import save_png, sheet
 from lightning_modules import GAN
 from provenance import UserError
 from studies.generation import Generation, finite_pictures, save_picture

@@ -18,8 +18,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from callbacks.record import without_paths
-from callbacks.sample_grids import pictures_of
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
+from display.tensor_images import pictures_of
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.training import derived_seed
 from provenance import (

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
+from display.numbers import score
 from studies.analysis import of_study, state_of
 from studies.answer import unfinished
-from studies.numbers import score
 from studies.specification import Specification
 
 Record = Mapping[str, Any]

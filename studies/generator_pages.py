@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from display.figures import Picture
 from studies import generator_plots, generator_tables
 from studies.folder import StudyFolder
 from studies.generator_analysis import groups_of, title_of
-from studies.picture import Picture
 from studies.sheets import shrunk_png
 from studies.specification import Specification
 

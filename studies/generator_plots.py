@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies import figures
+from display import figures
 from studies.generator_analysis import groups_of, points_of, title_of
 from studies.generator_tables import name_of
 from studies.specification import Specification

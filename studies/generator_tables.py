@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from display.numbers import NONE, score, with_interval
 from studies.generator_analysis import title_of
-from studies.numbers import NONE, score, with_interval
 from studies.specification import Specification
 from studies.tables import Table, TableCell
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from callbacks.pictures import Picture, save_png, sheet
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticSet
+from display.sheet import Picture, save_png, sheet
 from metrics.features import FeatureExtractor, build_extractor
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor, inception_weights

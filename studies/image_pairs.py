@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from callbacks.pictures import Picture, colour_mask, sheet
 from datamodules.cache import Cache, CacheItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
+from display.sheet import Picture, colour_mask, sheet
 from metrics.features import FeatureExtractor
 from metrics.image_sets import paired_scores
 from metrics.intervals import patient_bootstrap

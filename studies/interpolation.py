@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from callbacks.sample_grids import pictures_of
+from display.tensor_images import pictures_of
 from lightning_modules import GAN
 from lightning_modules.training import derived_seed
 from provenance import UserError, whole_file

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from callbacks.pictures import colour_mask, save_png, sheet
 from datamodules.cache import Cache, CacheItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
+from display.sheet import colour_mask, save_png, sheet
 from lightning_modules import Pix2Pix
 from lightning_modules.loading import data_root
 from provenance import UserError

@@ -6,7 +6,7 @@ Nothing is told by colour alone: the plots are printed in grey and read by colou
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
+from display.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
 from studies.specification import Scenario, Specification
 
 _MARKS = ("o", "s", "D", "^", "v", "P", "X")

@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.film_cache import is_film_cache
+from display.figures import Picture
+from display.numbers import count
 from provenance import UserError, library_versions, read_json, write_json_atomic, write_text_atomic
 from studies import generator_pages, plots, tables
 from studies.analysis import analyse
 from studies.folder import StudyFolder, load_study, yaml_text
 from studies.generator_analysis import analyse_generators
-from studies.numbers import count
-from studies.picture import Picture
 from studies.progress import duration
 from studies.roc_plot import roc_curves
 from studies.sheets import (

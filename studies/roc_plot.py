@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies import figures
-from studies.numbers import score
+from display import figures
+from display.numbers import score
 from studies.specification import Specification
 
 # From this mean AUROC on the curves hug their corner, which gets a panel of its own.

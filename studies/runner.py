@@ -5,13 +5,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from display.numbers import count
 from provenance import UserError
 from studies.cells import cells_of, generator_name
 from studies.commands import JobContext, Verbs
 from studies.folder import StudyFolder, open_study
 from studies.generator_classes import with_classes_of
 from studies.jobs import JobOutcome, record_failure
-from studies.numbers import count
 from studies.progress import StudyProgress, duration
 from studies.specification import Specification
 from studies.workers import InlinePool, WorkerPool

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from callbacks.pictures import overlay, save_png, sheet
 from datamodules.cache import Cache, CacheItem
 from datamodules.slices import to_unit
+from display.sheet import overlay, save_png, sheet
 from lightning_modules.loading import data_root, load_module
 from lightning_modules.segmenter import Segmenter
 from metrics.intervals import patient_bootstrap

@@ -26,9 +26,9 @@ def real_synthetic_sheet(root: Path, synthetic: Path) -> tuple[bytes, str]:
     Raises:
         UserError: The cache or the set is missing or damaged.
     """
-    from callbacks.pictures import colour_mask, sheet
     from datamodules.cache import Cache
     from datamodules.synthetic import SyntheticSet
+    from display.sheet import colour_mask, sheet
 
     cache, made = Cache.open(root), SyntheticSet.open(synthetic)
     if not made.items:
@@ -87,9 +87,9 @@ def real_synthetic_films(root: Path, synthetic: Path) -> tuple[bytes, str]:
     Raises:
         UserError: The cache or the set is missing or damaged.
     """
-    from callbacks.pictures import sheet
     from datamodules.film_cache import FilmCache
     from datamodules.synthetic import SyntheticSet
+    from display.sheet import sheet
 
     cache, made = FilmCache.open(root), SyntheticSet.open(synthetic)
     if not made.items:

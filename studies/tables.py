@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from studies.numbers import NONE, count, difference, p_value, score, with_interval
+from display.numbers import NONE, count, difference, p_value, score, with_interval
 from studies.specification import Specification
 
 MARK = "*"

@@ -20,8 +20,10 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "study.py")
-ROOMS = "augmentations benchmarks callbacks configs datamodules docs lightning_modules losses"
-ROOMS += " metrics networks scripts studies tests"
+ROOMS = "|".join(
+    ["benchmarks", "configs", "docs", "scripts", "tests"]
+    + sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
+)
 # What the shell puts in place of a variable of the scripts.
 SHELL = {"config": "configs/kits19/pix2pix.yaml", "study": "configs/studies/quickstart.yaml"}
 
@@ -124,7 +126,7 @@ def test_files_and_make_targets_exist(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#\s]+)", text):
         if not link.startswith("http"):
             assert (page.parent / link).exists(), f"{page.name} links to {link}"
-    for path in re.findall(rf"`((?:{ROOMS.replace(' ', '|')})/[\w./-]*)`", text):
+    for path in re.findall(rf"`((?:{ROOMS})/[\w./-]*)`", text):
         assert path in example or (ROOT / path).exists(), f"{page.name} names {path}"
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     for words in re.findall(r"(?:^|`)make ([^`\n#]+)", text, re.M):

@@ -11,9 +11,9 @@ import torch
 from PIL import Image
 
 import generate
-from callbacks.sample_grids import pictures_of, render
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
+from display.tensor_images import pictures_of, render
 from lightning_modules.loading import load_module
 from lightning_modules.training import derived_seed
 from provenance import UserError, sha256_of

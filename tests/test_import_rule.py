@@ -12,9 +12,10 @@ MAY_IMPORT = {
     "losses": set(),
     "augmentations": set(),
     "metrics": set(),
+    "display": set(),
     "datamodules": {"augmentations"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
-    "callbacks": {"lightning_modules", "metrics"},
+    "callbacks": {"lightning_modules", "metrics", "display"},
     "studies": {
         "callbacks",
         "lightning_modules",
@@ -23,6 +24,7 @@ MAY_IMPORT = {
         "losses",
         "augmentations",
         "metrics",
+        "display",
     },
 }
 VERBS = {"prepare", "train", "generate", "evaluate", "study"}

@@ -178,7 +178,7 @@ def plot_losses(
     """
     from matplotlib import pyplot as plt
 
-    from studies import figures
+    from display import figures
 
     _, panels = plt.subplots(
         1,

@@ -8,8 +8,8 @@ from pathlib import Path
 import fake_verbs
 import pytest
 
+from display import figures, numbers
 from provenance import UserError
-from studies import figures, numbers
 from studies.analysis import analyse
 from studies.report import build_report
 from studies.runner import run_study

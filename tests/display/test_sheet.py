@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from callbacks.pictures import (
+from display.sheet import (
     CLASS_COLOURS,
     colour_mask,
     colour_of,

@@ -1,0 +1,1 @@
+"""What a reader sees: sheets of images, figures, numbers."""
