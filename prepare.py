@@ -149,7 +149,7 @@ def _as_picture(film: np.ndarray) -> np.ndarray:
 
 def _draw(source: Path, options: Namespace) -> None:
     """Draw the phantom's volumes; those that are there already stay as they are."""
-    from datamodules.phantom.ct import write_phantom_ct
+    from phantom.ct.write_set import write_phantom_ct
 
     with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_ct") as bar:
         write_phantom_ct(

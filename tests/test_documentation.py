@@ -20,10 +20,8 @@ PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").r
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "study.py")
-ROOMS = "|".join(
-    ["benchmarks", "configs", "docs", "scripts", "tests"]
-    + sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
-)
+PACKAGES = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
+ROOMS = "|".join(["benchmarks", "configs", "docs", "scripts", "tests", *PACKAGES])
 # What the shell puts in place of a variable of the scripts.
 SHELL = {"config": "configs/kits19/pix2pix.yaml", "study": "configs/studies/quickstart.yaml"}
 

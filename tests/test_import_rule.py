@@ -13,7 +13,8 @@ MAY_IMPORT = {
     "augmentations": set(),
     "metrics": set(),
     "display": set(),
-    "datamodules": {"augmentations"},
+    "phantom": set(),
+    "datamodules": {"augmentations", "phantom"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
     "callbacks": {"lightning_modules", "metrics", "display"},
     "studies": {

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from pathlib import Path
 
-from datamodules.phantom.chest_films import write_phantom_cxr
+from phantom.chest.write_set import write_phantom_cxr
 
 LEARNT = ("large_heart", "effusion")
 PLAIN = 0.3

@@ -47,7 +47,7 @@ def run_film_command(name: str, options: Any) -> tuple[FilmOutcome, FilmRequest]
 
 def _draw(source: Path, options: Any) -> None:
     """Draw the phantom's films; those that are there already stay as they are."""
-    from datamodules.phantom.chest_films import write_phantom_cxr
+    from phantom.chest.write_set import write_phantom_cxr
 
     with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_cxr") as bar:
         write_phantom_cxr(

@@ -1,1 +1,0 @@
-"""The built-in anatomy: images that are nobody's."""

@@ -1,0 +1,1 @@
+"""Built-in anatomy: images that are nobody's."""

@@ -1,0 +1,1 @@
+"""Drawn chest films as DICOM files."""

@@ -1,0 +1,1 @@
+"""Drawn abdominal CT with kidneys and tumours."""
