@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from phantom.ct import nifti_case, write_set
+from phantom.ct import nifti_case, volume, write_set
 from phantom.ct.scanner import correlated_noise, scan
-from phantom.ct.write_set import PhantomPatient, draw_patient, write_phantom_ct
+from phantom.ct.volume import PhantomPatient, draw_patient
+from phantom.ct.write_set import write_phantom_ct
 from phantom.fields import draw_field
 from provenance import UserError, sha256_of
 
@@ -62,7 +63,7 @@ def test_the_same_anatomy_at_each_image_size():
 
 
 def test_painting_in_blocks_changes_nothing(monkeypatch, patients):
-    monkeypatch.setattr(write_set, "_VOXELS_AT_ONCE", 5 * 64 * 64)
+    monkeypatch.setattr(volume, "_VOXELS_AT_ONCE", 5 * 64 * 64)
     blocked = draw_patient(5)
     assert (blocked.labels != patients[5].labels).mean() < 1e-5
     assert (np.abs(blocked.hounsfield - patients[5].hounsfield) > 1).mean() < 1e-4

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import save_png, sheet
+from generation.generators import Generator
+from generation.interpolation import check_animation, frames_between, save_animation
+from generation.synthetic_set import Generation, finite_pictures, save_picture
 from lightning_modules import GAN
 from provenance import UserError
-from studies.generation import Generation, finite_pictures, save_picture
-from studies.generators import Generator
-from studies.interpolation import check_animation, frames_between, save_animation
 
 ImageFormat = Literal["png", "npy"]
 

@@ -20,6 +20,7 @@ from tqdm import tqdm
 from callbacks.record import without_paths
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from display.tensor_images import pictures_of
+from generation.generators import Generator
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.training import derived_seed
 from provenance import (
@@ -29,7 +30,6 @@ from provenance import (
     whole_file,
     write_json_atomic,
 )
-from studies.generators import Generator
 
 REQUEST = "request.json"
 

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evaluation.classification.scores import labels_of, patients_of, positive_probabilities
+from evaluation.folder import RESULT
 from metrics.auroc_intervals import bootstrap_difference
 from metrics.classification import auroc
 from metrics.delong import delong_test
 from provenance import UserError, read_json
-from studies.classification_scores import labels_of, patients_of, positive_probabilities
-from studies.evaluation_folder import RESULT
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from studies.fid_card import interval, number
+from evaluation.images.fid_card import interval, number
 
 
 def lines_of(result: Mapping[str, Any]) -> tuple[list[str], str]:

@@ -16,18 +16,19 @@ from tqdm import tqdm
 from datamodules.cache import Cache, CacheItem
 from datamodules.slices import to_unit
 from display.sheet import overlay, save_png, sheet
-from lightning_modules.loading import data_root, load_module
-from lightning_modules.segmenter import Segmenter
-from metrics.intervals import patient_bootstrap
-from metrics.segmentation import SegmentationScores
-from provenance import UserError, library_versions, sha256_of, write_json_atomic
-from studies.checkpoint_evaluation import (
+from evaluation.checkpoint import (
     check_classes_and_size,
     check_unseen,
     checked_finite,
     datamodule_to_evaluate,
 )
-from studies.evaluation_folder import RESULT, Device, Split, chosen_device, claim_folder, write_csv
+from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from lightning_modules.device import Device, chosen_device
+from lightning_modules.loading import data_root, load_module
+from lightning_modules.segmenter import Segmenter
+from metrics.intervals import patient_bootstrap
+from metrics.segmentation import SegmentationScores
+from provenance import UserError, library_versions, sha256_of, write_json_atomic
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
 _PICTURES_OF_A_KIND = 2

@@ -18,12 +18,12 @@ from torch import Tensor
 import evaluate
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet, finish_synthetic_set
+from evaluation.images import evaluate as image_evaluation
+from evaluation.images.compared_sets import compared_sets, spread
 from metrics.diversity import pair_similarity
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor
 from provenance import UserError, library_versions, sha256_of
-from studies import image_evaluation
-from studies.compared_sets import compared_sets, spread
 
 Films = Sequence[np.ndarray]
 
@@ -270,9 +270,9 @@ def test_slices_are_no_films(films_root: Path, tmp_path: Path) -> None:
 def test_features_that_are_no_numbers_are_refused(
     films_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = image_evaluation.build_extractor("random_vgg")
+    broken = evaluate.build_extractor("random_vgg")
     broken.get_parameter("projection.weight").data.fill_(math.nan)
-    monkeypatch.setattr(image_evaluation, "build_extractor", lambda *given: broken)
+    monkeypatch.setattr(evaluate, "build_extractor", lambda *given: broken)
     synthetic = write_set(tmp_path / "set", crops(films_root))
     with pytest.raises(UserError, match="features that are no numbers"):
         compare(films_root, synthetic, tmp_path / "out")

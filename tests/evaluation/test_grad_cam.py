@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from evaluation.classification.grad_cam import films_to_show, grad_cam, looked_at
 from networks import VGG16, ResNet
 from provenance import UserError
-from studies.classification_grad_cam import films_to_show, grad_cam, looked_at
 
 
 class Small(nn.Module):

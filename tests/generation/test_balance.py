@@ -12,9 +12,9 @@ import pytest
 import generate
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
+from generation.generators import Generator, lacking, one_set
 from lightning_modules.loading import load_module
 from provenance import UserError, sha256_of
-from studies.generators import Generator, lacking, one_set
 from tests import gan_runs
 from tests.conftest import write_film_cache
 

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from display.figures import COLOURS, new_figure, styled
+from evaluation.classification.comparison import OtherEvaluation
+from evaluation.classification.scores import labels_of, positive_probabilities
 from metrics.classification import auroc, roc_curve
-from studies.classification_comparison import OtherEvaluation
-from studies.classification_scores import labels_of, positive_probabilities
 
 _DPI = 150
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)))

@@ -13,7 +13,7 @@ from datamodules.cache import Cache
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

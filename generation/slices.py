@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from datamodules.cache import Cache, CacheItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import colour_mask, save_png, sheet
+from generation.synthetic_set import Generation, finite_pictures, save_picture
 from lightning_modules import Pix2Pix
 from lightning_modules.loading import data_root
 from provenance import UserError
-from studies.generation import Generation, finite_pictures, save_picture
 
 
 def generate_slices(

@@ -10,10 +10,10 @@ from torch import Tensor
 from datamodules.cache import Cache, CacheItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import Picture, colour_mask, sheet
+from evaluation.images.compared_sets import Levels, spread
 from metrics.features import FeatureExtractor
 from metrics.image_sets import paired_scores
 from metrics.intervals import patient_bootstrap
-from studies.compared_sets import Levels, spread
 
 _COLUMNS = 8  # of the sheet
 

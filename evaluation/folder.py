@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
-
 from provenance import UserError, read_json, write_text_atomic
 
 RESULT = "evaluation.json"
 Split = Literal["train", "val", "test"]
-Device = Literal["auto", "cpu", "cuda"]
 
 
 def claim_folder(out: Path, identity: Mapping[str, Any], others: Sequence[str]) -> Path:
@@ -56,16 +53,3 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
         writer.writeheader()
         writer.writerows(rows)
     write_text_atomic(path, text.getvalue())
-
-
-def chosen_device(device: Device) -> torch.device:
-    """The device to compute on.
-
-    Raises:
-        UserError: A GPU was asked for and there is none.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise UserError("--device cuda: no GPU was found here. Use --device cpu or auto.")
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(device)

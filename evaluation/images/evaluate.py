@@ -18,6 +18,19 @@ from tqdm import tqdm
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticSet
 from display.sheet import Picture, save_png, sheet
+from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from evaluation.images.compared_sets import (
+    FEWEST,
+    ImageSet,
+    Levels,
+    compared_sets,
+    generators_patients,
+    open_cache,
+    spread,
+)
+from evaluation.images.fid_card import fid_card
+from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
+from lightning_modules.device import Device, chosen_device
 from metrics.features import FeatureExtractor, build_extractor
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor, inception_weights
@@ -28,18 +41,6 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
-from studies.compared_sets import (
-    FEWEST,
-    ImageSet,
-    Levels,
-    compared_sets,
-    generators_patients,
-    open_cache,
-    spread,
-)
-from studies.evaluation_folder import RESULT, Device, Split, chosen_device, claim_folder, write_csv
-from studies.fid_card import fid_card
-from studies.image_pairs import find_pairs, score_pairs, sheet_of_slices, summaries
 
 _CARD, _SHEET, _PAIRS = "fid_card.md", "sheet.png", "pairs.csv"
 _COLUMNS, _CELL_SIZE = 8, 128  # of the sheet of films; pixels

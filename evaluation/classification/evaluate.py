@@ -13,20 +13,17 @@ from torch import Tensor
 from tqdm import tqdm
 
 from display.sheet import save_png
-from lightning_modules.classifier import Classifier
-from lightning_modules.loading import data_root, load_module
-from provenance import UserError, library_versions, sha256_of, write_json_atomic, write_text_atomic
-from studies.checkpoint_evaluation import (
+from evaluation.checkpoint import (
     check_classes_and_size,
     check_unseen,
     checked_finite,
     datamodule_to_evaluate,
 )
-from studies.classification_comparison import check_same_films, comparisons, opened
-from studies.classification_grad_cam import grad_cam_sheet, looked_at
-from studies.classification_page import page
-from studies.classification_pictures import reliability_picture, roc_picture
-from studies.classification_scores import (
+from evaluation.classification.comparison import check_same_films, comparisons, opened
+from evaluation.classification.grad_cam import grad_cam_sheet, looked_at
+from evaluation.classification.page import page
+from evaluation.classification.plots import reliability_picture, roc_picture
+from evaluation.classification.scores import (
     chosen_on,
     notes,
     reliability_rows,
@@ -35,7 +32,11 @@ from studies.classification_scores import (
     threshold_rows,
     trivial,
 )
-from studies.evaluation_folder import RESULT, Device, Split, chosen_device, claim_folder, write_csv
+from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from lightning_modules.classifier import Classifier
+from lightning_modules.device import Device, chosen_device
+from lightning_modules.loading import data_root, load_module
+from provenance import UserError, library_versions, sha256_of, write_json_atomic, write_text_atomic
 
 FILES = ("images.csv", "roc.png", "reliability.png", "grad_cam.png", "report.html")
 

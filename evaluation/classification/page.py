@@ -12,7 +12,7 @@ from PIL import Image
 
 from display.numbers import NONE, p_value
 
-TEMPLATE = "classification.html.j2"
+TEMPLATE = "page.html.j2"
 NUM_MISTAKES = 10
 
 _TITLES = {

@@ -1,0 +1,1 @@
+"""A checkpoint or a set of images, scored."""

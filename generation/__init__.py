@@ -1,0 +1,1 @@
+"""A synthetic set, while it is made."""

@@ -1,0 +1,154 @@
+"""Make a synthetic set, by whichever way the checkpoints of its generators need."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from generation.films import ImageFormat, generate_films
+from generation.generators import Generator, one_set
+from generation.slices import generate_slices
+from generation.synthetic_set import Generation
+from lightning_modules import GAN, Pix2Pix
+from lightning_modules.device import Device, chosen_device
+from lightning_modules.loading import load_module
+from provenance import UserError
+
+_NUM_IMAGES = 1333  # paper 001 made so many
+
+
+def generate(
+    checkpoint: list[Path] | Path,
+    num_images: int | None = None,
+    out: Path | None = None,
+    seed: int = 0,
+    batch_size: int = 16,
+    labels: Path | None = None,
+    with_class: str | None = None,
+    dropout: bool | None = None,
+    truncation: float | None = None,
+    format: ImageFormat | None = None,
+    label: str | None = None,
+    interpolation: Path | None = None,
+    balance: Path | None = None,
+    device: Device = "auto",
+    show_progress: bool = True,
+) -> Path:
+    """Generate slices from label maps with a Pix2Pix, or films from noise with a GAN.
+
+    Image i of a generator depends on its checkpoint, (seed, i), and what it is told: its label map
+    and the dropout, or the truncation; not on the batch size, nor on other generators. An
+    interrupted call goes on where it stopped when it is repeated.
+
+    Args:
+        checkpoint: Of a Pix2Pix, GAN or GrowingGAN run. Of several GANs, each trained on another
+            class of one cache (--data.only_label): they make one set, each image of the class of
+            its generator, class after class in the order of the cache.
+        num_images: How many to make; of several generators, how many each makes, so the set has
+            this number of every class. None: 1333, or with --balance what is lacking.
+        out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
+            slices, synthetic/films for films.
+        seed: Of the noise, and of the choice of label maps.
+        batch_size: Images at a time. Films are computed in eights whatever it says, so that it
+            changes no bit of them.
+        labels: Pix2Pix: a cache with label maps; None takes the training slices of the generator's
+            data. Those of its validation and test patients are left out.
+        with_class: Pix2Pix: only label maps that hold this class, for example "tumour", so that
+            the set makes up for its rarity. None takes every label map with any foreground.
+        dropout: Pix2Pix: keep the generator's dropout active, where it is the only noise. None:
+            true.
+        truncation: GAN: 0 to 1; below 1 draws images towards the average one: more usual, less
+            varied. Only StyleGAN2 can. None: 1.
+        format: GAN: "png", or "npy", which loads faster. None: png.
+        label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
+            trained with it, else no label.
+        interpolation: GAN: also write a short film from image to image, .gif, .png or .webp; or
+            .mp4 where ffmpeg is installed.
+        balance: GAN: the cache that the generators were trained on. As many films of each class
+            are made as its real training split lacks to its largest class, counted after the
+            --data.imbalance of the generators' training. Every class that lacks films needs a
+            generator; one of the largest class makes none, and is left out of the set.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        show_progress: A progress bar with images per second and the time left.
+
+    Returns:
+        The folder of the finished set.
+
+    Raises:
+        UserError: A checkpoint that is no generator, a flag that its kind cannot use, no usable
+            label map, other image sizes, or a folder that holds something else.
+    """
+    for flag, value in (("--num-images", num_images), ("--batch-size", batch_size)):
+        if value is not None and value < 1:
+            raise UserError(f"{flag} is {value}; it must be 1 or more.")
+    if balance is not None and num_images is not None:
+        raise UserError(
+            f"--num-images {num_images}: --balance counts for itself how many films of each class "
+            "are lacking. Leave one of the two out."
+        )
+    number = _NUM_IMAGES if num_images is None else num_images
+    paths = [checkpoint] if isinstance(checkpoint, str | Path) else list(checkpoint)
+    if not paths:
+        raise UserError("--checkpoint: the list is empty; give the file of a generator.")
+    if len(paths) > 1 and label is not None:
+        raise UserError(
+            f"--label {label}: of several generators each gives its images the class that it was "
+            "trained on. Leave it out."
+        )
+    target = chosen_device(device)
+    of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
+    of_films = _given(
+        truncation=truncation, format=format, label=label, interpolation=interpolation
+    )
+    generators = [_opened(Path(path), number, label, target) for path in paths]
+    first, are_gans = generators[0], isinstance(generators[0].module, GAN)
+    if are_gans:
+        _refuse(of_slices, "is for Pix2Pix, which paints label maps", first)
+    else:
+        for_gans = {**of_films, **_given(balance=balance)}
+        _refuse(for_gans, "is for GANs, which make films from noise", first)
+    if len(generators) > 1 or balance is not None:
+        generators = one_set(generators, balance)
+    name = "films" if are_gans else "kits19"
+    generation = Generation(
+        generators=generators,
+        out=Path("synthetic", name) if out is None else Path(out),
+        seed=seed,
+        batch_size=batch_size,
+        show_progress=show_progress,
+        balance=balance,
+    )
+    if are_gans:
+        generate_films(generation, **of_films)
+    else:
+        assert isinstance(first.module, Pix2Pix)
+        generate_slices(generation, first.module, **of_slices)
+    return generation.out
+
+
+def _opened(
+    checkpoint: Path, num_images: int, label: str | None, device: torch.device
+) -> Generator:
+    module, record = load_module(checkpoint)
+    if not isinstance(module, GAN | Pix2Pix):
+        raise UserError(
+            f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
+            "checkpoint of a Pix2Pix run or of a GAN's."
+        )
+    if isinstance(module, GAN) and label is None:
+        label = record["data"]["init_args"].get("only_label")
+    return Generator(checkpoint, module.to(device), record, num_images, label)
+
+
+def _given(**flags: Any) -> dict[str, Any]:
+    """Those that were given; the others have their defaults where they are used."""
+    return {name: value for name, value in flags.items() if value is not None}
+
+
+def _refuse(flags: dict[str, Any], purpose: str, generator: Generator) -> None:
+    """No flag is ignored without a word."""
+    for name in flags:
+        raise UserError(
+            f"--{name.replace('_', '-')}: {purpose}, but {generator.checkpoint} holds a "
+            f"{type(generator.module).__name__}. Leave it out."
+        )

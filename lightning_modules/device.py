@@ -1,0 +1,22 @@
+"""Where a trained network computes."""
+
+from typing import Literal
+
+import torch
+
+from provenance import UserError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def chosen_device(device: Device) -> torch.device:
+    """The device to compute on.
+
+    Raises:
+        UserError: A GPU was asked for and there is none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: no GPU was found here. Use --device cpu or auto.")
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(device)
