@@ -17,21 +17,21 @@ from tqdm import tqdm
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.film_cache import FilmCache, is_film_cache
-from datamodules.sources import ct_dicom, nifti, png_slices
-from datamodules.sources.command_line import OTHERS, SOURCES, add_flags
-from datamodules.sources.films.command_line import FILM_SOURCES, add_film_flags
-from datamodules.sources.films.merging import merge
-from datamodules.sources.films.processing import process
-from datamodules.sources.films.reporting import print_film_summary
-from datamodules.sources.films.request import FilmRequest
-from datamodules.sources.films.running import run_film_command
-from datamodules.sources.films.verifying import verify_films
-from datamodules.sources.preparing import claim, common_size, locked, prepare
-from datamodules.sources.reporting import print_summary, print_verification
-from datamodules.sources.shards import Layout
-from datamodules.sources.splitting import Split, check_no_split_is_empty
-from datamodules.sources.verifying import verify
-from datamodules.sources.volumes import Found, Reader
+from preparation.claim import claim, locked
+from preparation.films.command import run_film_command
+from preparation.films.command_line import FILM_SOURCES, add_film_flags
+from preparation.films.merge import merge
+from preparation.films.processing import process
+from preparation.films.request import FilmRequest
+from preparation.films.summary import print_film_summary
+from preparation.split import Split, check_no_split_is_empty
+from preparation.verify import verify, verify_films
+from preparation.volumes import ct_dicom, nifti, png_slices
+from preparation.volumes.flags import OTHERS, SOURCES, add_flags
+from preparation.volumes.prepare import common_size, prepare
+from preparation.volumes.shard import Layout
+from preparation.volumes.summary import print_summary, print_verification
+from preparation.volumes.volume import Found, Reader
 from provenance import UserError
 
 

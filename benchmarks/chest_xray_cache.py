@@ -88,9 +88,9 @@ def write_films(folder: Path, num_films: int, side: int, seed: int) -> None:
 
 def from_dicom(cache: FilmCache, paths: list[Path]) -> ReadFilm:
     """Decode and preprocess at each use, exactly as the cache was made."""
-    from datamodules.sources.films.dicom import DicomFilmReader
-    from datamodules.sources.films.film import FilmFile
-    from datamodules.sources.films.processing import FilmLayout, process
+    from preparation.films.dicom.film_reader import DicomFilmReader
+    from preparation.films.film import FilmFile
+    from preparation.films.processing import FilmLayout, process
 
     layout = FilmLayout(**{name: cache.manifest[name] for name in FilmLayout.__dataclass_fields__})
     files = [FilmFile(path.name, path, path.stat().st_size) for path in paths]

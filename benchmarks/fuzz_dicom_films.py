@@ -30,8 +30,8 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.dicom_mutations import IDENTIFIERS, Base, mutate, small_films
-from datamodules.sources.films.dicom import DicomFilmReader, find_dicom_films
-from datamodules.sources.films.film import FilmFile, RejectedFilm
+from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+from preparation.films.film import FilmFile, RejectedFilm
 
 # As permissive as can be, so that damage gets as far as it can.
 READER = DicomFilmReader(("any",), True, "keep", "ignore")

@@ -1,1 +1,0 @@
-"""Raw files (NIfTI, DICOM, PNG) into cached arrays."""

@@ -1,0 +1,274 @@
+"""Records of finished shards become a cache: tables, duplicates, split and, last, the manifest."""
+
+import csv
+import io
+from array import array
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.cache import mapped
+from datamodules.film_cache import COLUMNS, FORMAT, FORMAT_VERSION, FilmCache, header
+from preparation.films.duplicates import (
+    Duplicates,
+    across_splits,
+    find_duplicates,
+    write_duplicates_csv,
+)
+from preparation.films.label_table import class_order
+from preparation.films.processing import FilmLayout
+from preparation.films.shard import record_path
+from preparation.split import (
+    Split,
+    check_no_split_is_empty,
+    split_id,
+    warn_of_small_splits,
+)
+from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_json_atomic
+
+OnDuplicates = Literal["report", "same_split"]
+
+
+class Tally:
+    """Counts over the records of shards, and what is compared between films.
+
+    Attributes:
+        num_files: Files looked at.
+        rejected: How many were refused, by reason.
+        suspicions: How many used films look wrong, by what.
+        classes: Values of every label column.
+        arrays: The manifest's entry of every shard that holds a film.
+        ids, patients, published: Per film; `published` is the source's own split or None.
+        sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
+    """
+
+    def __init__(self, out: Path, shards: Sequence[str], label_columns: Sequence[str]) -> None:
+        self.num_files = 0
+        self.rejected: Counter[str] = Counter()
+        self.suspicions: Counter[str] = Counter()
+        self.classes: dict[str, set[str]] = {name: set() for name in label_columns}
+        self.arrays: list[dict[str, Any]] = []
+        self.ids: list[str] = []
+        self.patients: list[str] = []
+        self.published: list[str | None] = []
+        self.sha256: list[str] = []
+        self.perceptual = array("Q")
+        for record in records(out, shards):
+            self._add(record)
+
+    def _add(self, record: dict[str, Any]) -> None:
+        self.num_files += record["num_files"]
+        self.rejected.update(reason for _, reason, _ in record["rejected"])
+        for item in record["items"]:
+            self.suspicions.update(item["suspicions"])
+            for name, values in self.classes.items():
+                values.update({item["labels"][name]} - {""})
+            self.ids.append(item["id"])
+            self.patients.append(item["patient_id"])
+            self.published.append(item["split"])
+            self.sha256.append(item["sha256"])
+            self.perceptual.append(int(item["perceptual_hash"], 16))
+        if record["array"] is not None:
+            kept = ("array", "num_films", "sha256")
+            self.arrays.append({"name": record["shard"], **{key: record[key] for key in kept}})
+
+    @property
+    def num_used(self) -> int:
+        """Films in the cache."""
+        return len(self.ids)
+
+
+@dataclass
+class FilmOutcome:
+    """What a preparation did.
+
+    Attributes:
+        out: The cache folder.
+        manifest: What was written; None for one part of several.
+        tally: Counts over its films.
+        num_resumed: Files that an earlier run had finished.
+        notes: Sentences for the person.
+    """
+
+    out: Path
+    manifest: dict[str, Any] | None
+    tally: Tally
+    num_resumed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def cache(self) -> FilmCache:
+        """The finished cache, opened once: of a million films that takes seconds."""
+        return FilmCache.open(self.out)
+
+
+def records(out: Path, shards: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """Read the records of shards one by one."""
+    for name in shards:
+        yield read_json(record_path(out, name))
+
+
+def counted(reasons: Counter[str]) -> str:
+    """`3 modality, 1 view`: the most frequent first."""
+    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
+    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
+
+
+def put_together(
+    out: Path,
+    shards: Sequence[str],
+    layout: FilmLayout,
+    split: Split,
+    label_columns: Sequence[str],
+    on_duplicates: OnDuplicates = "report",
+) -> FilmOutcome:
+    """Write `items.csv`, `sources.csv`, `rejected.csv`, `duplicates.csv` and, last, the manifest.
+
+    Args:
+        out: The cache folder, with a record of every shard.
+        shards: Their names in the order of the source.
+        layout: What all films have in common.
+        split: How they are divided.
+        label_columns: Labels to keep.
+        on_duplicates: "report" lists equal and nearly equal films; "same_split" also keeps
+            patients who share one on the same side.
+
+    Raises:
+        UserError: No film is usable, or a split has nobody.
+    """
+    tally = Tally(out, shards, label_columns)
+    _write_rejected(out, shards)
+    if not tally.num_used:
+        raise UserError(
+            f"{out}: no film is usable; {tally.num_files} looked at, left out: "
+            f"{counted(tally.rejected)}. Each is listed with its reason in {out / 'rejected.csv'}."
+        )
+    duplicates = find_duplicates(
+        tally.sha256, np.array(tally.perceptual, np.uint64), _reader(out, tally)
+    )
+    together = _together(tally, duplicates) if on_duplicates == "same_split" else {}
+    splits = [
+        published or split.of(together.get(patient, patient), name)
+        for name, patient, published in zip(tally.ids, tally.patients, tally.published, strict=True)
+    ]
+    notes = _check_split(split, tally, splits)
+    _write_items(out, shards, label_columns, splits)
+    write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
+    across = across_splits(duplicates, splits)
+    if across:
+        notes.append(
+            f"{across:,} pairs of equal or nearly equal films lie in different splits, so scores "
+            f"may be overstated. {out / 'duplicates.csv'} lists them; --on-duplicates same_split, "
+            "into another --out, keeps such patients together."
+        )
+    named = tally.ids if split.by != "patient" else tally.patients
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "software_version": __version__,
+        **asdict(layout),
+        "stored_size": layout.stored_size,
+        "split": split.plain(),
+        "split_id": split_id(zip(named, splits, strict=True)),
+        "on_duplicates": on_duplicates,
+        "duplicates": {
+            "exact_groups": len(duplicates.exact),
+            "near_pairs": len(duplicates.near),
+            "across_splits": across,
+        },
+        "labels": {name: class_order(tally.classes[name]) for name in label_columns},
+        "num_items": tally.num_used,
+        "sha256_items": sha256_of(out / "items.csv"),
+        "shards": tally.arrays,
+    }
+    write_json_atomic(out / "manifest.json", manifest)
+    return FilmOutcome(out, manifest, tally, notes=notes)
+
+
+def _check_split(split: Split, tally: Tally, splits: Sequence[str]) -> list[str]:
+    """Refuse a split without anybody; return sentences about small ones."""
+    if split.by == "published":
+        return []
+    names = tally.patients if split.by == "patient" else tally.ids
+    check_no_split_is_empty(split, names)
+    warning = warn_of_small_splits(split, names)
+    return [warning] if warning else []
+
+
+def _together(tally: Tally, duplicates: Duplicates) -> dict[str, str]:
+    """Each patient who shares a film with others, to the one whose place in the split all take."""
+    leader: dict[str, str] = {}
+
+    def find(patient: str) -> str:
+        while leader.get(patient, patient) != patient:
+            patient = leader[patient]
+        return patient
+
+    pairs = [(group[0], other) for group in duplicates.exact for other in group[1:]]
+    pairs += [(first, second) for first, second, _ in duplicates.near]
+    for first, second in pairs:
+        low, high = sorted((find(tally.patients[first]), find(tally.patients[second])))
+        leader[high] = low
+    return {patient: find(patient) for patient in leader}
+
+
+def _reader(out: Path, tally: Tally) -> Callable[[int], NDArray[Any]]:
+    """Reads a stored film by its place."""
+    ends = np.cumsum([shard["num_films"] for shard in tally.arrays])
+    arrays: dict[str, NDArray[Any]] = {}
+
+    def read(place: int) -> NDArray[Any]:
+        number = int(np.searchsorted(ends, place, side="right"))
+        shard = tally.arrays[number]
+        first = int(ends[number]) - shard["num_films"]
+        film: NDArray[Any] = mapped(arrays, out, shard["array"])[place - first]
+        return film
+
+    return read
+
+
+def _write_items(
+    out: Path, shards: Sequence[str], label_columns: Sequence[str], splits: Sequence[str]
+) -> None:
+    drawn = iter(splits)
+    with whole_file(out / "items.csv") as items, whole_file(out / "sources.csv") as sources:
+        write_item, write_source = _rows(items), _rows(sources)
+        write_item(header(label_columns))
+        write_source(["id", "file"])
+        for record in records(out, shards):
+            for item in record["items"]:
+                item["split"] = next(drawn)
+                item["spacing_row_mm"], item["spacing_column_mm"] = item["spacing_mm"] or ("", "")
+                item["suspicions"] = " ".join(item["suspicions"])
+                labels = [item["labels"][name] for name in label_columns]
+                write_item([*(item[column] for column in COLUMNS), *labels])
+                write_source([item["id"], item["file"]])
+
+
+def _write_rejected(out: Path, shards: Sequence[str]) -> None:
+    with whole_file(out / "rejected.csv") as stream:
+        write = _rows(stream)
+        write(["file", "reason", "sentence"])
+        for record in records(out, shards):
+            for entry in record["rejected"]:
+                write(entry)
+
+
+def _rows(stream: BinaryIO) -> Callable[[Sequence[Any]], None]:
+    """Writes rows of a CSV table as UTF-8; names of files may hold any bytes."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+
+    def write(row: Sequence[Any]) -> None:
+        writer.writerow(row)
+        stream.write(text.getvalue().encode(errors="surrogateescape"))
+        text.seek(0)
+        text.truncate()
+
+    return write

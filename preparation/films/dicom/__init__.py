@@ -1,0 +1,1 @@
+"""A DICOM film: header, pixels, grey values."""

@@ -1,0 +1,169 @@
+"""DICOM films: found in folders, and read one at a time with nothing but a refusal let through."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+import pydicom
+from numpy.typing import NDArray
+from pydicom.errors import InvalidDicomError
+
+from preparation.films.dicom import header as dicom_header
+from preparation.films.dicom.grey import show
+from preparation.films.dicom.pixels import decode, transfer_syntax
+from preparation.films.film import Film, FilmFile, RejectedFilm
+from preparation.films.polarity import looks_inverted
+from provenance import UserError
+
+_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
+
+
+def find_dicom_films(source: Path) -> list[FilmFile]:
+    """List every file under a folder, sorted by name; whether it is a film shows when it is read.
+
+    Hidden files and folders and DICOMDIR are left out. Links to files are followed, links to
+    folders are not, so no file comes twice through a loop.
+
+    Raises:
+        UserError: A folder is missing or cannot be listed.
+    """
+
+    def fail(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename}: cannot be listed ({error.strerror}). Nothing was prepared, since "
+            "its films would be missing unnoticed; make the folder readable, or move it away."
+        ) from None
+
+    found = []
+    for folder, folders, names in os.walk(source, onerror=fail):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        for name in names:
+            path = Path(folder, name)
+            if name.startswith(".") or name == "DICOMDIR" or not path.is_file():
+                continue
+            # A name that is no UTF-8 can be opened, but not written into a table.
+            inside = os.fsencode(path.relative_to(source).as_posix()).decode("utf-8", "replace")
+            found.append(FilmFile(inside, path, path.stat().st_size))
+    return sorted(found, key=lambda file: file.name)
+
+
+@dataclass(frozen=True)
+class DicomFilmReader:
+    """Reads one DICOM film, or refuses it; see `FilmReader`.
+
+    The header is judged before anything is decoded, so films that are not wanted cost little.
+
+    Attributes:
+        views: Views that are wanted, such as `PA`, `AP`, `LL`, `LATERAL`; `any` takes all, films
+            that do not tell theirs too.
+        view_from_text: Where neither ViewPosition nor ViewCodeSequence is there, take the view
+            from a word in SeriesDescription, ProtocolName or StudyDescription.
+        without_body_part: What to do with films that do not tell what they show.
+        orientation: What to do with films whose PatientOrientation says that they are turned or
+            mirrored.
+        patient_from: What films of one patient share: PatientID, the folder, or nothing (each
+            file is a patient).
+    """
+
+    views: tuple[str, ...] = ("PA",)
+    view_from_text: bool = False
+    without_body_part: Literal["reject", "keep"] = "reject"
+    orientation: Literal["reject", "ignore"] = "reject"
+    patient_from: Literal["tag", "folder", "file"] = "tag"
+
+    def __call__(self, file: FilmFile) -> Film:
+        """Return the film, or raise RejectedFilm and nothing else."""
+        with _quiet():
+            try:
+                return self._read(file)
+            except RejectedFilm:
+                raise
+            except MemoryError:
+                raise RejectedFilm("too_large", "It does not fit into memory.") from None
+            except InvalidDicomError:
+                raise RejectedFilm("not_dicom", "It is no DICOM file.") from None
+            except Exception as error:
+                # The type only: messages quote values of the header.
+                raise RejectedFilm(
+                    "unreadable", f"It cannot be read, or its header ({type(error).__name__})."
+                ) from None
+
+    def _read(self, file: FilmFile) -> Film:
+        syntax = transfer_syntax(file.path)
+        with open(file.path, "rb") as stream:
+            header = pydicom.dcmread(
+                stream, stop_before_pixels=True, specific_tags=dicom_header.TAGS
+            )
+            if not stream.read(1) and dicom_header.is_radiograph(header, if_not_told=True):
+                raise RejectedFilm("truncated", "It ends before its pixels.")
+            dicom_header.check_picture(header)
+            view = dicom_header.check_use(
+                header, self.views, self.view_from_text, self.without_body_part, self.orientation
+            )
+            stored = decode(stream, syntax)
+        shown = show(stored, header)
+        spacing_mm, spacing_from = dicom_header.spacing(header)
+        return Film(
+            pixels=shown.pixels,
+            patient=self._patient(file, header),
+            keys=_keys(file, header),
+            spacing_mm=spacing_mm,
+            spacing_from=spacing_from,
+            geometry={
+                "view": view.name,
+                "view_from": view.said_by,
+                "photometric": dicom_header.photometric(header),
+                "window": shown.window,
+                "source_bits": dicom_header.whole(header, "BitsStored"),
+                "magnification": dicom_header.magnification(header),
+            },
+            suspicions=shown.suspicions + _suspicions(shown.pixels, header),
+        )
+
+    def _patient(self, file: FilmFile, header: Any) -> str | None:
+        if self.patient_from == "file":
+            return file.name
+        if self.patient_from == "folder":
+            folder = str(PurePosixPath(file.name).parent)
+            return None if folder == "." else folder
+        return dicom_header.text(header, "PatientID") or None
+
+
+def _keys(file: FilmFile, header: Any) -> tuple[str, ...]:
+    """Names under which a table may list the film; without doubles, in this order."""
+    path = PurePosixPath(file.name)
+    # Only an ending that is one: `1.2.840.4` without it would be another film's UID.
+    stem = path.stem if path.suffix.lower() in _ENDINGS else path.name
+    keys = (file.name, path.name, stem, dicom_header.text(header, "SOPInstanceUID"))
+    return tuple(dict.fromkeys(key for key in keys if key))
+
+
+def _suspicions(pixels: NDArray[np.float32], header: Any) -> tuple[str, ...]:
+    found = []
+    if looks_inverted(pixels):
+        found.append("looks_inverted")
+    if dicom_header.text(header, "PresentationIntentType").upper() == "FOR PROCESSING":
+        found.append("for_processing")  # the detector's raw values, not meant to be looked at
+    return tuple(found)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep pydicom's warnings off the log: damaged films bring hundreds, with header values."""
+    logger = logging.getLogger("pydicom")
+    silent, propagates = logging.NullHandler(), logger.propagate
+    logger.addHandler(silent)
+    logger.propagate = False
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.propagate = propagates
+        logger.removeHandler(silent)

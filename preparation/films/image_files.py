@@ -1,0 +1,263 @@
+"""Films as PNG, JPEG, TIFF, BMP or WebP: found in a folder, decoded to grey or colour in [0, 1]."""
+
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
+
+from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
+from preparation.volumes.nifti import existing_folder
+from provenance import UserError
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+# Pillow opens by content: without this list a `.png` could start any of its other decoders.
+_FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
+_TIFF_PHOTOMETRIC = 262
+
+
+def find_pictures(source: Path) -> list[FilmFile]:
+    """List the pictures under a folder, by suffix, sorted by their name relative to it.
+
+    Hidden files and folders are left out, links to folders are not followed. A link to a file
+    that is gone is listed, so that its film is counted as unreadable.
+
+    Raises:
+        UserError: The folder is missing, or one below it cannot be listed.
+    """
+    existing_folder(source)
+    found = [
+        FilmFile(path.relative_to(source).as_posix(), path, _num_bytes(path))
+        for path in _visible_files(source)
+        if path.suffix.lower() in SUFFIXES
+    ]
+    return sorted(found, key=lambda file: file.name)
+
+
+def _visible_files(source: Path) -> Iterator[Path]:
+    def stop(error: OSError) -> None:
+        raise UserError(
+            f"{error.filename}: the folder cannot be listed ({error.strerror}). Its films would "
+            "be missing unnoticed; make it readable, or take it out of --source."
+        ) from error
+
+    for folder, subfolders, names in os.walk(source, onerror=stop):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names if not name.startswith("."))
+
+
+def _num_bytes(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+@dataclass(frozen=True)
+class PictureReader:
+    """Reads one picture.
+
+    Eight bits and fewer are divided by their largest value; deeper grey goes from the picture's
+    own lowest value to its highest, since a 12-bit film in a 16-bit file would else be black.
+    Transparent pixels lie on black. EXIF orientation is applied, colour profiles are not.
+
+    Attributes:
+        channels: 1 for (H, W) grey; colour becomes ITU-R 601 luminance and is a suspicion
+            (`was_colour`), unless its planes are equal. 3 for (H, W, 3); grey is repeated.
+        patient_pattern: Regular expression, searched in the relative name: its first group is the
+            patient, or the whole match where it has none. Without a match there is no patient.
+        patient_from: `folder`: the name of the folder that the file lies in (two folders of one
+            name are one patient). `file`: every film is a patient of its own.
+        label_from_folder: The name of that folder, in lower case, is the film's `label`.
+
+    Raises:
+        UserError: The pattern is no regular expression, or both ways to a patient are given.
+    """
+
+    channels: Literal[1, 3] = 1
+    patient_pattern: str | None = None
+    patient_from: Literal["none", "folder", "file"] = "none"
+    label_from_folder: bool = False
+
+    def __post_init__(self) -> None:
+        if self.patient_pattern is None:
+            return
+        if self.patient_from != "none":
+            raise UserError(
+                "--patient-pattern and --patient-from: both name the patient. Give one of them."
+            )
+        try:
+            re.compile(self.patient_pattern)
+        except re.error as error:
+            raise UserError(
+                f"--patient-pattern {self.patient_pattern}: is not a regular expression ({error}). "
+                r"Expected one whose first group is the patient, such as (IM-\d+|person\d+)."
+            ) from error
+
+    def __call__(self, file: FilmFile) -> Film:
+        """Return the film.
+
+        Raises:
+            RejectedFilm: not_a_picture, truncated, unreadable, too_large, too_small, multi_frame,
+                bit_depth or constant.
+        """
+        name = PurePosixPath(file.name)
+        folder = name.parent.name or None
+        try:
+            pixels, geometry, suspicions = _decoded(file.path, self.channels)
+        except RejectedFilm:
+            raise
+        except Exception as error:  # damaged files raise almost anything out of Pillow
+            raise _rejection_of(error, file) from error
+        return Film(
+            pixels=pixels,
+            patient=self._patient(file.name, folder),
+            keys=tuple(dict.fromkeys((file.name, name.name, name.stem))),
+            labels={"label": folder.lower()} if self.label_from_folder and folder else {},
+            geometry=geometry,
+            suspicions=suspicions,
+        )
+
+    def _patient(self, name: str, folder: str | None) -> str | None:
+        if self.patient_pattern is not None:
+            match = re.search(self.patient_pattern, name)
+            if match is None:
+                return None
+            return (match[1] if match.re.groups and match[1] else match[0]) or None
+        return {"none": None, "folder": folder, "file": name}[self.patient_from]
+
+
+def with_channels(
+    levels: NDArray[np.uint8], channels: Literal[1, 3]
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Scale 8-bit levels, (H, W) or (H, W, 3), to [0, 1] with the channels asked for.
+
+    Returns:
+        (H, W) or (H, W, 3) float32, and `was_colour` where colour was lost.
+
+    Raises:
+        RejectedFilm: constant.
+    """
+    suspicions: tuple[str, ...] = ()
+    if channels == 1 and levels.ndim == 3:
+        if (levels == levels[..., :1]).all():
+            levels = levels[..., 0]
+        else:
+            levels, suspicions = np.asarray(Image.fromarray(levels).convert("L")), ("was_colour",)
+    planes = levels[..., None] if levels.ndim == 2 else levels
+    if (planes.min(axis=(0, 1)) == planes.max(axis=(0, 1))).all():
+        raise _constant()
+    return _planes(levels.astype(np.float32) / np.float32(255), channels), suspicions
+
+
+def _planes(pixels: NDArray[np.float32], channels: Literal[1, 3]) -> NDArray[np.float32]:
+    if channels == 3 and pixels.ndim == 2:
+        return np.repeat(pixels[..., None], 3, axis=2)
+    return pixels
+
+
+def _decoded(
+    path: Path, channels: Literal[1, 3]
+) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...]]:
+    """Pixels in [0, 1], what the manifest keeps about them, and what looks wrong."""
+    # Pillow warns of sizes that MAX_PIXELS judges here, and of harmless metadata. A stream is
+    # opened: of a path, Pillow 13 maps a turned TIFF in the wrong shape and scrambles it.
+    with warnings.catch_warnings(action="ignore"), open(path, "rb") as stream:
+        opened = Image.open(stream, formats=_FORMATS)
+        _check_header(opened)
+        # Pillow inverts a TIFF whose black is its largest value at 8 bits, but not above.
+        white_is_zero = getattr(opened, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
+        picture = ImageOps.exif_transpose(opened)
+        geometry = {"source_shape": [picture.height, picture.width], "source_mode": opened.mode}
+        if _is_deep(picture):
+            pixels, limits, suspicions = _stretched(picture, white_is_zero)
+            return _planes(pixels, channels), {**geometry, "source_range": limits}, suspicions
+        levels, of_alpha = _flattened(picture)
+    pixels, of_colour = with_channels(levels, channels)
+    return pixels, geometry, of_alpha + of_colour
+
+
+def _check_header(picture: ImageFile.ImageFile) -> None:
+    """Refuse, before anything is decoded, what should not be."""
+    width, height = picture.size
+    if width * height > MAX_PIXELS:
+        raise _too_large()
+    if min(width, height) < MIN_SIDE:
+        raise RejectedFilm(
+            "too_small", f"is {height}x{width}, expected at least {MIN_SIDE} pixels a side."
+        )
+    if getattr(picture, "n_frames", 1) > 1:
+        raise RejectedFilm("multi_frame", "holds several frames or pages, expected one film.")
+    if not _is_deep(picture) and ";16" in str(picture.tile):
+        # Pillow keeps the upper byte alone: of a 12-bit film, 16 grey levels near black.
+        raise RejectedFilm(
+            "bit_depth",
+            "has 16 bits per channel and several channels, of which only 8 bits could be read. "
+            "Save it as 16-bit grey, or with 8 bits.",
+        )
+
+
+def _is_deep(picture: Image.Image) -> bool:
+    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+
+
+def _stretched(
+    picture: Image.Image, white_is_zero: bool
+) -> tuple[NDArray[np.float32], list[float], tuple[str, ...]]:
+    """Grey of more than 8 bits, from its darkest value (0) to its brightest (1).
+
+    By way of numpy: Pillow's own conversions clip such values to 255.
+    """
+    values = np.asarray(picture).astype(np.float64)
+    if not np.isfinite(values).all():
+        raise RejectedFilm("unreadable", "holds pixels that are not finite numbers.")
+    low, high = float(values.min()), float(values.max())
+    if low == high:
+        raise _constant()
+    above_black = high - values if white_is_zero else values - low
+    pixels = (above_black / (high - low)).astype(np.float32)
+    transparent = picture.info.get("transparency")  # the one value that a PNG may declare so
+    if transparent is None or not (values == transparent).any():
+        return pixels, [low, high], ()
+    pixels[values == transparent] = 0
+    return pixels, [low, high], ("had_transparency",)
+
+
+def _flattened(picture: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(H, W) or (H, W, 3) levels of a picture of 8 bits or fewer, composited on black."""
+    suspicions: tuple[str, ...] = ()
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        if np.asarray(picture)[..., 3].min() < 255:
+            suspicions = ("had_transparency",)
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    grey = picture.mode in ("1", "L")
+    return np.asarray(picture.convert("L" if grey else "RGB")), suspicions
+
+
+def _constant() -> RejectedFilm:
+    return RejectedFilm("constant", "has the same value everywhere.")
+
+
+def _too_large() -> RejectedFilm:
+    return RejectedFilm("too_large", f"promises more than {MAX_PIXELS // 10**6} million pixels.")
+
+
+def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
+    """What an exception out of Pillow means. Its own text may hold the path, so it is not kept."""
+    if isinstance(error, Image.DecompressionBombError):
+        return _too_large()
+    if isinstance(error, OSError) and error.errno is not None:
+        return RejectedFilm("unreadable", f"cannot be opened ({type(error).__name__}).")
+    if file.num_bytes == 0 or isinstance(error, EOFError) or "truncated" in str(error).lower():
+        return RejectedFilm("truncated", "is cut short. Copy it again.")
+    if isinstance(error, UnidentifiedImageError):
+        return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture.")
+    return RejectedFilm("unreadable", f"cannot be decoded ({type(error).__name__}).")

@@ -1,0 +1,290 @@
+"""Films in MedMNIST's array files: one `.npz` with images and labels of train, val and test.
+
+The members of an `.npz` are deflated, so a row can be reached only by unpacking those before it.
+Every process keeps its place in the member that it reads and goes on from there: rows asked for
+in order are unpacked once a process, with one row in memory, and nothing is written beside the
+file.
+"""
+
+import functools
+import math
+import os
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from datamodules.cache import SPLITS
+from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
+from preparation.films.image_files import with_channels
+from provenance import UserError
+
+MEDMNIST_NOTE = (
+    "MedMNIST films carry no patient identifier, and train and val were divided by image: films of "
+    "one patient may lie in both, so that scores on val may be too good."
+)
+_BLOCK_BYTES = 1 << 20
+_NAME = re.compile(r"([a-z]+mnist(?:3d)?)((?:_(?:64|128|224))?)")
+
+
+@dataclass
+class _Member:
+    """One array inside an `.npz`, open for reading by rows."""
+
+    stream: IO[bytes]
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    start: int
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dtype.itemsize * math.prod(self.shape[1:])
+
+    def row(self, index: int) -> NDArray[Any]:
+        """Row `index`, of shape `shape[1:]`. Forwards it unpacks on, backwards from the start."""
+        self.stream.seek(self.start + index * self.row_bytes)
+        data = self.stream.read(self.row_bytes)
+        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
+
+
+def _open_member(archive: zipfile.ZipFile, name: str) -> _Member:
+    """Open a member and read its header; no pickle is ever read.
+
+    Raises:
+        ValueError: It is no array of plain numbers in C order, or not as long as it says.
+        KeyError: There is no such member.
+    """
+    stream = archive.open(f"{name}.npy")
+    version = npy.read_magic(stream)
+    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    if version not in read_header:
+        raise ValueError(f"has an unknown header version {version}")
+    shape, fortran_order, dtype = read_header[version](stream)
+    if dtype.kind not in "biuf" or fortran_order or not shape or min(shape) < 0:
+        raise ValueError(f"holds {dtype} values of shape {shape}, expected plain numbers by rows")
+    member = _Member(stream, dtype, shape, stream.tell())
+    promised = member.start + shape[0] * member.row_bytes
+    if (size := archive.getinfo(f"{name}.npy").file_size) != promised:
+        raise ValueError(f"is {size} bytes long, its header promises {promised}")
+    return member
+
+
+def find_array_films(source: Path) -> list[FilmFile]:
+    """List the films of a MedMNIST file, train before val before test, each by index.
+
+    Keep this order: reading rows out of order unpacks the file again and again. The whole file is
+    unpacked once here, into nothing, since its checksums tell only at the end whether it is sound.
+
+    Args:
+        source: The `.npz`, or a folder that holds exactly one.
+
+    Returns:
+        Films named `<file>#<split>/<index>`; their bytes are those of the row.
+
+    Raises:
+        UserError: There is no such file or several, it is damaged, or it is not built as
+            `<split>_images` (N, H, W) or (N, H, W, 3) uint8 and `<split>_labels` (N, K) integers.
+    """
+    path = _only_array_file(source)
+    found: list[FilmFile] = []
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for split in SPLITS:
+                images = _open_member(archive, f"{split}_images")
+                _check_members(path, split, images, _open_member(archive, f"{split}_labels"))
+                for kind in ("images", "labels"):
+                    with archive.open(f"{split}_{kind}.npy") as stream:
+                        while stream.read(_BLOCK_BYTES):
+                            pass
+                found += [
+                    FilmFile(f"{path.name}#{split}/{index}", path, images.row_bytes)
+                    for index in range(images.shape[0])
+                ]
+    except UserError:
+        raise
+    except KeyError as error:
+        expected = ", ".join(f"{split}_images, {split}_labels" for split in SPLITS)
+        raise UserError(
+            f"{path}: lacks an array ({error.args[0]}). Expected {expected}."
+        ) from error
+    except Exception as error:  # damaged archives raise many kinds
+        raise UserError(
+            f"{path}: is not a readable .npz of MedMNIST ({error or type(error).__name__}). "
+            "Download or copy it again."
+        ) from error
+    if not found:
+        raise UserError(f"{path}: holds no film; all its arrays are empty.")
+    return found
+
+
+def _only_array_file(source: Path) -> Path:
+    if source.is_file():
+        return source
+    files = sorted(source.glob("*.npz"))
+    if len(files) == 1:
+        return files[0]
+    listed = ", ".join(file.name for file in files) or "none"
+    raise UserError(
+        f"--source {source}: expected one .npz of MedMNIST, or a folder with exactly one; found "
+        f"{listed}. Several are often the same films in several sizes: give the file itself."
+    )
+
+
+def _check_members(path: Path, split: str, images: _Member, labels: _Member) -> None:
+    shape, sides = images.shape, images.shape[1:3]
+    if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
+        raise UserError(
+            f"{path}: {split}_images is {images.dtype} {shape}, expected uint8 (N, H, W) or "
+            "(N, H, W, 3). MedMNIST's 3D sets are volumes and no films."
+        )
+    if min(sides) < MIN_SIDE or math.prod(sides) > MAX_PIXELS:
+        raise UserError(
+            f"{path}: {split}_images are {sides[0]}x{sides[1]} pixels, expected at least "
+            f"{MIN_SIDE} a side and at most {MAX_PIXELS} in all."
+        )
+    wanted = len(labels.shape) == 2 and labels.shape[1] >= 1 and labels.dtype.kind in "biu"
+    if not wanted or labels.shape[0] != shape[0]:
+        raise UserError(
+            f"{path}: {split}_labels is {labels.dtype} {labels.shape}, expected whole numbers "
+            f"({shape[0]}, K): one row per image."
+        )
+
+
+@dataclass(frozen=True)
+class ArrayFilmReader:
+    """Reads one film out of a MedMNIST file.
+
+    The label is the class's name, or its number where there are no names. Of several findings
+    (N, K > 1) it is `abnormal` if any is 1, else `normal`. The split is the file's own; there is
+    no patient, see `MEDMNIST_NOTE`.
+
+    Attributes:
+        channels: 1 for (H, W), 3 for (H, W, 3) films; see `PictureReader`.
+        labels: Names of the classes by number, from `locate_medmnist`.
+    """
+
+    channels: Literal[1, 3] = 1
+    labels: tuple[str, ...] | None = None
+
+    def __call__(self, file: FilmFile) -> Film:
+        """Return the film.
+
+        Raises:
+            RejectedFilm: unreadable, constant or no_label.
+        """
+        place = file.name.rpartition("#")[2]
+        split, _, index = place.partition("/")
+        try:
+            changed = file.path.stat().st_mtime_ns
+            levels = _opened(file.path, f"{split}_images", changed).row(int(index))
+            label = _opened(file.path, f"{split}_labels", changed).row(int(index))
+        except Exception as error:
+            _opened.cache_clear()  # a stream that failed stands somewhere in between
+            raise RejectedFilm(
+                "unreadable", f"cannot be unpacked ({type(error).__name__}). Copy the file again."
+            ) from error
+        pixels, suspicions = with_channels(levels, self.channels)
+        return Film(
+            pixels=pixels,
+            keys=(file.name, place),
+            labels={"label": self._label(label)},
+            split=split,
+            geometry={"source_shape": list(levels.shape[:2])},
+            suspicions=suspicions,
+        )
+
+    def side(self, file: FilmFile) -> int:
+        """The longer side of the file's films, in pixels."""
+        split = file.name.rpartition("#")[2].partition("/")[0]
+        with zipfile.ZipFile(file.path) as archive:
+            return max(_open_member(archive, f"{split}_images").shape[1:3])
+
+    def _label(self, numbers: NDArray[Any]) -> str:
+        if len(numbers) > 1:
+            if not np.isin(numbers, (0, 1)).all():
+                raise RejectedFilm("no_label", "has findings other than 0 and 1.")
+            return "abnormal" if numbers.any() else "normal"
+        number = int(numbers[0])
+        if self.labels is None:
+            return str(number)
+        if not 0 <= number < len(self.labels):
+            raise RejectedFilm("no_label", f"has the class {number} of {len(self.labels)}.")
+        return self.labels[number]
+
+
+@functools.lru_cache(maxsize=2)  # images and labels of the split that this process is in
+def _opened(path: Path, name: str, changed: int) -> _Member:
+    # `changed` is part of the key alone: a file that was replaced is opened anew.
+    return _open_member(zipfile.ZipFile(path), name)
+
+
+def locate_medmnist(name_or_path: str, download: bool) -> tuple[Path, tuple[str, ...] | None]:
+    """Return where a MedMNIST file lies, and the names of its classes.
+
+    Args:
+        name_or_path: A path, taken as it is; or a name such as `pneumoniamnist` (28x28 pixels) or
+            `pneumoniamnist_224`, looked for where the package `medmnist` keeps its files.
+        download: Fetch a file that is missing there, at the package's address and checksum.
+
+    Returns:
+        The path, and the names by class number; None where the package is not installed, does not
+        know the file's name, or the set has several findings per film.
+
+    Raises:
+        UserError: Nothing of that name is there, or it could not be downloaded.
+    """
+    path = Path(name_or_path)
+    named = _NAME.fullmatch(path.stem if path.exists() else name_or_path)
+    try:
+        from medmnist.info import DEFAULT_ROOT, INFO
+    except ImportError:
+        if path.exists():
+            return path, None
+        raise UserError(
+            f"{name_or_path}: there is no such file, and names are looked up by the package "
+            "medmnist, which is not installed. pip install medmnist, or give the path of the .npz."
+        ) from None
+    info = INFO.get(named[1]) if named else None
+    if path.exists():
+        return path, _class_names(info)
+    if named is None or info is None or named[1].endswith("3d"):
+        flat = ", ".join(name for name in INFO if not name.endswith("3d"))
+        raise UserError(
+            f"{name_or_path}: there is no such file, and no such set among MedMNIST's ({flat}, "
+            "each also with _64, _128 or _224 after it)."
+        )
+    expected = Path(DEFAULT_ROOT or ".", f"{name_or_path}.npz")
+    if not expected.is_file():
+        if not download:
+            raise UserError(
+                f"{expected}: is not there. Pass --download true to fetch it from "
+                f"{info[f'url{named[2]}']}, or put it there yourself."
+            )
+        _download(info[f"url{named[2]}"], info[f"MD5{named[2]}"], expected)
+    return expected, _class_names(info)
+
+
+def _class_names(info: dict[str, Any] | None) -> tuple[str, ...] | None:
+    if info is None or info["task"].startswith("multi-label"):
+        return None
+    return tuple(info["label"][str(number)] for number in range(len(info["label"])))
+
+
+def _download(url: str, md5: str, path: Path) -> None:
+    from torchvision.datasets.utils import download_url
+
+    part = path.with_name(f"{path.name}.part")
+    try:
+        download_url(url, str(path.parent), part.name, md5)
+        os.replace(part, path)
+    except Exception as error:
+        part.unlink(missing_ok=True)
+        raise UserError(
+            f"{url}: could not be downloaded ({error or type(error).__name__}). Fetch it by other "
+            f"means and save it as {path}."
+        ) from error

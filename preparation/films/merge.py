@@ -1,0 +1,108 @@
+"""Joins the parts that several machines made of one source."""
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from preparation.claim import claim, locked
+from preparation.films.assemble import FilmOutcome, put_together
+from preparation.films.processing import FilmLayout
+from preparation.films.shard import record_path
+from preparation.split import Split
+from provenance import UserError, read_json, sha256_of
+
+
+def merge(parts: Sequence[Path], out: Path) -> FilmOutcome:
+    """Join finished parts into a cache: the same bytes as one machine would have written.
+
+    Arrays are linked where the file system can, else copied; the parts stay as they are. An
+    interrupted merge goes on when it is repeated.
+
+    Args:
+        parts: The folders that `prepare.py ... --shard i/n --out PART` wrote, in any order.
+        out: The folder of the cache.
+
+    Raises:
+        UserError: A part is missing, unfinished, doubled or of another preparation.
+    """
+    found = [_read_part(folder) for folder in parts]
+    _check_complete(parts, found)
+    first = found[0]
+    split = Split(**{**first["split"], "ratios": tuple(first["split"]["ratios"])})
+    with locked(out):
+        claim(out, first["settings"], split)
+        for folder, part in zip(parts, found, strict=True):
+            for shard in part["shards"]:
+                _bring(folder, out, shard)
+        shards = sorted(shard for part in found for shard in part["shards"])
+        return put_together(
+            out,
+            shards,
+            FilmLayout(**first["layout"]),
+            split,
+            first["label_columns"],
+            first["settings"]["on_duplicates"],
+        )
+
+
+def _read_part(folder: Path) -> dict[str, Any]:
+    path = folder / "part.json"
+    if not path.is_file():
+        started = (folder / "records").is_dir()
+        raise UserError(
+            f"{folder}: "
+            + (
+                "is not finished (no part.json). Run its prepare.py --shard command again; it "
+                "goes on where it stopped."
+                if started
+                else "is no part of a preparation. Give the folders that prepare.py --shard wrote."
+            )
+        )
+    part: dict[str, Any] = read_json(path)
+    return part
+
+
+def _check_complete(folders: Sequence[Path], parts: Sequence[dict[str, Any]]) -> None:
+    of = parts[0]["of"]
+    for folder, part in zip(folders, parts, strict=True):
+        for key in ("of", "all_shards", "settings", "split", "label_columns"):
+            if part[key] != parts[0][key]:
+                raise UserError(
+                    f"{folder}: belongs to another preparation than {folders[0]} (their {key} "
+                    "differ). Give the parts of one command."
+                )
+    indices = [part["part"] for part in parts]
+    missing = [f"{i}/{of}" for i in range(1, of + 1) if i not in indices]
+    if missing or len(indices) > of:
+        what = f"missing: --shard {', '.join(missing)}" if missing else "one is given twice"
+        raise UserError(f"{len(indices)} parts of {of} were given; {what}. Nothing was joined.")
+
+
+def _bring(folder: Path, out: Path, shard: str) -> None:
+    """Link or copy a shard's array, checked by its hash, and then its record."""
+    record = record_path(out, shard)
+    if record.is_file():
+        return
+    content = read_json(record_path(folder, shard))
+    array = content["array"]
+    if array is not None:
+        if sha256_of(folder / array) != content["sha256"]:
+            raise UserError(
+                f"{folder / array}: is damaged. Run the prepare.py command that made this part "
+                "again, with --verify, and merge again."
+            )
+        _link(folder / array, out / array)
+    _link(record_path(folder, shard), record)
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.part")
+    temporary.unlink(missing_ok=True)
+    try:
+        os.link(source, temporary)
+    except OSError:  # another file system
+        shutil.copyfile(source, temporary)
+    os.replace(temporary, target)

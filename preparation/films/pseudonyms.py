@@ -1,0 +1,56 @@
+"""Who a film shows, as a pseudonym; the identifier itself is never stored."""
+
+import hashlib
+from dataclasses import dataclass
+
+from preparation.films.film import Film, FilmFile, RejectedFilm
+from preparation.volumes.ct_dicom import pseudonym
+
+
+@dataclass(frozen=True)
+class Pseudonyms:
+    """Names films and patients by salted hashes.
+
+    Args:
+        salt: Mixed into every hash. Who knows it can find a pseudonym by trying identifiers, so
+            it is not stored; the same salt gives the same names in every cache.
+        needed: Whether a film without a patient is refused, as a split by patient must.
+        remedy: What to pass instead, said when a film is refused.
+    """
+
+    salt: str
+    needed: bool
+    remedy: str
+
+    def film(self, file: FilmFile) -> str:
+        """`film_` and 16 hex digits: a million films then collide with probability 3e-8."""
+        return "film_" + _digits(f"{self.salt}:film:{file.name}", 16)
+
+    def patient(self, file: FilmFile, film: Film, listed: str | None) -> str:
+        """The patient's pseudonym.
+
+        Args:
+            file: Where the film lies.
+            film: What was read; its `patient` is used where the table names none.
+            listed: The patient that the label table names, if any.
+
+        Raises:
+            RejectedFilm: Nobody is named, and the films are split by patient.
+        """
+        identifier = (listed or film.patient or "").strip()
+        if identifier:
+            return pseudonym(identifier, self.salt)
+        if self.needed:
+            raise RejectedFilm(
+                "no_patient",
+                f"names no patient, so it cannot be kept on one side of the split. {self.remedy}",
+            )
+        return "patient_" + _digits(f"{self.salt}:nobody:{file.name}", 12)
+
+    def check(self) -> str:
+        """Eight hex digits that tell two salts apart, for joining parts of one preparation."""
+        return _digits(f"{self.salt}:check", 8)
+
+
+def _digits(text: str, count: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:count]

@@ -1,0 +1,223 @@
+"""A hundred films become one shard: read, named, labelled, processed, written whole.
+
+The array is streamed, one film in memory at a time; the record comes last, so a shard without
+one does not count. Everything in both is a function of the source and the settings.
+"""
+
+import hashlib
+import multiprocessing
+import signal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from datamodules.film_cache import FILMS_PER_SHARD
+from preparation.films.duplicates import perceptual_hash
+from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
+from preparation.films.label_table import LabelTable
+from preparation.films.polarity import looks_inverted
+from preparation.films.processing import FilmLayout, process, stored_spacing
+from preparation.films.pseudonyms import Pseudonyms
+from preparation.volumes.shard import is_about
+from provenance import read_json, sha256_of, whole_file, write_json_atomic
+
+# A decoder that is busy for longer will not come back; its process is ended by the alarm.
+SECONDS_PER_FILM = 120
+_HEADER_BYTES = 128
+
+
+@dataclass(frozen=True)
+class FilmShard:
+    """A run of films in the order of the source."""
+
+    name: str
+    files: tuple[FilmFile, ...]
+
+    def digest(self) -> str:
+        """SHA-256 of the files' names and sizes: tells whether the source has changed."""
+        text = "\n".join(f"{file.num_bytes} {file.name}" for file in self.files)
+        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
+
+
+def in_shards(files: Sequence[FilmFile]) -> list[FilmShard]:
+    """Cut a list of films into shards of 128, named by their place."""
+    return [
+        FilmShard(f"films_{start // FILMS_PER_SHARD:06d}",
+                  tuple(files[start : start + FILMS_PER_SHARD]))
+        for start in range(0, len(files), FILMS_PER_SHARD)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class MakeFilmShard:
+    """Makes one shard; sent to the workers once.
+
+    Attributes:
+        out: The cache folder.
+        reader: Reads one film of the source.
+        layout: What all films of the cache have in common.
+        pseudonyms: Names films and patients.
+        table: Label table, None where the source has none.
+        label_columns: Labels that the cache keeps, by name.
+        keep_unlabelled: Keep a film that the table does not list, without labels.
+        watch_polarity: Note chest films that look inverted.
+        may_crash: The reader uses decoders that can take their process along.
+    """
+
+    out: Path
+    reader: FilmReader
+    layout: FilmLayout
+    pseudonyms: Pseudonyms
+    table: LabelTable | None = None
+    label_columns: tuple[str, ...] = ()
+    keep_unlabelled: bool = False
+    watch_polarity: bool = False
+    may_crash: bool = False
+
+    def __call__(self, shard: FilmShard) -> dict[str, Any]:
+        """Make the shard's array and record, and return the record.
+
+        Raises:
+            OSError: The disk is full, or the cache cannot be written.
+        """
+        items: list[dict[str, Any]] = []
+        rejected: list[tuple[str, str, str]] = []
+        relative = f"arrays/{shard.name}.npy"
+        with whole_file(self.out / relative) as stream:
+            stream.write(bytes(_HEADER_BYTES))  # its place; the count is known at the end
+            for file in shard.files:
+                try:
+                    stored, item = self._film(file)
+                except RejectedFilm as why:
+                    rejected.append((file.name, why.reason, why.sentence))
+                    continue
+                data = stored.tobytes()
+                item.update(row=len(items), shard=shard.name, sha256=_sha256(data))
+                items.append(item)
+                stream.write(data)
+            _write_header(stream, self.layout, len(items))
+        if not items:
+            (self.out / relative).unlink()
+        record = {
+            "shard": shard.name,
+            "digest": shard.digest(),
+            "array": relative if items else None,
+            "sha256": sha256_of(self.out / relative) if items else None,
+            "num_films": len(items),
+            "num_files": len(shard.files),
+            "items": items,
+            "rejected": rejected,
+        }
+        write_json_atomic(record_path(self.out, shard.name), record)
+        return record
+
+    def _film(self, file: FilmFile) -> tuple[NDArray[Any], dict[str, Any]]:
+        """Read and process one film; its item lacks only the place in the shard."""
+        film = self._read(file)
+        row = self.table.row_of(film.keys) if self.table else None
+        labels = self._labels(film, row)
+        listed = row.get(self.table.patient_column or "") if self.table and row else None
+        patient = self.pseudonyms.patient(file, film, listed)
+        stored = process(film.pixels, self.layout)
+        suspicions = list(film.suspicions)
+        if self.watch_polarity and looks_inverted(film.pixels):
+            suspicions.append("looks_inverted")
+        height, width = film.pixels.shape[:2]
+        spacing = stored_spacing(film.spacing_mm, (height, width), self.layout)
+        return stored, {
+            "id": self.pseudonyms.film(file),
+            "file": file.name,
+            "patient_id": patient,
+            "split": film.split,
+            "source_sha256": sha256_of(file.path) if "#" not in file.name else None,
+            "source_height": height,
+            "source_width": width,
+            "spacing_mm": spacing,
+            "spacing_from": film.spacing_from,
+            "view": film.geometry.get("view"),
+            "photometric": film.geometry.get("photometric"),
+            "window": film.geometry.get("window"),
+            "suspicions": suspicions,
+            "labels": labels,
+            "perceptual_hash": f"{perceptual_hash(stored):016x}",
+        }
+
+    def _read(self, file: FilmFile) -> Film:
+        """Read under an alarm that ends the process: a decoder in C hears nothing milder."""
+        watched = multiprocessing.parent_process() is not None
+        if watched:
+            signal.alarm(SECONDS_PER_FILM)
+        try:
+            return self.reader(file)
+        except OSError as error:
+            if is_about(self.out, error) and error.filename is not None:
+                raise
+            kind = type(error).__name__
+            raise RejectedFilm("unreadable", f"cannot be read ({kind}). Left out.") from error
+        finally:
+            if watched:
+                signal.alarm(0)
+
+    def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
+        """The film's labels by column: the table's, else what the source knows."""
+        known = {**film.labels, **(row or {})}
+        labels = {name: known.get(name, "") for name in self.label_columns}
+        if self.label_columns and not all(labels.values()) and not self.keep_unlabelled:
+            missing = ", ".join(name for name, value in labels.items() if not value)
+            where = "is not in the label table" if self.table and row is None else "has no label"
+            raise RejectedFilm(
+                "no_label",
+                f"{where} ({missing}). Left out; pass --unlabelled keep to have it without.",
+            )
+        return labels
+
+
+def record_path(out: Path, shard: str) -> Path:
+    """Return where a shard's record lies; it exists only when the shard is whole."""
+    return out / "records" / f"{shard}.json"
+
+
+def finished(out: Path, shard: FilmShard, layout: FilmLayout, verify: bool) -> bool | None:
+    """Whether a shard needs no more work; None where it was made from other files.
+
+    Args:
+        out: The cache folder.
+        shard: The shard as the source has it now.
+        layout: For the size that its array must have.
+        verify: Compare the array's bytes with their hash, not only their number.
+    """
+    path = record_path(out, shard.name)
+    if not path.is_file():
+        return False
+    record = read_json(path)
+    if record["digest"] != shard.digest():
+        return None
+    if record["array"] is None:
+        return True
+    array = out / record["array"]
+    expected = _HEADER_BYTES + record["num_films"] * film_bytes(layout)
+    if not array.is_file() or array.stat().st_size != expected:
+        return False
+    return not verify or sha256_of(array) == record["sha256"]
+
+
+def film_bytes(layout: FilmLayout) -> int:
+    """Bytes of one stored film."""
+    return layout.channels * layout.stored_size**2 * layout.bit_depth // 8
+
+
+def _write_header(stream: BinaryIO, layout: FilmLayout, count: int) -> None:
+    size = layout.stored_size
+    shape = (count, size, size) if layout.channels == 1 else (count, 3, size, size)
+    descr = "|u1" if layout.bit_depth == 8 else "<u2"
+    stream.seek(0)
+    npy.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
+    assert stream.tell() == _HEADER_BYTES
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

@@ -1,0 +1,91 @@
+"""What `prepare.py` says about films: found, used, refused and why, where it is, what is next.
+
+Counts only: the names of files may identify somebody, and what is printed ends in a log.
+"""
+
+from collections import Counter
+
+from datamodules.cache import SPLITS
+from datamodules.film_cache import UNLABELLED, FilmCache
+from preparation.films.assemble import FilmOutcome, counted
+
+
+def print_film_summary(outcome: FilmOutcome) -> None:
+    """Print the account of a preparation; its last line names the next command."""
+    tally, out = outcome.tally, outcome.out
+    for note in outcome.notes:
+        print(f"note: {note}")
+    resumed = f" ({outcome.num_resumed:,} finished before)" if outcome.num_resumed else ""
+    refused = sum(tally.rejected.values())
+    why = f": {counted(tally.rejected)}" if refused else ""
+    print(
+        f"{tally.num_files:,} files found{resumed}, {tally.num_used:,} films used, "
+        f"{refused:,} refused{why}."
+    )
+    if tally.suspicions:
+        print(
+            f"  used, but look at them: {counted(tally.suspicions)} "
+            "(column suspicions of items.csv)."
+        )
+    if outcome.manifest is None:
+        print(
+            f"Results: {out} is one part. When all are made: python prepare.py merge PART PART ... "
+            "--out CACHE"
+        )
+        return
+    cache = outcome.cache
+    print("\n".join(_split_lines(cache)))
+    print(_layout_line(cache))
+    found = cache.manifest["duplicates"]
+    if found["exact_groups"] or found["near_pairs"]:
+        print(
+            f"duplicates.csv: {found['exact_groups']:,} groups of equal films and "
+            f"{found['near_pairs']:,} pairs of nearly equal ones, {found['across_splits']:,} "
+            "across splits."
+        )
+    print(
+        f"Results: {out} (manifest.json, items.csv; rejected.csv and sources.csv name source "
+        f"files, so they stay with you). Next: {_next(cache)}"
+    )
+
+
+def _split_lines(cache: FilmCache) -> list[str]:
+    column = cache.label_columns[0] if cache.label_columns else None
+    lines = []
+    for split in SPLITS:
+        places = cache.select(split)
+        line = f"  {split:5s} {len(cache.patients(split)):6,d} patients {len(places):7,d} films"
+        if column is not None:
+            names = [*cache.class_names(column), "unlabelled"]
+            counts = Counter(cache.labels(column)[places].tolist())
+            each = [f"{counts[i]:,} {name}" for i, name in enumerate(names[:-1])]
+            each += [f"{counts[UNLABELLED]:,} unlabelled"] if counts[UNLABELLED] else []
+            line += ": " + ", ".join(each)
+        lines.append(line)
+    if cache.manifest["split"]["by"] == "image":
+        lines.append(
+            "warning: split by image. Films of one patient may be in training and in test, so "
+            "scores are overstated; never report them beside scores split by patient."
+        )
+    return lines
+
+
+def _layout_line(cache: FilmCache) -> str:
+    size, stored = cache.image_size, cache.stored_size
+    crop = f" cropped from {stored}x{stored}" if stored != size else ""
+    clahe = cache.manifest["clahe"].replace("_", " ")
+    colour = "colour" if cache.channels == 3 else "grey"
+    number = len(cache) * cache.channels * stored**2 * cache.manifest["bit_depth"] // 8
+    return (
+        f"{size}x{size} pixels{crop}, {colour}, {cache.manifest['bit_depth']} bits, CLAHE {clahe}; "
+        f"{number / 1e6:,.1f} MB."
+    )
+
+
+def _next(cache: FilmCache) -> str:
+    """A training where there are films to train on, at a size that the networks have."""
+    size = cache.image_size
+    if len(cache.select("train")) and size >= 32 and size & (size - 1) == 0:
+        config = "configs/chest_xray/se_msg_pggan.yaml"
+        return f"python train.py fit --config {config} --data.root {cache.root}"
+    return f"python prepare.py verify {cache.root}"

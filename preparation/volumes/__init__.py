@@ -1,0 +1,1 @@
+"""CT volumes and slices."""

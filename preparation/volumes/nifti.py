@@ -1,0 +1,247 @@
+"""NIfTI volumes in KiTS19's layout: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`.
+
+KiTS19 stores (slices, H, W) with axes running to inferior, posterior and left. Files in another
+axis order are turned into that one by their affine; the order of the FILE is trusted where the
+header says nothing (both codes 0) or holds the identity, as exports without geometry do.
+"""
+
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.openers import Opener
+from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
+from numpy.typing import NDArray
+
+from preparation.volumes.volume import (
+    AIR_HU,
+    MAX_HU,
+    Found,
+    Job,
+    SkipVolume,
+    Volume,
+    check_image,
+    check_labels,
+)
+from provenance import UserError
+
+UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError)
+_BLOCK_BYTES = 16 << 20
+_KITS19_AXES = ("I", "P", "L")
+
+
+def existing_folder(source: Path) -> Path:
+    """Return the folder, or raise a UserError that says it is missing."""
+    if not source.is_dir():
+        raise UserError(
+            f"--source {source}: there is no such folder. Give the folder that holds the raw data."
+        )
+    return source
+
+
+def find_cases(source: Path, masks_alone: bool = False) -> Found:
+    """List the cases under a folder, or under its `data` folder.
+
+    Args:
+        source: Holds one folder per case.
+        masks_alone: Look for `segmentation.nii.gz` only.
+
+    Returns:
+        Jobs sorted by case name, and the cases that lack a file or have an unreadable header.
+
+    Raises:
+        UserError: The folder is missing or has no case in it.
+    """
+    existing_folder(source)
+    roots = [source / "data", source]
+    for root in roots:
+        folders = [d for d in sorted(root.glob("*/")) if _volume(d, "segmentation")]
+        folders += [
+            d for d in sorted(root.glob("*/")) if _volume(d, "imaging") and d not in folders
+        ]
+        if folders:
+            break
+    else:
+        wanted = "segmentation.nii.gz" if masks_alone else "imaging.nii.gz and segmentation.nii.gz"
+        raise UserError(
+            f"--source {source}: holds no case. Expected folders such as case_00000 with {wanted} "
+            "in them (KiTS19's layout), directly or under data/."
+        )
+    found = Found()
+    for folder in sorted(folders):
+        try:
+            found.jobs.append(_job(folder, masks_alone))
+        except SkipVolume as skip:
+            found.skipped.append((skip.file, skip.reason))
+    return found
+
+
+def _volume(folder: Path, stem: str) -> Path | None:
+    for suffix in (".nii.gz", ".nii"):
+        if (folder / f"{stem}{suffix}").is_file():
+            return folder / f"{stem}{suffix}"
+    return None
+
+
+def _job(folder: Path, masks_alone: bool) -> Job:
+    files, names, shape = [], [], (0, 0, 0)
+    for stem in ("segmentation",) if masks_alone else ("segmentation", "imaging"):
+        path = _volume(folder, stem)
+        if path is None:
+            other = "imaging" if stem == "segmentation" else "segmentation"
+            kind = "mask" if stem == "segmentation" else "image"
+            raise SkipVolume(
+                f"{folder.name}/{other}.nii.gz",
+                f"has no {kind} beside it ({folder.name}/{stem}.nii.gz is missing). Left out.",
+            )
+        name = f"{folder.name}/{path.name}"
+        image = _header(path, name)
+        first, second, third = (int(image.shape[axis]) for axis in _axes(image)[0])
+        shape = (first, second, third)
+        files.append(path)
+        names.append(name)
+    return Job(folder.name, folder.name, tuple(files), tuple(names), shape[1:], shape[0])
+
+
+def _header(path: Path, name: str) -> Any:
+    try:
+        image: Any = nib.load(path)
+    except UNREADABLE as error:
+        raise SkipVolume(
+            name, f"is not a readable NIfTI file ({_short(error)}). Left out; copy it again."
+        ) from error
+    if len(image.shape) != 3 or min(image.shape) < 1:
+        raise SkipVolume(
+            name, f"has shape {image.shape}, expected three axes (slices, H, W). Left out."
+        )
+    return image
+
+
+def _axes(image: Any) -> tuple[list[int], list[bool], bool]:
+    """Return (file axis of each of our axes, whether it is flipped, whether the header told)."""
+    header = image.header
+    silent = int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0
+    if silent or np.array_equal(image.affine, np.eye(4)):
+        return [0, 1, 2], [False] * 3, False
+    change = ornt_transform(io_orientation(image.affine), axcodes2ornt(_KITS19_AXES))
+    if np.isnan(change).any():
+        return [0, 1, 2], [False] * 3, False
+    order = [int(np.flatnonzero(change[:, 0] == axis)[0]) for axis in range(3)]
+    return order, [bool(change[axis, 1] < 0) for axis in order], True
+
+
+def read_case(job: Job) -> Volume:
+    """Read one case; at most its int16 image and uint8 mask are in memory at once.
+
+    Raises:
+        SkipVolume: A file is cut short, shapes differ, a voxel is NaN, the image is constant, or
+            a label lies outside 0..2.
+    """
+    by_stem = dict(zip(job.names, job.files, strict=True))
+    mask_name = job.names[0]
+    mask_file = _header(by_stem[mask_name], mask_name)
+    order, flips, known = _axes(mask_file)
+    spacing = nib.affines.voxel_sizes(mask_file.affine)[order] if known else None
+    notes: list[str] = []
+    reference = mask_file
+    if len(job.names) > 1:
+        reference = _header(job.files[1], job.names[1])
+        if reference.shape != mask_file.shape:
+            raise SkipVolume(
+                mask_name,
+                f"has shape {mask_file.shape}, but {job.names[1]} has {reference.shape}. "
+                "Left out; image and mask must cover the same voxels.",
+            )
+        # Shapes decide. KiTS19 itself has masks whose affine was lost on export (qform without
+        # sform), while their voxels fit the image; the image's geometry is then the better one.
+        if not np.allclose(reference.affine, mask_file.affine, atol=1e-2):
+            notes.append(
+                f"{mask_name}: its affine differs from {job.names[1]}'s. Voxels are paired by "
+                "index and the image's geometry is used; look at an overlay if in doubt."
+            )
+        order, flips, known = _axes(reference)
+        spacing = nib.affines.voxel_sizes(reference.affine)[order] if known else None
+    mask = _read(mask_file, job.files[0], mask_name, order, flips, as_labels=True)
+    image = None
+    if len(job.names) > 1:
+        image = _read(reference, job.files[1], job.names[1], order, flips, as_labels=False)
+        notes += check_image(image, job.names[1])
+    axes = "".join(nib.aff2axcodes(reference.affine)) if known else None
+    return Volume(
+        image=image,
+        mask=mask,
+        slice_indices=list(range(mask.shape[0])),
+        pixel_spacing_mm=None if spacing is None else (float(spacing[1]), float(spacing[2])),
+        slice_spacing_mm=None if spacing is None else round(float(spacing[0]), 6),
+        geometry={
+            "source_shape": [int(n) for n in reference.shape],
+            "source_axes": axes,
+            "axes_read_as": "IPL" if known else "file order",
+        },
+        notes=notes,
+    )
+
+
+def _read(
+    image: Any, path: Path, name: str, order: list[int], flips: list[bool], as_labels: bool
+) -> NDArray[Any]:
+    """Decode a file block by block into (slices, H, W), converting each block at once.
+
+    KiTS19's images are float64: as one array, its longest volume is 2 GB; here it is int16.
+    """
+    shape = image.shape
+    # nibabel clears the header's own scaling on loading and keeps it here.
+    slope, intercept = image.dataobj.slope, image.dataobj.inter
+    result = np.empty([shape[axis] for axis in order], np.uint8 if as_labels else np.int16)
+    in_file_axes = result[tuple(slice(None, None, -1 if f else 1) for f in flips)]
+    in_file_axes = in_file_axes.transpose(np.argsort(order))
+    try:
+        for start, block in _blocks(image, path):
+            values = block if slope == 1 and not intercept else block * slope + intercept
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                raise SkipVolume(
+                    name, "holds NaN or infinite voxels. Left out; export the volume again."
+                )
+            if as_labels:
+                if values.dtype.kind == "f" and (values != np.rint(values)).any():
+                    raise SkipVolume(
+                        name, "holds fractional labels; it is not a label map. Left out."
+                    )
+                check_labels(values, name)
+            else:
+                whole = np.rint(values) if values.dtype.kind == "f" else values.astype(np.int32)
+                values = np.clip(whole, AIR_HU, MAX_HU)
+            in_file_axes[:, :, start : start + block.shape[2]] = values
+    except UNREADABLE as error:
+        raise SkipVolume(
+            name,
+            f"is cut short or damaged ({_short(error)}). Left out; copy or download it again.",
+        ) from error
+    return result
+
+
+def _blocks(image: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Yield (start along the last file axis, (d0, d1, k) block) in the order of the file."""
+    d0, d1, d2 = image.shape
+    dtype = image.header.get_data_dtype()
+    plane = d0 * d1 * dtype.itemsize
+    step = max(1, _BLOCK_BYTES // plane)
+    with Opener(str(path), "rb") as stream:
+        stream.seek(image.dataobj.offset)
+        for start in range(0, d2, step):
+            count = min(step, d2 - start)
+            data = stream.read(count * plane)
+            if len(data) != count * plane:
+                raise EOFError("it ends before its last slice")
+            yield start, np.frombuffer(data, dtype).reshape((d0, d1, count), order="F")
+        # gzip checks its sum only at the end of the stream; without this a flipped bit passes.
+        while stream.read(1 << 20):
+            pass
+
+
+def _short(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".replace("\n", " ")[:160]

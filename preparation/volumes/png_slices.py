@@ -1,0 +1,187 @@
+"""Pairs of PNG slices with an index: `image/<file>`, `label/<file>` and `index.csv`.
+
+`index.csv` names every pair in the columns `file`, `case` (the patient) and `slice`. Grey values
+pass through as they are: which window made them is not known any more.
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from preparation.volumes.nifti import existing_folder
+from preparation.volumes.volume import Found, Job, SkipVolume, Volume, check_labels
+from provenance import UserError
+
+_COLUMNS = ("file", "case", "slice")
+
+
+def patient_of(case: str) -> str:
+    """Return KiTS19's name of a case number (`28` is `case_00028`), other names as they are."""
+    case = case.strip()
+    if case.isdigit():
+        return f"case_{int(case):05d}"
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", case)
+
+
+def find_pairs(source: Path) -> Found:
+    """List the patients of an index; one job per patient.
+
+    Raises:
+        UserError: The folder or its index is missing, or the index lacks a column.
+    """
+    existing_folder(source)
+    index = source / "index.csv"
+    if not index.is_file():
+        raise UserError(
+            f"{index}: there is no index. Expected a table with the columns file, case (the "
+            "patient) and slice, one row per pair in image/ and label/."
+        )
+    with open(index, newline="", encoding="utf-8-sig") as stream:
+        reader = csv.DictReader(stream)
+        missing = [c for c in _COLUMNS if c not in (reader.fieldnames or [])]
+        if missing:
+            raise UserError(
+                f"{index}: has no column {' and no column '.join(missing)}. Expected the columns "
+                f"{', '.join(_COLUMNS)}; without `case` patients cannot be kept apart."
+            )
+        rows = list(reader)
+    found = Found()
+    by_patient: dict[str, dict[int, str]] = {}
+    for number, row in enumerate(rows, start=2):
+        try:
+            file, case, place = str(row["file"]), str(row["case"] or ""), int(row["slice"])
+            if not case.strip() or Path(file).name != file:
+                raise ValueError
+        except (TypeError, ValueError):
+            found.skipped.append(
+                ("index.csv", f"line {number} lacks a file name, a case or a whole-number slice.")
+            )
+            continue
+        slices = by_patient.setdefault(patient_of(case), {})
+        if place in slices:
+            found.skipped.append(
+                (f"image/{file}", f"is slice {place} of case {case} again, after {slices[place]}.")
+            )
+            continue
+        slices[place] = file
+    listed = {file for slices in by_patient.values() for file in slices.values()}
+    for path in sorted((source / "image").glob("*.png")):
+        if path.name not in listed and f"image/{path.name}" not in dict(found.skipped):
+            found.skipped.append((f"image/{path.name}", "is not in index.csv: patient unknown."))
+    for patient, slices in sorted(by_patient.items()):
+        job = _job(source, patient, slices, found.skipped)
+        if job is not None:
+            found.jobs.append(job)
+    return found
+
+
+def _job(
+    source: Path, patient: str, slices: dict[int, str], skipped: list[tuple[str, str]]
+) -> Job | None:
+    files: list[Path] = []
+    names: list[str] = []
+    places: list[int] = []
+    shape = None
+    for place, file in sorted(slices.items()):
+        lost = [kind for kind in ("image", "label") if not (source / kind / file).is_file()]
+        if lost:
+            skipped.append((f"{lost[0]}/{file}", "is missing, though index.csv lists it."))
+            continue
+        if shape is None:
+            shape = _shape(source / "image" / file)
+        files += [source / "image" / file, source / "label" / file]
+        names += [f"image/{file}", f"label/{file}"]
+        places.append(place)
+    if not files:
+        return None
+    return Job(
+        patient, patient, tuple(files), tuple(names), shape or (0, 0), len(places),
+        {"places": places},
+    )  # fmt: skip
+
+
+def _shape(path: Path) -> tuple[int, int] | None:
+    try:
+        with Image.open(path) as picture:
+            return picture.height, picture.width
+    except OSError:
+        return None
+
+
+def read_pairs(job: Job) -> Volume:
+    """Read one patient's slices; a slice that cannot be used is left out by name.
+
+    Returns:
+        Volume with (S, H, W) uint8 grey and labels. Slices need not share a shape: those that
+        differ from the most common one are left out.
+
+    Raises:
+        SkipVolume: No slice of the patient can be used.
+    """
+    images: list[NDArray[np.uint8]] = []
+    masks: list[NDArray[np.uint8]] = []
+    places: list[int] = []
+    skipped: list[tuple[str, str]] = []
+    pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
+    shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
+    common = _most_common(s for s in shapes if s is not None)
+    for i, (image_path, mask_path) in enumerate(pairs):
+        image_name, mask_name = job.names[2 * i], job.names[2 * i + 1]
+        try:
+            image, mask = _grey(image_path, image_name), _grey(mask_path, mask_name)
+            if image.shape != mask.shape:
+                raise SkipVolume(
+                    mask_name, f"is {mask.shape}, but {image_name} is {image.shape}. Left out."
+                )
+            if image.shape != common:
+                raise SkipVolume(
+                    image_name,
+                    f"is {image.shape}, the patient's other slices are {common}. Left out.",
+                )
+            check_labels(mask, mask_name)
+            if image.min() == image.max():
+                raise SkipVolume(image_name, f"is constant (all {image.min()}). Left out.")
+        except SkipVolume as skip:
+            skipped.append((skip.file, skip.reason))
+            continue
+        images.append(image)
+        masks.append(mask)
+        places.append(int(job.options["places"][i]))
+    if not images:
+        if len(skipped) == 1:
+            raise SkipVolume(*skipped[0])
+        raise SkipVolume(job.shard, "has no usable slice: " + "; ".join(map(" ".join, skipped)))
+    return Volume(
+        image=np.stack(images),
+        mask=np.stack(masks),
+        slice_indices=places,
+        geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
+        skipped=skipped,
+    )
+
+
+def _most_common(shapes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    counted = list(shapes)
+    return max(sorted(set(counted)), key=counted.count) if counted else None
+
+
+def _grey(path: Path, name: str) -> NDArray[np.uint8]:
+    try:
+        with Image.open(path) as picture:
+            if picture.mode not in ("L", "1", "P"):
+                raise SkipVolume(
+                    name,
+                    f"has pixels of mode {picture.mode}, expected 8-bit grey. Left out; convert "
+                    "it to one 8-bit channel.",
+                )
+            # A palette picture's indices are its labels; its colours only show them.
+            return np.array(picture, dtype=np.uint8)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise SkipVolume(
+            name, f"is not a readable PNG ({type(error).__name__}). Left out; copy it again."
+        ) from error

@@ -1,0 +1,197 @@
+"""From a source folder to a cache: in parallel, resumable, one volume in memory per worker.
+
+What is on disk decides what is left to do: a shard with a record is done, everything else is
+made. The manifest is put together from the records in sorted order, so that an interrupted and
+repeated run ends with the same bytes as one that went through.
+"""
+
+import csv
+import io
+from collections import Counter
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION
+from preparation.pool import in_processes
+from preparation.split import (
+    Split,
+    check_no_split_is_empty,
+    split_id,
+    warn_of_small_splits,
+)
+from preparation.volumes.shard import (
+    DISK_FULL,
+    Layout,
+    SourceChangedError,
+    finished,
+    make_or_skip,
+    record_path,
+)
+from preparation.volumes.volume import Found, Job, Reader, SkipVolume
+from provenance import UserError, __version__, write_json_atomic, write_text_atomic
+
+
+@dataclass
+class Outcome:
+    """What a preparation did. `manifest` is what it wrote; `skipped` holds (file, reason)."""
+
+    out: Path
+    manifest: dict[str, Any]
+    num_found: int
+    num_resumed: int
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+def common_size(found: Found) -> int:
+    """Return the most common height or width (the larger) of the source's slices, in pixels."""
+    sizes = Counter(max(job.slice_shape) for job in found.jobs if max(job.slice_shape) > 0)
+    return max(sorted(sizes), key=sizes.__getitem__) if sizes else 0
+
+
+def prepare(
+    out: Path, found: Found, reader: Reader, layout: Layout, split: Split, workers: int = 1
+) -> Outcome:
+    """Make every shard that is missing, then the manifest and `skipped.csv`.
+
+    Args:
+        out: The cache folder; claimed by `claim` before.
+        found: Jobs of the source.
+        reader: Top-level function that reads one job; it runs in the workers.
+        layout: Settings of the cache.
+        split: How its slices are divided.
+        workers: Processes; 1 works in this one.
+
+    Raises:
+        UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
+    """
+    for leftover in [
+        *out.glob(".*.part"),
+        *out.glob("records/.*.part"),
+        *out.glob("arrays/*.part"),
+    ]:
+        leftover.unlink()
+    records, todo = _sort_out(out, found, layout)
+    resumed = len(records)
+    skipped = list(found.skipped)
+    notes = list(found.notes)
+    bar = tqdm(
+        total=sum(job.num_slices for job in found.jobs),
+        initial=sum(job.num_slices for job in found.jobs if job.shard in records),
+        unit="slice",
+        desc=f"prepare {layout.dataset}",
+    )
+    try:
+        with bar:
+            work = partial(make_or_skip, out=out, reader=reader, layout=layout)
+            for job, result in in_processes(work, todo, workers):
+                bar.update(job.num_slices)
+                if isinstance(result, SkipVolume):
+                    skipped.append((result.file, result.reason))
+                else:
+                    records[job.shard] = result
+    except OSError as error:
+        if error.errno not in DISK_FULL:
+            raise UserError(
+                f"{out}: cannot be written ({error.strerror or error}). Finished volumes are kept."
+            ) from error
+        raise UserError(
+            f"{out}: the disk is full. {len(records)} finished volumes are kept. Make room and "
+            "run the same command again; it goes on where it stopped."
+        ) from error
+    except BrokenProcessPool:
+        raise UserError(
+            f"{out}: a worker was killed, most likely for lack of memory. Finished volumes are "
+            f"kept. Run the same command again with --workers {max(1, workers // 2)}."
+        ) from None
+    for name in sorted(records):
+        notes += records[name]["notes"]
+        skipped += [(file, reason) for file, reason in records[name]["skipped"]]
+    skipped.sort()
+    _write_skipped(out, found, skipped)
+    if not records:
+        listed = "\n".join(f"  {file}: {reason}" for file, reason in skipped[:20])
+        raise UserError(
+            f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
+            f"The whole list is in {out / 'skipped.csv'}."
+        )
+    manifest = _manifest(layout, split, records)
+    if layout.has_images:
+        key = "patient_id" if split.by == "patient" else "id"
+        names = {item[key] for item in manifest["items"]}
+        check_no_split_is_empty(split, names)
+        if warning := warn_of_small_splits(split, names):
+            notes.append(warning)
+    write_json_atomic(out / "manifest.json", manifest)
+    return Outcome(out, manifest, len(found.jobs) + len(found.skipped), resumed, skipped, notes)
+
+
+def _sort_out(
+    out: Path, found: Found, layout: Layout
+) -> tuple[dict[str, dict[str, Any]], list[Job]]:
+    records: dict[str, dict[str, Any]] = {}
+    todo: list[Job] = []
+    known = {path.stem for path in (out / "records").glob("*.json")}
+    strangers = sorted(known - {job.shard for job in found.jobs})
+    if strangers:
+        raise UserError(
+            f"{out}: holds {len(strangers)} volume(s) that the source does not have, such as "
+            f"{strangers[0]}; it was made from another source. Nothing was changed. Give another "
+            f"--out, or remove {record_path(out, strangers[0])} to drop that volume."
+        )
+    for job in found.jobs:
+        try:
+            record = finished(out, job, layout)
+        except SourceChangedError:
+            raise UserError(
+                f"{out}: {job.shard} was made from other files than those in the source now. "
+                "Nothing was changed. Give another --out, or remove "
+                f"{record_path(out, job.shard)} to make that volume again."
+            ) from None
+        if record is None:
+            todo.append(job)
+        else:
+            records[job.shard] = record
+    return records, todo
+
+
+def _write_skipped(out: Path, found: Found, skipped: list[tuple[str, str]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("file", "reason"))
+    writer.writerows(sorted((found.discreet(f), found.discreet(r)) for f, r in skipped))
+    write_text_atomic(out / "skipped.csv", text.getvalue())
+
+
+def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    items = [
+        {**item, "split": split.of(item["patient_id"], item["id"])}
+        for name in sorted(records)
+        for item in records[name]["items"]
+    ]
+    width_center = layout.window or (None, None)
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "dataset": layout.dataset,
+        "software_version": __version__,
+        "image_size": layout.image_size,
+        "num_classes": len(CLASS_NAMES),
+        "class_names": list(CLASS_NAMES),
+        "has_images": layout.has_images,
+        "has_masks": True,
+        "window": None
+        if layout.window is None
+        else {"width_hu": width_center[0], "center_hu": width_center[1]},
+        "split": split.plain(),
+        "split_id": split_id(
+            (item["patient_id" if split.by == "patient" else "id"], item["split"]) for item in items
+        ),
+        "shards": {name: records[name]["content"] for name in sorted(records)},
+        "items": items,
+    }

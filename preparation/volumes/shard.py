@@ -1,0 +1,222 @@
+"""One volume becomes one shard: read, checked, fitted, written whole, and recorded last.
+
+Files are written as streams, not as memory maps: a full disk is then an error that can be
+reported, and not a crash. The record comes last, so a shard without one does not count.
+"""
+
+import errno
+import hashlib
+import io
+import itertools
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION, CacheItem
+from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
+from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
+from provenance import read_json, sha256_of, whole_file, write_json_atomic
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every slice of one cache has in common.
+
+    Attributes:
+        dataset: The kind of source.
+        image_size: Height = width of every slice.
+        window: (width, centre) in HU; None where grey values pass through or there are none.
+        on_nonsquare: `pad` to a square, or `skip` the volume.
+        has_images: Whether there are images beside the masks.
+    """
+
+    dataset: str
+    image_size: int
+    window: tuple[float, float] | None
+    on_nonsquare: str
+    has_images: bool
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides on the bytes of the cache, as plain values."""
+        window = None if self.window is None else list(self.window)
+        version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        return {**version, **asdict(self), "window": window}
+
+
+def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str, Any]:
+    """Make one shard and its record, and return the record.
+
+    Raises:
+        SkipVolume: The volume cannot be used.
+        OSError: The disk is full or not writable.
+    """
+    height, width = job.slice_shape
+    if height != width and layout.on_nonsquare == "skip":
+        raise SkipVolume(
+            job.names[0],
+            f"slice is {height}x{width}, expected a square. Left out because of "
+            "--on-nonsquare skip.",
+        )
+    volume = reader(job)
+    height, width = volume.mask.shape[1:]
+    notes = list(volume.notes)
+    if height != width:
+        notes.insert(
+            0,
+            f"{job.names[0]}: slice is {height}x{width}, expected a square. Padded with "
+            f"{'air and ' if layout.has_images else ''}background to {max(height, width)}x"
+            f"{max(height, width)}; pass --on-nonsquare skip to leave it out.",
+        )
+    counts: list[list[int]] = []
+    shard: dict[str, Any] = {"image": None, "mask": None}
+    if volume.image is not None:
+        fitted = (fit_image(s, layout.image_size, layout.window) for s in volume.image)
+        shard.update(_write(out, job, "image", fitted, len(volume.mask), layout.image_size))
+    shard.update(
+        _write(
+            out, job, "mask", _masks(volume, counts, layout), len(volume.mask), layout.image_size
+        )
+    )
+    (top, bottom), (left, right) = padding_to_square(height, width)
+    shard.update(
+        num_slices=len(volume.mask),
+        source_files=_sources(job),
+        geometry={**volume.geometry, "padded_top_bottom_left_right": [top, bottom, left, right]},
+    )
+    spacing = fitted_spacing(volume.pixel_spacing_mm, (height, width), layout.image_size)
+    items = [
+        CacheItem(
+            id=f"{job.shard}/{index:04d}",
+            patient_id=job.patient_id,
+            split="",  # drawn when the manifest is put together
+            shard=job.shard,
+            row=row,
+            slice_index=index,
+            class_pixels=tuple(counts[row]),
+            pixel_spacing_mm=spacing,
+            slice_spacing_mm=volume.slice_spacing_mm,
+        ).to_json()
+        for row, index in enumerate(volume.slice_indices)
+    ]
+    record = {
+        "shard": job.shard,
+        "patient_id": job.patient_id,
+        "content": shard,
+        "items": items,
+        "notes": [job.discreet(note) for note in notes],
+        "skipped": [[job.discreet(text) for text in entry] for entry in volume.skipped],
+    }
+    write_json_atomic(record_path(out, job.shard), record)
+    return record
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def make_or_skip(
+    job: Job, out: Path, reader: Reader, layout: Layout
+) -> dict[str, Any] | SkipVolume:
+    """Make one shard; what is wrong with a volume is a result, what is wrong with us raises.
+
+    Raises:
+        OSError: The disk is full or `out` cannot be written.
+    """
+    try:
+        return make_shard(out, job, reader, layout)
+    except SkipVolume as skip:
+        return skip
+    except MemoryError:
+        return SkipVolume(job.names[0], "does not fit into memory. Left out; use fewer --workers.")
+    except OSError as error:
+        if is_about(out, error):
+            raise
+        return SkipVolume(job.names[0], f"cannot be read ({error.strerror}). Left out.")
+
+
+def is_about(out: Path, error: OSError) -> bool:
+    """Whether an error is about writing the cache, not about reading the source."""
+    return error.errno in DISK_FULL or str(error.filename or out).startswith(str(out))
+
+
+def record_path(out: Path, shard: str) -> Path:
+    """Return where a shard's record lies; it exists only when the shard is whole."""
+    return out / "records" / f"{shard}.json"
+
+
+def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
+    """Return the record of a shard that needs no more work, else None.
+
+    Raises:
+        SourceChangedError: The shard was made from other files than those of this job.
+    """
+    path = record_path(out, job.shard)
+    if not path.is_file():
+        return None
+    record: dict[str, Any] = read_json(path)
+    content = record["content"]
+    now = [(job.discreet(n), _bytes(f)) for n, f in zip(job.names, job.files, strict=True)]
+    before = [(entry["name"], entry["bytes"]) for entry in content["source_files"]]
+    if now != before or record["patient_id"] != job.patient_id:
+        raise SourceChangedError(job.shard)
+    expected = content["num_slices"] * layout.image_size**2
+    for kind in ("image", "mask"):
+        array = content[kind]
+        if array and not ((out / array).is_file() and (out / array).stat().st_size > expected):
+            return None
+    return record
+
+
+class SourceChangedError(Exception):
+    """A finished shard was made from other source files; its name is the argument."""
+
+
+def _masks(volume: Volume, counts: list[list[int]], layout: Layout) -> Iterator[NDArray[np.uint8]]:
+    for labels in volume.mask:
+        fitted = fit_mask(labels, layout.image_size)
+        counts.append(np.bincount(fitted.ravel(), minlength=len(CLASS_NAMES)).tolist())
+        yield fitted
+
+
+def _write(
+    out: Path, job: Job, kind: str, slices: Iterator[NDArray[np.uint8]], count: int, size: int
+) -> dict[str, str]:
+    """Stream slices into a `.npy` file; it takes its name only when it is whole."""
+    relative = f"arrays/{job.shard}_{kind}.npy"
+    digest = hashlib.sha256()
+    header = io.BytesIO()
+    npy.write_array_header_1_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
+    )
+    with whole_file(out / relative) as stream:
+        for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
+            stream.write(data)
+            digest.update(data)
+    return {kind: relative, f"sha256_{kind}": digest.hexdigest()}
+
+
+def _files_in(path: Path) -> list[Path]:
+    return sorted(p for p in path.iterdir() if p.is_file()) if path.is_dir() else [path]
+
+
+def _bytes(path: Path) -> int:
+    return sum(p.stat().st_size for p in _files_in(path))
+
+
+def source_hash(path: Path) -> str:
+    """SHA-256 of a file; of a folder, over the sorted hashes of its files (no names in it)."""
+    if not path.is_dir():
+        return sha256_of(path)
+    hashes = sorted(sha256_of(p) for p in _files_in(path))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()
+
+
+def _sources(job: Job) -> list[dict[str, Any]]:
+    return [
+        {"name": job.discreet(name), "bytes": _bytes(file), "sha256": source_hash(file)}
+        for name, file in zip(job.names, job.files, strict=True)
+    ]

@@ -1,0 +1,116 @@
+"""What `prepare.py` says at the end: found, used, skipped and why, where it is, what is next."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from datamodules.cache import SPLITS
+from preparation.verify import Verification
+from preparation.volumes.prepare import Outcome
+
+_SHOWN = 20
+_NEXT = {
+    "masks": "python generate.py --checkpoint runs/<run>/checkpoints/best.ckpt --labels {out} "
+    "--num-images {images} --out synthetic/{name}",
+    "test": "python evaluate.py --checkpoint runs/<run>/checkpoints/best.ckpt --root {out} "
+    "--out runs/<run>/evaluation_{name}",
+    "train": "python train.py fit --config configs/kits19/pix2pix.yaml --data.root {out}",
+}
+
+
+def print_summary(outcome: Outcome) -> None:
+    """Print the account of a preparation; its last line names the next command."""
+    manifest, out = outcome.manifest, outcome.out
+    items, split = manifest["items"], manifest["split"]
+    for note in outcome.notes[:_SHOWN]:
+        print(f"note: {note}")
+    if len(outcome.notes) > _SHOWN:
+        print(f"note: and {len(outcome.notes) - _SHOWN} more, in {out / 'records'}.")
+    unit = "patients" if manifest["dataset"] == "slices" else "volumes"
+    used = len(manifest["shards"])
+    unit = unit[:-1] if used == 1 else unit
+    resumed = f", {outcome.num_resumed} of them finished before" if outcome.num_resumed else ""
+    print(
+        f"{outcome.num_found} found, {used} {unit} used with {len(items):,} slices{resumed}, "
+        f"{len(outcome.skipped)} skipped."
+    )
+    _print_listed(outcome.skipped, "skipped")
+    if split["by"] == "slice":
+        print(
+            "warning: split by slice. Slices of one patient are in training and in test, so "
+            "scores are overstated; never report them beside scores split by patient."
+        )
+    print("\n".join(_split_lines(items)))
+    classes = _class_line(items, manifest["class_names"])
+    window = manifest["window"]
+    seen = (
+        f"window {window['width_hu']:g} HU around {window['center_hu']:g} HU"
+        if window
+        else "grey values as they came"
+        if manifest["has_images"]
+        else "label maps alone"
+    )
+    size = manifest["image_size"]
+    print(f"{size}x{size} pixels, {seen}; {classes}.")
+    kind = manifest["dataset"] if manifest["dataset"] == "masks" else split["all_to"] or "train"
+    following = _NEXT.get(kind, _NEXT["train"]).format(
+        out=out, name=out.name, images=_useful(items)
+    )
+    print(f"Results: {out} (manifest.json, skipped.csv). Next: {following}")
+
+
+def print_verification(
+    out: Path, result: Verification, brief: bool = False, unit: str = "slices"
+) -> int:
+    """Print what `verify` found. Returns 0, or 1 where something has changed."""
+    print(
+        f"verify {out}: {result.num_checked} arrays"
+        + (f" and {result.num_source_checked} sources" if result.num_source_checked else "")
+        + f" checked, {len(result.damaged)} changed."
+    )
+    _print_listed(result.damaged, "changed")
+    if not brief:
+        if unit == "slices":
+            _print_found(result)
+        state = "is damaged" if result.damaged else "is whole"
+        print(f"Results: {out} {state}: {result.num_slices:,} {unit}.")
+    return 1 if result.damaged else 0
+
+
+def _print_found(result: Verification) -> None:
+    used = result.num_volumes
+    print(
+        f"{used + len(result.skipped)} found, {used} used with {result.num_slices:,} slices, "
+        f"{len(result.skipped)} skipped."
+    )
+    _print_listed(result.skipped, "skipped")
+
+
+def _print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
+    for file, reason in entries[:_SHOWN]:
+        print(f"  {word} {file}: {reason}")
+    if len(entries) > _SHOWN:
+        print(f"  and {len(entries) - _SHOWN} more; all of them are in skipped.csv.")
+
+
+def _split_lines(items: Sequence[dict[str, Any]]) -> list[str]:
+    lines = []
+    for split in SPLITS:
+        own = [item for item in items if item["split"] == split]
+        patients = len({item["patient_id"] for item in own})
+        tumour = sum(1 for item in own if len(item["class_pixels"]) > 2 and item["class_pixels"][2])
+        lines.append(
+            f"  {split:5s} {patients:4d} patients {len(own):7,d} slices, {tumour:,d} with tumour"
+        )
+    return lines
+
+
+def _useful(items: Sequence[dict[str, Any]]) -> int:
+    """Slices with foreground, at most a thousand: a number of images to begin with."""
+    return min(1000, sum(1 for item in items if any(item["class_pixels"][1:])))
+
+
+def _class_line(items: Sequence[dict[str, Any]], names: Sequence[str]) -> str:
+    totals = [sum(item["class_pixels"][i] for item in items) for i in range(len(names))]
+    whole = max(1, sum(totals))
+    return ", ".join(f"{n} {100 * t / whole:.2f} %" for n, t in zip(names, totals, strict=True))

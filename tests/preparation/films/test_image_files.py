@@ -1,0 +1,322 @@
+"""Pictures as films: every mode against known grey values, and what is refused."""
+
+import io
+import pickle
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from preparation.films import image_files
+from preparation.films.film import FilmFile, RejectedFilm
+from preparation.films.image_files import PictureReader, find_pictures
+from provenance import UserError
+
+KERMANY = Path(__file__).parents[3] / "../shared/data/kermany_train"
+RAMP = np.arange(20 * 24, dtype=np.uint16).reshape(20, 24)
+GREY = (RAMP % 251).astype(np.uint8)
+
+
+def film_file(path, name=None):
+    return FilmFile(name or path.name, path, path.stat().st_size)
+
+
+def saved(tmp_path, picture, name="film.png", **options):
+    path = tmp_path / name
+    picture = picture if isinstance(picture, Image.Image) else Image.fromarray(picture)
+    picture.save(path, **options)
+    return film_file(path)
+
+
+def rejection(file, reader=None):
+    with pytest.raises(RejectedFilm) as caught:
+        (reader or PictureReader())(file)
+    assert file.path.name not in caught.value.sentence
+    assert caught.value.sentence.endswith(".")
+    return caught.value.reason
+
+
+def test_find_by_suffix_sorted_hidden_and_linked_folders_left_out(tmp_path):
+    left_out = (".hidden.png", ".git/x.png", "notes.txt")
+    for name in ("b/2.PNG", "a.jpg", "b/1.tiff", "c.webp", *left_out):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"12345")
+    (tmp_path / "loop").symlink_to(tmp_path)
+    (tmp_path / "gone.bmp").symlink_to(tmp_path / "nowhere")
+    found = find_pictures(tmp_path)
+    assert [file.name for file in found] == ["a.jpg", "b/1.tiff", "b/2.PNG", "c.webp", "gone.bmp"]
+    assert found[1] == FilmFile("b/1.tiff", tmp_path / "b/1.tiff", 5)
+    assert found[-1].num_bytes == 0
+    with pytest.raises(RejectedFilm, match="cannot be opened"):
+        PictureReader()(found[-1])
+
+
+def test_find_in_a_missing_or_unreadable_folder(tmp_path, monkeypatch):
+    with pytest.raises(UserError, match="no such folder"):
+        find_pictures(tmp_path / "nowhere")
+
+    def refused(top, onerror):
+        onerror(PermissionError(13, "Permission denied", str(top / "locked")))
+        return []
+
+    monkeypatch.setattr(image_files.os, "walk", refused)
+    with pytest.raises(UserError, match="locked: the folder cannot be listed"):
+        find_pictures(tmp_path)
+
+
+def test_8_bit_grey_is_divided_by_255_and_repeated_for_colour(tmp_path):
+    file = saved(tmp_path, GREY)
+    film = PictureReader()(file)
+    assert film.pixels.dtype == np.float32
+    np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
+    assert film.suspicions == ()
+    assert film.geometry == {"source_shape": [20, 24], "source_mode": "L"}
+    colour = PictureReader(channels=3)(file)
+    np.testing.assert_array_equal(colour.pixels, np.stack([film.pixels] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp", "webp"])
+def test_equal_planes_are_grey_without_suspicion(tmp_path, suffix):
+    options = {"lossless": True} if suffix == "webp" else {}
+    planes = Image.fromarray(np.stack([GREY] * 3, axis=-1))
+    film = PictureReader()(saved(tmp_path, planes, f"film.{suffix}", **options))
+    np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
+    assert film.suspicions == ()
+
+
+def test_colour_becomes_itu_r_601_luminance_with_a_suspicion(tmp_path):
+    colour = np.random.default_rng(0).integers(0, 256, (20, 24, 3)).astype(np.uint8)
+    file = saved(tmp_path, colour)
+    film = PictureReader()(file)
+    expected = colour @ np.array([0.299, 0.587, 0.114]) / 255
+    np.testing.assert_allclose(film.pixels, expected, atol=0.51 / 255)
+    assert film.suspicions == ("was_colour",)
+    kept = PictureReader(channels=3)(file)
+    np.testing.assert_array_equal(kept.pixels, colour.astype(np.float32) / 255)
+    assert kept.suspicions == ()
+
+
+def test_bilevel_palette_and_cmyk(tmp_path):
+    bits = GREY > 100
+    film = PictureReader()(saved(tmp_path, Image.fromarray(bits)))
+    np.testing.assert_array_equal(film.pixels, bits.astype(np.float32))
+
+    palette = Image.fromarray(255 - GREY, "P")
+    palette.putpalette([255 - value for value in range(256) for _ in range(3)])
+    film = PictureReader()(saved(tmp_path, palette))
+    np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
+
+    ink = np.zeros((20, 24, 4), np.uint8)
+    ink[..., 3] = 255 - GREY
+    film = PictureReader()(saved(tmp_path, Image.fromarray(ink, "CMYK"), "film.tif"))
+    np.testing.assert_allclose(film.pixels, GREY / 255, atol=1e-6)
+
+
+@pytest.mark.parametrize("mode", ["LA", "RGBA", "one transparent grey", "opaque"])
+def test_transparency_lies_on_black(tmp_path, mode):
+    picture, options = Image.fromarray(GREY), {}
+    alpha = np.where(GREY > 100, 255, 51).astype(np.uint8)
+    if mode == "one transparent grey":
+        options, alpha = {"transparency": 7}, (GREY != 7) * 255
+    else:
+        alpha = alpha if mode != "opaque" else np.full_like(GREY, 255)
+        bands = [picture] * (1 if mode == "LA" else 3) + [Image.fromarray(alpha)]
+        picture = Image.merge("LA" if mode == "LA" else "RGBA", bands)
+    film = PictureReader()(saved(tmp_path, picture, **options))
+    np.testing.assert_allclose(film.pixels, GREY / 255 * alpha / 255, atol=0.51 / 255)
+    assert film.suspicions == (() if mode == "opaque" else ("had_transparency",))
+
+
+TWELVE_BIT = (RAMP * 8 + 100).astype(np.uint16)
+BIG_ENDIAN = Image.frombytes("I;16B", (24, 20), TWELVE_BIT.astype(">u2").tobytes())
+
+
+@pytest.mark.parametrize(
+    ("values", "suffix"),
+    [
+        (TWELVE_BIT, "png"),
+        (TWELVE_BIT, "tif"),
+        (BIG_ENDIAN, "tif"),
+        (TWELVE_BIT.astype(np.int32) - 5000, "tif"),
+        (TWELVE_BIT.astype(np.float32) / 7 - 3, "tif"),
+    ],
+)
+def test_more_than_8_bits_go_from_lowest_to_highest(tmp_path, values, suffix):
+    file = saved(tmp_path, values, f"film.{suffix}")
+    film = PictureReader()(file)
+    np.testing.assert_allclose(film.pixels, RAMP / RAMP.max(), atol=2e-7)
+    assert len(np.unique(film.pixels)) == RAMP.size  # Pillow's conversion would have clipped
+    extremes = [np.asarray(values).min(), np.asarray(values).max()]
+    assert film.geometry["source_range"] == pytest.approx(extremes)
+    np.testing.assert_array_equal(PictureReader(channels=3)(file).pixels[..., 2], film.pixels)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_a_tiff_whose_black_is_its_largest_value_is_inverted(tmp_path, dtype):
+    values = GREY if dtype == np.uint8 else RAMP * 8
+    stored = Image.fromarray((values.max() - values).astype(dtype))
+    # Pillow inverts 8-bit data when it writes such a file; 16-bit data it writes as they are.
+    file = saved(tmp_path, stored, "film.tif", tiffinfo={262: 0})
+    raw = Image.open(file.path)
+    assert raw.tag_v2[262] == 0
+    pixels = PictureReader()(file).pixels
+    expected = np.asarray(raw) / 255 if dtype == np.uint8 else values / values.max()
+    np.testing.assert_allclose(pixels, expected, atol=1e-6)
+
+
+def test_a_transparent_value_of_a_16_bit_png_is_black(tmp_path):
+    film = PictureReader()(saved(tmp_path, Image.fromarray(RAMP), transparency=479))
+    assert film.pixels[-1, -1] == 0
+    assert film.pixels[-1, -2] == pytest.approx(478 / 479)
+    assert film.suspicions == ("had_transparency",)
+
+
+TURNED = {
+    1: lambda film: film, 2: np.fliplr, 3: lambda film: np.rot90(film, 2), 4: np.flipud,
+    5: np.transpose, 6: lambda film: np.rot90(film, -1),
+    7: lambda film: np.rot90(film, 2).T, 8: np.rot90,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("orientation", TURNED)
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_exif_orientation_is_applied_once(tmp_path, orientation, suffix):
+    blocks = np.kron(np.arange(6).reshape(2, 3) * 50, np.ones((16, 16))).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    film = PictureReader()(saved(tmp_path, blocks, f"film.{suffix}", exif=exif))
+    np.testing.assert_allclose(film.pixels, TURNED[orientation](blocks) / 255, atol=0.02)
+    assert film.geometry["source_shape"] == list(film.pixels.shape)
+
+
+def test_patients_labels_and_keys(tmp_path):
+    path = saved(tmp_path, GREY).path
+    stem = "NORMAL2-IM-1018-0001"
+    file = film_file(path, f"NORMAL/{stem}.jpeg")
+    film = PictureReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)(file)
+    assert (film.patient, film.labels) == ("IM-1018", {"label": "normal"})
+    assert film.keys == (f"NORMAL/{stem}.jpeg", f"{stem}.jpeg", stem)
+    assert PictureReader(patient_pattern=r"IM-\d+")(file).patient == "IM-1018"
+    # A first group that took no part says nothing; numbers alone would mix IM-7 with person7.
+    assert PictureReader(patient_pattern=r"person(\d+)|IM-\d+")(file).patient == "IM-1018"
+    assert PictureReader(patient_pattern=r"person\d+")(file).patient is None
+    assert PictureReader(patient_pattern=r"x*")(file).patient is None
+    assert PictureReader(patient_from="folder")(file).patient == "NORMAL"
+    assert PictureReader(patient_from="file")(file).patient == file.name
+    assert PictureReader()(file).patient is None
+    top = film_file(path)
+    film = PictureReader(patient_from="folder", label_from_folder=True)(top)
+    assert (film.patient, film.labels) == (None, {})
+
+
+def test_settings_that_cannot_be_and_a_reader_sent_to_workers():
+    with pytest.raises(UserError, match=r"--patient-pattern \(IM: is not a regular expression"):
+        PictureReader(patient_pattern="(IM")
+    with pytest.raises(UserError, match="Give one of them"):
+        PictureReader(patient_pattern="IM", patient_from="file")
+    reader = PictureReader(channels=3, patient_pattern=r"\d+")
+    assert pickle.loads(pickle.dumps(reader)) == reader  # noqa: S301
+
+
+def test_small_constant_and_several_frames(tmp_path):
+    assert rejection(saved(tmp_path, GREY[:15])) == "too_small"
+    for flat in (np.full((20, 24), 9, np.uint8), np.full((20, 24), 900, np.uint16)):
+        assert rejection(saved(tmp_path, flat)) == "constant"
+    coloured = saved(tmp_path, np.full((20, 24, 3), (9, 8, 7), np.uint8))
+    for channels in (1, 3):
+        assert rejection(coloured, PictureReader(channels)) == "constant"
+    pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
+    for name in ("film.tif", "film.png", "film.webp"):
+        file = saved(tmp_path, pages[0], name, save_all=True, append_images=pages[1:])
+        assert rejection(file) == "multi_frame"
+
+
+def test_floats_that_are_no_numbers(tmp_path):
+    values = RAMP.astype(np.float32)
+    values[3, 3] = np.nan
+    assert rejection(saved(tmp_path, values, "film.tif")) == "unreadable"
+
+
+def png_of(width, height, depth, colour, data=b""):
+    def chunk(kind, body):
+        checksum = struct.pack(">I", zlib.crc32(kind + body))
+        return struct.pack(">I", len(body)) + kind + body + checksum
+
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = (b"IHDR", header), (b"IDAT", zlib.compress(data)), (b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*one) for one in chunks)
+
+
+@pytest.mark.parametrize("side", [10_001, 15_000, 60_000])
+def test_promises_of_many_pixels_are_not_decoded(tmp_path, side):
+    path = tmp_path / "film.png"
+    path.write_bytes(png_of(side, side, 8, 0))
+    assert rejection(film_file(path)) == "too_large"
+
+
+@pytest.mark.parametrize("colour", [2, 4, 6])
+def test_16_bit_colour_is_refused_as_its_lower_byte_would_be_lost(tmp_path, colour):
+    channels = {2: 3, 4: 2, 6: 4}[colour]
+    rows = (b"\0" + RAMP[y].astype(">u2").repeat(channels).tobytes() for y in range(20))
+    path = tmp_path / "film.png"
+    path.write_bytes(png_of(24, 20, 16, colour, b"".join(rows)))
+    assert rejection(film_file(path)) == "bit_depth"
+
+
+def test_what_is_no_picture(tmp_path):
+    path = tmp_path / "film.png"
+    gif = io.BytesIO()
+    Image.fromarray(GREY).save(gif, "GIF")
+    # PostScript would start Ghostscript, were Pillow free to choose by content.
+    postscript = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n"
+    for content in (b"<html>not found</html>", postscript, gif.getvalue()):
+        path.write_bytes(content)
+        assert rejection(film_file(path)) == "not_a_picture"
+    path.write_bytes(b"")
+    assert rejection(film_file(path)) == "truncated"
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "webp"])
+def test_cut_and_flipped_files_are_refused_or_read_never_anything_else(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 256, (40, 40)).astype(np.uint8)
+    whole = saved(tmp_path, noise, f"whole.{suffix}").path.read_bytes()
+    path = tmp_path / f"film.{suffix}"
+    reasons = []
+    for length in np.linspace(1, len(whole) - 1, 40).astype(int):
+        path.write_bytes(whole[:length])
+        reasons.append(outcome(path))
+    assert reasons.count("read") <= 2  # at most what follows the pixels is missing
+    for _ in range(100):
+        damaged = bytearray(whole)
+        for place in rng.integers(0, min(len(whole), 300), 3):
+            damaged[place] = rng.integers(0, 256)
+        path.write_bytes(damaged)
+        outcome(path)
+
+
+def outcome(path):
+    try:
+        film = PictureReader()(film_file(path))
+    except RejectedFilm as rejected:
+        return rejected.reason
+    assert film.pixels.ndim == 2
+    assert 0 <= film.pixels.min() < film.pixels.max() <= 1
+    return "read"
+
+
+@pytest.mark.skipif(not KERMANY.is_dir(), reason="needs ../shared/data/kermany_train")
+def test_kermany_films():
+    files = find_pictures(KERMANY)
+    assert len(files) == 5216
+    reader = PictureReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)
+    assert len({reader._patient(file.name, None) for file in files}) == 2635
+    films = [reader(file) for file in files[::100]]
+    assert {film.labels["label"] for film in films} == {"normal", "pneumonia"}
+    assert {film.pixels.shape for film in films} == {(224, 224)}
+    # All are stored as colour, with equal planes.
+    assert {film.geometry["source_mode"] for film in films} == {"RGB"}
+    assert {film.suspicions for film in films} == {()}

@@ -1,0 +1,312 @@
+"""prepare.py on films: what comes out, how it stops and resumes, parts, damage, bad input."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from datamodules.film_cache import FilmCache
+from preparation.split import split_of
+from preparation.volumes.ct_dicom import pseudonym
+from provenance import UserError
+from tests.film_runs import draw, films, items, make_films
+from tests.prepare_runs import contents, run
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    return make_films(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="module")
+def whole(source, tmp_path_factory):
+    out = tmp_path_factory.mktemp("whole") / "cache"
+    assert films(source, out) == 0
+    return out
+
+
+def test_what_comes_out(whole, source, capsys):
+    cache = FilmCache.open(whole)
+    assert len(cache) == 300
+    assert (cache.image_size, cache.stored_size) == (24, 27)
+    assert cache.class_names("label") == ["normal", "abnormal"]
+    assert cache.labels("label").tolist() == [int(n % 3 == 0) for n in range(300)]
+    assert [len(cache.select(s)) for s in ("train", "val", "test")] == [184, 54, 62]
+    assert cache.image(0).shape == (27, 27)
+    assert films(source, whole) == 0
+    said = capsys.readouterr().out
+    assert "300 files found (300 finished before), 300 films used, 0 refused." in said
+    assert "24x24 pixels cropped from 27x27" in said
+
+
+def test_both_films_of_a_patient_are_on_one_side(whole):
+    split = {}
+    for item in items(whole):
+        assert split.setdefault(item["patient_id"], item["split"]) == item["split"]
+    assert len(split) == 150
+
+
+def test_nothing_that_is_shared_names_anybody(whole):
+    for name in ("manifest.json", "items.csv", "settings.json"):
+        text = (whole / name).read_text()
+        for identifier in ("Schmidt", "MRN", "Eva"):
+            assert identifier not in text, name
+    assert "Schmidt_0000.png" in (whole / "sources.csv").read_text()
+
+
+def test_workers_change_nothing(source, whole, tmp_path):
+    assert films(source, tmp_path / "two", "--workers", "2") == 0
+    assert contents(tmp_path / "two") == contents(whole)
+
+
+def test_killed_and_repeated_ends_with_the_same_bytes(source, whole, tmp_path):
+    out = tmp_path / "killed"
+    words = [
+        "image_folder", "--source", source / "films", "--labels", source / "labels.csv", "--out",
+        out, "--image-size", "24", "--margin", "0.1", "--clahe", "none",
+    ]  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "prepare.py", *words], cwd=ROOT, stderr=subprocess.DEVNULL
+    )
+    while process.poll() is None and not list(out.glob("records/*.json")):
+        time.sleep(0.001)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (out / "manifest.json").exists()
+    with pytest.raises(UserError, match="its preparation was interrupted"):
+        FilmCache.open(out)
+    assert films(source, out) == 0
+    assert contents(out) == contents(whole)
+
+
+def test_stopped_at_any_file_ends_with_the_same_bytes(tmp_path, monkeypatch):
+    """Every rename in the parent is one point at which a kill can strike."""
+    source = make_films(tmp_path / "source", num=12)
+    flags = ("--split-all-to", "train")
+    assert films(source, tmp_path / "whole", *flags) == 0
+    rename = os.replace
+    for number in range(5):
+        calls = iter(range(1000))
+
+        def struck(old, new, calls=calls, number=number):
+            if next(calls) == number:
+                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
+                raise KeyboardInterrupt
+            rename(old, new)
+
+        out = tmp_path / f"out{number}"
+        monkeypatch.setattr(os, "replace", struck)
+        assert films(source, out, *flags) == 130
+        monkeypatch.setattr(os, "replace", rename)
+        assert films(source, out, *flags) == 0
+        assert contents(out) == contents(tmp_path / "whole"), number
+
+
+def test_parts_of_three_machines_merge_to_the_same_bytes(source, whole, tmp_path, capsys):
+    parts = [tmp_path / f"part{number}" for number in (1, 2, 3)]
+    for number, part in enumerate(parts, start=1):
+        assert films(source, part, "--shard", f"{number}/3") == 0
+    assert not (parts[0] / "manifest.json").exists()
+    assert run("merge", *parts[:2], "--out", tmp_path / "merged") == 2
+    assert "missing: --shard 3/3. Nothing was joined." in capsys.readouterr().err
+    assert run("merge", *reversed(parts), "--out", tmp_path / "merged") == 0
+    expected = contents(whole)
+    del expected["sheet.png"]  # a merge has no source to draw films from
+    assert contents(tmp_path / "merged") == expected
+
+
+def test_an_unfinished_part_is_named(source, tmp_path, capsys):
+    part = tmp_path / "part"
+    assert films(source, part, "--shard", "1/3") == 0
+    (part / "part.json").unlink()
+    assert run("merge", part, "--out", tmp_path / "merged") == 2
+    assert f"{part}: is not finished" in capsys.readouterr().err
+
+
+def test_damage_is_named_on_first_use_and_by_verify_and_made_good(source, whole, tmp_path, capsys):
+    out = tmp_path / "damaged"
+    assert films(source, out) == 0
+    array = out / "arrays/films_000001.npy"
+    bytes_before = array.read_bytes()
+    array.write_bytes(bytes_before[:5000] + bytes([bytes_before[5000] ^ 1]) + bytes_before[5001:])
+    cache = FilmCache.open(out)
+    cache.image(0)
+    row = (5000 - 128) // 27**2
+    with pytest.raises(UserError, match=rf"films_000001.npy: row {row} .* is damaged"):
+        cache.image(128 + row)
+    assert run("verify", out) == 1
+    assert "arrays/films_000001.npy: has changed" in capsys.readouterr().out
+    assert films(source, out, "--verify") == 0
+    assert run("verify", out) == 0
+    assert contents(out) == contents(whole)
+
+
+def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
+    """The reader ends its process, as a C library does that crashes."""
+    from preparation.films.crash_isolation import make_shards
+    from preparation.films.image_files import find_pictures
+    from preparation.films.processing import FilmLayout
+    from preparation.films.pseudonyms import Pseudonyms
+    from preparation.films.shard import MakeFilmShard, in_shards
+
+    (tmp_path / "crashing_reader.py").write_text(
+        "import os\n"
+        "from preparation.films.image_files import PictureReader\n"
+        "class Crashing(PictureReader):\n"
+        "    def __call__(self, file):\n"
+        "        if file.name.endswith('7.png'):\n"
+        "            os.abort()\n"
+        "        return super().__call__(file)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    from crashing_reader import Crashing
+
+    source = make_films(tmp_path / "source", num=9)
+    layout = FilmLayout("image_folder", image_size=24, clahe="none")
+    names = Pseudonyms("salt", False, "")
+    work = MakeFilmShard(tmp_path / "out", Crashing(), layout, names, may_crash=True)
+    shards = in_shards(find_pictures(source / "films"))
+    [(_, record)] = list(make_shards(work, shards, workers=1))
+    assert record["num_films"] == 8
+    assert [entry[1] for entry in record["rejected"]] == ["decoder_crashed"]
+
+
+def test_bad_films_are_listed_and_counted(tmp_path, capsys):
+    source = make_films(tmp_path / "source", num=12)
+    bad = source / "films/Schmidt_0003.png"
+    bad.write_bytes(bad.read_bytes()[:200])
+    Image.fromarray(draw(1000)).save(source / "films/unlisted.png")
+    assert films(source, tmp_path / "out", "--split-all-to", "train") == 0
+    said = capsys.readouterr().out
+    assert "13 files found, 11 films used, 2 refused: 1 no_label, 1 truncated." in said
+    assert "Schmidt" not in said
+    listed = (tmp_path / "out/rejected.csv").read_text()
+    assert "Schmidt_0003.png,truncated," in listed
+    assert "unlisted.png,no_label," in listed
+
+
+def test_without_patients_it_does_not_split(tmp_path, capsys):
+    source = make_films(tmp_path / "source", num=12)
+    words = ("image_folder", "--source", source / "films", "--out", tmp_path / "out")
+    assert run(*words, "--clahe", "none") == 2
+    said = capsys.readouterr().err
+    assert "nothing says which patient a picture shows" in said
+    assert "--split-by image" in said
+    pattern = ("--patient-pattern", r"Schmidt_\d\d", "--split-all-to", "test")
+    assert run(*words[:-1], tmp_path / "told", *pattern, "--image-size", "24") == 0
+    assert len({item["patient_id"] for item in items(tmp_path / "told")}) == 1
+
+
+def test_changed_sources_and_settings_are_refused(tmp_path, capsys):
+    source = make_films(tmp_path / "source", num=12)
+    out, flags = tmp_path / "out", ("--split-all-to", "train")
+    assert films(source, out, *flags) == 0
+    assert films(source, out, *flags, "--bit-depth", "16") == 2
+    assert "bit_depth was 8, is now 16" in capsys.readouterr().err
+    Image.fromarray(draw(77, side=25)).save(source / "films/Schmidt_0003.png")
+    assert films(source, out, *flags) == 2
+    assert "was made from other files than those in the source now" in capsys.readouterr().err
+
+
+def test_equal_films_of_two_patients_are_reported_and_can_be_kept_together(tmp_path, capsys):
+    source = make_films(tmp_path / "source", num=40)
+    first, again = source / "films/Schmidt_0000.png", source / "films/Schmidt_0039.png"
+    again.write_bytes(first.read_bytes())
+    patients = [pseudonym(f"MRN-{number}", "understudy") for number in range(20)]
+    splits = {
+        seed: [split_of(patient, (0.6, 0.2, 0.2), seed) for patient in patients]
+        for seed in range(200)
+    }
+    seed = next(s for s, drawn in splits.items() if drawn[0] != drawn[19] and len({*drawn}) == 3)
+    assert films(source, tmp_path / f"out{seed}", "--split-seed", str(seed)) == 0
+    assert (
+        "1 pairs of equal or nearly equal films lie in different splits" in capsys.readouterr().out
+    )
+    lines = (tmp_path / f"out{seed}/duplicates.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("exact,film_")
+    together = tmp_path / "together"
+    flags = ("--split-seed", str(seed), "--on-duplicates", "same_split")
+    assert films(source, together, *flags) == 0
+    listed = items(together)
+    assert listed[0]["split"] == listed[39]["split"]
+    assert FilmCache.open(together).manifest["duplicates"]["across_splits"] == 0
+
+
+def test_sixteen_bits_and_colour(tmp_path):
+    source = tmp_path / "source"
+    for name in ("a", "b"):
+        (source / name).mkdir(parents=True)
+        for number in range(6):
+            colour = np.stack([draw(number + ord(name) * 10 + c * 99) for c in range(3)], axis=-1)
+            Image.fromarray(colour).save(source / name / f"{number}.png")
+    flags = ("--channels", "3", "--bit-depth", "16", "--image-size", "24", "--margin", "0")
+    out = tmp_path / "out"
+    words = ("--patient-from", "file", "--split-all-to", "train")
+    assert run("image_folder", "--source", source, "--out", out, *flags, *words) == 0
+    cache = FilmCache.open(out)
+    assert cache.image(0).shape == (3, 24, 24)
+    assert cache.image(0).dtype == np.uint16
+    assert cache.class_names("label") == ["a", "b"]
+
+
+def test_a_manifest_of_a_newer_version_is_refused(whole, tmp_path):
+    import shutil
+
+    copy = tmp_path / "copy"
+    shutil.copytree(whole, copy)
+    manifest = json.loads((copy / "manifest.json").read_text())
+    (copy / "manifest.json").write_text(json.dumps({**manifest, "format_version": 99}))
+    with pytest.raises(UserError, match="has format version 99"):
+        FilmCache.open(copy)
+
+
+def test_a_refused_command_does_not_bind_the_next_one(tmp_path):
+    source = make_films(tmp_path / "source", num=12)
+    words = ("image_folder", "--source", source / "films", "--out", tmp_path / "out")
+    flags = ("--clahe", "none", "--image-size", "24", "--split-all-to", "train")
+    assert run(*words, *flags) == 2
+    assert run(*words, *flags, "--patient-from", "file") == 0
+
+
+def test_an_archive_is_unpacked_and_a_hostile_one_refused(tmp_path, capsys):
+    import zipfile
+
+    source = make_films(tmp_path / "source", num=12)
+    archive = tmp_path / "films.zip"
+    with zipfile.ZipFile(archive, "w") as stream:
+        for path in sorted((source / "films").iterdir()):
+            stream.write(path, path.name)
+    words = ("image_folder", "--patient-from", "file", "--split-all-to", "train")
+    flags = ("--clahe", "none", "--image-size", "24")
+    assert run(*words, *flags, "--source", archive, "--out", tmp_path / "out") == 0
+    assert len(FilmCache.open(tmp_path / "out")) == 12
+    with zipfile.ZipFile(archive, "a") as stream:
+        stream.writestr("../outside.png", b"")
+    assert run(*words, *flags, "--source", archive, "--out", tmp_path / "again") == 2
+    assert "would lie outside the folder" in capsys.readouterr().err
+    assert not (tmp_path / "outside.png").exists()
+
+
+def test_a_phantom_is_drawn_read_and_wrong_files_are_refused(tmp_path, capsys):
+    out = tmp_path / "phantom"
+    assert run("phantom_cxr", "--out", out, "--num-patients", "20", "--image-size", "32") == 0
+    said = capsys.readouterr().out
+    for reason in ("view", "multi_frame", "colour", "body_part", "not_dicom", "truncated"):
+        assert f"1 {reason}" in said or f" {reason}" in said
+    cache = FilmCache.open(out)
+    assert cache.class_names("label") == ["normal", "abnormal"]
+    assert len(cache.patients(None)) == len({*cache.patient_ids.tolist()}) <= 20
+    names = (out / "items.csv").read_text()
+    assert "PHANTOM" not in names
+    assert "MONOCHROME1" in names
+    assert "MONOCHROME2" in names

@@ -1,0 +1,231 @@
+"""The verb: whole runs, what they print and what they refuse."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from datamodules.cache import Cache
+from preparation.films.command_line import FILM_SOURCES
+from preparation.volumes.flags import OTHERS, SOURCES
+from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def source(tmp_path):
+    return make_source(tmp_path / "source")
+
+
+def test_a_whole_run(source, tmp_path, capsys):
+    assert kits19(source, tmp_path / "out", "--image-size", "8", "--verify") == 0
+    printed = capsys.readouterr().out
+    assert "12 found, 12 volumes used with 48 slices, 0 skipped" in printed
+    assert "24 arrays and 24 sources checked, 0 changed" in printed
+    last = printed.strip().splitlines()[-1]
+    assert last.startswith(f"Results: {tmp_path / 'out'}")
+    assert "Next: python train.py fit" in last
+    cache = Cache.open(tmp_path / "out")
+    assert (len(cache), cache.image_size, cache.dataset) == (48, 8, "kits19")
+    assert cache.items[5].id == "case_00001/0001"
+    assert cache.items[5].pixel_spacing_mm == pytest.approx((1.6, 1.4))
+    for item in cache.items:
+        counts = np.bincount(cache.mask(item).ravel(), minlength=3)
+        assert tuple(counts) == item.class_pixels
+    assert str(tmp_path) not in (tmp_path / "out/manifest.json").read_text()
+
+
+def test_flags_with_underscores_and_config_files(source, tmp_path):
+    assert kits19(source, tmp_path / "a", "--image_size=8") == 0
+    config = tmp_path / "c.yaml"
+    config.write_text(f"source: {source}\nout: {tmp_path / 'b'}\nimage_size: 8\n")
+    assert run("kits19", "--config", config) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+@pytest.mark.parametrize("name", [*SOURCES, *FILM_SOURCES, *OTHERS])
+def test_help_describes_every_flag(name, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        run(name, "--help")
+    assert stopped.value.code == 0
+    printed = capsys.readouterr().out
+    assert ("folder" if name == "verify" else "--out OUT") in printed
+    described = re.search(r"--source SOURCE\s+Folder", printed)
+    assert described or name in ("phantom_ct", "phantom_cxr", "merge", "verify")
+
+
+def test_a_typo_is_refused(source, tmp_path, capsys):
+    assert kits19(source, tmp_path / "out", "--imagesize", "8") == 2
+    assert "--imagesize: no such flag. Did you mean --image_size?" in capsys.readouterr().err
+
+
+def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
+    (source / "case_00001/segmentation.nii.gz").unlink()
+    constant = nib.Nifti1Image(np.zeros((4, 16, 16), np.int16), AFFINE)
+    nib.save(constant, source / "case_00002/imaging.nii.gz")
+    assert kits19(source, tmp_path / "out") == 0
+    printed = capsys.readouterr().out
+    assert "12 found, 10 volumes used with 40 slices, 2 skipped" in printed
+    assert "skipped case_00002/imaging.nii.gz: is constant" in printed
+    with open(tmp_path / "out/skipped.csv", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["file"] for row in rows] == [
+        "case_00001/imaging.nii.gz",
+        "case_00002/imaging.nii.gz",
+    ]
+    assert run("verify", tmp_path / "out") == 0
+    assert "12 found, 10 used with 40 slices, 2 skipped" in capsys.readouterr().out
+
+
+def test_nothing_usable_is_an_error(tmp_path, capsys):
+    source = make_source(tmp_path / "source", num=2)
+    for folder in source.iterdir():
+        (folder / "segmentation.nii.gz").write_bytes(b"")
+    assert kits19(source, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "nothing usable was found" in said
+    assert "case_00001/segmentation.nii.gz" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--source", "nowhere"), "there is no such folder"),
+        (("--source", "{tmp}"), "holds no case"),
+        (("--source", "{tmp}/source", "--split-ratios", "0.5", "0.2", "0.1"), "sum to 1"),
+        (("--source", "{tmp}/source", "--window-width-hu", "0"), "expected a width above 0"),
+        (("--source", "{tmp}/source", "--workers", "0"), "expected 1 or more"),
+    ],
+)
+def test_wrong_use_is_explained(source, tmp_path, capsys, words, sentence):
+    if words[1] == "{tmp}":
+        (tmp_path / "empty").mkdir()
+        words = ("--source", str(tmp_path / "empty"))
+    words = [word.replace("{tmp}", str(tmp_path)) for word in words]
+    assert run("kits19", "--out", tmp_path / "out", *words) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_another_folder_data_set_or_setting_is_refused(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("mine")
+    assert kits19(source, out) == 2
+    assert "is not a cache" in capsys.readouterr().err
+    (out / "thesis.txt").unlink()
+    assert kits19(source, out) == 0
+    before = contents(out)
+    capsys.readouterr()
+    assert kits19(source, out, "--image-size", "8") == 2
+    assert "image_size was 16, is now 8" in capsys.readouterr().err
+    assert kits19(source, out, "--split-seed", "5") == 2
+    assert "split was" in capsys.readouterr().err
+    assert run("masks", "--source", source, "--out", out) == 2
+    assert "dataset was kits19, is now masks" in capsys.readouterr().err
+    other = make_source(tmp_path / "other", num=2, shape=(5, 16, 16))
+    assert kits19(other, out, "--split-all-to", "train") == 2
+    assert kits19(make_source(tmp_path / "third", num=15, shape=(5, 16, 16)), out) == 2
+    assert "was made from other files" in capsys.readouterr().err
+    assert contents(out) == before
+
+
+def test_adding_patients_moves_nobody(tmp_path):
+    source = make_source(tmp_path / "source", num=12)
+    assert kits19(source, tmp_path / "out") == 0
+    before = Cache.open(tmp_path / "out").patient_split()
+    stamp = (tmp_path / "out/arrays/case_00000_image.npy").stat().st_mtime_ns
+    extra = make_source(tmp_path / "extra", num=16)
+    for number in range(12, 16):
+        (extra / f"case_{number:05d}").rename(source / f"case_{number:05d}")
+    assert kits19(source, tmp_path / "out") == 0
+    after = Cache.open(tmp_path / "out").patient_split()
+    assert len(after) == 16
+    assert all(after[patient] == split for patient, split in before.items())
+    assert (tmp_path / "out/arrays/case_00000_image.npy").stat().st_mtime_ns == stamp
+
+
+def test_split_by_slice_warns_and_single_patients_go_to_test(tmp_path, capsys):
+    source = make_source(tmp_path / "source", num=1, shape=(60, 8, 8))
+    assert kits19(source, tmp_path / "a", "--split-by", "slice") == 0
+    assert "warning: split by slice" in capsys.readouterr().out
+    assert {item.split for item in Cache.open(tmp_path / "a").items} == {"train", "val", "test"}
+    assert kits19(source, tmp_path / "b") == 0
+    printed = capsys.readouterr().out
+    assert "One patient cannot be divided" in printed
+    assert "Next: python evaluate.py" in printed
+    assert {item.split for item in Cache.open(tmp_path / "b").items} == {"test"}
+
+
+def test_too_few_patients_name_a_seed_that_works(tmp_path, capsys):
+    source = make_source(tmp_path / "source", num=3)
+    assert kits19(source, tmp_path / "out") == 2
+    seed = re.search(r"Pass --split-seed (\d+)", capsys.readouterr().err)[1]
+    assert kits19(source, tmp_path / "out", "--split-seed", seed) == 0
+
+
+def test_oblong_slices_are_padded_or_skipped(tmp_path, capsys):
+    source = make_source(tmp_path / "source", num=8)
+    rng = np.random.default_rng(0)
+    for name in ("imaging", "segmentation"):
+        oblong = nib.Nifti1Image(rng.integers(0, 3, (4, 16, 24)).astype(np.int16) - 0, AFFINE)
+        nib.save(oblong, source / f"case_00003/{name}.nii.gz")
+    seed = ("--split-all-to", "train")
+    assert kits19(source, tmp_path / "pad", *seed) == 0
+    assert "case_00003/segmentation.nii.gz: slice is 16x24, expected a square" in (
+        capsys.readouterr().out
+    )
+    cache = Cache.open(tmp_path / "pad")
+    assert cache.image_size == 16
+    item = next(item for item in cache.items if item.patient_id == "case_00003")
+    assert not cache.image(item)[:2].any()
+    assert kits19(source, tmp_path / "skip", *seed, "--on-nonsquare", "skip") == 0
+    assert "case_00003" not in Cache.open(tmp_path / "skip").patients(None)
+
+
+def test_verify_finds_a_flipped_byte(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert kits19(source, out) == 0
+    path = out / "arrays/case_00004_mask.npy"
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(bytes(data))
+    assert run("verify", out) == 1
+    printed = capsys.readouterr().out
+    assert "arrays/case_00004_mask.npy: has changed" in printed
+    (out / "records/case_00004.json").unlink()
+    assert kits19(source, out, "--verify") == 0
+
+
+def test_phantom_is_drawn_and_prepared_by_one_command(tmp_path, capsys):
+    words = ("--num-patients", 12, "--image-size", 16, "--num-slices", 2)
+    assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0
+    assert "12 found, 12 volumes used with 24 slices" in capsys.readouterr().out
+    cache = Cache.open(tmp_path / "out")
+    assert (cache.dataset, cache.image_size) == ("phantom_ct", 16)
+    assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0
+    assert "12 of them finished before" in capsys.readouterr().out
+
+
+def test_label_maps_alone(source, tmp_path, capsys):
+    assert run("masks", "--source", source, "--out", tmp_path / "out") == 0
+    assert "Next: python generate.py" in capsys.readouterr().out
+    cache = Cache.open(tmp_path / "out")
+    assert not cache.has_images
+    assert len(cache.items) == 48
+    assert json.loads((tmp_path / "out/manifest.json").read_text())["window"] is None
+
+
+def test_starting_is_quick():
+    """Workers import this too; torch or lightning in them would cost seconds and memory each."""
+    heavy = "'torch', 'lightning', 'monai'"
+    code = f"import sys, prepare; print([m for m in ({heavy}) if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr

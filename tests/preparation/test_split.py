@@ -1,0 +1,87 @@
+"""The division of patients: stable, proportional, and honest where it cannot be done."""
+
+import pytest
+
+from preparation.split import (
+    Split,
+    check_no_split_is_empty,
+    split_id,
+    split_of,
+    warn_of_small_splits,
+)
+from provenance import UserError
+
+RATIOS = (0.7, 0.2, 0.1)
+CASES = [f"case_{n:05d}" for n in range(300)]
+
+
+def test_known_patients_stay_where_they_are():
+    # Written down once: a change here moves test patients into training in every user's data.
+    drawn = "".join(split_of(case, RATIOS, 0)[1] for case in CASES[:20])
+    assert drawn == "rrrrrrraarrrrarrrrre"
+
+
+def test_shares_are_near_the_ratios():
+    drawn = [split_of(f"p{n}", RATIOS, 3) for n in range(5000)]
+    for split, ratio in zip(("train", "val", "test"), RATIOS, strict=True):
+        assert abs(drawn.count(split) / 5000 - ratio) < 0.02
+
+
+@pytest.mark.parametrize("num", [12, 20, 40, 210])
+def test_the_default_comes_near_the_ratios_on_kits19(num):
+    drawn = [Split().of(case, "") for case in CASES[:num]]
+    for split, ratio in zip(("train", "val", "test"), RATIOS, strict=True):
+        assert abs(drawn.count(split) - ratio * num) <= 2
+
+
+def test_adding_patients_moves_nobody_and_seeds_differ():
+    split = Split()
+    few = {case: split.of(case, "") for case in CASES[:40]}
+    many = {case: split.of(case, "") for case in CASES}
+    assert all(many[case] == where for case, where in few.items())
+    assert [split_of(c, RATIOS, 0) for c in CASES] != [split_of(c, RATIOS, 1) for c in CASES]
+
+
+def test_by_slice_divides_a_patient_and_by_patient_does_not():
+    slices = [f"case_00000/{n:04d}" for n in range(100)]
+    assert len({Split().of("case_00000", s) for s in slices}) == 1
+    assert len({Split(by="slice").of("case_00000", s) for s in slices}) == 3
+    assert {Split(all_to="test").of(c, c) for c in CASES} == {"test"}
+
+
+def test_split_id_depends_on_the_division_alone():
+    pairs = [("b", "train"), ("a", "test")]
+    assert split_id(pairs) == split_id(pairs[::-1]) == split_id(pairs * 3)
+    assert split_id(pairs) != split_id([("b", "train"), ("a", "train")])
+
+
+def test_an_empty_split_is_refused_with_a_seed_that_works():
+    names = next(CASES[i : i + 4] for i in range(300) if _lacks(CASES[i : i + 4]))
+    with pytest.raises(UserError, match="Pass --split-seed") as caught:
+        check_no_split_is_empty(Split(), names)
+    seed = int(str(caught.value).split("Pass --split-seed ")[1].split(",")[0])
+    check_no_split_is_empty(Split(seed=seed), names)
+    check_no_split_is_empty(Split(ratios=(1.0, 0.0, 0.0)), names)
+
+
+def test_a_split_of_one_patient_is_warned_of():
+    names = next(CASES[i : i + 30] for i in range(300) if _count(CASES[i : i + 30], "test") == 1)
+    assert "test has 1 patient" in str(warn_of_small_splits(Split(), names))
+    assert warn_of_small_splits(Split(), CASES) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"by": "scan"}, {"ratios": (0.5, 0.2, 0.1)}, {"ratios": (1.1, -0.1, 0)}, {"all_to": "all"}],
+)
+def test_wrong_settings_are_named(wrong):
+    with pytest.raises(UserError, match="--split-"):
+        Split(**wrong)
+
+
+def _count(names, split):
+    return [Split().of(name, "") for name in names].count(split)
+
+
+def _lacks(names):
+    return any(_count(names, s) == 0 for s in ("train", "val", "test"))

@@ -1,0 +1,275 @@
+"""DICOM series: order, rescale, compression, pseudonyms, holes and doubles."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+from openjpeg.utils import encode_array
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+
+from preparation.volumes.ct_dicom import find_studies, label_of, pseudonym, read_study
+from preparation.volumes.volume import SkipVolume
+from provenance import UserError
+
+REAL = Path(__file__).parents[3] / "../shared/data/ircadb_patient1"
+AXIAL = (1, 0, 0, 0, 1, 0)
+
+
+def write_slice(
+    path, pixels, z, orientation=AXIAL, series="1.2.3", intercept=0, patient="MRN-4711", **tags
+):
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = CTImageStorage
+    meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid(entropy_srcs=[str(path)])
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    ds = pydicom.Dataset()
+    ds.file_meta = meta
+    ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, meta.MediaStorageSOPInstanceUID
+    ds.SeriesInstanceUID, ds.Modality = series, "CT"
+    ds.PatientID, ds.PatientName, ds.StudyDate = patient, "Doe^Jane", "20090527"
+    ds.Rows, ds.Columns = pixels.shape
+    ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+    ds.BitsAllocated = ds.BitsStored = 16
+    ds.HighBit, ds.PixelRepresentation = 15, int(pixels.dtype.kind == "i")
+    ds.ImagePositionPatient, ds.ImageOrientationPatient = [0, 0, z], list(orientation)
+    ds.PixelSpacing = [0.8, 0.7]
+    ds.RescaleSlope, ds.RescaleIntercept = 1, intercept
+    ds.PixelData = pixels.tobytes()
+    syntax = tags.pop("syntax", None)
+    for name, value in tags.items():
+        if value is None:
+            delattr(ds, name)
+        else:
+            setattr(ds, name, value)
+    if syntax == JPEG2000Lossless:
+        ds.PixelData = pydicom.encaps.encapsulate(
+            [encode_array(pixels, photometric_interpretation=2)]
+        )
+        ds["PixelData"].VR = "OB"
+        meta.TransferSyntaxUID = syntax
+    elif syntax is not None:
+        ds.compress(syntax)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    ds.save_as(path, enforce_file_format=True)
+
+
+def make_study(folder, num=6, shape=(12, 14), seed=0, **kwargs):
+    """Write a study and return its (S, H, W) HU and mask, from head to feet."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(-1000, 1000, (num, *shape)).astype(np.int16)
+    kidney = rng.integers(0, 2, (num, *shape)).astype(np.uint16)
+    # Names in an order that is not the anatomical one.
+    names = [f"image_{n}" for n in rng.permutation(num)]
+    for row, name in enumerate(names):
+        z = 100.0 - 2.5 * row
+        stored = (image[row] + 1024).astype(np.uint16)
+        write_slice(folder / "PATIENT_DICOM" / name, stored, z, intercept=-1024, **kwargs)
+        write_slice(folder / "MASKS_DICOM/leftkidney" / name, kidney[row] * 255, z, series="9.1")
+    return image, kidney.astype(np.uint8)
+
+
+def read_only(source, **kwargs):
+    found = find_studies(source, **kwargs)
+    assert len(found.jobs) == 1, found.skipped
+    return read_study(found.jobs[0])
+
+
+@pytest.mark.parametrize("syntax", [None, RLELossless, JPEG2000Lossless])
+def test_sorted_by_position_and_rescaled(tmp_path, syntax):
+    image, mask = make_study(tmp_path, num=3, shape=(64, 64), syntax=syntax)
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image, image)
+    assert np.array_equal(volume.mask, mask)
+    assert volume.slice_spacing_mm == 2.5
+    assert volume.pixel_spacing_mm == (0.8, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        ((-1, 0, 0, 0, -1, 0), lambda a: a[::-1, ::-1]),
+        ((1, 0, 0, 0, -1, 0), lambda a: a[::-1]),
+        ((0, 1, 0, 1, 0, 0), lambda a: a.T),
+        ((0, 1, 0, -1, 0, 0), lambda a: a.T[:, ::-1]),
+    ],
+)
+def test_turned_slices_are_turned_back(tmp_path, orientation, turn):
+    """A slice stored in another row and column direction shows the same anatomy."""
+    make_study(tmp_path, num=1)
+    stored = np.arange(12 * 14, dtype=np.int16).reshape(12, 14)
+    for path in (tmp_path / "PATIENT_DICOM").iterdir():
+        write_slice(path, stored, 100.0, orientation)
+    for path in (tmp_path / "MASKS_DICOM/leftkidney").iterdir():
+        write_slice(path, (stored > 50).astype(np.uint16), 100.0, orientation)
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image[0], turn(stored))
+    assert np.array_equal(volume.mask[0], turn(stored > 50))
+
+
+def test_head_comes_first_whichever_way_the_normal_points(tmp_path):
+    for row in range(3):
+        pixels = np.full((6, 6), row, np.int16)
+        pixels[0, 0] = -500
+        for sub in ("PATIENT_DICOM", "MASKS_DICOM/kidney"):
+            write_slice(tmp_path / sub / f"{row}", pixels, -10.0 * row, (1, 0, 0, 0, -1, 0))
+    assert read_only(tmp_path).image[:, 1, 1].tolist() == [0, 1, 2]
+
+
+def test_the_patient_is_a_pseudonym(tmp_path):
+    make_study(tmp_path / "Doe_Jane")
+    job = find_studies(tmp_path).jobs[0]
+    assert job.patient_id == pseudonym("MRN-4711", "understudy")
+    assert job.discreet("Doe_Jane/PATIENT_DICOM: x") == f"{job.patient_id}/PATIENT_DICOM: x"
+    assert find_studies(tmp_path, patient_salt="secret").jobs[0].patient_id != job.patient_id
+    named = find_studies(tmp_path, patient_id_from="folder").jobs[0]
+    assert named.patient_id == "Doe_Jane"
+
+
+def test_two_studies_of_a_patient_are_two_volumes_of_one_patient(tmp_path):
+    make_study(tmp_path / "first")
+    make_study(tmp_path / "second")
+    jobs = find_studies(tmp_path).jobs
+    assert len({job.patient_id for job in jobs}) == 1
+    assert len({job.shard for job in jobs}) == 2
+
+
+def test_several_series_take_the_largest_or_the_named(tmp_path):
+    image, _ = make_study(tmp_path)
+    for row in range(2):
+        pixels = np.full((12, 14), row, np.int16)
+        write_slice(tmp_path / f"PATIENT_DICOM/scout_{row}", pixels, 500 + row, series="1.2.77")
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image, image)
+    assert "holds 2 series; took the largest" in volume.notes[0]
+    job = find_studies(tmp_path, series="77").jobs[0]
+    assert job.num_slices == 2
+    assert "0 series" in find_studies(tmp_path, series="nope").skipped[0][1]
+
+
+def _drop(folder):
+    rows = sorted(folder.iterdir(), key=lambda p: pydicom.dcmread(p).ImagePositionPatient[2])
+    rows[2].unlink()
+
+
+def _double(folder):
+    path = next(iter(sorted(folder.iterdir())))
+    (folder / "again").write_bytes(path.read_bytes())
+
+
+def _first(folder, **tags):
+    path = sorted(folder.iterdir())[0]
+    z = pydicom.dcmread(path).ImagePositionPatient[2]
+    write_slice(path, np.zeros((12, 14), np.uint16), z, **tags)
+
+
+def _short_pixels(folder):
+    path = sorted(folder.iterdir())[0]
+    ds = pydicom.dcmread(path)
+    ds.PixelData = ds.PixelData[:100]
+    ds.save_as(path)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "sentence"),
+    [
+        (_drop, "misses 1 slice"),
+        (_double, "doubled slice: again and image_0|doubled slice: image_0 and again"),
+        (lambda f: _first(f, NumberOfFrames=2), "multi-frame"),
+        (lambda f: _first(f, SamplesPerPixel=3), "colour"),
+        (lambda f: _first(f, PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
+        (lambda f: _first(f, BurnedInAnnotation="YES"), "burned"),
+        (lambda f: _first(f, ImagePositionPatient=None), "no usable ImagePositionPatient"),
+        (lambda f: _first(f, PixelSpacing=[2, 2]), "has PixelSpacing"),
+        (_short_pixels, "cannot be decoded|decodes to shape"),
+        (lambda f: [p.write_text("x") for p in f.iterdir()], "holds no DICOM file"),
+    ],
+)
+def test_series_that_cannot_be_trusted_are_left_out(tmp_path, break_it, sentence):
+    make_study(tmp_path)
+    break_it(tmp_path / "PATIENT_DICOM")
+    try:
+        found = find_studies(tmp_path)
+        skipped = found.skipped or [_reading_fails(found.jobs[0])]
+    except SkipVolume as skip:
+        skipped = [(skip.file, skip.reason)]
+    file, reason = skipped[0]
+    assert file.startswith("PATIENT_DICOM")
+    assert re.search(sentence, reason), reason
+
+
+def _reading_fails(job):
+    with pytest.raises(SkipVolume) as caught:
+        read_study(job)
+    return caught.value.file, caught.value.reason
+
+
+def test_a_mask_must_cover_the_image(tmp_path):
+    make_study(tmp_path)
+    _drop_last = sorted((tmp_path / "MASKS_DICOM/leftkidney").iterdir())
+    for path in _drop_last:
+        ds = pydicom.dcmread(path)
+        ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + 2.5
+        ds.save_as(path)
+    job = find_studies(tmp_path).jobs[0]
+    assert "different scans" in _reading_fails(job)[1]
+    for path in _drop_last[:0] + [p for p in _drop_last if "5" in p.name or "4" in p.name]:
+        path.unlink()
+    assert _reading_fails(job)[0] == "MASKS_DICOM/leftkidney"
+
+
+def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
+    make_study(tmp_path, num=2)
+    for row, path in enumerate(sorted((tmp_path / "PATIENT_DICOM").iterdir())):
+        z = pydicom.dcmread(path).ImagePositionPatient[2]
+        whole = np.full((12, 14), 255, np.uint16)
+        for number, name in enumerate(("leftkidney", "righttumour", "livertumor01", "mass")):
+            write_slice(tmp_path / f"MASKS_DICOM/{name}/{row}", whole, z, series=f"9.{number}")
+        (tmp_path / f"MASKS_DICOM/leftkidney/{path.name}").unlink()
+    found = find_studies(tmp_path)
+    assert "livertumor01, mass" in found.notes[0]
+    assert (read_study(found.jobs[0]).mask == 2).all()
+    assert label_of("mass", {"mass": 2}) == 2
+    with pytest.raises(UserError, match="expected 0, 1 or 2"):
+        find_studies(tmp_path, {"mass": 7})
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("leftkidney", 1), ("Right_Kidney", 1), ("kidneys", 1), ("kidney_left", 1),
+        ("tumor", 2), ("kidney_tumour01", 2), ("renal tumors", 2), ("livertumor01", 0),
+        ("liver", 0), ("bone", 0), ("leftsurretumor", 0), ("kidneycyst", 0),
+    ],
+)  # fmt: skip
+def test_structures_by_name(name, label):
+    assert label_of(name, {}) == label
+
+
+def test_folders_without_a_study(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        find_studies(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no patient"):
+        find_studies(tmp_path)
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p/PATIENT_DICOM.zip").write_bytes(b"")
+    with pytest.raises(UserError, match="unpack"):
+        find_studies(tmp_path)
+    make_study(tmp_path / "q")
+    (tmp_path / "q/MASKS_DICOM/leftkidney").rename(tmp_path / "q/MASKS_DICOM/liver")
+    assert "no mask of a kidney" in find_studies(tmp_path).skipped[0][1]
+
+
+def test_real_series_runs_from_head_to_feet():
+    if not REAL.is_dir():
+        pytest.skip("../shared/data/ircadb_patient1 is not here")
+    found = find_studies(REAL)
+    volume = read_study(found.jobs[0])
+    assert volume.image.shape == (129, 512, 512)
+    # Lungs at the head's end, hip bones at the other; kidneys brighter than fat around them.
+    air = (volume.image[:, 100:300, 100:400] < -700).mean(axis=(1, 2))
+    assert air[:10].mean() > 0.3
+    assert air[-10:].mean() < 0.2
+    assert volume.image[volume.mask == 1].mean() > 100

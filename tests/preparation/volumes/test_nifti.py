@@ -1,0 +1,213 @@
+"""NIfTI in KiTS19's layout: axes, types, and every way in which a case can be unusable."""
+
+import gzip
+import re
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from preparation.volumes.nifti import find_cases, read_case
+from preparation.volumes.volume import SkipVolume
+from provenance import UserError
+
+REAL = Path(__file__).parents[3] / "../shared/data/kits19_masks"
+KITS19_AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def make_case(folder, shape=(5, 12, 12), affine=KITS19_AFFINE, dtype=np.float64, seed=0):
+    """Write a case and return its image (HU) and mask as (S, H, W)."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(-1000, 1000, shape).astype(np.int16)
+    mask = rng.integers(0, 3, shape).astype(np.uint8)
+    save(folder / "imaging.nii.gz", image.astype(dtype), affine)
+    save(folder / "segmentation.nii.gz", mask, affine)
+    return image, mask
+
+
+def save(path, array, affine=KITS19_AFFINE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+def read_only(source, **kwargs):
+    found = find_cases(source, **kwargs)
+    assert len(found.jobs) == 1, found.skipped
+    return read_case(found.jobs[0])
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32, np.int16, np.int32])
+def test_reads_kits19_as_it_lies(tmp_path, dtype):
+    image, mask = make_case(tmp_path / "case_00000", dtype=dtype)
+    volume = read_only(tmp_path)
+    assert volume.image.dtype == np.int16
+    assert np.array_equal(volume.image, image)
+    assert np.array_equal(volume.mask, mask)
+    assert volume.pixel_spacing_mm == pytest.approx((0.8, 0.7))
+    assert volume.slice_spacing_mm == pytest.approx(3.0)
+    assert volume.notes == []
+
+
+def test_finds_the_data_folder_and_plain_nii(tmp_path):
+    _, mask = make_case(tmp_path / "data/case_00001")
+    save(tmp_path / "data/case_00002/segmentation.nii", mask)
+    found = find_cases(tmp_path, masks_alone=True)
+    assert [job.patient_id for job in found.jobs] == ["case_00001", "case_00002"]
+    assert np.array_equal(read_case(found.jobs[1]).mask, mask)
+
+
+def test_blocks_are_put_together(tmp_path, monkeypatch):
+    monkeypatch.setattr("preparation.volumes.nifti._BLOCK_BYTES", 1000)
+    image, mask = make_case(tmp_path / "case_00000", shape=(5, 7, 9))
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image, image)
+    assert np.array_equal(volume.mask, mask)
+
+
+@pytest.mark.parametrize("axcodes", ["LPI", "RAS", "LPS", "IPL", "PIR", "SAR"])
+def test_other_axis_orders_become_kits19s(tmp_path, axcodes):
+    """Independent reference: nibabel's own reorientation."""
+    image, mask = make_case(tmp_path / "source/case_00000", shape=(5, 7, 9))
+    for name in ("imaging", "segmentation"):
+        original = nib.load(tmp_path / f"source/case_00000/{name}.nii.gz")
+        change = nib.orientations.ornt_transform(
+            nib.io_orientation(original.affine), nib.orientations.axcodes2ornt(axcodes)
+        )
+        path = tmp_path / f"turned/case_00000/{name}.nii.gz"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        nib.save(original.as_reoriented(change), path)
+    volume = read_only(tmp_path / "turned")
+    assert np.array_equal(volume.image, image)
+    assert np.array_equal(volume.mask, mask)
+    assert volume.pixel_spacing_mm == pytest.approx((0.8, 0.7))
+    assert volume.slice_spacing_mm == pytest.approx(3.0)
+
+
+def test_without_geometry_the_order_of_the_file_counts(tmp_path):
+    image, _ = make_case(tmp_path / "case_00000", affine=np.eye(4))
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image, image)
+    assert volume.pixel_spacing_mm is None
+    assert volume.geometry["axes_read_as"] == "file order"
+
+
+def test_scaled_integers_and_uint16_masks_without_sform(tmp_path):
+    image, mask = make_case(tmp_path / "case_00000")
+    scaled = nib.Nifti1Image((image + 1024).astype(np.uint16), KITS19_AFFINE)
+    scaled.header.set_slope_inter(1, -1024)
+    # set_slope_inter alone is recomputed on saving; write the raw values as they are.
+    scaled.header.set_data_dtype(np.uint16)
+    nib.save(scaled, tmp_path / "case_00000/imaging.nii.gz")
+    data = bytearray(gzip.decompress((tmp_path / "case_00000/imaging.nii.gz").read_bytes()))
+    data[112:120] = np.array([1, -1024], "<f4").tobytes()
+    (tmp_path / "case_00000/imaging.nii.gz").write_bytes(gzip.compress(bytes(data)))
+    odd = nib.Nifti1Image(mask.astype(np.uint16), KITS19_AFFINE)
+    odd.set_sform(None, 0)
+    odd.set_qform(KITS19_AFFINE, 1)
+    nib.save(odd, tmp_path / "case_00000/segmentation.nii.gz")
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.image, image)
+    assert np.array_equal(volume.mask, mask)
+    assert volume.mask.dtype == np.uint8
+
+
+def test_differing_affines_are_noted_and_paired_by_index(tmp_path):
+    image, mask = make_case(tmp_path / "case_00000")
+    save(tmp_path / "case_00000/segmentation.nii.gz", mask, np.diag([5.0, 5, 5, 1]))
+    volume = read_only(tmp_path)
+    assert "affine differs" in volume.notes[0]
+    assert np.array_equal(volume.mask, mask)
+    assert np.array_equal(volume.image, image)
+
+
+def _other_shape(case):
+    save(case / "segmentation.nii.gz", np.zeros((4, 12, 12), np.uint8))
+
+
+def _nan(case):
+    array = np.zeros((5, 12, 12))
+    array[2, 3, 4] = np.nan
+    save(case / "imaging.nii.gz", array)
+
+
+def _truncated(case, name="imaging"):
+    make_case(case, shape=(9, 40, 40))
+    path = case / f"{name}.nii.gz"
+    path.write_bytes(path.read_bytes()[:-200])
+
+
+def _flipped_bit(case):
+    path = case / "segmentation.nii.gz"
+    data = gzip.decompress(path.read_bytes())
+    raw = bytearray(gzip.compress(data, compresslevel=0))
+    raw[-40] ^= 1  # a voxel: stored uncompressed, only the checksum can tell
+    path.write_bytes(bytes(raw))
+
+
+def _labels(case, value, dtype=np.int16):
+    array = np.zeros((5, 12, 12), dtype)
+    array[1, 2, 3] = value
+    save(case / "segmentation.nii.gz", array)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "file", "sentence"),
+    [
+        (_other_shape, "segmentation", r"has shape \(4, 12, 12\), but .*imaging.* has \(5, 12"),
+        (_nan, "imaging", "NaN"),
+        (lambda c: save(c / "imaging.nii.gz", np.full((5, 12, 12), 7.0)), "imaging", "constant"),
+        (lambda c: _labels(c, 3), "segmentation", r"label values \[3\]"),
+        (lambda c: _labels(c, -1), "segmentation", r"label values \[-1\]"),
+        (lambda c: _labels(c, 0.5, np.float32), "segmentation", "fractional"),
+        (_truncated, "imaging", "cut short"),
+        (lambda c: _truncated(c, "segmentation"), "segmentation", "cut short"),
+        (_flipped_bit, "segmentation", "CRC"),
+    ],
+)
+def test_unusable_cases_are_named(tmp_path, break_it, file, sentence):
+    make_case(tmp_path / "case_00007")
+    break_it(tmp_path / "case_00007")
+    with pytest.raises(SkipVolume) as caught:
+        read_only(tmp_path)
+    assert caught.value.file == f"case_00007/{file}.nii.gz"
+    assert re.search(sentence, caught.value.reason), caught.value.reason
+
+
+def test_what_can_be_seen_without_pixels_is_skipped_at_once(tmp_path):
+    for number in range(4):
+        make_case(tmp_path / f"case_0000{number}")
+    (tmp_path / "case_00000/segmentation.nii.gz").unlink()
+    (tmp_path / "case_00001/imaging.nii.gz").write_text("<html>not found</html>")
+    save(tmp_path / "case_00002/imaging.nii.gz", np.zeros((5, 12, 12, 2)))
+    found = find_cases(tmp_path)
+    reasons = dict(found.skipped)
+    assert [job.shard for job in found.jobs] == ["case_00003"]
+    assert "no mask beside it" in reasons["case_00000/imaging.nii.gz"]
+    assert "not a readable NIfTI" in reasons["case_00001/imaging.nii.gz"]
+    assert "three axes" in reasons["case_00002/imaging.nii.gz"]
+
+
+def test_values_that_are_no_hounsfield_units_are_noted(tmp_path):
+    make_case(tmp_path / "case_00000")
+    save(tmp_path / "case_00000/imaging.nii.gz", np.random.default_rng(0).random((5, 12, 12)) * 255)
+    assert "may not be Hounsfield" in read_only(tmp_path).notes[0]
+
+
+def test_missing_and_empty_folders_say_so(tmp_path):
+    with pytest.raises(UserError, match="there is no such folder"):
+        find_cases(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="holds no case"):
+        find_cases(tmp_path)
+
+
+def test_real_kits19_masks():
+    if not REAL.is_dir():
+        pytest.skip("../shared/data/kits19_masks is not here")
+    found = find_cases(REAL, masks_alone=True)
+    jobs = {job.shard: job for job in found.jobs}
+    assert len(jobs) == 52
+    assert jobs["case_00160"].slice_shape == (512, 796)
+    volume = read_case(jobs["case_00207"])
+    assert (volume.mask == 2).any(axis=(1, 2)).sum() == 3
+    assert volume.geometry["source_axes"] == "IPL"
