@@ -18,6 +18,7 @@ MAY_IMPORT = {
     "preparation": {"datamodules", "phantom"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
     "callbacks": {"lightning_modules", "metrics", "display"},
+    "training": {"callbacks", "lightning_modules"},
     "generation": {"callbacks", "display", "lightning_modules", "datamodules", "metrics"},
     "evaluation": {"display", "lightning_modules", "datamodules", "metrics"},
     "studies": {

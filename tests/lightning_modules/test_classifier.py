@@ -14,10 +14,10 @@ import train
 from lightning_modules import Classifier
 from lightning_modules.classifier_scores import Predictions, gather_predictions, validation_scores
 from lightning_modules.loading import load_module
-from lightning_modules.settings import take_classes_from_data
 from provenance import UserError
 from tests.classifier_runs import arguments, logged
 from tests.conftest import write_film_cache
+from training.settings import take_classes_from_data
 
 ROOT = Path(__file__).parents[2]
 Cache = Callable[..., Path]

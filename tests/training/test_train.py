@@ -8,16 +8,17 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from jsonargparse import Namespace
 
 import train
 from callbacks.wandb_log import resolve_mode
 from command_line import run_verb
 from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
-from lightning_modules.settings import strategy_for
 from provenance import UserError
+from training.settings import strategy_for
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 UNET = "configs/kits19/unet_light.yaml"
 
 
@@ -177,7 +178,7 @@ def test_several_processes_get_the_strategy_for_two_networks(
     given: dict[str, Any], expected: str
 ) -> None:
     base = {"strategy": "auto", "devices": "auto", "accelerator": "auto", "num_nodes": 1}
-    assert strategy_for(train.Namespace(**{**base, **given})) == expected
+    assert strategy_for(Namespace(**{**base, **given})) == expected
 
 
 def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(

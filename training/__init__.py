@@ -1,0 +1,1 @@
+"""The training command: settings that depend on one another, run folder, failures."""

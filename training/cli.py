@@ -1,0 +1,207 @@
+"""The flags of a training, and the trainer that they make."""
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from jsonargparse import Namespace
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.plugins.environments import SLURMEnvironment
+
+from callbacks.checkpoints import Checkpoints
+from callbacks.distance_per_epoch import DistancePerEpoch
+from callbacks.distribution_checks import ProcessesAgree
+from callbacks.progress import RunProgress
+from callbacks.record import RunRecord, patient_split_of, plain_values, without_paths
+from callbacks.run_log import RunLog
+from callbacks.sample_grids import SampleGrids
+from callbacks.wandb_log import WandbMode, wandb_logger
+from command_line import Stopped, parsed
+from lightning_modules import GAN
+from lightning_modules.checkpoint_files import VerifiedCheckpointIO
+from provenance import UserError, library_versions
+from training.failures import OnFailure, fit_with_roll_backs
+from training.run_folder import (
+    checkpoint_folder,
+    claim_run_folder,
+    refuse_other_settings,
+)
+from training.settings import (
+    refuse_other_precision,
+    refuse_unsupported,
+    strategy_for,
+    take_classes_from_data,
+    take_image_size_from_data,
+)
+
+
+class TrainCLI(LightningCLI):
+    """LightningCLI that gives every run a folder, a record and exact resume."""
+
+    @staticmethod
+    def subcommands() -> dict[str, set[str]]:
+        """Only `fit`: evaluate.py tests, and --resume replaces --ckpt_path."""
+        skipped = {"model", "train_dataloaders", "val_dataloaders", "datamodule"}
+        return {"fit": skipped | {"ckpt_path", "weights_only"}}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Flags beyond the module's, the datamodule's and the trainer's."""
+        parser.add_argument(
+            "--run_folder",
+            type=str | None,
+            default=None,
+            help="Folder of this run. Default: runs/<config name>/<date and time>. A folder that "
+            "holds a run already is refused unless --resume true.",
+        )
+        parser.add_argument(
+            "--resume",
+            type=bool,
+            default=False,
+            help="Continue the run in --run_folder from its last checkpoint; start it if there is "
+            "none. The result is that of a run that was never interrupted.",
+        )
+        parser.add_argument(
+            "--checkpoint_every_steps",
+            type=int | None,
+            default=None,
+            help="Save a checkpoint to resume from after this many training steps, besides the one "
+            "after every epoch.",
+        )
+        parser.add_argument(
+            "--samples_every_epochs",
+            type=int,
+            default=1,
+            help="Epochs between two sheets of sample pictures; 0 makes none.",
+        )
+        parser.add_class_arguments(DistancePerEpoch, "distance")
+        parser.add_argument(
+            "--on_failure",
+            type=OnFailure,
+            default="stop",
+            help="When training diverges or a generator collapses: stop; or roll_back to the best "
+            "checkpoint, up to 3 times, with half the learning rate and other noise.",
+        )
+        parser.add_argument(
+            "--wandb",
+            type=WandbMode,
+            default="auto",
+            help="auto: online if a Weights & Biases key is set up, else offline into the run "
+            "folder; online, offline or disabled say so. It never asks.",
+        )
+
+    def before_instantiate_classes(self) -> None:
+        """Resolve what depends on other settings, so that config.yaml is whole."""
+        config = self.config[self.subcommand]
+        refuse_unsupported(config.trainer)
+        config.trainer.strategy = strategy_for(config.trainer)
+        take_image_size_from_data(config.model.init_args, config.data.init_args)
+        take_classes_from_data(config.model.init_args, config.data.init_args)
+        for part in (config.model, config.data):
+            if "seed" in part.init_args:
+                part.init_args.seed = config.seed_everything
+        name = Path(str(config.config[0])).stem if config.get("config") else "run"
+        self.run_folder = claim_run_folder(config.run_folder, name, config.resume)
+        refuse_other_settings(self.run_folder, plain_values(config))
+
+    def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
+        """Give the trainer this run's loggers, callbacks and checkpoint plugin."""
+        config = self.config[self.subcommand]
+        loggers: list[Any] = [RunLog(self.run_folder)]
+        if not config.trainer.fast_dev_run:
+            loggers += wandb_logger(
+                self.run_folder, config.wandb, without_paths(plain_values(config))
+            )
+        callbacks: list[L.Callback] = [
+            RunRecord(self._record(config)),
+            Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
+            ProcessesAgree(),
+        ]
+        if config.samples_every_epochs:
+            callbacks.append(
+                SampleGrids(self.run_folder / "samples", every_epochs=config.samples_every_epochs)
+            )
+        if isinstance(self.model, GAN) and config.distance.num_images:
+            # First, so that the others find its values among the epoch's.
+            callbacks.insert(0, self._get(self.config_init, "distance"))
+        if config.trainer.enable_progress_bar is not False:
+            callbacks.append(RunProgress())
+        trainer = super().instantiate_trainer(
+            logger=loggers,
+            callbacks=[*(self._get(self.config_init, "trainer")["callbacks"] or []), *callbacks],
+            plugins=_plugins(),
+            default_root_dir=str(self.run_folder),
+        )
+        refuse_other_precision(config.trainer.precision, trainer.precision)
+        return trainer
+
+    def fit(self, **kwargs: Any) -> None:
+        """Train, from the last checkpoint of the run folder when told to resume."""
+        config = self.config[self.subcommand]
+        last = checkpoint_folder(self.run_folder) / "last.ckpt"
+        if self.trainer.is_global_zero:
+            self.run_folder.mkdir(parents=True, exist_ok=True)
+            self._parser(self.subcommand).save(
+                config,
+                self.run_folder / "config.yaml",
+                overwrite=True,
+                skip_unset=False,
+                multifile=False,
+            )
+        on_interrupt = signal.getsignal(signal.SIGINT)
+        try:
+            fit_with_roll_backs(
+                lambda start: self.trainer.fit(
+                    self.model, datamodule=self.datamodule, ckpt_path=start
+                ),
+                self.model,
+                last if config.resume and last.exists() else None,
+                checkpoint_folder(self.run_folder) / "best.ckpt",
+                config.on_failure,
+            )
+        except SystemExit as error:  # Lightning's way to leave, with status 1 or even 0
+            kept = "keeps its last checkpoint" if last.exists() else "has no checkpoint yet"
+            raise Stopped(
+                f"stopped. {self.run_folder} {kept}; go on with the same command and "
+                f"--run_folder {self.run_folder} --resume true.",
+                143 if self.trainer.received_sigterm else 130,
+            ) from error
+        except OSError as error:
+            raise UserError(
+                f"--run_folder {self.run_folder}: cannot be written ({error.strerror or error}). "
+                "What is whole is kept; make room, then go on with the same command and "
+                f"--run_folder {self.run_folder} --resume true."
+            ) from error
+        finally:
+            if signal.getsignal(signal.SIGINT) != on_interrupt:  # Lightning leaves it ignored
+                signal.signal(signal.SIGINT, on_interrupt)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Word errors as sentences."""
+        self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
+
+    def _record(self, config: Namespace) -> dict[str, Any]:
+        cache = self.datamodule.cache
+        return {
+            # A checkpoint is given to others; where its data lie stands in config.yaml alone.
+            "model": without_paths(plain_values(config.model)),
+            "data": without_paths(plain_values(config.data)),
+            "image_size": self.datamodule.image_size,
+            "class_names": self.datamodule.class_names,
+            "dataset": cache.dataset,
+            "split": patient_split_of(cache),
+            "versions": library_versions(),
+            "seed": config.seed_everything,
+        }
+
+
+def _plugins() -> list[Any]:
+    """Verified checkpoints; and on SLURM no requeueing from inside a signal handler.
+
+    Lightning's own saves wherever the signal hits, between the steps of two networks too.
+    scripts/slurm_train.sh requeues the job, and --resume continues from the last whole step.
+    """
+    plugins: list[Any] = [VerifiedCheckpointIO()]
+    if SLURMEnvironment.detect():
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return plugins
