@@ -17,7 +17,7 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from provenance import UserError
 
 if TYPE_CHECKING:
-    from studies.commands import Verbs
+    from studies.run.commands import Verbs
 
 _RUN = (
     "Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks. "
@@ -35,7 +35,7 @@ def load_verbs() -> "Verbs":
     """The other verbs as functions. Worker processes call this, so it loads only there."""
     from evaluate import evaluate, evaluate_images
     from generate import generate
-    from studies.commands import Verbs
+    from studies.run.commands import Verbs
     from train import fit
 
     return Verbs(fit, generate, evaluate, evaluate_images)
@@ -43,10 +43,10 @@ def load_verbs() -> "Verbs":
 
 def run(settings: Namespace) -> int:
     """Do what is missing, then write the report. Status 1 when something failed."""
-    from studies.folder import StudyFolder
-    from studies.report import build_report
-    from studies.runner import closing_lines, run_study
-    from studies.specification_file import load_specification
+    from studies.report.write import build_report
+    from studies.run.folder import StudyFolder
+    from studies.run.runner import closing_lines, run_study
+    from studies.specification.read import load_specification
 
     started = time.monotonic()
     if settings.workers < 0:
@@ -71,7 +71,7 @@ def run(settings: Namespace) -> int:
 
 def report(settings: Namespace) -> int:
     """Write the report again."""
-    from studies.report import build_report
+    from studies.report.write import build_report
 
     print(f"Report: {build_report(Path(settings.out))} (also report.md, report.json)")
     return 0

@@ -136,14 +136,14 @@ def test_files_and_make_targets_exist(page: Path) -> None:
 def test_configurations_are_whole(config: Path, parse: Parse) -> None:
     """Experiments parse alone, overlays after an experiment, studies in every cell."""
     if config.parent.name == "studies":
-        from studies.cells import cells_of
-        from studies.commands import (
+        from studies.run.cells import cells_of
+        from studies.run.commands import (
             JobContext,
             cell_fit_arguments,
             generator_fit_arguments,
             pretrain_fit_arguments,
         )
-        from studies.specification_file import load_specification
+        from studies.specification.read import load_specification
 
         study = load_specification(config)
         context = JobContext(study, Path("data"), Path("runs"))

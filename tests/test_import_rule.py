@@ -1,12 +1,14 @@
 """DESIGN's table of rooms: what may import what. The imports are read, not run."""
 
 import ast
+import graphlib
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
 
+# A room of studies/ stands for itself; `studies` is the folder with nothing in it.
 MAY_IMPORT = {
     "networks": set(),
     "losses": set(),
@@ -15,20 +17,22 @@ MAY_IMPORT = {
     "display": set(),
     "phantom": set(),
     "datamodules": {"augmentations"},
-    "preparation": {"datamodules", "phantom"},
+    "preparation": {"datamodules", "phantom", "display"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
     "callbacks": {"lightning_modules", "metrics", "display"},
-    "training": {"callbacks", "lightning_modules"},
-    "generation": {"callbacks", "display", "lightning_modules", "datamodules", "metrics"},
-    "evaluation": {"display", "lightning_modules", "datamodules", "metrics"},
-    "studies": {
-        "generation",
-        "evaluation",
-        "callbacks",
-        "lightning_modules",
+    "training": {"callbacks", "lightning_modules", "command_line"},
+    "generation": {"callbacks", "lightning_modules", "datamodules", "metrics", "display"},
+    "evaluation": {"lightning_modules", "datamodules", "metrics", "display"},
+    "studies/specification": set(),
+    "studies/statistics": {"metrics", "studies/specification"},
+    "studies/run": {"datamodules", "display", "studies/specification", "studies/statistics"},
+    "studies/report": {
         "datamodules",
-        "metrics",
         "display",
+        "metrics",
+        "studies/specification",
+        "studies/statistics",
+        "studies/run",
     },
 }
 VERBS = {"prepare", "train", "generate", "evaluate", "study"}
@@ -36,16 +40,22 @@ FREE_FOR_ALL = {"provenance"}
 OURS = set(MAY_IMPORT) | VERBS | {"command_line", "benchmarks", "scripts", "tests"}
 
 
-def imported_packages(file: Path) -> set[str]:
-    """First parts of all modules that a file imports, also inside functions."""
+def imported_modules(file: Path) -> set[str]:
+    """All modules that a file imports, also inside functions; names taken from packages too."""
     found = set()
     for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[0] for alias in node.names}
+            found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{file}: relative import; write the room's name"
-            found.add((node.module or "").split(".")[0])
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
     return found
+
+
+def imported_rooms(file: Path) -> set[str]:
+    """Rooms of MAY_IMPORT, verbs and other first parts of what a file imports."""
+    parts = [module.split(".") for module in imported_modules(file)]
+    return {"/".join(part[:2]) if part[0] == "studies" else part[0] for part in parts}
 
 
 @pytest.mark.parametrize("room", sorted(MAY_IMPORT))
@@ -53,13 +63,13 @@ def test_room_imports_only_what_the_design_allows(room: str) -> None:
     files = sorted((ROOT / room).rglob("*.py"))
     assert files, f"{room}/ holds no module"
     for file in files:
-        ours = imported_packages(file) & OURS
+        ours = imported_rooms(file) & OURS
         forbidden = ours - MAY_IMPORT[room] - {room}
         assert not forbidden, f"{file.relative_to(ROOT)} imports {sorted(forbidden)}"
 
 
 def test_provenance_imports_nothing_of_ours() -> None:
-    assert not imported_packages(ROOT / "provenance.py") & (OURS | FREE_FOR_ALL)
+    assert not imported_rooms(ROOT / "provenance.py") & (OURS | FREE_FOR_ALL)
 
 
 def test_no_module_loads_pickles() -> None:
@@ -68,7 +78,7 @@ def test_no_module_loads_pickles() -> None:
     for file in ROOT.rglob("*.py"):
         if ".venv" in file.parts or "tests" in file.parts or file == of_the_paper:
             continue
-        assert not imported_packages(file) & {"pickle", "dill", "joblib", "shelve"}, file
+        assert not imported_rooms(file) & {"pickle", "dill", "joblib", "shelve"}, file
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.keyword) and node.arg in ("weights_only", "allow_pickle"):
                 safe = node.arg == "weights_only"
@@ -79,3 +89,33 @@ def test_no_module_loads_pickles() -> None:
 def test_no_room_is_called_utils() -> None:
     names = {path.stem for path in ROOT.rglob("*.py") if ".venv" not in path.parts}
     assert not names & {"utils", "common", "helpers", "misc"}
+
+
+def test_every_package_is_a_room() -> None:
+    packages = {file.parent.relative_to(ROOT).as_posix() for file in ROOT.glob("*/__init__.py")}
+    assert packages == {room.split("/")[0] for room in MAY_IMPORT}
+
+
+def test_imports_make_no_circle() -> None:
+    files = [file for room in MAY_IMPORT for file in (ROOT / room).rglob("*.py")]
+    names = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
+    graph = {name: imported_when_loaded(file, set(names)) - {name} for name, file in names.items()}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
+
+
+def imported_when_loaded(file: Path, names: set[str]) -> set[str]:
+    """Our modules among the imports at the top of a file."""
+    found: set[str] = set()
+    for node in ast.parse(file.read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module))
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found & names
+
+
+def test_no_room_is_crowded() -> None:
+    for room in MAY_IMPORT:
+        for folder in {file.parent for file in (ROOT / room).rglob("*.py")}:
+            assert len(list(folder.glob("*.py"))) <= 26, folder

@@ -9,8 +9,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import fake_verbs
 
-from studies.specification import Specification
-from studies.specification_file import parse_specification
+from studies.specification.read import parse_specification
+from studies.specification.specification import Specification
 
 
 @pytest.fixture

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from provenance import UserError
-from studies.comparisons import _training_of
-from studies.report import build_report
-from studies.runner import StudyOutcome, run_study
-from studies.sheets import _averaged
-from studies.specification import Scenario
-from studies.specification_file import parse_specification
+from studies.report.sheets import _averaged
+from studies.report.write import build_report
+from studies.run.runner import StudyOutcome, run_study
+from studies.specification.read import parse_specification
+from studies.specification.specification import Scenario
+from studies.statistics.comparisons import _training_of
 
 
 @pytest.fixture

@@ -7,10 +7,10 @@ import fake_verbs
 import pytest
 
 from provenance import UserError
-from studies.generator_analysis import analyse_generators
-from studies.report import build_report
-from studies.runner import StudyOutcome, run_study
-from studies.specification_file import parse_specification
+from studies.report.generators import analyse_generators
+from studies.report.write import build_report
+from studies.run.runner import StudyOutcome, run_study
+from studies.specification.read import parse_specification
 
 
 @pytest.fixture

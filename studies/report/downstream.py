@@ -1,0 +1,225 @@
+"""Everything the report states, as plain values: this is what report.json holds."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from display.numbers import count
+from studies.report.answer import answer
+from studies.run.cells import cells_of
+from studies.specification.specification import Specification
+from studies.statistics.comparisons import comparisons, limits_of_tests
+from studies.statistics.item_scores import CORRECT_AMONG, average_over_seeds
+from studies.statistics.scores_of_cells import Record, group_of, scores_by_seed
+from studies.statistics.set_scores import SET_METRICS, is_set_metric
+
+NUM_WORST_IMAGES = 5
+# Between 0 and 1 like a share, but shown as it is.
+_NOT_A_SHARE = (*SET_METRICS, "log_loss", "brier", "ece")
+
+
+def analyse(
+    specification: Specification, records: Sequence[Record], failures: Sequence[Record]
+) -> dict[str, Any]:
+    """Tables, tests and the answer of a study, finished or not.
+
+    Args:
+        specification: The study.
+        records: JSON of its finished cells.
+        failures: JSON of failed jobs.
+    """
+    metric = specification.metric.name
+    records = of_study(specification, records)
+    groups = _groups(specification, records, metric)
+    found = comparisons(specification, records)
+    content: dict[str, Any] = {
+        **state_of(specification, records, failures),
+        "groups": groups,
+        "comparisons": found,
+        "tests": limits_of_tests(specification, found),
+        "trivial": _trivial(records),
+        "further": [
+            _further(specification, records, name) for name in _further_names(records, metric)
+        ],
+        "worst": _worst(specification, records),
+        "worst_by": _worst_by(specification, records),
+        "data_notes": _data_notes(records),
+    }
+    content["answer"] = answer(specification, content)
+    return content
+
+
+def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:
+    """Those of the finished cells that are cells of this study."""
+    names = {cell.name for cell in cells_of(specification)}
+    return [record for record in records if record["name"] in names]
+
+
+def state_of(
+    specification: Specification, records: Sequence[Record], failures: Sequence[Record]
+) -> dict[str, Any]:
+    """What every study's report begins with: the study, and what is done, missing and failed."""
+    cells = cells_of(specification)
+    done = {record["name"] for record in records}
+    return {
+        "format": "understudy-report",
+        "format_version": 1,
+        "specification": specification.as_dict(),
+        "cells_total": len(cells),
+        "cells_done": len(records),
+        "cells_missing": [cell.name for cell in cells if cell.name not in done],
+        "failures": [
+            {key: failure.get(key) for key in ("name", "message", "traceback", "log")}
+            for failure in failures
+        ],
+    }
+
+
+def _groups(
+    specification: Specification, records: Sequence[Record], metric: str
+) -> list[dict[str, Any]]:
+    groups = []
+    for scenario in specification.scenarios:
+        for model in specification.models:
+            result = group_of(specification, records, scenario.id, model.name, metric)
+            paper = specification.paper.values if specification.paper else {}
+            groups.append(
+                {
+                    "scenario": scenario.id,
+                    "model": model.name,
+                    "seeds": sorted(result.seed_means),
+                    **result.interval.as_dict(),
+                    "seed_means": {str(seed): mean for seed, mean in result.seed_means.items()},
+                    "seed_spread": result.seed_spread,
+                    "paper": paper.get(scenario.id, {}).get(model.name),
+                }
+            )
+    return groups
+
+
+def _trivial(records: Sequence[Record]) -> dict[str, float]:
+    for record in records:
+        trivial = record["evaluation"].get("trivial_all_background")
+        if trivial:
+            return {name: value for name, value in trivial.items() if value is not None}
+    return {}
+
+
+def _further_names(records: Sequence[Record], metric: str) -> list[str]:
+    names = dict.fromkeys(
+        name for record in records for name in (record["evaluation"].get("summary") or {})
+    )
+    return [name for name in names if name != metric]
+
+
+def _further(specification: Specification, records: Sequence[Record], name: str) -> dict[str, Any]:
+    """One more score for every scenario and model, untested: it describes, it does not decide."""
+    prefix = name.split("_")[0]
+    units = {
+        row[f"{prefix}_unit"]
+        for record in records
+        for row in record["evaluation"].get("patients") or []
+        if name in row and row.get(f"{prefix}_unit")
+    }
+    groups = _groups(specification, records, name)
+    values = [group["value"] for group in groups if group["value"] is not None]
+    return {
+        "metric": name,
+        "unit": " and ".join(sorted(units)),
+        "percent": not units
+        and name not in _NOT_A_SHARE
+        and bool(values)
+        and all(0 <= value <= 1 for value in values),
+        # Millimetres and pixels in one mean would be a number without meaning.
+        "mixed_units": len(units) > 1,
+        "groups": [] if len(units) > 1 else groups,
+    }
+
+
+def _worst(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
+    """The test items that a model does worst on, averaged over scenarios and seeds."""
+    worst = []
+    by = _worst_by(specification, records)
+    sign = 1 if by["higher_is_better"] else -1
+    for model in specification.models:
+        by_scenario = {
+            scenario.id: average_over_seeds(
+                list(scores_by_seed(records, scenario.id, model.name, by["metric"]).values())
+            )
+            for scenario in specification.scenarios
+        }
+        present = [scores for scores in by_scenario.values() if scores]
+        ranked = sorted(
+            (sign * score, item, patient)
+            for item, (patient, score) in average_over_seeds(present).items()
+            if score is not None
+        )
+        for score, item, patient in ranked[:NUM_WORST_IMAGES]:
+            worst.append(
+                {
+                    "model": model.name,
+                    "id": item,
+                    "patient_id": patient,
+                    "value": sign * score,
+                    "scenarios": {
+                        identifier: scores[item][1]
+                        for identifier, scores in by_scenario.items()
+                        if item in scores
+                    },
+                }
+            )
+    return worst
+
+
+def _worst_by(specification: Specification, records: Sequence[Record]) -> dict[str, Any]:
+    """What ranks single images: the metric, or the log loss where images have no such score."""
+    metric = specification.metric
+    classifiers = is_set_metric(metric.name) or metric.name in CORRECT_AMONG
+    if classifiers and any(
+        "log_loss" in row for record in records for row in record["evaluation"].get("images") or []
+    ):
+        return {
+            "metric": "log_loss",
+            "title": "log loss",
+            "percent": False,
+            "higher_is_better": False,
+        }
+    return {
+        "metric": metric.name,
+        "title": metric.title,
+        "percent": metric.percent,
+        "higher_is_better": metric.higher_is_better,
+    }
+
+
+def _data_notes(records: Sequence[Record]) -> list[str]:
+    """Circumstances that change how the scores are to be read."""
+    notes = []
+    evaluations = [record["evaluation"] for record in records]
+    if any(evaluation.get("split_by") == "slice" for evaluation in evaluations):
+        notes.append(
+            "The data are split by slice, so slices of one patient lie on both sides of the "
+            "split. Such scores are several times too good; split by patient to trust them."
+        )
+    items = [
+        frozenset(row["id"] for row in evaluation.get("images") or []) for evaluation in evaluations
+    ]
+    if len(set(items)) > 1:
+        notes.append(
+            "The cells were tested on different images. Only images that all seeds share count."
+        )
+    undefined = [evaluation.get("hd95_undefined") or 0 for evaluation in evaluations]
+    if any(undefined):
+        notes.append(
+            f"HD95 is undefined where a class is missing from the truth or the prediction: "
+            f"{sum(undefined)} times over {count(len(undefined), 'cell')}. Its mean leaves "
+            "these out, which flatters a model that finds nothing."
+        )
+    absent = sorted({str(e["absent_class"]) for e in evaluations if e.get("absent_class")})
+    if absent:
+        meaning = {
+            "skip": "is left out of that image's mean",
+            "one": "counts as 1 in that image's mean",
+        }
+        told = " / ".join(meaning.get(way, way) for way in absent)
+        notes.append(f"A class that is in neither truth nor prediction of an image {told}.")
+    return notes

@@ -1,0 +1,84 @@
+"""Tables and pictures of a study of generators, by the names of its template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from display.figures import Picture
+from studies.report import generator_plots, generator_tables
+from studies.report.generators import groups_of, title_of
+from studies.report.sheets import shrunk_png
+from studies.run.folder import StudyFolder
+from studies.specification.specification import Specification
+
+_NOTHING = "no cell is finished."
+
+
+def tables(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The tables of the page, in its order; `published` is None without a paper."""
+    return {
+        "held_out": generator_tables.held_out_tables(specification, content),
+        "training": [
+            generator_tables.training_table(specification, content, measure)
+            for measure in content["measures"]
+        ],
+        "published": generator_tables.paper_table(specification),
+    }
+
+
+def pictures(
+    folder: StudyFolder,
+    specification: Specification,
+    content: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, list[Picture]]:
+    """Curves, distances with their intervals, and a sheet of real and generated films a row."""
+    return {
+        "held_out": [
+            Picture(
+                "Distance to held-out films",
+                generator_plots.held_out_distances(specification, content),
+                "Distances with intervals; the table above holds the numbers.",
+                "Circle: mean over seeds; thick line: interval; ticks: seeds. The axis is "
+                "logarithmic."
+                if records
+                else _NOTHING,
+            )
+        ],
+        "curves": [
+            Picture(
+                "Distance to training films",
+                generator_plots.distance_curves(specification, content, records),
+                "Distances against images seen; the tables hold the numbers.",
+                "One line per seed; dotted: halves of the real films against one another. The "
+                "axis is logarithmic."
+                if records
+                else _NOTHING,
+            )
+        ],
+        "sheets": [
+            _sheet(folder, specification, records, *group) for group in groups_of(specification)
+        ],
+    }
+
+
+def _sheet(
+    folder: StudyFolder,
+    specification: Specification,
+    records: Sequence[Mapping[str, Any]],
+    scenario: str,
+    model: str,
+) -> Picture:
+    title = title_of(specification, scenario, model)
+    alt = f"Rows of held-out real films, and of films that {title} made."
+    names = [r["name"] for r in records if (r["scenario"], r["model"]) == (scenario, model)]
+    if not names:
+        return Picture(title, None, alt, _NOTHING)
+    assert specification.distances is not None
+    short = specification.distances.extractor.removeprefix("timm:")
+    path = folder.run(names[0]) / f"distances_{short}" / "sheet.png"
+    try:
+        png = shrunk_png(path)
+    except OSError as error:
+        return Picture(title, None, alt, f"{path} cannot be read ({error}).")
+    caption = f"Above real films of held-out patients, below generated ones. {names[0]}."
+    return Picture(title, png, alt, caption)

@@ -1,0 +1,200 @@
+"""Plots of a study as PNG bytes. Colours of Okabe & Ito 2008, with shapes and dashes beside them.
+
+Nothing is told by colour alone: the plots are printed in grey and read by colour-blind people.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from display.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
+from studies.specification.specification import Scenario, Specification
+
+_MARKS = ("o", "s", "D", "^", "v", "P", "X")
+_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo")
+
+
+@styled
+def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
+    """Mean with interval per model and scenario, each seed as a dot, the paper as a diamond.
+
+    Percentages are bars from 0 to 100, other scores marks on an axis that fits them.
+    """
+    groups = {(group["model"], group["scenario"]): group for group in content["groups"]}
+    if all(group["value"] is None for group in groups.values()):
+        return None
+    factor = 100 if specification.metric.percent else 1
+    width = min(0.8 / len(specification.scenarios), 0.25)
+    figure, axes = new_figure(figsize=(9, 4.2))
+    for place, scenario in enumerate(specification.scenarios):
+        label: str | None = _title(scenario)
+        for column, model in enumerate(specification.models):
+            group = groups[model.name, scenario.id]
+            x = column + (place - (len(specification.scenarios) - 1) / 2) * width
+            if group["paper"] is not None:
+                axes.plot(x, group["paper"], "D", color="white", mec="#222222", ms=6, zorder=4)
+            if group["value"] is None:
+                axes.annotate("no cell", (x, 0), rotation=90, ha="center", va="bottom", fontsize=8)
+                continue
+            value = factor * group["value"]
+            colour = COLOURS[place % len(COLOURS)]
+            if specification.metric.percent:
+                hatch = _HATCHES[place % len(_HATCHES)]
+                axes.bar(x, value, width * 0.9, color=colour, hatch=hatch, label=label)
+            else:  # a bar starts at 0, where differences of AUROCs cannot be seen
+                mark = _MARKS[place % len(_MARKS)]
+                axes.plot(x, value, mark, color=colour, ms=10, label=label)
+            label = None
+            if group["low"] is not None:
+                low, high = factor * group["low"], factor * group["high"]
+                # A percentile interval may lie beside its mean, where patients differ in size.
+                error = [[max(0.0, value - low)], [max(0.0, high - value)]]
+                axes.errorbar(x, value, error, color="#222222", capsize=4, lw=1.4, zorder=3)
+            means = [mean for mean in group["seed_means"].values() if mean is not None]
+            axes.plot(
+                [x + 0.22 * width] * len(means),
+                [factor * mean for mean in means],
+                "o",
+                color="white",
+                mec="#222222",
+                ms=3.5,
+                zorder=4,
+            )
+    trivial = content["trivial"].get(specification.metric.name)
+    if trivial is not None:
+        axes.axhline(
+            factor * trivial, color="#222222", ls=(0, (2, 2)), lw=1.2, label="all background"
+        )
+    axes.plot([], [], "o", color="white", mec="#222222", ms=3.5, label="one seed")
+    if specification.paper:
+        axes.plot([], [], "D", color="white", mec="#222222", ms=6, label="paper")
+    axes.set_xticks(range(len(specification.models)), [m.title for m in specification.models])
+    axes.set_ylabel(_label(specification))
+    axes.grid(axis="x", visible=False)
+    if specification.metric.percent:
+        axes.set_ylim(0, 100)
+    axes.set_xlim(-0.55, len(specification.models) - 0.45)
+    shared_legend(figure, axes, first=[_title(scenario) for scenario in specification.scenarios])
+    return png(figure)
+
+
+@styled
+def differences(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
+    """Difference with interval for every tested pair, each patient as a small dot."""
+    shown = [c for c in content["comparisons"] if c["value"] is not None]
+    if not shown:
+        return None
+    factor = 100 if specification.metric.percent else 1
+    figure, axes = new_figure(figsize=(9, 0.9 + 0.36 * len(shown)))
+    axes.axvline(0, color="#222222", lw=1)
+    places = [model.name for model in specification.models]
+    for row, comparison in enumerate(shown):
+        colour = COLOURS[places.index(comparison["model"]) % len(COLOURS)]
+        patients = [factor * value for value in comparison["patients"].values()]
+        axes.plot(patients, [row] * len(patients), "|", color=colour, ms=9, alpha=0.55)
+        if comparison["low"] is not None:
+            ends = [factor * comparison["low"], factor * comparison["high"]]
+            axes.plot(ends, [row, row], color=colour, lw=2.6, solid_capstyle="butt")
+        filled = colour if comparison["significant"] else "white"
+        axes.plot(factor * comparison["value"], row, "o", color=filled, mec=colour, ms=7, mew=1.8)
+    axes.set_yticks(
+        range(len(shown)),
+        [
+            f"{c['scenario']} against {c['against']}, {specification.model(c['model']).title}"
+            for c in shown
+        ],
+    )
+    axes.set_ylim(len(shown) - 0.4, -0.6)
+    worse, better = (
+        ("worse", "better") if specification.metric.higher_is_better else ("better", "worse")
+    )
+    unit = " in points" if specification.metric.percent else ""
+    axes.set_xlabel(f"{worse}  \u2190  difference{unit}  \u2192  {better}")
+    axes.grid(axis="y", visible=False)
+    return png(figure)
+
+
+@styled
+def curves(
+    specification: Specification, records: Sequence[Mapping[str, Any]]
+) -> tuple[bytes | None, list[str]]:
+    """Losses and validation score of every scenario, a row per model; and what is lacking.
+
+    Thin lines are seeds; the scenario is told by colour and dashes.
+    """
+    validation = f"val/{specification.metric.name}"
+    names = sorted({name for record in records for name in record.get("curves", {})})
+    losses = [name for name in names if name.startswith("train/") and "loss" in name]
+    lacking = [] if validation in names else [f"No run logged {validation}."]
+    if not losses:
+        lacking.append("No run logged a training loss.")
+    # Side by side they show over-fitting.
+    columns = losses[:1] + [name for name in ("val/loss", validation) if name in names]
+    if not columns:
+        return None, lacking
+    rows = len(specification.models)
+    figure, axes = new_figure(
+        rows,
+        len(columns),
+        figsize=(3 * max(3, len(columns)), 0.6 + (2.1 if rows > 1 else 3.0) * rows),
+        squeeze=False,
+        sharex="row",
+        sharey="col",
+    )
+    for row, model in enumerate(specification.models):
+        for column, name in enumerate(columns):
+            panel = axes[row][column]
+            for place, scenario in enumerate(specification.scenarios):
+                label: str | None = _title(scenario)
+                for record in records:
+                    points = record.get("curves", {}).get(name)
+                    same = (record["scenario"], record["model"]) == (scenario.id, model.name)
+                    if not same or not points:
+                        continue
+                    panel.plot(
+                        *zip(*points, strict=True),
+                        color=COLOURS[place % len(COLOURS)],
+                        ls=DASHES[place % len(DASHES)],
+                        lw=1.3,
+                        marker="o" if len(points) == 1 else None,
+                        label=label,
+                    )
+                    label = None
+            panel.set_title(f"{model.title}: {name}", fontsize=10, loc="left")
+            if row == rows - 1:
+                panel.set_xlabel("images seen")
+    shared_legend(figure, *axes.flat)
+    return png(figure), lacking
+
+
+@styled
+def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
+    """Losses of the generators' training, one panel per loss and one line per seed."""
+    names = sorted({name for record in records for name in record.get("curves", {})})
+    losses = [name for name in names if name.startswith("train/") and "loss" in name][:3]
+    if not losses:
+        return None
+    figure, axes = new_figure(1, len(losses), figsize=(9, 2.6), squeeze=False)
+    for panel, name in zip(axes[0], losses, strict=True):
+        for place, record in enumerate(records):
+            points = record.get("curves", {}).get(name)
+            if points:
+                panel.plot(
+                    *zip(*points, strict=True),
+                    color=COLOURS[place % len(COLOURS)],
+                    ls=DASHES[place % len(DASHES)],
+                    lw=1.2,
+                    marker="o" if len(points) == 1 else None,
+                    label=f"seed {record['settings']['seed']}",
+                )
+        panel.set_title(name, fontsize=10, loc="left")
+        panel.set_xlabel("images seen")
+    shared_legend(figure, *axes.flat)
+    return png(figure)
+
+
+def _title(scenario: Scenario) -> str:
+    return f"{scenario.id}  {scenario.name}"
+
+
+def _label(specification: Specification) -> str:
+    return specification.metric.title + (", %" if specification.metric.percent else "")

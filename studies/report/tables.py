@@ -1,0 +1,242 @@
+"""The report's tables as rows of text, once for HTML and once for Markdown."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from display.numbers import NONE, count, difference, p_value, score, with_interval
+from studies.specification.specification import Specification
+
+MARK = "*"
+_USUAL_NAMES = (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC"), ("Ece", "ECE"))
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """One cell: its main text, smaller lines below it, and how it is to be stressed."""
+
+    text: str
+    notes: tuple[str, ...] = ()
+    style: str = ""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: column titles, and rows whose first cell names the row."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[TableCell, ...], ...]
+    footnotes: tuple[str, ...] = field(default=())
+
+
+def main_table(specification: Specification, content: Mapping[str, Any]) -> Table:
+    """Scenarios as rows and models as columns: mean, interval, n, mark, and the paper's number."""
+    metric = specification.metric
+    significant = {
+        (c["scenario"], c["model"]): c["verdict"]
+        for c in content["comparisons"]
+        if c["against"] == specification.baseline_scenario and c["significant"]
+    }
+    rows = []
+    for scenario in specification.scenarios:
+        cells = [TableCell(f"{scenario.id}  {scenario.name}", style="name")]
+        for group in _of_scenario(content["groups"], scenario.id):
+            verdict = significant.get((scenario.id, group["model"]), "")
+            notes = [with_interval(group, metric.percent)]
+            if group["value"] is None:
+                notes = ["no finished cell"]
+            elif group["seed_spread"] is not None:
+                notes.append(f"seed sd {score(group['seed_spread'], metric.percent)}")
+            if group["seeds"] and len(group["seeds"]) < len(specification.seeds):
+                notes.append(f"only {len(group['seeds'])} of {len(specification.seeds)} seeds")
+            if group["paper"] is not None:
+                digits = "paper {:.2f}" if metric.percent else "paper {:g}"
+                notes.append(digits.format(group["paper"]))
+            text = score(group["value"], metric.percent) + (MARK if verdict else "")
+            cells.append(TableCell(text, tuple(notes), verdict))
+        rows.append(tuple(cells))
+    trivial = content["trivial"].get(metric.name)
+    if trivial is not None:
+        reference = TableCell(score(trivial, metric.percent))
+        name = TableCell("Reference: all background", style="name")
+        rows.append((name, *(reference for _ in specification.models)))
+    columns = ("Scenario", *(model.title for model in specification.models))
+    return Table(columns, tuple(rows), tuple(_main_footnotes(specification, content, trivial)))
+
+
+def _main_footnotes(
+    specification: Specification, content: Mapping[str, Any], trivial: float | None
+) -> list[str]:
+    groups = [group for group in content["groups"] if group["value"] is not None]
+    if not groups:
+        return ["No cell is finished yet."]
+    unit = " in %" if specification.metric.percent else ""
+    level = f"{100 * specification.confidence:g} %"
+    patients = sorted({group["num_patients"] for group in groups})
+    values = sorted({group["num_values"] for group in groups})
+    seeds = sorted({len(group["seeds"]) for group in groups})
+    notes = [
+        f"{specification.metric.title}{unit}: mean over seeds and test items; in brackets the "
+        f"{level} interval from resampling test patients. Patients: "
+        f"{_span(patients)}; scored items: {_span(values)}; seeds: {_span(seeds)}. Seed sd: "
+        "standard deviation of the seeds' means; the interval does not contain it."
+    ]
+    notes.append(
+        f"{MARK} differs from scenario {specification.baseline_scenario} at "
+        f"{content['tests']['level']:.2g} after Holm's correction over "
+        f"{count(content['tests']['family_size'], 'test')}."
+        if any(comparison["significant"] for comparison in content["comparisons"])
+        else "No cell carries a mark: nothing could be tested yet."
+        if not content["tests"]["family_size"]
+        else "No cell carries a mark: no difference is significant after Holm's correction over "
+        f"{count(content['tests']['family_size'], 'test')}."
+    )
+    if specification.paper:
+        source = f" ({specification.paper.reference})" if specification.paper.reference else ""
+        notes.append(
+            f"Paper: {specification.paper.title}{source}. Its data, split and sizes differ from "
+            "this run, so only the pattern can be compared, not the height."
+        )
+    if trivial is not None:
+        notes.append("All background: the score of a model that never finds anything.")
+    return notes
+
+
+def comparison_table(specification: Specification, content: Mapping[str, Any]) -> Table:
+    """Every tested pair: difference, interval, p values, patients, and each seed's difference."""
+    percent = specification.metric.percent
+    rows = []
+    for comparison in content["comparisons"]:
+        model = specification.model(comparison["model"]).title
+        pair = f"{comparison['scenario']} against {comparison['against']}, {model}"
+        per_seed = ", ".join(
+            difference(value, percent) for value in comparison["per_seed"].values()
+        )
+        rows.append(
+            (
+                TableCell(pair, style="name"),
+                TableCell(
+                    difference(comparison["value"], percent),
+                    (with_interval(comparison, percent, signed=True),),
+                    comparison["verdict"] if comparison["significant"] else "",
+                ),
+                TableCell(per_seed or NONE),
+                TableCell(str(comparison["num_patients"])),
+                TableCell(p_value(comparison["p"])),
+                TableCell(p_value(comparison["p_holm"])),
+                TableCell(p_value(comparison["smallest_p"])),
+                TableCell(comparison["verdict"]),
+            )
+        )
+    columns = (
+        "Pair",
+        "Difference" + (" in points" if percent else ""),
+        "Each seed",
+        "Patients",
+        "p",
+        "p after Holm",
+        "Smallest p possible",
+        "Reading",
+    )
+    return Table(columns, tuple(rows), _test_footnotes(content["tests"]))
+
+
+def _test_footnotes(tests: Mapping[str, Any]) -> tuple[str, ...]:
+    if tests["method"] == "delong":
+        return (
+            "Difference of the AUROCs' means over seeds, with an interval from resampling "
+            "patients. Two-sided DeLong test with patients as clusters (Obuchowski 1997), on each "
+            "film's placements averaged over seeds.",
+            "Smallest p possible: 2 / 2^n with n patients of the rarer class, below which a normal "
+            "approximation is not believed.",
+        )
+    way = "exact" if tests["exact"] else "drawn (100 000 patterns)"
+    return (
+        "Difference of the patients' means, every patient counted once and seeds averaged, so it "
+        "may differ a little from the difference of two table entries, where every image counts "
+        f"once. Two-sided sign-flip permutation test over patients, {way}.",
+        "Smallest p possible: what the most extreme data of so many patients could give.",
+    )
+
+
+def further_tables(specification: Specification, content: Mapping[str, Any]) -> list[Table]:
+    """One table per model: scenarios as rows, all other scores as columns."""
+    tables = []
+    for model in specification.models:
+        rows = []
+        for scenario in specification.scenarios:
+            cells = [TableCell(f"{scenario.id}  {scenario.name}", style="name")]
+            for further in content["further"]:
+                found = [
+                    group
+                    for group in further["groups"]
+                    if (group["scenario"], group["model"]) == (scenario.id, model.name)
+                ]
+                if not found or found[0]["value"] is None:
+                    cells.append(TableCell(NONE))
+                    continue
+                interval = with_interval(found[0], further["percent"])
+                text = score(found[0]["value"], further["percent"])
+                cells.append(TableCell(text, (interval,)))
+            rows.append(tuple(cells))
+        trivial = [
+            TableCell(score(content["trivial"].get(further["metric"]), further["percent"]))
+            for further in content["further"]
+        ]
+        if any(cell.text != NONE for cell in trivial):
+            rows.append((TableCell("Reference: all background", style="name"), *trivial))
+        columns = (model.title, *(_further_title(further) for further in content["further"]))
+        mixed = [further["metric"] for further in content["further"] if further["mixed_units"]]
+        notes = [f"{name} came in different units and is not averaged." for name in mixed]
+        tables.append(Table(columns, tuple(rows), tuple(notes)))
+    return tables
+
+
+def worst_table(specification: Specification, content: Mapping[str, Any]) -> Table:
+    """Test items with the worst scores, per model."""
+    percent = content["worst_by"]["percent"]
+    rows = [
+        (
+            TableCell(worst["id"], (f"patient {worst['patient_id']}",), "name"),
+            TableCell(specification.model(worst["model"]).title),
+            TableCell(score(worst["value"], percent)),
+            *(
+                TableCell(score(worst["scenarios"].get(scenario.id), percent))
+                for scenario in specification.scenarios
+            ),
+        )
+        for worst in content["worst"]
+    ]
+    scenarios = (f"Scenario {scenario.id}" for scenario in specification.scenarios)
+    return Table(("Test item", "Model", "Mean", *scenarios), tuple(rows))
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown; the smaller lines follow the main text, and footnotes the table."""
+    lines = ["| " + " | ".join(_escaped(column) for column in table.columns) + " |"]
+    lines.append("|" + "---|" * len(table.columns))
+    for row in table.rows:
+        texts = [" ".join((cell.text, *filter(None, cell.notes))) for cell in row]
+        lines.append("| " + " | ".join(_escaped(text) for text in texts) + " |")
+    return "\n".join([*lines, "", *(f"{note}\n" for note in table.footnotes)])
+
+
+def _of_scenario(groups: Sequence[Mapping[str, Any]], scenario: str) -> list[Mapping[str, Any]]:
+    return [group for group in groups if group["scenario"] == scenario]
+
+
+def _further_title(further: Mapping[str, Any]) -> str:
+    unit = "%" if further["percent"] else further["unit"]
+    name = further["metric"].replace("_", " ")
+    name = name[:1].upper() + name[1:]
+    for plain, usual in _USUAL_NAMES:
+        name = name.replace(plain, usual)
+    return f"{name}, {unit}" if unit else name
+
+
+def _span(values: Sequence[int]) -> str:
+    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

@@ -1,0 +1,1 @@
+"""Every cell of a study, done once."""

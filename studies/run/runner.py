@@ -1,0 +1,230 @@
+"""Runs what a study still lacks: generators, then the cells that need them, resumably."""
+
+import fnmatch
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from display.numbers import count
+from provenance import UserError
+from studies.run.cells import cells_of, generator_name
+from studies.run.commands import JobContext, Verbs
+from studies.run.folder import StudyFolder, open_study
+from studies.run.generator_classes import with_classes_of
+from studies.run.job import JobOutcome, record_failure
+from studies.run.progress import StudyProgress, duration
+from studies.run.workers import InlinePool, WorkerPool
+from studies.specification.specification import Specification
+
+
+@dataclass
+class StudyOutcome:
+    """What a call of `run_study` did.
+
+    Attributes:
+        done: Jobs finished in this call.
+        already_done: Cells that were finished before.
+        elsewhere: Cells that another process was working on.
+        failed: (name, message) of the jobs that failed in this call.
+    """
+
+    done: list[str] = field(default_factory=list)
+    already_done: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
+    failed: list[tuple[str, str]] = field(default_factory=list)
+
+
+def run_study(
+    specification: Specification,
+    root: Path,
+    out: Path,
+    load_verbs: Callable[[], Verbs],
+    *,
+    workers: int = 1,
+    only: str | None = None,
+    shard: str | None = None,
+    labels: Path | None = None,
+    weights: Path | None = None,
+    say: Callable[[str], None] = print,
+) -> StudyOutcome:
+    """Do every cell that is missing, and first the generators those cells need.
+
+    Args:
+        specification: The study.
+        root: Prepared cache.
+        out: The study's folder; made, or gone on with.
+        load_verbs: Gives the verbs; called in the worker process, so it must be importable there.
+        workers: Processes at a time; 0 runs everything in this process.
+        only: Glob over cell names, such as `*__unet_light__seed0`.
+        shard: `i/n`, this call's share of the cells, for n calls that share `out`.
+        labels: Cache whose label maps condition the generator; None: the specification's, else
+            the study's own.
+        weights: Of the extractor of a study of generators.
+        say: Prints a line.
+
+    Raises:
+        UserError: The folder holds cells of other settings or data, the data is missing, or no
+            cell matches.
+    """
+    chosen = _chosen_cells(specification, only, shard)
+    specification = with_classes_of(specification, Path(root))
+    if labels is None and specification.generator and specification.generator.labels:
+        labels = Path(specification.generator.labels)
+    _check_weights(specification, weights)
+    context = JobContext(specification, Path(root), Path(out), labels, weights)
+    folder = context.folder
+    open_study(folder, specification, context.root, labels, weights)
+
+    outcome = StudyOutcome()
+    needs: dict[str, str | None] = {}
+    for cell in cells_of(specification):
+        if cell.name not in chosen:
+            continue
+        if folder.record(cell.name).is_file():
+            outcome.already_done.append(cell.name)
+            continue
+        generator = generator_name(cell.seed) if cell.scenario.synthetic else None
+        if generator and folder.record(generator).is_file():
+            generator = None
+        if generator:
+            needs.setdefault(generator, None)
+        needs[cell.name] = generator
+    _say_plan(say, specification, context, needs, outcome)
+    if not needs:
+        return outcome
+
+    pool: InlinePool | WorkerPool
+    if workers > 0:
+        pool = WorkerPool(context, load_verbs, min(workers, len(needs)))
+    else:
+        pool = InlinePool(context, load_verbs)
+    model_of = {cell.name: cell.model.name for cell in cells_of(specification)}
+    kinds = {name: model_of.get(name, "generator") for name in needs}
+    progress = StudyProgress(kinds, pool.num_workers, say)
+    progress.learn(folder)
+    try:
+        _work_through(needs, context, pool, progress, outcome)
+    finally:
+        pool.close()
+    return outcome
+
+
+def _work_through(
+    needs: dict[str, str | None],
+    context: JobContext,
+    pool: InlinePool | WorkerPool,
+    progress: StudyProgress,
+    outcome: StudyOutcome,
+) -> None:
+    """Hand out jobs in order, each as soon as its generator is done, until none is left."""
+    waiting = list(needs)
+    running: set[str] = set()
+    states: dict[str, str] = {}
+
+    def finish(result: JobOutcome) -> None:
+        states[result.name] = result.state
+        if result.state == "failed":
+            outcome.failed.append((result.name, result.message))
+        elif result.state == "elsewhere":
+            outcome.elsewhere.append(result.name)
+        else:
+            outcome.done.append(result.name)
+        progress.end(result, _shown(result, context.specification))
+
+    while waiting or running:
+        for name in list(waiting):
+            generator = needs[name]
+            if generator and states.get(generator) == "failed":
+                waiting.remove(name)
+                error = UserError(f"The generator it needs failed: see {generator}.")
+                finish(JobOutcome(name, "failed", 0.0, record_failure(name, context, error)))
+            elif pool.idle() and (generator is None or states.get(generator) == "done"):
+                waiting.remove(name)
+                running.add(name)
+                progress.begin(name)
+                pool.submit(name)
+        for result in pool.collect(1.0):
+            running.discard(result.name)
+            finish(result)
+        progress.tick()
+
+
+def _check_weights(specification: Specification, weights: Path | None) -> None:
+    """Before the first of many trainings, not after it."""
+    distances = specification.distances
+    needed = distances is not None and distances.extractor != "random_vgg"
+    if weights is not None and not needed:
+        raise UserError(
+            f"--weights {weights}: this study has no extractor that takes weights. Leave it out."
+        )
+    if needed and (weights is None or not weights.is_file()):
+        assert distances is not None
+        raise UserError(
+            f"--weights {'' if weights is None else weights}: this study measures with "
+            f"{distances.extractor}, whose weights are a file that "
+            f"{'must be given' if weights is None else 'is not there'}. Nothing is downloaded; "
+            "for features without weights, write `extractor: random_vgg` under `distances`."
+        )
+
+
+def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:
+    cells = [cell.name for cell in cells_of(specification)]
+    if shard:
+        index, _, number = shard.partition("/")
+        if not (index.isdigit() and number.isdigit() and 1 <= int(index) <= int(number)):
+            raise UserError(f"--shard is {shard!r}, expected i/n such as 1/3, counted from 1.")
+        cells = cells[int(index) - 1 :: int(number)]
+    if only:
+        chosen = [cell for cell in cells if fnmatch.fnmatchcase(cell, only)]
+        if not chosen:
+            raise UserError(
+                f"--only {only!r} matches no cell. Cells are named like {cells[0]}; quote the "
+                "pattern so that the shell leaves its stars alone."
+            )
+        cells = chosen
+    return set(cells)
+
+
+def _say_plan(
+    say: Callable[[str], None],
+    specification: Specification,
+    context: JobContext,
+    needs: dict[str, str | None],
+    outcome: StudyOutcome,
+) -> None:
+    generators = sum(name.startswith("generator__") for name in needs)
+    say(
+        f"{specification.title}: {count(len(needs) - generators, 'cell')} to run, "
+        f"{count(generators, 'generator')} to train, {len(outcome.already_done)} already done. "
+        f"Logs: {context.out / 'logs'}"
+    )
+    folder: StudyFolder = context.folder
+    again = [name for name in needs if folder.failure(name).is_file()]
+    if again:
+        say(f"Tried again after an earlier failure: {', '.join(again)}")
+
+
+def _shown(result: JobOutcome, specification: Specification) -> str:
+    if result.state == "failed":
+        return f"FAILED, {result.message.splitlines()[0]}"
+    if result.score is None:
+        return result.message or "done"
+    metric = specification.metric
+    score = f"{100 * result.score:.1f} %" if metric.percent else f"{result.score:.3g}"
+    return f"{metric.name} {score}"
+
+
+def closing_lines(outcome: StudyOutcome, folder: StudyFolder, seconds: float) -> list[str]:
+    """What a person reads at the end: counts, what failed and what to do about it."""
+    lines = [
+        f"{count(len(outcome.done), 'run')} done in {duration(seconds)}, "
+        f"{count(len(outcome.already_done), 'cell')} done before."
+    ]
+    if outcome.elsewhere:
+        lines.append(f"Another process works on: {', '.join(outcome.elsewhere)}")
+    if outcome.failed:
+        lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
+        for name, message in outcome.failed:
+            lines.append(f"  {name}: {message.splitlines()[0]}")
+        lines.append(f"Details: {folder.root}/**/<name>.failed.json, logs in {folder.root}/logs")
+    return lines

@@ -1,0 +1,122 @@
+"""Refuses what no single key of a study shows: clashing names, references to nothing."""
+
+import re
+
+from provenance import UserError
+from studies.specification.specification import Specification
+
+# Names become file names, and "__" separates the parts of a cell's name.
+_PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+# What `distances` says; given twice, the flags would win without a word.
+_DISTANCE_FLAGS = ("extractor", "weights", "num_images", "every_epochs", "random_vgg_too")
+
+
+def check_specification(specification: Specification, source: str) -> None:
+    """Refuse what no single key shows: clashing names, references to nothing, no generator.
+
+    Raises:
+        UserError: The sentence begins with `source`, the file that the study was read from.
+    """
+    for sentence in (
+        _wrong_names(specification)
+        + _wrong_references(specification)
+        + _wrong_numbers(specification)
+    ):
+        raise UserError(f"{source}: {sentence}")
+
+
+def _wrong_names(specification: Specification) -> list[str]:
+    found = []
+    names = {
+        "scenarios": [scenario.id for scenario in specification.scenarios],
+        "models": [model.name for model in specification.models],
+        "seeds": [str(seed) for seed in specification.seeds],
+        "name": [specification.name],
+    }
+    for kind, values in names.items():
+        if not values:
+            found.append(f"{kind} is empty; give at least one.")
+        doubled = sorted({value for value in values if values.count(value) > 1})
+        if doubled:
+            found.append(f"{kind} holds {', '.join(doubled)} more than once.")
+        for value in values:
+            if kind != "seeds" and not _PLAIN_NAME.fullmatch(value):
+                found.append(
+                    f"{kind}: {value!r} becomes part of a file name. Use letters, digits, '-', "
+                    "'.' and single '_', and write the full name under title."
+                )
+    return found
+
+
+def _wrong_references(specification: Specification) -> list[str]:
+    found = []
+    scenarios = [scenario.id for scenario in specification.scenarios]
+    models = [model.name for model in specification.models]
+    pairs = [identifier for pair in specification.extra_comparisons for identifier in pair]
+    for identifier in (specification.baseline_scenario, *pairs):
+        if identifier not in scenarios:
+            found.append(f"there is no scenario {identifier!r}; there are {', '.join(scenarios)}.")
+    for scenario in specification.scenarios:
+        if scenario.synthetic and specification.generator is None:
+            found.append(f"scenario {scenario.id} is synthetic, but there is no generator. Add it.")
+        if scenario.pretrain is not None and not scenario.synthetic:
+            found.append(
+                f"scenario {scenario.id} pretrains on synthetic images: add `synthetic: true`."
+            )
+        if specification.distances and (scenario.synthetic or scenario.pretrain is not None):
+            found.append(
+                f"scenario {scenario.id} is synthetic, but a study with `distances` trains "
+                "generators, on real films alone."
+            )
+    for row_name, row in (specification.paper.values if specification.paper else {}).items():
+        if specification.distances:  # a generator's rows, with epochs as columns
+            unknown = [row_name] if row_name not in models else []
+            unknown += [name for name in row if not name.isdigit()]
+            kinds = "model, or no number of an epoch,"
+        else:
+            unknown = [row_name] if row_name not in scenarios else []
+            unknown += [name for name in row if name not in models]
+            kinds = "scenario or model"
+        found += [f"paper.values: {name!r} is no {kinds} here." for name in unknown]
+    return found
+
+
+def _wrong_numbers(specification: Specification) -> list[str]:
+    found = []
+    if min(specification.seeds, default=0) < 0:
+        found.append("seeds must not be negative.")
+    if specification.generator and specification.generator.num_images < 1:
+        found.append("generator.num_images must be at least 1.")
+    kept = specification.generator.checkpoint if specification.generator else "last"
+    if kept not in ("last", "best"):
+        found.append(f"generator.checkpoint is {kept!r}, expected last or best.")
+    distances = specification.distances
+    found += _doubled_distance_flags(specification) if distances else []
+    if distances and (distances.num_images < 4 or distances.every_epochs < 1):
+        found.append("distances.num_images must be at least 4, and every_epochs at least 1.")
+    if distances and distances.split not in ("train", "val", "test"):
+        found.append(f"distances.split is {distances.split!r}, expected train, val or test.")
+    if distances and distances.checkpoint not in ("last", "best"):
+        found.append(f"distances.checkpoint is {distances.checkpoint!r}, expected last or best.")
+    if distances and any(epoch % distances.every_epochs for epoch in distances.epochs):
+        found.append(
+            f"distances.epochs: only every {distances.every_epochs}th epoch is measured; name "
+            "multiples of every_epochs."
+        )
+    if not 0.5 <= specification.confidence < 1:
+        found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
+    if specification.num_resamples < 1:
+        found.append("num_resamples must be at least 1.")
+    return found
+
+
+def _doubled_distance_flags(specification: Specification) -> list[str]:
+    words = list(specification.arguments)
+    for scenario in specification.scenarios:
+        words += scenario.arguments
+    for model in specification.models:
+        words += model.arguments
+    flags = {f"--distance.{name}" for name in _DISTANCE_FLAGS}
+    doubled = sorted(flags & {word.split("=")[0] for word in words})
+    return [f"arguments: {flag} stands under `distances` in this study." for flag in doubled]

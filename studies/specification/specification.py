@@ -1,0 +1,184 @@
+"""A study as data: scenarios x models x seeds. `configs/studies/*.yaml` show the format."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Generator:
+    """What makes the synthetic images: trained once per seed, on training patients only.
+
+    Attributes:
+        config: YAML for `train.py fit --config`.
+        num_images: How many images it makes per seed.
+        arguments: Further flags of `train.py fit`.
+        labels: Cache whose label maps are the conditions; None: the study's own data.
+        with_class: Only label maps that hold this class ("tumour"); None: any foreground.
+        checkpoint: "last" (the end of the training, as the source of Pix2Pix does) or "best".
+        per_class: One generator for each of these classes of films, trained with
+            `--data.only_label`; `num_images` is then per class. Empty: one generator. "all" and
+            "smaller" (every class but the largest) become the data's classes before a study runs.
+    """
+
+    config: str
+    num_images: int
+    arguments: tuple[str, ...] = ()
+    labels: str | None = None
+    with_class: str | None = None
+    checkpoint: str = "last"
+    per_class: tuple[str, ...] | Literal["all", "smaller"] = ()
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """One way to train.
+
+    Attributes:
+        id: Short name; part of file names.
+        name: What a reader sees.
+        synthetic: The made images join, as the arguments say.
+        arguments: Flags of `train.py fit`.
+        pretrain: Flags of a first training, which sees the synthetic images in place of the
+            second; the second starts from its weights. None: one training.
+    """
+
+    id: str
+    name: str
+    synthetic: bool = False
+    arguments: tuple[str, ...] = ()
+    pretrain: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Model:
+    """One downstream model: a whole training YAML and what this study changes in it."""
+
+    name: str
+    config: str
+    title: str
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Metric:
+    """The score that the study decides by.
+
+    Attributes:
+        name: Key of the score in evaluation.json's `images`, or in its `patients`.
+        title: What a reader sees.
+        percent: Shown times 100, in %; the paper's values are in the shown unit.
+        higher_is_better: False for errors and distances.
+    """
+
+    name: str
+    title: str
+    percent: bool = True
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True)
+class Distances:
+    """What a study of generators measures: how far their films are from real ones.
+
+    Attributes:
+        extractor: "random_vgg", "inception" (FID) or "timm:<model>"; the last two need weights,
+            which `study.py run --weights` gives. The random VGG always measures too.
+        num_images: Generated images per measurement, and real ones at most.
+        every_epochs: Epochs between two measurements.
+        epochs: Columns of the table, counted from 1; empty: at most six, evenly spread.
+        split: Real films that the finished generator is compared with.
+        checkpoint: The generator compared in the end: "last", or the "best" by its distance to
+            the training films.
+    """
+
+    extractor: str = "random_vgg"
+    num_images: int = 1000
+    every_epochs: int = 1
+    epochs: tuple[int, ...] = ()
+    split: str = "test"
+    checkpoint: str = "last"
+
+    @property
+    def metric(self) -> Metric:
+        """The distance in the extractor's features under its name in evaluation.json."""
+        if self.extractor == "inception":
+            return Metric("fid", "FID", percent=False, higher_is_better=False)
+        features = self.extractor.removeprefix("timm:")
+        title = f"Frechet distance in {features} features"
+        return Metric(f"frechet_{features}", title, percent=False, higher_is_better=False)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Published numbers to stand beside ours, in the shown unit.
+
+    `values[scenario id][model name]`, or `values[model name][epoch]` in a study of generators.
+    """
+
+    title: str
+    values: dict[str, dict[str, float]]
+    reference: str = ""
+
+
+@dataclass(frozen=True)
+class Specification:
+    """A whole study.
+
+    Attributes:
+        name: Short name without blanks.
+        title: Headline of the report.
+        question: What the study answers, as a question.
+        distances: Makes it a study of generators: the models are generators, and a cell is one
+            training with its distances. None: of downstream models.
+        seeds: Every cell is run once per seed; the generator too.
+        metric: What decides.
+        scenarios: Rows of the table.
+        models: Columns of the table.
+        baseline_scenario: The scenario that all others are tested against.
+        generator: Needed when a scenario is `synthetic`.
+        arguments: Flags of `train.py fit` given to every model (not to the generator).
+        extra_comparisons: Further pairs (scenario, against) that join the tested family.
+        paper: Published numbers, if there are any.
+        confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
+        num_resamples: Bootstrap resamples.
+    """
+
+    name: str
+    title: str
+    question: str
+    seeds: tuple[int, ...]
+    metric: Metric
+    scenarios: tuple[Scenario, ...]
+    models: tuple[Model, ...]
+    baseline_scenario: str
+    generator: Generator | None = None
+    distances: Distances | None = None
+    arguments: tuple[str, ...] = ()
+    extra_comparisons: tuple[tuple[str, str], ...] = ()
+    paper: Paper | None = None
+    confidence: float = 0.95
+    num_resamples: int = 2000
+
+    def scenario(self, identifier: str) -> Scenario:
+        """The scenario with this id."""
+        return next(scenario for scenario in self.scenarios if scenario.id == identifier)
+
+    def model(self, name: str) -> Model:
+        """The model with this name."""
+        return next(model for model in self.models if model.name == name)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, in the YAML's own format: `parse_specification` reads them back."""
+        plain = asdict(self)
+        if self.distances:  # which name the metric
+            del plain["metric"]
+        return {key: value for key, value in plain.items() if value is not None}
+
+
+def find_config(config: str) -> Path:
+    """A configuration's path: as given, or else from the project's root."""
+    given = Path(config)
+    return given if given.is_file() or given.is_absolute() else PROJECT_ROOT / given

@@ -1,0 +1,256 @@
+"""The report says what the numbers say, shows every part or says that it is lacking."""
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import fake_verbs
+import pytest
+
+from display import figures, numbers
+from provenance import UserError
+from studies.report.downstream import analyse
+from studies.report.write import build_report
+from studies.run.runner import run_study
+from studies.specification.read import parse_specification
+
+
+def run(plan: dict, place: Path, gains: dict[str, float] | None = None) -> Path:
+    fake_verbs.order("gains", json.dumps(gains or {}))
+    run_study(
+        parse_specification(plan, "plan"),
+        place / "data",
+        place / "out",
+        fake_verbs.load_verbs,
+        workers=0,
+        say=lambda line: None,
+    )
+    return place / "out"
+
+
+def records(out: Path) -> list[dict]:
+    return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*seed?.json"))]
+
+
+def analysed(plan: dict, place: Path, gains: dict[str, float]) -> dict:
+    out = run(plan, place, gains)
+    return analyse(parse_specification(plan, "plan"), records(out), [])
+
+
+class Page(HTMLParser):
+    """Collects the pictures, links, texts and unclosed tags of a page."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.images: list[dict] = []
+        self.addresses: list[str] = []
+        self.text = ""
+        self._skip = False
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attributes: list) -> None:
+        found = dict(attributes)
+        self._skip = tag == "style"
+        if tag == "img":
+            self.images.append(found)
+        self.addresses += [found[key] for key in ("src", "href") if key in found]
+
+    def handle_data(self, data: str) -> None:
+        if not self._skip:
+            self.text += data
+
+
+def test_the_page_is_whole_and_needs_nothing_else(plan: dict, place: Path) -> None:
+    plan["seeds"] = [0, 1]
+    plan["paper"] = {"title": "Paper <000>", "values": {1: {"unet_light": 58.51}}}
+    fake_verbs.order("3__unet_light__seed1", "fail")
+    out = run(plan, place)
+    path = build_report(out)
+    html = path.read_text()
+    page = Page(html)
+    assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
+    assert "http" not in html.replace("&#", "")
+    assert all(image["alt"] for image in page.images)
+    # bars, differences, curves, generator's curves, sheet, and predictions of one model twice
+    assert len(page.images) == 7
+    for text in ("58.51", "Paper <000>", "all background", "41.0", "HD95 tumour, mm", "seed sd"):
+        assert text in page.text, text
+    assert "no predictions.png for: 1 fpn; 3 fpn" in page.text
+    assert "3__unet_light__seed1: ValueError: the loss is not finite" in page.text
+    assert "7 of 8 cells" in page.text
+    assert "python study.py run" in page.text
+    assert "python train.py fit --config configs/fpn.yaml" in page.text
+    markdown = (out / "report.md").read_text()
+    assert "58.51" in markdown
+    assert "the loss is not finite" in markdown
+    content = json.loads((out / "report.json").read_text())
+    assert content["cells_missing"] == ["3__unet_light__seed1"]
+    assert content["groups"][0]["num_patients"] == fake_verbs.PATIENTS
+
+
+def test_an_empty_study_says_what_is_lacking(plan: dict, place: Path) -> None:
+    for name in ("seed_0", "1__unet_light__seed0", "1__fpn__seed0"):
+        fake_verbs.order(name, "fail")
+    page = Page(build_report(run(plan, place)).read_text())
+    assert "No answer yet" in page.text
+    assert "no cell is finished" in page.text
+    assert "no generator is finished" in page.text
+    assert page.images == []
+
+
+def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no study\.json"):
+        build_report(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict", "headline"),
+    [
+        ({"3": 0.1}, "helps", r"Synthetic data helps U-Net light .* and FPN \(3 against 1\)\."),
+        ({"3": -0.1}, "hurts", r"Synthetic data hurts U-Net light .* and FPN \(3 against 1\)\."),
+    ],
+)
+def test_the_answer_follows_the_numbers(
+    plan: dict, place: Path, gains: dict, verdict: str, headline: str
+) -> None:
+    content = analysed(plan, place, gains)
+    assert re.fullmatch(headline, content["answer"]["headline"])
+    assert [line["verdict"] for line in content["answer"]["lines"]] == [verdict] * 2
+    # 8 patients all agree: 2/2^8, times the family of two.
+    assert [c["p_holm"] for c in content["comparisons"]] == [2 * 2 / 2**8] * 2
+
+
+def test_no_effect_is_called_that(plan: dict, place: Path) -> None:
+    out = run(plan, place)
+    found = records(out)
+    images = {record["name"]: record["evaluation"]["images"] for record in found}
+    for record in found:
+        if record["scenario"] == "3":
+            # The baseline's own scores, a little up for every other patient, down for the rest.
+            control = images[record["name"].replace("3__", "1__")]
+            for row, other in zip(record["evaluation"]["images"], control, strict=True):
+                sign = 1 if int(row["patient_id"][-1]) % 2 else -1
+                row["iou_mean"] = other["iou_mean"] + 0.01 * sign
+    content = analyse(parse_specification(plan, "plan"), found, [])
+    assert content["answer"]["headline"].startswith("No difference shown: synthetic data neither")
+    assert content["tests"]["can_be_significant"]
+    assert all(c["p"] == 1.0 for c in content["comparisons"])
+
+
+def test_too_few_patients_are_never_called_no_difference(plan: dict, place: Path) -> None:
+    out = run(plan, place, {"3": 0.1})
+    found = records(out)
+    for record in found:
+        evaluation = record["evaluation"]
+        for key in ("images", "patients"):
+            evaluation[key] = [r for r in evaluation[key] if r["patient_id"] < "case_00004"]
+    content = analyse(parse_specification(plan, "plan"), found, [])
+    assert content["tests"]["smallest_p"] == 2 / 2**4
+    assert content["tests"]["smallest_adjusted_p"] == 2 * 2 / 2**4
+    assert not content["tests"]["can_be_significant"]
+    assert content["tests"]["patients_needed"] == 7
+    assert content["answer"]["headline"].startswith("Undecided: too few test patients")
+    assert {c["verdict"] for c in content["comparisons"]} == {"too few patients to tell"}
+    assert any("at least 7 test patients" in limit for limit in content["answer"]["limits"])
+
+
+def test_a_model_that_finds_nothing_is_named(plan: dict, place: Path) -> None:
+    found = records(run(plan, place))
+    for record in found:
+        if record["name"] == "1__fpn__seed0":
+            for row in record["evaluation"]["images"]:
+                row["iou_mean"] = 0.41
+    limits = analyse(parse_specification(plan, "plan"), found, [])["answer"]["limits"]
+    assert any(
+        "finding nothing at all" in limit and "FPN in scenario 1." in limit for limit in limits
+    )
+    assert any("Intervals rest on 8 test patients" in limit for limit in limits)
+
+
+def test_only_pairs_that_differ_in_synthetic_data_answer(plan: dict, place: Path) -> None:
+    flip = ["--data.augmentation", "geometric"]
+    plan["scenarios"] += [
+        {"id": 2, "name": "geometric", "arguments": flip},
+        {"id": 4, "name": "both", "synthetic": True, "arguments": flip},
+    ]
+    plan["extra_comparisons"] = [[4, 2]]
+    content = analysed(plan, place, {"3": 0.1, "2": -0.1, "4": -0.1})
+    pairs = {line["pair"] for line in content["answer"]["lines"]}
+    assert pairs == {"scenario 3 against 1", "scenario 4 against 2"}
+    assert content["tests"]["family_size"] == 8
+
+
+def test_lower_may_be_better(plan: dict, place: Path) -> None:
+    plan["metric"] = {"name": "hd95_kidney", "percent": False, "higher_is_better": False}
+    content = analysed(plan, place, {"3": 0.1})
+    assert {c["verdict"] for c in content["comparisons"]} == {"helps"}
+    assert all(c["value"] < 0 for c in content["comparisons"])
+
+
+def test_units_that_mix_are_not_averaged(plan: dict, place: Path) -> None:
+    out = run(plan, place)
+    found = records(out)
+    found[0]["evaluation"]["patients"][0]["hd95_unit"] = "px"
+    further = analyse(parse_specification(plan, "plan"), found, [])["further"]
+    mixed = next(one for one in further if one["metric"] == "hd95_kidney")
+    assert mixed["mixed_units"]
+    assert mixed["groups"] == []
+
+
+def test_a_split_by_slice_is_warned_of(plan: dict, place: Path) -> None:
+    found = records(run(plan, place))
+    found[0]["evaluation"]["split_by"] = "slice"
+    notes = analyse(parse_specification(plan, "plan"), found, [])["data_notes"]
+    assert any("split by slice" in note for note in notes)
+
+
+def test_numbers_are_shown_alike_everywhere() -> None:
+    assert numbers.score(0.5851, True) == "58.5"
+    assert numbers.score(4.9, False) == "4.90"
+    assert numbers.score(123.4, False) == "123"
+    assert numbers.score(None, True) == numbers.NONE
+    assert numbers.difference(-0.012, True) == f"{numbers.MINUS}1.2"
+    assert numbers.difference(-0.0001, True) == "0.0"
+    assert numbers.p_phrase(0.00001) == "p < 0.0001"
+    assert numbers.p_phrase(0.0312) == "p = 0.031"
+    assert numbers.p_value(1.0) == "1"
+
+
+def test_figures_leave_room_for_their_legend_and_others_plots_alone() -> None:
+    import matplotlib
+    from matplotlib import pyplot
+
+    size = matplotlib.rcParams["font.size"] = 7.5
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    axes.plot([0, 1], label="a long label of a line")
+    axes.set_title("a title")
+    figures.shared_legend(figure, axes)
+    figure.canvas.draw()
+    title, legend = axes.title.get_window_extent(), figure.legends[0].get_window_extent()
+    assert title.y1 < legend.y0
+    assert (matplotlib.rcParams["font.size"], pyplot.get_fignums()) == (size, [])
+
+
+@pytest.mark.parametrize("length", [10, 38])
+def test_legends_stay_inside_their_figure(length: int) -> None:
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    for name in "ab":
+        axes.plot([0, 1], label=name * length)
+    figures.shared_legend(figure, axes)
+    figure.canvas.draw()
+    (legend,) = figure.legends
+    first, second = (text.get_window_extent() for text in legend.get_texts())
+    assert legend.get_window_extent().x1 <= figure.bbox.x1
+    assert (first.y0 == second.y0) == (length == 10)  # side by side if they fit
+
+
+@pytest.mark.parametrize(("limits", "shown"), [((50, 400), "300"), ((0.05, 6), "0.1")])
+def test_logarithmic_axes_have_plain_numbers(limits: tuple[float, float], shown: str) -> None:
+    figure, axes = figures.new_figure(figsize=(4, 3))
+    axes.plot(limits, limits)
+    figures.logarithmic(axes, "y")
+    figure.canvas.draw()
+    labels = [label.get_text() for label in axes.get_yticklabels(which="both")]
+    assert shown in labels
+    assert all(not label or float(label) > 0 for label in labels)

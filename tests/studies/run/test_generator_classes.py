@@ -1,0 +1,63 @@
+"""`per_class: all` and `smaller`: the data says which classes get a generator."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import fake_verbs
+import pytest
+
+from provenance import UserError, read_json
+from studies.run.generator_classes import with_classes_of
+from studies.run.runner import run_study
+from studies.specification.read import parse_specification
+
+
+@pytest.fixture
+def films(place: Path, film_cache: Callable[..., Path]) -> Path:
+    """Of three classes, in training 3 normal, 6 effusion and 3 mass; a film without a label."""
+    labels = ("normal", "effusion", "effusion", "mass") * 3 + ("",) * 12
+    return film_cache(place / "films", labels=labels, films=3)
+
+
+def resolved(plan: dict, films: Path, per_class: object, *arguments: str) -> object:
+    plan["generator"] |= {"per_class": per_class, "arguments": list(arguments)}
+    generator = with_classes_of(parse_specification(plan, "small.yaml"), films).generator
+    assert generator is not None
+    return generator.per_class
+
+
+def test_all_classes_or_those_smaller_than_the_largest(plan: dict, films: Path) -> None:
+    assert resolved(plan, films, "all") == ("normal", "effusion", "mass")
+    assert resolved(plan, films, "smaller") == ("normal", "mass")
+    assert resolved(plan, films, "smaller", "--data.label_column", "label") == ("normal", "mass")
+    assert resolved(plan, films, ["mass"]) == ("mass",)
+    assert resolved(plan, films, []) == ()
+
+
+def test_the_study_keeps_the_names(plan: dict, films: Path, place: Path) -> None:
+    plan["generator"]["per_class"] = "smaller"
+    study, out = parse_specification(plan, "small.yaml"), place / "out"
+    arguments = (study, films, out, fake_verbs.load_verbs)
+    outcome = run_study(*arguments, workers=0, only="3__fpn__*", say=print)
+    assert not outcome.failed
+    (record,) = (out / "generators").glob("*.json")
+    assert [part["name"] for part in read_json(record)["parts"]] == ["normal", "mass"]
+    kept = read_json(out / "study.json")["specification"]["generator"]["per_class"]
+    assert kept == ["normal", "mass"]
+    # the same YAML again finds the same study
+    assert run_study(*arguments, workers=0, only="3__fpn__*", say=print).done == []
+
+
+def test_what_cannot_be_chosen_is_said(
+    plan: dict, films: Path, place: Path, film_cache: Callable[..., Path]
+) -> None:
+    with pytest.raises(UserError, match="no label column 'finding'"):
+        resolved(plan, films, "all", "--data.label_column=finding")
+    plain = film_cache(place / "plain", labels=None)
+    with pytest.raises(UserError, match="has no labels, which `per_class: all`"):
+        resolved(plan, plain, "all")
+    one = film_cache(place / "one", labels=("normal",))
+    with pytest.raises(UserError, match="two classes with training films in label; there are norm"):
+        resolved(plan, one, "smaller")
+    with pytest.raises(UserError, match="per_class: 'rare' is neither all, nor smaller"):
+        resolved(plan, films, "rare")

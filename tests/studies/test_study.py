@@ -1,0 +1,82 @@
+"""The fifth verb at the prompt: flags, refusals, exit status, last line."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import fake_verbs
+import pytest
+import yaml
+
+import study
+from provenance import UserError
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "control").mkdir()
+    monkeypatch.setenv("UNDERSTUDY_FAKE", str(tmp_path / "control"))
+    monkeypatch.setattr(study, "load_verbs", fake_verbs.load_verbs)
+    fake_verbs.write_cache(tmp_path / "data")
+    plan = yaml.safe_load((ROOT / "configs/studies/kits19_scenarios.yaml").read_text())
+    plan |= {"seeds": [0], "models": plan["models"][:1], "paper": None}
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    return tmp_path
+
+
+def words(place: Path, *more: str) -> list[str]:
+    return [
+        *("run", str(place / "plan.yaml"), "--data.root", str(place / "data")),
+        *("--out", str(place / "out"), "--workers", "0", *more),
+    ]
+
+
+def test_run_ends_with_the_report_and_report_writes_it_again(
+    place: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert study.main(words(place)) == 0
+    last = capsys.readouterr().out.strip().splitlines()[-1]
+    assert last == f"Report: {place}/out/report.html (also report.md, report.json)"
+    (place / "out/report.html").unlink()
+    assert study.main(["report", str(place / "out")]) == 0
+    assert (place / "out/report.html").is_file()
+
+
+def test_a_failed_cell_gives_status_1_and_is_listed(
+    place: Path, capsys: pytest.CaptureFixture
+) -> None:
+    fake_verbs.order("2__unet_light__seed0", "fail")
+    assert study.main(words(place, "--only", "[12]__*")) == 1
+    printed = capsys.readouterr().out
+    assert "1 failed; the same command tries them again:" in printed
+    assert "2__unet_light__seed0: ValueError: the loss is not finite" in printed
+    assert printed.strip().splitlines()[-1].startswith("Report: ")
+
+
+def test_flags_may_come_from_a_file(place: Path) -> None:
+    config = place / "flags.yaml"
+    config.write_text(
+        yaml.safe_dump({"data": {"root": str(place / "data")}, "workers": 0, "only": "1__*"})
+    )
+    given = ["run", "--config", str(config), str(place / "plan.yaml"), "--out", str(place / "out")]
+    assert study.main(given) == 0
+    assert len(list((place / "out/cells").glob("*.json"))) == 1
+
+
+def test_other_data_is_a_sentence(place: Path) -> None:
+    with pytest.raises(UserError, match=r"holds no manifest\.json"):
+        study.main(["run", str(place / "plan.yaml"), "--data.root", "nowhere", "--out", "x"])
+
+
+def test_help_describes_every_flag_and_loads_quickly() -> None:
+    script = "import sys, study; study.main(['run', '--help'])"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    for flag in ("--data.root", "--out", "--workers", "--labels", "--only", "--shard", "--config"):
+        assert flag in done.stdout
+    assert "tried again" in " ".join(done.stdout.split())
+    # The study's own process starts workers; it must not need what they need.
+    assert not any(line.endswith((" torch", " lightning")) for line in done.stderr.splitlines())
