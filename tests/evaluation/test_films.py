@@ -270,9 +270,9 @@ def test_slices_are_no_films(films_root: Path, tmp_path: Path) -> None:
 def test_features_that_are_no_numbers_are_refused(
     films_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = evaluate.build_extractor("random_vgg")
+    broken = image_evaluation.build_extractor("random_vgg")
     broken.get_parameter("projection.weight").data.fill_(math.nan)
-    monkeypatch.setattr(evaluate, "build_extractor", lambda *given: broken)
+    monkeypatch.setattr(image_evaluation, "build_extractor", lambda *given: broken)
     synthetic = write_set(tmp_path / "set", crops(films_root))
     with pytest.raises(UserError, match="features that are no numbers"):
         compare(films_root, synthetic, tmp_path / "out")

@@ -1,0 +1,96 @@
+"""Caches and checkpoints that version 0.1 wrote before the rooms were drawn can still be used.
+
+`earlier_version.json` holds what its commands wrote (they stand in the file), text as it is and
+arrays and weights compressed.
+"""
+
+import base64
+import json
+import shutil
+import zlib
+from pathlib import Path
+
+import pytest
+import torch
+
+import evaluate
+import prepare
+import train
+from datamodules import ChestXrayDataModule, KiTS19DataModule
+from lightning_modules import Segmenter
+from lightning_modules.loading import load_module
+
+PROJECT = Path(__file__).parents[1]
+EARLIER = json.loads((Path(__file__).parent / "earlier_version.json").read_text())
+UNET = str(PROJECT / "configs/kits19/unet_light.yaml")
+
+
+@pytest.fixture
+def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folders slices/, films/ and run/ of the earlier version; also the working folder."""
+    for name, content in EARLIER["files"].items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if "text" in content:
+            path.write_text(content["text"], encoding="utf-8")
+        else:
+            path.write_bytes(zlib.decompress(base64.b64decode(content["zlib_base64"])))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_the_checkpoint_gives_the_same_logits(earlier: Path) -> None:
+    module, record = load_module(earlier / "run/checkpoints/best.ckpt")
+    assert isinstance(module, Segmenter)
+    assert record["class_names"] == ["background", "kidney", "tumour"]
+    ramp = torch.linspace(-1, 1, 256).reshape(1, 1, 16, 16)
+    with torch.no_grad():
+        logits = module(ramp)
+    assert logits.shape == (1, 3, 16, 16)
+    torch.testing.assert_close(
+        logits.double().mean(dim=(0, 2, 3)),
+        torch.tensor(EARLIER["mean_logits_of_a_ramp"], dtype=torch.float64),
+        rtol=1e-5,
+        atol=1e-6,
+    )
+
+
+def test_the_checkpoint_is_evaluated_on_its_cache(earlier: Path) -> None:
+    result = evaluate.evaluate(
+        Path("run/checkpoints/best.ckpt"), Path("scores"), split="test", show_progress=False
+    )
+    assert result["summary"] == EARLIER["evaluation_summary"]
+
+
+def test_the_run_is_resumed(earlier: Path) -> None:
+    checkpoints = earlier / "run/checkpoints"
+    shutil.copy(checkpoints / "best.ckpt", checkpoints / "last.ckpt")
+    digest = (checkpoints / "best.ckpt.sha256").read_text().replace("best.ckpt", "last.ckpt")
+    (checkpoints / "last.ckpt.sha256").write_text(digest)
+    words = f"--config {UNET} --data.root slices --run_folder run --wandb disabled --resume true"
+    network = "--model.network.width 2 --model.network.depth 1 --data.batch_size 2"
+    result = train.fit(
+        f"fit {words} {network} --trainer.max_epochs 2 --samples_every_epochs 0".split()
+    )
+    assert result.images_seen == 4  # two of each epoch's
+
+
+@pytest.mark.parametrize("number", [0, 1], ids=["slices", "films"])
+def test_the_command_goes_on_with_the_cache(earlier: Path, number: int) -> None:
+    before = {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()}
+    _, *words = EARLIER["commands"][number].split()
+    assert prepare.main(words) == 0
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_the_caches_are_read(earlier: Path) -> None:
+    slices = KiTS19DataModule("slices", batch_size=2)
+    slices.setup("fit")
+    assert slices.class_names == ["background", "kidney", "tumour"]
+    batch = next(iter(slices.val_dataloader()))
+    assert batch["mask"].shape == (2, 16, 16)
+    assert int(slices.to_unit(batch)["mask"].sum()) == EARLIER["kidney_pixels_of_validation"]
+    films = ChestXrayDataModule("films", batch_size=2)
+    films.setup("fit")
+    assert films.class_names == ["normal", "abnormal"]
+    assert films.class_counts().tolist() == [5, 2]
