@@ -16,7 +16,9 @@ from jsonargparse import Namespace
 from tqdm import tqdm
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
-from datamodules.film_cache import FilmCache, is_film_cache
+from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from preparation.claim import claim, locked
 from preparation.films.command import run_film_command
 from preparation.films.command_line import FILM_SOURCES, add_film_flags
@@ -105,16 +107,17 @@ def _fill(
     outcome = prepare(out, found, read, layout, split, options.workers)
     damaged = 0
     if options.verify:
-        damaged = print_verification(out, verify(out, found), brief=True)
+        damaged = print_verification(out, verify(SliceCache.open(out), found), brief=True)
     print_summary(outcome)
     return damaged
 
 
 def _verify(folder: Path) -> int:
     """Check a cache of either kind. Returns 1 where something has changed."""
-    if is_film_cache(folder):
-        return print_verification(folder, verify_films(folder), unit="films")
-    return print_verification(folder, verify(folder))
+    cache = open_cache(folder)
+    if isinstance(cache, FilmCache):
+        return print_verification(folder, verify_films(cache), unit="films")
+    return print_verification(folder, verify(cache))
 
 
 def _prepare_films(name: str, options: Namespace) -> int:

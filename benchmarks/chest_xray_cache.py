@@ -134,7 +134,7 @@ def from_monai(cache: FilmCache, paths: list[Path], folder: Path) -> ReadFilm:
 
 def films_per_second(cache: FilmCache, seed: int, seconds: float | None) -> tuple[float, float]:
     """Films per second of wall time and of processor time; for so long, or None for one epoch."""
-    dataset = FilmDataset(cache, cache.select(None), crop="random")
+    dataset = FilmDataset(cache, cache.indices(None), crop="random")
     endless = None if seconds is None else 10**9
     order = OrderedBatches(len(dataset), BATCH_SIZE, seed, lambda: 0, images_per_epoch=endless)
     count, started, cpu_started = 0, time.perf_counter(), time.process_time()

@@ -115,7 +115,7 @@ def patient_split_of(cache: Any) -> dict[str, Any]:
         "by", and for "train", "val" and "test" the patients; "training_items" and "held_out_items"
         where images were split.
     """
-    by = cache.manifest["split"]["by"]
+    by = cache.split_by
     split: dict[str, Any] = {"by": by, "split_id": cache.split_id}
     for name in ("train", "val", "test"):
         split[name] = cache.patients(name)

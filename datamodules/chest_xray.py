@@ -1,14 +1,12 @@
 """Chest films (and every picture prepared in the same cache format) for Lightning."""
 
 import sys
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
-from datamodules.cache import FORMAT as SLICES_FORMAT
 from datamodules.cached import CachedDataModule
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.films import (
@@ -20,8 +18,9 @@ from datamodules.films import (
     to_unit,
 )
 from datamodules.joining import check_settings, joining, knows_films_taken_away
+from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet, check_no_leak
-from provenance import UserError, read_json
+from provenance import UserError
 
 WITHOUT_LABELS = "none"
 
@@ -121,7 +120,7 @@ class ChestXrayDataModule(CachedDataModule):
         Raises:
             UserError: There are none, or not so unequal a choice of them as asked for.
         """
-        places = self.cache.select(split)
+        places = self.cache.indices(split)
         if self.label_column is not None:
             places = self._chosen(places, self.label_column, training=split == "train")
         if not len(places):
@@ -213,7 +212,7 @@ class ChestXrayDataModule(CachedDataModule):
     def _joining(self, synthetic: SyntheticSet, real: NDArray[np.int64]) -> SyntheticSet:
         """Those of a set that join so many real films."""
         names, counts = self.class_names or [""], self._counts(real)
-        largest = names[int(self._counts(self.cache.select("train")).argmax())]
+        largest = names[int(self._counts(self.cache.indices("train")).argmax())]
         unfair = knows_films_taken_away(synthetic, self.imbalance, self.seed, largest)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
@@ -259,13 +258,13 @@ class ChestXrayDataModule(CachedDataModule):
 
 
 def _open(root: str) -> FilmCache:
-    manifest = Path(root) / "manifest.json"
-    if manifest.is_file() and read_json(manifest).get("format") == SLICES_FORMAT:
+    cache = open_cache(root)
+    if not isinstance(cache, FilmCache):
         raise UserError(
             f"--data.root {root}: holds CT slices, and this is the data module of films. Use "
             "--data datamodules.KiTS19DataModule, or give a cache of films."
         )
-    return FilmCache.open(root)
+    return cache
 
 
 def _usable_size(cache: FilmCache, resolution: int | None) -> int:

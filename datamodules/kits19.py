@@ -5,9 +5,9 @@ from typing import Any, Literal
 import numpy as np
 
 from augmentations.geometric import GeometricAugmentation
-from datamodules.cache import Cache, CacheItem
 from datamodules.cached import CachedDataModule
-from datamodules.film_cache import is_film_cache
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.slices import SliceDataset, collate, to_unit
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
@@ -56,12 +56,13 @@ class KiTS19DataModule(CachedDataModule):
         self.augmentation = augmentation
         self.slices = slices
         self.sampling = sampling
-        if is_film_cache(root):
+        cache = open_cache(root)
+        if not isinstance(cache, SliceCache):
             raise UserError(
                 f"--data.root {root}: holds films, and this is the data module of CT slices. Use "
                 "--data datamodules.ChestXrayDataModule, or give a cache of slices."
             )
-        self.cache = Cache.open(root)
+        self.cache = cache
         if not self.cache.has_images:
             raise UserError(
                 f"--data.root {root}: this cache holds label maps without images. It can be given "
@@ -78,7 +79,7 @@ class KiTS19DataModule(CachedDataModule):
         """Names of the labels 0, 1, 2, ..."""
         return self.cache.class_names
 
-    def items(self, split: str) -> list[CacheItem]:
+    def items(self, split: str) -> list[SliceItem]:
         """The slices of a split that this run uses.
 
         Raises:

@@ -8,8 +8,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augmentations.geometric import GeometricAugmentation
-from datamodules.cache import Cache, CacheItem
 from datamodules.ordering import Draw
+from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 
 Sample = dict[str, Any]
@@ -27,13 +27,13 @@ class SliceDataset(Dataset[Sample]):
 
     def __init__(
         self,
-        cache: Cache,
-        items: list[CacheItem],
+        cache: SliceCache,
+        items: list[SliceItem],
         synthetic: SyntheticSet | None = None,
         augmentation: GeometricAugmentation | None = None,
     ) -> None:
         self.cache = cache
-        self.items: list[CacheItem | SyntheticItem] = [*items]
+        self.items: list[SliceItem | SyntheticItem] = [*items]
         self.synthetic = synthetic
         if synthetic is not None:
             self.items += synthetic.items
@@ -46,7 +46,7 @@ class SliceDataset(Dataset[Sample]):
         """One sample: image uint8 (1, H, W), mask uint8 (H, W), id, patient_id, slice_index."""
         index = place.index if isinstance(place, Draw) else place
         item = self.items[index]
-        if isinstance(item, CacheItem):
+        if isinstance(item, SliceItem):
             pixels, labels = self.cache.image(item), self.cache.mask(item)
             patient, slice_index = item.patient_id, item.slice_index
         else:

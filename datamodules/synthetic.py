@@ -18,8 +18,7 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from datamodules.cache import Cache
-from datamodules.film_cache import FilmCache
+from datamodules.prepared_cache import PreparedCache
 from provenance import UserError, read_json, write_json_atomic, write_text_atomic
 
 FORMAT = "understudy-synthetic"
@@ -143,7 +142,7 @@ def _damaged(path: Path, error: Exception) -> str:
     )
 
 
-def check_no_leak(synthetic: SyntheticSet, cache: Cache | FilmCache) -> None:
+def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
     """Refuse a set that carries knowledge of a validation or test patient into training.
 
     Two ways in: the generator was trained on such a patient, or the label map was drawn on one.
@@ -154,7 +153,7 @@ def check_no_leak(synthetic: SyntheticSet, cache: Cache | FilmCache) -> None:
     Raises:
         UserError: Names the patients, or says that the set's origin is unknown.
     """
-    by = cache.manifest["split"]["by"]
+    by = cache.split_by
     unit = by if by in ("patient", "slice") else "image"
     by_patient = unit == "patient"
     origin = synthetic.manifest.get("generator", {})

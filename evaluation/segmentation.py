@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.cache import Cache, CacheItem
+from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.slices import to_unit
 from display.sheet import overlay, save_png, sheet
 from evaluation.checkpoint import (
@@ -82,7 +82,7 @@ def evaluate_segmenter(
         raise UserError(f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter.")
     root = root if root is not None else data_root(checkpoint, record, "--root")
     datamodule = datamodule_to_evaluate(record, root, batch_size, num_workers, slices=slices)
-    cache: Cache = datamodule.cache
+    cache: SliceCache = datamodule.cache
     names, size = cache.class_names, cache.image_size
     check_classes_and_size(checkpoint, record, module.num_classes, cache.root, names, size)
     loader = datamodule.evaluation_loader(split)
@@ -120,7 +120,7 @@ def evaluate_segmenter(
         "checkpoint": str(checkpoint),
         "images_seen": record.get("images_seen"),
         "data_root": str(cache.root),
-        "split_by": cache.manifest["split"]["by"],
+        "split_by": cache.split_by,
         "num_images": len(found["images"]),
         "num_patients": len(found["patients"]),
         "class_names": cache.class_names,
@@ -138,8 +138,8 @@ def evaluate_segmenter(
 
 def prediction_sheet(
     images: Sequence[Mapping[str, Any]],
-    cache: Cache,
-    items: Mapping[str, CacheItem],
+    cache: SliceCache,
+    items: Mapping[str, SliceItem],
     predict: Callable[[Tensor], Tensor],
 ) -> NDArray[np.uint8]:
     """Best, median and worst images by foreground IoU: image, truth, prediction.
@@ -147,7 +147,7 @@ def prediction_sheet(
     Args:
         images: Entries of evaluation.json's "images".
         cache: Where they lie.
-        items: Cache items by id.
+        items: Slices of the cache by id.
         predict: From uint8 images (N, 1, H, W) to labels (N, H, W).
 
     Returns:
@@ -216,7 +216,7 @@ def _labels(module: Segmenter, image: Tensor, checkpoint: Path) -> Tensor:
     return logits.argmax(dim=1)
 
 
-def _spacing_mm(item: CacheItem) -> tuple[float, float, float] | None:
+def _spacing_mm(item: SliceItem) -> tuple[float, float, float] | None:
     if item.pixel_spacing_mm is None or item.slice_spacing_mm is None:
         return None
     return (float(item.slice_spacing_mm), *item.pixel_spacing_mm)

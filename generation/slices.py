@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.cache import Cache, CacheItem
+from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import colour_mask, save_png, sheet
 from generation.synthetic_set import Generation, finite_pictures, save_picture
@@ -42,7 +42,7 @@ def generate_slices(
     """
     checkpoint, record, out = generation.checkpoint, generation.record, generation.out
     root = labels if labels is not None else data_root(checkpoint, record, "--labels")
-    cache = Cache.open(root)
+    cache = SliceCache.open(root)
     if cache.image_size != module.image_size:
         raise UserError(
             f"{root}: label maps of {cache.image_size} px, but the generator of {checkpoint} makes "
@@ -90,8 +90,8 @@ def generate_slices(
 
 
 def usable_label_maps(
-    cache: Cache, split: dict[str, Any], own_data: bool, with_class: str | None = None
-) -> list[CacheItem]:
+    cache: SliceCache, split: dict[str, Any], own_data: bool, with_class: str | None = None
+) -> list[SliceItem]:
     """Label maps with kidney or tumour that no validation or test patient of the generator has.
 
     Args:
@@ -135,7 +135,7 @@ def usable_label_maps(
     return left
 
 
-def choose(usable: list[CacheItem], num_images: int, seed: int) -> list[CacheItem]:
+def choose(usable: list[SliceItem], num_images: int, seed: int) -> list[SliceItem]:
     """Draw label maps without replacement, round after round until there are enough."""
     random = np.random.default_rng([seed, 1])
     rounds = [random.permutation(len(usable)) for _ in range(-(-num_images // len(usable)))]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from datamodules.cache import SPLITS
+from datamodules.prepared_cache import SPLITS
 from provenance import UserError
 
 

@@ -2,12 +2,11 @@
 
 import csv
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from tqdm import tqdm
 
-from datamodules.cache import Cache
 from datamodules.film_cache import FilmCache
+from datamodules.slice_cache import SliceCache
 from preparation.volumes.shard import record_path, source_hash
 from preparation.volumes.volume import Found
 from provenance import sha256_of
@@ -25,17 +24,13 @@ class Verification:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def verify(out: Path, found: Found | None = None) -> Verification:
+def verify(cache: SliceCache, found: Found | None = None) -> Verification:
     """Compute every hash again and compare it with the manifest.
 
     Args:
-        out: A finished cache.
+        cache: To be checked.
         found: The source's jobs; where given, source files are compared too.
-
-    Raises:
-        UserError: There is no finished cache, or files of it are missing or cut short.
     """
-    cache = Cache.open(out)
     shards = cache.manifest["shards"]
     result = Verification(num_volumes=len(shards), num_slices=len(cache))
     for name, shard in tqdm(sorted(shards.items()), unit="volume", desc="verify"):
@@ -43,12 +38,13 @@ def verify(out: Path, found: Found | None = None) -> Verification:
             if shard[kind] is None:
                 continue
             result.num_checked += 1
-            if sha256_of(out / shard[kind]) != shard[f"sha256_{kind}"]:
+            if sha256_of(cache.root / shard[kind]) != shard[f"sha256_{kind}"]:
                 result.damaged.append(
                     (
                         shard[kind],
                         "has changed since it was written. Remove "
-                        f"{record_path(out, name)} and run the same prepare.py command again.",
+                        f"{record_path(cache.root, name)} and run the same prepare.py command "
+                        "again.",
                     )
                 )
     for job in found.jobs if found else []:
@@ -60,24 +56,19 @@ def verify(out: Path, found: Found | None = None) -> Verification:
                 result.damaged.append(
                     (name, "has changed since the cache was made from it (its hash differs).")
                 )
-    table = out / "skipped.csv"
+    table = cache.root / "skipped.csv"
     if table.is_file():
         with open(table, newline="", encoding="utf-8") as stream:
             result.skipped = [(row["file"], row["reason"]) for row in csv.DictReader(stream)]
     return result
 
 
-def verify_films(out: Path) -> Verification:
-    """Compute the hash of every array again and compare it with the manifest's.
-
-    Raises:
-        UserError: There is no finished film cache, or files of it are missing or cut short.
-    """
-    cache = FilmCache.open(out)  # compares items.csv with its hash
+def verify_films(cache: FilmCache) -> Verification:
+    """Compute the hash of every array again and compare it with the manifest's."""
     result = Verification(num_volumes=len(cache.manifest["shards"]), num_slices=len(cache))
     for shard in tqdm(cache.manifest["shards"], unit="shard", desc="verify"):
         result.num_checked += 1
-        if sha256_of(out / shard["array"]) != shard["sha256"]:
+        if sha256_of(cache.root / shard["array"]) != shard["sha256"]:
             result.damaged.append(
                 (
                     shard["array"],

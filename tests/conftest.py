@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from datamodules.film_cache import FORMAT, FORMAT_VERSION, header
+from datamodules.film_cache import FilmCache, header
 from provenance import sha256_of
 
 REAL_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
@@ -177,8 +177,8 @@ def write_film_cache(
         writer.writerows(table)
     classes = sorted({*(labels or ())} - {""}, key=lambda name: (name != "normal", name))
     manifest = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": FilmCache.FORMAT,
+        "format_version": FilmCache.FORMAT_VERSION,
         "dataset": "chest_xray",
         "image_size": image_size,
         "stored_size": stored_size,

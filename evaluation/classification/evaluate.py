@@ -122,7 +122,7 @@ def evaluate_classifier(
         "images_seen": record.get("images_seen"),
         "data_root": str(cache.root),
         "label_column": datamodule.label_column,
-        "split_by": cache.manifest["split"]["by"],
+        "split_by": cache.split_by,
         "num_images": len(rows),
         "num_patients": len({row["patient_id"] for row in rows}),
         "class_names": class_names,

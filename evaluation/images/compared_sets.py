@@ -7,15 +7,15 @@ since a synthetic film has no more, and a distance would see the difference.
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.cache import Cache
-from datamodules.film_cache import UNLABELLED, FilmCache, is_film_cache
+from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.films import FilmDataset, to_unit
+from datamodules.prepared_cache import PreparedCache
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError, sha256_of
 
@@ -45,11 +45,6 @@ class ImageSet:
         return len(self.patients)
 
 
-def open_cache(root: Path) -> Cache | FilmCache:
-    """The cache of a folder, of either kind."""
-    return FilmCache.open(root) if is_film_cache(root) else Cache.open(root)
-
-
 def spread(count: int, wanted: int | None) -> list[int]:
     """So many of the places 0 to count - 1, evenly spread; all where fewer or None is wanted."""
     if wanted is None or wanted >= count:
@@ -58,7 +53,7 @@ def spread(count: int, wanted: int | None) -> list[int]:
 
 
 def compared_sets(
-    fakes: SyntheticSet, cache: Cache | FilmCache, split: str, num_images: int | None
+    fakes: SyntheticSet, cache: SliceCache | FilmCache, split: str, num_images: int | None
 ) -> tuple[ImageSet, ImageSet]:
     """Real and synthetic images, ready to be compared.
 
@@ -110,7 +105,7 @@ def compared_sets(
 
 
 def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> ImageSet:
-    places = cache.select(split)
+    places = cache.indices(split)
     places = places[spread(len(places), num_images)]
     films = FilmDataset(cache, places)
     manifest = cache.manifest
@@ -142,7 +137,7 @@ def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> I
     return ImageSet(cache.patient_ids[places].tolist(), read, manifest["sha256_items"], facts)
 
 
-def _slices(cache: Cache, split: str, num_images: int | None) -> ImageSet:
+def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
     items = cache.select(split, foreground_only=True)
     items = [items[place] for place in spread(len(items), num_images)]
     facts = {
@@ -187,7 +182,7 @@ def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageS
     return ImageSet([item.id for item in items], read, sha256, facts)
 
 
-def generators_patients(fakes: SyntheticSet, cache: Cache | FilmCache, real: ImageSet) -> str:
+def generators_patients(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:
     """How many of the real patients the generator was trained on, in words.
 
     Pseudonyms mean the same person only within one split, so other splits are not compared.
@@ -199,10 +194,10 @@ def generators_patients(fakes: SyntheticSet, cache: Cache | FilmCache, real: Ima
     return f"{len(patients & set(origin['training_patients']))} of {len(patients)}"
 
 
-def _common(cache: Cache | FilmCache, split: str, size: int) -> dict[str, Any]:
+def _common(cache: PreparedCache, split: str, size: int) -> dict[str, Any]:
     return {
         "dataset": cache.dataset,
-        "split": f"{split}, by {cache.manifest['split']['by']}",
+        "split": f"{split}, by {cache.split_by}",
         "split id": cache.split_id,
         "image size": f"{size} px",
     }

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
 from display.sheet import Picture, save_png, sheet
 from evaluation.folder import RESULT, Split, claim_folder, write_csv
@@ -25,7 +26,6 @@ from evaluation.images.compared_sets import (
     Levels,
     compared_sets,
     generators_patients,
-    open_cache,
     spread,
 )
 from evaluation.images.fid_card import fid_card

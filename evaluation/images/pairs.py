@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from datamodules.cache import Cache, CacheItem
+from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import Picture, colour_mask, sheet
 from evaluation.images.compared_sets import Levels, spread
@@ -17,10 +17,10 @@ from metrics.intervals import patient_bootstrap
 
 _COLUMNS = 8  # of the sheet
 
-Pair = tuple[SyntheticItem, CacheItem]
+Pair = tuple[SyntheticItem, SliceItem]
 
 
-def find_pairs(fakes: SyntheticSet, cache: Cache) -> tuple[list[Pair], int]:
+def find_pairs(fakes: SyntheticSet, cache: SliceCache) -> tuple[list[Pair], int]:
     """Synthetic images with the real slice of their label map, and how many had a changed map."""
     by_id = {item.id: item for item in cache.items} if cache.has_images else {}
     candidates = [
@@ -37,7 +37,7 @@ def find_pairs(fakes: SyntheticSet, cache: Cache) -> tuple[list[Pair], int]:
 def score_pairs(
     batches: Iterable[Sequence[Pair]],
     fakes: SyntheticSet,
-    cache: Cache,
+    cache: SliceCache,
     network: FeatureExtractor,
     to_unit: Callable[[Sequence[Levels]], Tensor],
 ) -> list[dict[str, Any]]:
@@ -92,7 +92,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def sheet_of_slices(
-    pairs: Sequence[Pair], fakes: SyntheticSet, cache: Cache, split: str
+    pairs: Sequence[Pair], fakes: SyntheticSet, cache: SliceCache, split: str
 ) -> Picture:
     """Columns of label map, synthetic image and real image; of one slice each where it is known."""
     size = max(128, min(192, cache.image_size))

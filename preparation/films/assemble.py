@@ -13,8 +13,8 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.cache import mapped
-from datamodules.film_cache import COLUMNS, FORMAT, FORMAT_VERSION, FilmCache, header
+from datamodules.film_cache import COLUMNS, FilmCache, header
+from datamodules.prepared_cache import mapped
 from preparation.films.duplicates import (
     Duplicates,
     across_splits,
@@ -169,8 +169,8 @@ def put_together(
         )
     named = tally.ids if split.by != "patient" else tally.patients
     manifest = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": FilmCache.FORMAT,
+        "format_version": FilmCache.FORMAT_VERSION,
         "software_version": __version__,
         **asdict(layout),
         "stored_size": layout.stored_size,

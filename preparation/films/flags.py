@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from datamodules.film_cache import FILMS_PER_SHARD, FORMAT, FORMAT_VERSION
+from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from preparation.films.processing import Clahe, FilmLayout
 from preparation.films.pseudonyms import Pseudonyms
 from preparation.split import Split
@@ -33,7 +33,7 @@ def film_settings(name: str, options: Any) -> dict[str, Any]:
     if table is not None and not table.is_file():
         raise UserError(f"--labels {table}: there is no such file. Give the label table (CSV).")
     settings["label_table_sha256"] = None if table is None else sha256_of(table)
-    version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+    version = {"format": FilmCache.FORMAT, "format_version": FilmCache.FORMAT_VERSION}
     return {"command": name, **version, "films_per_shard": FILMS_PER_SHARD, **settings}
 
 

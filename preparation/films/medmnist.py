@@ -19,7 +19,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from datamodules.cache import SPLITS
+from datamodules.prepared_cache import SPLITS
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from preparation.films.image_files import with_channels
 from provenance import UserError

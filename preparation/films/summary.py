@@ -5,8 +5,8 @@ Counts only: the names of files may identify somebody, and what is printed ends 
 
 from collections import Counter
 
-from datamodules.cache import SPLITS
 from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules.prepared_cache import SPLITS
 from preparation.films.assemble import FilmOutcome, counted
 
 
@@ -53,7 +53,7 @@ def _split_lines(cache: FilmCache) -> list[str]:
     column = cache.label_columns[0] if cache.label_columns else None
     lines = []
     for split in SPLITS:
-        places = cache.select(split)
+        places = cache.indices(split)
         line = f"  {split:5s} {len(cache.patients(split)):6,d} patients {len(places):7,d} films"
         if column is not None:
             names = [*cache.class_names(column), "unlabelled"]
@@ -62,7 +62,7 @@ def _split_lines(cache: FilmCache) -> list[str]:
             each += [f"{counts[UNLABELLED]:,} unlabelled"] if counts[UNLABELLED] else []
             line += ": " + ", ".join(each)
         lines.append(line)
-    if cache.manifest["split"]["by"] == "image":
+    if cache.split_by == "image":
         lines.append(
             "warning: split by image. Films of one patient may be in training and in test, so "
             "scores are overstated; never report them beside scores split by patient."
@@ -85,7 +85,7 @@ def _layout_line(cache: FilmCache) -> str:
 def _next(cache: FilmCache) -> str:
     """A training where there are films to train on, at a size that the networks have."""
     size = cache.image_size
-    if len(cache.select("train")) and size >= 32 and size & (size - 1) == 0:
+    if len(cache.indices("train")) and size >= 32 and size & (size - 1) == 0:
         config = "configs/chest_xray/se_msg_pggan.yaml"
         return f"python train.py fit --config {config} --data.root {cache.root}"
     return f"python prepare.py verify {cache.root}"

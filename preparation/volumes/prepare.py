@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION
+from datamodules.slice_cache import SliceCache
 from preparation.pool import in_processes
 from preparation.split import (
     Split,
@@ -32,7 +32,7 @@ from preparation.volumes.shard import (
     make_or_skip,
     record_path,
 )
-from preparation.volumes.volume import Found, Job, Reader, SkipVolume
+from preparation.volumes.volume import CLASS_NAMES, Found, Job, Reader, SkipVolume
 from provenance import UserError, __version__, write_json_atomic, write_text_atomic
 
 
@@ -176,8 +176,8 @@ def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) 
     ]
     width_center = layout.window or (None, None)
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
+        "format": SliceCache.FORMAT,
+        "format_version": SliceCache.FORMAT_VERSION,
         "dataset": layout.dataset,
         "software_version": __version__,
         "image_size": layout.image_size,

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from datamodules.cache import CLASS_NAMES, FORMAT, FORMAT_VERSION, CacheItem
+from datamodules.slice_cache import SliceCache, SliceItem
 from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
-from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
+from preparation.volumes.volume import CLASS_NAMES, Job, Reader, SkipVolume, Volume
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 
@@ -44,7 +44,7 @@ class Layout:
     def settings(self) -> dict[str, Any]:
         """All that decides on the bytes of the cache, as plain values."""
         window = None if self.window is None else list(self.window)
-        version = {"format": FORMAT, "format_version": FORMAT_VERSION}
+        version = {"format": SliceCache.FORMAT, "format_version": SliceCache.FORMAT_VERSION}
         return {**version, **asdict(self), "window": window}
 
 
@@ -90,7 +90,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     )
     spacing = fitted_spacing(volume.pixel_spacing_mm, (height, width), layout.image_size)
     items = [
-        CacheItem(
+        SliceItem(
             id=f"{job.shard}/{index:04d}",
             patient_id=job.patient_id,
             split="",  # drawn when the manifest is put together

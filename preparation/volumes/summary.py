@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.cache import SPLITS
+from datamodules.prepared_cache import SPLITS
 from preparation.verify import Verification
 from preparation.volumes.prepare import Outcome
 

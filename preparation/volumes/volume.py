@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 # Air, and what lies outside the field of view. CT stores at most 12 bits from here.
 AIR_HU = -1024
 MAX_HU = 3071
-NUM_CLASSES = 3
+CLASS_NAMES = ("background", "kidney", "tumour")
+NUM_CLASSES = len(CLASS_NAMES)
 
 
 class SkipVolume(Exception):  # noqa: N818 - it steers the batch, it is not a failure of the program

@@ -7,30 +7,31 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.film_cache import FilmCache
+from datamodules.slice_cache import SliceCache
 from provenance import UserError
 
 NUM_COLUMNS = 6
 WIDEST_PIXELS = 1400
 
 
-def real_synthetic_sheet(root: Path, synthetic: Path) -> tuple[bytes, str]:
+def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str]:
     """Label map, real slice and synthetic slice in three rows, as PNG bytes, and what it shows.
 
     Label maps are spread evenly over those with the rarest class, so that it is seen, and chosen
     without looking at the synthetic images.
 
     Args:
-        root: The study's cache.
+        cache: The study's.
         synthetic: A finished synthetic set.
 
     Raises:
-        UserError: The cache or the set is missing or damaged.
+        UserError: The set is missing or damaged.
     """
-    from datamodules.cache import Cache
     from datamodules.synthetic import SyntheticSet
     from display.sheet import colour_mask, sheet
 
-    cache, made = Cache.open(root), SyntheticSet.open(synthetic)
+    made = SyntheticSet.open(synthetic)
     if not made.items:
         raise UserError(f"{synthetic}: holds no image.")
     pixels = np.array([item.class_pixels for item in made.items])
@@ -75,26 +76,25 @@ def real_synthetic_sheet(root: Path, synthetic: Path) -> tuple[bytes, str]:
     return png_bytes(picture), caption
 
 
-def real_synthetic_films(root: Path, synthetic: Path) -> tuple[bytes, str]:
+def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]:
     """A row of real training films and one of synthetic films for each class, as PNG bytes.
 
     Both are spread evenly over their sets and shown at the synthetic films' size.
 
     Args:
-        root: The study's cache of films.
+        cache: The study's.
         synthetic: A finished synthetic set.
 
     Raises:
-        UserError: The cache or the set is missing or damaged.
+        UserError: The set is missing or damaged.
     """
-    from datamodules.film_cache import FilmCache
     from datamodules.synthetic import SyntheticSet
     from display.sheet import sheet
 
-    cache, made = FilmCache.open(root), SyntheticSet.open(synthetic)
+    made = SyntheticSet.open(synthetic)
     if not made.items:
         raise UserError(f"{synthetic}: holds no image.")
-    training = cache.select("train")
+    training = cache.indices("train")
     rows, titles = [], []
     for label in sorted({str(item.label or "") for item in made.items}):
         real = training

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from datamodules.film_cache import is_film_cache
+from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
 from display.figures import Picture
 from display.numbers import count
 from provenance import UserError, library_versions, read_json, write_json_atomic, write_text_atomic
@@ -188,9 +189,11 @@ def _sheet(
         return Picture(title, None, alt, "no generator is finished.")
     seed = generators[0]["settings"]["seed"]
     try:
-        of_films = is_film_cache(Path(study["data_root"]))
-        draw = real_synthetic_films if of_films else real_synthetic_sheet
-        png, caption = draw(Path(study["data_root"]), folder.synthetic(seed))
+        cache, synthetic = open_cache(study["data_root"]), folder.synthetic(seed)
+        if isinstance(cache, FilmCache):
+            png, caption = real_synthetic_films(cache, synthetic)
+        else:
+            png, caption = real_synthetic_sheet(cache, synthetic)
     except (UserError, OSError, ValueError, KeyError) as error:
         return Picture(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
     return Picture(title, png, alt, f"{caption} Generator of seed {seed}.")

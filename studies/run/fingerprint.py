@@ -7,7 +7,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from provenance import UserError, read_json, sha256_of
+from datamodules.open_cache import open_cache
+from provenance import sha256_of
 from studies.run.cells import cells_of
 from studies.specification.specification import Specification, find_config
 
@@ -18,30 +19,14 @@ def describe_data(root: Path) -> dict[str, Any]:
     Raises:
         UserError: There is no cache.
     """
-    path = Path(root) / "manifest.json"
-    if not path.is_file():
-        raise UserError(
-            f"{root}: holds no manifest.json, so it is not a prepared cache. "
-            "Make one with prepare.py and pass its folder as --data.root."
-        )
-    manifest = read_json(path)
-    if not isinstance(manifest, dict) or "split_id" not in manifest:
-        raise UserError(f"{path}: has no split_id, so it is not a cache of prepare.py.")
-    # The table of a film cache names every shard's hash; that of slices has them here.
-    content = manifest.get("sha256_items") or (
-        {
-            name: [shard.get("sha256_image"), shard.get("sha256_mask")]
-            for name, shard in sorted(manifest.get("shards", {}).items())
-        }
-        or manifest.get("items", [])
-    )
+    cache = open_cache(root)
     return {
-        "dataset": manifest.get("dataset"),
-        "image_size": manifest.get("image_size"),
-        "window": manifest.get("window"),
-        "split": manifest.get("split"),
-        "split_id": manifest["split_id"],
-        "content_sha256": digest(content),
+        "dataset": cache.dataset,
+        "image_size": cache.image_size,
+        "window": cache.manifest.get("window"),
+        "split": cache.manifest.get("split"),
+        "split_id": cache.split_id,
+        "content_sha256": digest(cache.content),
     }
 
 

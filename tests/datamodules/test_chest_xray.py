@@ -42,7 +42,7 @@ def test_a_draw_crops_at_random_and_again_at_the_same_place(
     film_cache: MakeCache, tmp_path: Path
 ) -> None:
     cache = FilmCache.open(film_cache(tmp_path / "c"))
-    data = FilmDataset(cache, cache.select("train"), crop="random")
+    data = FilmDataset(cache, cache.indices("train"), crop="random")
     film, seen = cache.image(5), set()
     for seed in range(200):
         crop = data[Draw(5, seed)]["image"]
@@ -60,9 +60,9 @@ def test_everything_else_is_the_centre(film_cache: MakeCache, tmp_path: Path) ->
     cache = FilmCache.open(film_cache(tmp_path / "c"))
     centre = cache.image(5)[1:33, 1:33]
     for crop, place in (("random", 5), ("centre", 5), ("centre", Draw(5, 3))):
-        data = FilmDataset(cache, cache.select("train"), crop=crop)  # type: ignore[arg-type]
+        data = FilmDataset(cache, cache.indices("train"), crop=crop)  # type: ignore[arg-type]
         assert np.array_equal(data[place]["image"][0], centre)  # type: ignore[index]
-    small = FilmDataset(cache, cache.select("train"), image_size=8)[5]["image"]
+    small = FilmDataset(cache, cache.indices("train"), image_size=8)[5]["image"]
     assert np.array_equal(small[0], cache.image(5)[13:21, 13:21])
 
 
@@ -70,7 +70,7 @@ def test_everything_else_is_the_centre(film_cache: MakeCache, tmp_path: Path) ->
 def test_a_sample_is_a_copy(film_cache: MakeCache, tmp_path: Path, bit_depth: int) -> None:
     cache = FilmCache.open(film_cache(tmp_path / "c", bit_depth=bit_depth))
     before = cache.image(0).copy()
-    FilmDataset(cache, cache.select("train"))[0]["image"].zero_()
+    FilmDataset(cache, cache.indices("train"))[0]["image"].zero_()
     assert np.array_equal(cache.image(0), before)
 
 

@@ -11,7 +11,9 @@ import numpy as np
 import psutil
 import pytest
 
-from datamodules.film_cache import FilmCache, header, is_film_cache
+from datamodules.film_cache import FilmCache, header
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from provenance import UserError, sha256_of
 
 MakeCache = Callable[..., Path]
@@ -55,12 +57,12 @@ def test_reads_what_was_written(
 
 def test_selects_by_split(film_cache: MakeCache, tmp_path: Path) -> None:
     cache = FilmCache.open(film_cache(tmp_path / "c"))
-    assert cache.select("train").tolist() == list(range(12))
-    assert len(cache.select(None)) == 24
+    assert cache.indices("train").tolist() == list(range(12))
+    assert len(cache.indices(None)) == 24
     assert cache.patients("val") == ["patient_000000000004", "patient_000000000005"]
     assert cache.item_ids("test")[0] == f"film_{18:016x}"
     with pytest.raises(UserError, match="expected one of train, val, test"):
-        cache.select("validation")
+        cache.indices("validation")
 
 
 def test_labels_by_column(film_cache: MakeCache, tmp_path: Path) -> None:
@@ -125,8 +127,8 @@ def test_opening_and_reading_touch_only_what_is_asked_for(
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
-        (lambda root: (root / "manifest.json").unlink(), "not the raw films"),
-        (lambda root: edit_manifest(root, format="other"), "is no film cache"),
+        (lambda root: (root / "manifest.json").unlink(), "not the raw data"),
+        (lambda root: edit_manifest(root, format="other"), "holds no films"),
         (lambda root: edit_manifest(root, format_version=9), "format version 9"),
         (lambda root: (root / "items.csv").unlink(), "items.csv: is missing"),
         (lambda root: flip_byte(root / "items.csv", 500), "items.csv: is damaged"),
@@ -147,9 +149,14 @@ def test_says_what_is_wrong(
 
 
 def test_tells_films_from_slices(film_cache: MakeCache, small_cache: Path, tmp_path: Path) -> None:
-    assert is_film_cache(film_cache(tmp_path / "c"))
-    assert not is_film_cache(small_cache)
-    assert not is_film_cache(tmp_path)
+    films = film_cache(tmp_path / "c")
+    assert isinstance(open_cache(films), FilmCache)
+    assert isinstance(open_cache(small_cache), SliceCache)
+    with pytest.raises(UserError, match="holds no slices"):
+        SliceCache.open(films)
+    edit_manifest(films, format="other")
+    with pytest.raises(UserError, match="holds no slices or films"):
+        open_cache(films)
 
 
 def write_long_table(root: Path, count: int, shard: str, num_films: int) -> None:
@@ -184,7 +191,7 @@ def test_a_million_films_open_in_seconds_and_little_memory(
     cache = FilmCache.open(root)
     seconds, megabytes = time.process_time() - started, memory_mb() - before
     print(f"\n{count} films opened in {seconds:.1f} s of one core, {megabytes:.0f} MB held")
-    assert len(cache.select("train")) == count // 2
+    assert len(cache.indices("train")) == count // 2
     assert len(cache.patients(None)) == count // 2
     assert seconds < 30
     assert megabytes < 500

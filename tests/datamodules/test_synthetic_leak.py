@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from datamodules.cache import Cache
 from datamodules.kits19 import KiTS19DataModule
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
 
@@ -62,20 +62,20 @@ def test_generator_that_saw_a_held_out_patient_fails_the_run(
 def test_label_map_of_a_held_out_patient_fails_the_run(small_cache: Path, tmp_path: Path) -> None:
     made = synthetic_set(tmp_path / "set", label_patient="case_00007")
     with pytest.raises(UserError, match="drawn on this patient: case_00007"):
-        check_no_leak(SyntheticSet.open(made), Cache.open(small_cache))
+        check_no_leak(SyntheticSet.open(made), SliceCache.open(small_cache))
 
 
 def test_unknown_origin_is_refused(small_cache: Path, tmp_path: Path) -> None:
     made = synthetic_set(tmp_path / "set", training_patients=None)
     with pytest.raises(UserError, match="does not say what its generator was trained on"):
-        check_no_leak(SyntheticSet.open(made), Cache.open(small_cache))
+        check_no_leak(SyntheticSet.open(made), SliceCache.open(small_cache))
 
 
 def test_a_set_of_other_names_joins_with_a_warning(
     small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same patients under another salt look just like patients of another hospital."""
-    cache = Cache.open(small_cache)
+    cache = SliceCache.open(small_cache)
     check_no_leak(SyntheticSet.open(synthetic_set(tmp_path / "own")), cache)
     assert capsys.readouterr().err == ""
     other = synthetic_set(tmp_path / "set", training_patients=["patient_0"])
@@ -84,7 +84,7 @@ def test_a_set_of_other_names_joins_with_a_warning(
 
 
 def test_slice_split_is_checked_by_slice(make_cache: Callable[..., Path], tmp_path: Path) -> None:
-    cache = Cache.open(make_cache(tmp_path / "cache", by="slice"))
+    cache = SliceCache.open(make_cache(tmp_path / "cache", by="slice"))
     by_patient = SyntheticSet.open(synthetic_set(tmp_path / "a"))
     with pytest.raises(UserError, match="split by slice"):
         check_no_leak(by_patient, cache)

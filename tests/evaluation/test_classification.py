@@ -104,7 +104,7 @@ def test_predictions_are_those_of_the_network(
     _, result = evaluated
     cache = FilmCache.open(films)
     module, _ = load_module(checkpoint)
-    places = cache.select("test")
+    places = cache.indices("test")
     assert [row["id"] for row in result["images"]] == cache.ids[places].tolist()
     for place, row in zip(places, result["images"], strict=True):
         pixels = torch.from_numpy(np.array(cache.image(int(place))[1:-1, 1:-1])).float()

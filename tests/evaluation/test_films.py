@@ -44,7 +44,7 @@ def crops(root: Path, split: str = "test") -> list[np.ndarray]:
     cache = FilmCache.open(root)
     first = (cache.stored_size - cache.image_size) // 2
     inside = slice(first, first + cache.image_size)
-    return [np.array(cache.image(place)[..., inside, inside]) for place in cache.select(split)]
+    return [np.array(cache.image(place)[..., inside, inside]) for place in cache.indices(split)]
 
 
 def write_set(root: Path, films: Films, origin: dict[str, Any] | None = None, **more: Any) -> Path:

@@ -13,7 +13,7 @@ from PIL import Image
 
 import command_line
 import evaluate
-from datamodules.cache import Cache
+from datamodules.slice_cache import SliceCache
 from lightning_modules.checkpoint_files import save_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, instantiate_module
 from provenance import UserError, library_versions
@@ -37,7 +37,7 @@ def write_checkpoint(
     seed: int = 0,
     **record: Any,
 ) -> Path:
-    cache = Cache.open(cache_root)
+    cache = SliceCache.open(cache_root)
     model = {"class_path": class_path, "init_args": {}}
     if class_path.endswith("Segmenter"):
         model["init_args"] = {"network": NETWORK, "num_classes": num_classes}
@@ -116,7 +116,7 @@ def test_scores_are_those_of_the_network(
 
     result = evaluate.evaluate(checkpoint, tmp_path, slices="all", show_progress=False)
     assert result["num_images"] == 8
-    cache = Cache.open(small_cache)
+    cache = SliceCache.open(small_cache)
     module, _ = load_module(checkpoint)
     for item, image in zip(cache.select("test"), result["images"], strict=True):
         pixels = torch.from_numpy(np.array(cache.image(item)))[None, None].float() / 127.5 - 1

@@ -7,14 +7,14 @@ import pytest
 from PIL import Image
 
 import evaluate
-from datamodules.cache import Cache
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from provenance import UserError, library_versions
 
 
 def write_synthetic(root: Path, cache_root: Path, distortion: float) -> Path:
     """The training slices with noise, as if a generator had made them."""
-    cache = Cache.open(cache_root)
+    cache = SliceCache.open(cache_root)
     random = np.random.default_rng(0)
     items = []
     for folder in ("images", "masks"):

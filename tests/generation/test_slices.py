@@ -9,7 +9,7 @@ from PIL import Image
 
 import generate
 import train
-from datamodules.cache import Cache
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
 
@@ -51,7 +51,7 @@ def test_set_is_complete_and_may_join_its_own_data(
 ) -> None:
     out = make(checkpoint, tmp_path / "set", num_images=15)  # 12 label maps: some come twice
     made = SyntheticSet.open(out)
-    cache = Cache.open(small_cache)
+    cache = SliceCache.open(small_cache)
     check_no_leak(made, cache)
     assert len(made.items) == 15
     assert len({item.label_item_id for item in made.items}) == 12

@@ -66,7 +66,7 @@ def test_flags_may_come_from_a_file(place: Path) -> None:
 
 
 def test_other_data_is_a_sentence(place: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no manifest\.json"):
+    with pytest.raises(UserError, match="nowhere: there is no such folder"):
         study.main(["run", str(place / "plan.yaml"), "--data.root", "nowhere", "--out", "x"])
 
 

@@ -40,7 +40,7 @@ def test_what_comes_out(whole, source, capsys):
     assert (cache.image_size, cache.stored_size) == (24, 27)
     assert cache.class_names("label") == ["normal", "abnormal"]
     assert cache.labels("label").tolist() == [int(n % 3 == 0) for n in range(300)]
-    assert [len(cache.select(s)) for s in ("train", "val", "test")] == [184, 54, 62]
+    assert [len(cache.indices(s)) for s in ("train", "val", "test")] == [184, 54, 62]
     assert cache.image(0).shape == (27, 27)
     assert films(source, whole) == 0
     said = capsys.readouterr().out

@@ -6,8 +6,9 @@ import pickle
 import numpy as np
 import pytest
 
-from datamodules import cache as cache_module
-from datamodules.cache import Cache
+from datamodules import prepared_cache
+from datamodules.prepared_cache import SPLITS
+from datamodules.slice_cache import SliceCache
 from provenance import UserError
 
 
@@ -46,7 +47,7 @@ def write_cache(root, has_images=True, size=8):
 
 
 def test_reads_what_was_written(tmp_path):
-    cache = Cache.open(write_cache(tmp_path / "c"))
+    cache = SliceCache.open(write_cache(tmp_path / "c"))
     item = cache.select("val", foreground_only=True)[0]
     assert (item.id, item.pixel_spacing_mm) == ("b/0001", (0.5, 0.7))
     assert cache.image(item).shape == (8, 8)
@@ -56,26 +57,18 @@ def test_reads_what_was_written(tmp_path):
 
 
 def test_selects_by_split_and_foreground(tmp_path):
-    cache = Cache.open(write_cache(tmp_path / "c"))
+    cache = SliceCache.open(write_cache(tmp_path / "c"))
     assert len(cache) == len(cache.select(None)) == 6
     assert len(cache.select("train")) == 2
     assert len(cache.select("train", foreground_only=True)) == 1
     assert cache.patients(None) == ["a", "b", "c"]
-    assert cache.patient_split() == {"a": "train", "b": "val", "c": "test"}
+    assert [cache.patients(split) for split in SPLITS] == [["a"], ["b"], ["c"]]
     with pytest.raises(UserError, match="expected one of train, val, test"):
         cache.select("validation")
 
 
-def test_a_patient_in_several_splits_counts_as_held_out(tmp_path):
-    root = write_cache(tmp_path / "c")
-    manifest = json.loads((root / "manifest.json").read_text())
-    manifest["items"][0]["split"] = "test"
-    (root / "manifest.json").write_text(json.dumps(manifest))
-    assert Cache.open(root).patient_split()["a"] == "test"
-
-
 def test_travels_to_workers_without_its_arrays(tmp_path):
-    cache = Cache.open(write_cache(tmp_path / "c", size=128))
+    cache = SliceCache.open(write_cache(tmp_path / "c", size=128))
     before = len(pickle.dumps(cache))
     cache.image(cache.items[0])
     copy = pickle.loads(pickle.dumps(cache))  # noqa: S301 - made two words before
@@ -85,15 +78,15 @@ def test_travels_to_workers_without_its_arrays(tmp_path):
 
 def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
     """Each mapped array holds a file descriptor; a process has a thousand or so."""
-    monkeypatch.setattr(cache_module, "_MAX_MAPPED", 2)
-    cache = Cache.open(write_cache(tmp_path))
+    monkeypatch.setattr(prepared_cache, "_MAX_MAPPED", 2)
+    cache = SliceCache.open(write_cache(tmp_path))
     for _ in range(2):
         assert [int(cache.image(item)[0, 0]) for item in cache.items] == [0, 1, 10, 11, 20, 21]
         assert len(cache._arrays) == 2
 
 
 def test_label_maps_alone_have_no_images(tmp_path):
-    cache = Cache.open(write_cache(tmp_path / "c", has_images=False))
+    cache = SliceCache.open(write_cache(tmp_path / "c", has_images=False))
     assert not cache.has_images
     assert cache.mask(cache.items[1]).max() == 2
     with pytest.raises(UserError, match="holds no images"):
@@ -101,7 +94,7 @@ def test_label_maps_alone_have_no_images(tmp_path):
 
 
 def test_items_survive_json(tmp_path):
-    cache = Cache.open(write_cache(tmp_path / "c"))
+    cache = SliceCache.open(write_cache(tmp_path / "c"))
     entry = json.loads(json.dumps(cache.items[0].to_json()))
     assert type(cache.items[0]).from_json(entry) == cache.items[0]
 
@@ -112,7 +105,7 @@ def test_items_survive_json(tmp_path):
         (lambda root: None, "there is no such folder"),
         (lambda root: root.mkdir(), "not the raw data"),
         (lambda root: (root / "records").mkdir(parents=True), "was interrupted"),
-        (lambda root: _edit(root, format="other"), "belongs to something else"),
+        (lambda root: _edit(root, format="other"), "holds no slices"),
         (lambda root: _edit(root, format_version=99), "format version 99"),
         (lambda root: _edit(root, items=None), "is damaged"),
         (lambda root: _edit(root, shards={}), "is damaged"),
@@ -124,7 +117,7 @@ def test_items_survive_json(tmp_path):
 def test_says_what_is_wrong(tmp_path, break_it, sentence):
     break_it(tmp_path / "c")
     with pytest.raises(UserError, match=sentence):
-        Cache.open(tmp_path / "c")
+        SliceCache.open(tmp_path / "c")
 
 
 def _edit(root, **changes):

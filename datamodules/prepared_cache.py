@@ -1,0 +1,202 @@
+"""What caches of slices and of films share: a manifest, `.npy` shards, patients and their split.
+
+`prepare.py` writes a cache, this module reads it. Patients were split before any network saw an
+image, and the split stands in the manifest, so nothing downstream can draw it differently.
+"""
+
+from pathlib import Path
+from typing import Any, ClassVar, Self, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from provenance import UserError, read_json
+
+SPLITS = ("train", "val", "test")
+
+# Each mapped array holds a file descriptor, of which a process may often have 1024.
+_MAX_MAPPED = 400
+
+Kind = TypeVar("Kind", bound="PreparedCache")
+
+
+class PreparedCache:
+    """A prepared data set, memory-mapped. Images are numbered 0 to len - 1.
+
+    Cheap to send to dataloader workers: arrays are mapped when first read, in each process for
+    itself, and a pickled cache carries no open file.
+
+    A kind of cache says in `FORMAT`, `FORMAT_VERSION` and `REQUIRED` what its manifest holds, in
+    `CONTENTS` what sentences call its images, and fills `ids`, `patient_ids` and `splits`.
+
+    Attributes:
+        root: The cache folder.
+        manifest: The parsed `manifest.json`.
+        ids: (N,) names of the images.
+        patient_ids: (N,) pseudonyms of the patients.
+        splits: (N,) int8 indices into `SPLITS`.
+    """
+
+    FORMAT: ClassVar[str]
+    FORMAT_VERSION: ClassVar[int]
+    REQUIRED: ClassVar[tuple[str, ...]]
+    CONTENTS: ClassVar[str]
+
+    ids: NDArray[np.str_]
+    patient_ids: NDArray[np.str_]
+    splits: NDArray[np.int8]
+
+    def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
+        self.root = root
+        self.manifest = manifest
+        self._arrays: dict[str, NDArray[Any]] = {}
+
+    @classmethod
+    def open(cls, root: str | Path) -> Self:
+        """Open a cache folder, and check that it is whole as far as file sizes can tell.
+
+        Hashes are not computed here (`prepare.py verify <root>` does that).
+
+        Raises:
+            UserError: No cache of this kind there, a newer format, or files that are missing or
+                cut short.
+        """
+        return opened(Path(root), cls)
+
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of what a network sees."""
+        return int(self.manifest["image_size"])
+
+    @property
+    def dataset(self) -> str:
+        """The kind of source: the name of the prepare.py command."""
+        return str(self.manifest["dataset"])
+
+    @property
+    def split_id(self) -> str:
+        """SHA-256 of who is in which split; equal ids mean equal splits."""
+        return str(self.manifest["split_id"])
+
+    @property
+    def split_by(self) -> str:
+        """What was divided: `patient`, `slice`, `image`, ..."""
+        return str(self.manifest["split"]["by"])
+
+    @property
+    def content(self) -> Any:
+        """Hashes of all that is stored, as plain values: equal ones mean the same images."""
+        raise NotImplementedError
+
+    def indices(self, split: str | None) -> NDArray[np.int64]:
+        """Which images a split has (None: all), in the order of the cache."""
+        if split is None:
+            return np.arange(len(self))
+        if split not in SPLITS:
+            raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}.")
+        return np.flatnonzero(self.splits == SPLITS.index(split))
+
+    def patients(self, split: str | None) -> list[str]:
+        """Patients that have an image in a split (None: in any), sorted."""
+        return sorted(np.unique(self.patient_ids[self.indices(split)]).tolist())
+
+    def item_ids(self, split: str) -> list[str]:
+        """Ids of a split's images, in the order of the cache."""
+        return list(self.ids[self.indices(split)].tolist())
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_arrays": {}}
+
+    def mapped(self, relative: str) -> NDArray[Any]:
+        """An array file of the cache, mapped at its first use."""
+        return mapped(self._arrays, self.root, relative)
+
+
+def opened(root: Path, *kinds: type[Kind]) -> Kind:
+    """Open a folder as the one of these kinds of cache that its manifest names.
+
+    Raises:
+        UserError: As `PreparedCache.open`.
+    """
+    path = root / "manifest.json"
+    if not path.is_file():
+        raise UserError(_no_manifest(root))
+    manifest = read_json(path)
+    found = str(manifest.get("format")) if isinstance(manifest, dict) else "unknown"
+    kind = {kind.FORMAT: kind for kind in kinds}.get(found)
+    if kind is None:
+        raise UserError(
+            f"{path}: holds no {' or '.join(kind.CONTENTS for kind in kinds)} (its format is "
+            f"{found!r}, expected {' or '.join(repr(kind.FORMAT) for kind in kinds)}). Give a "
+            "folder that prepare.py wrote."
+        )
+    if manifest.get("format_version") != kind.FORMAT_VERSION:
+        raise UserError(
+            f"{path}: has format version {manifest.get('format_version')}, this program "
+            f"reads version {kind.FORMAT_VERSION}. Prepare the data again into a new folder."
+        )
+    try:
+        missing = [key for key in kind.REQUIRED if key not in manifest]
+        if missing:
+            raise KeyError(", ".join(missing))
+        return kind(root, manifest)
+    except (KeyError, TypeError, ValueError, IndexError) as error:
+        raise UserError(
+            f"{path}: is damaged ({error} is missing or wrong). Remove the file and run the "
+            "prepare.py command that made the cache again; finished parts are kept."
+        ) from error
+
+
+def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArray[Any]:
+    """Return an array file of a cache, mapped at its first use and kept among `arrays`.
+
+    Raises:
+        UserError: The file cannot be read.
+    """
+    array = arrays.get(relative)
+    if array is None:
+        try:
+            array = np.load(root / relative, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{root / relative}: cannot be read ({error}). Check the cache with "
+                f"python prepare.py verify {root}"
+            ) from error
+        if len(arrays) >= _MAX_MAPPED:
+            arrays.pop(next(iter(arrays)))
+        arrays[relative] = array
+    return array
+
+
+def check_shard_file(path: Path, pixel_bytes: int) -> None:
+    """Compare the size of an array file with what the manifest promises.
+
+    Raises:
+        UserError: It is missing, or too short for so many bytes after its header.
+    """
+    if not path.is_file() or path.stat().st_size <= pixel_bytes:
+        raise UserError(
+            f"{path}: is {'cut short' if path.is_file() else 'missing'}. Run the prepare.py "
+            "command that made the cache again; it makes only what is missing or damaged."
+        )
+
+
+def _no_manifest(root: Path) -> str:
+    if not root.is_dir():
+        return (
+            f"{root}: there is no such folder. Expected a cache made by prepare.py; make one, for "
+            f"example: python prepare.py phantom_ct --out {root} (slices), or phantom_cxr (films)."
+        )
+    if (root / "records").is_dir():
+        return (
+            f"{root}: holds no manifest.json, but finished parts: its preparation was interrupted, "
+            "or is one part of several. Run the same prepare.py command again; it goes on where "
+            "it stopped. Parts are joined with python prepare.py merge."
+        )
+    return (
+        f"{root}: holds no manifest.json, so it is not a cache. Give the folder that prepare.py "
+        "wrote (--out), not the raw data."
+    )

@@ -1,0 +1,151 @@
+"""Prepared slices: every slice is an entry of the manifest, two `.npy` shards for each volume."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
+from provenance import UserError
+
+
+@dataclass(frozen=True)
+class SliceItem:
+    """One slice of a cache.
+
+    Attributes:
+        id: Unique name, `<patient or volume>/<slice>`, for example `case_00000/0012`.
+        patient_id: The person; the same in every cache made from the same data set.
+        split: `train`, `val` or `test`.
+        shard: The key of the array file that holds the slice.
+        row: Its row in that array file.
+        slice_index: Its index in the source volume, counted from 0.
+        class_pixels: Pixels of each class in the mask; empty where the cache has no masks.
+        pixel_spacing_mm: (row, column) size of a pixel AFTER resizing to the cache's image size.
+        slice_spacing_mm: Distance to the next slice; None where the source does not tell.
+    """
+
+    id: str
+    patient_id: str
+    split: str
+    shard: str
+    row: int
+    slice_index: int
+    class_pixels: tuple[int, ...]
+    pixel_spacing_mm: tuple[float, float] | None = None
+    slice_spacing_mm: float | None = None
+
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> "SliceItem":
+        """Build an item from its manifest entry; KeyError where a field is missing."""
+        spacing = entry["pixel_spacing_mm"]
+        return cls(
+            id=entry["id"],
+            patient_id=entry["patient_id"],
+            split=entry["split"],
+            shard=entry["shard"],
+            row=int(entry["row"]),
+            slice_index=int(entry["slice_index"]),
+            class_pixels=tuple(int(n) for n in entry["class_pixels"]),
+            pixel_spacing_mm=None if spacing is None else (float(spacing[0]), float(spacing[1])),
+            slice_spacing_mm=entry["slice_spacing_mm"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the manifest entry: plain values only."""
+        entry = asdict(self)
+        entry["class_pixels"] = list(self.class_pixels)
+        entry["pixel_spacing_mm"] = (
+            None if self.pixel_spacing_mm is None else list(self.pixel_spacing_mm)
+        )
+        return entry
+
+    @property
+    def has_foreground(self) -> bool:
+        """Whether any pixel is of another class than the background."""
+        return sum(self.class_pixels[1:]) > 0
+
+
+class SliceCache(PreparedCache):
+    """A prepared data set of slices with label maps.
+
+    Attributes:
+        items: Every slice, in the manifest's order.
+    """
+
+    FORMAT = "understudy-cache"
+    FORMAT_VERSION = 1
+    REQUIRED = ("dataset", "image_size", "num_classes", "class_names", "split_id", "shards",
+                "items")  # fmt: skip
+    CONTENTS = "slices"
+
+    def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(root, manifest)
+        self.items = [SliceItem.from_json(entry) for entry in manifest["items"]]
+        self.ids = np.array([item.id for item in self.items], str)
+        self.patient_ids = np.array([item.patient_id for item in self.items], str)
+        self.splits = np.array([SPLITS.index(item.split) for item in self.items], np.int8)
+        for shard in manifest["shards"].values():
+            for kind in ("image", "mask"):
+                if shard.get(kind) is not None:
+                    pixels = int(shard["num_slices"]) * self.image_size**2
+                    check_shard_file(root / shard[kind], pixels)
+        for item in self.items:
+            if not 0 <= item.row < manifest["shards"][item.shard]["num_slices"]:
+                raise KeyError(f"row {item.row} of shard {item.shard}")
+
+    @property
+    def num_classes(self) -> int:
+        """Number of labels, background included."""
+        return int(self.manifest["num_classes"])
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the labels 0, 1, 2, ..."""
+        return [str(name) for name in self.manifest["class_names"]]
+
+    @property
+    def has_images(self) -> bool:
+        """Whether the cache holds images, or label maps alone."""
+        return bool(self.manifest.get("has_images", True))
+
+    @property
+    def content(self) -> dict[str, list[str | None]]:
+        """SHA-256 of the image and the mask array of every volume."""
+        return {
+            name: [shard.get("sha256_image"), shard.get("sha256_mask")]
+            for name, shard in sorted(self.manifest["shards"].items())
+        }
+
+    def image(self, item: SliceItem) -> NDArray[np.uint8]:
+        """Return the image of a slice.
+
+        Returns:
+            (H, W) uint8, read-only view of the file: 0 = low end of the HU window, 255 = high end.
+
+        Raises:
+            UserError: The cache holds label maps alone.
+        """
+        return self._array(item, "image")
+
+    def mask(self, item: SliceItem) -> NDArray[np.uint8]:
+        """Return the labels of a slice: (H, W) uint8 in 0..num_classes-1, a read-only view."""
+        return self._array(item, "mask")
+
+    def select(self, split: str | None, foreground_only: bool = False) -> list[SliceItem]:
+        """Return the items of a split (None: of all), optionally only those with foreground."""
+        items = [self.items[index] for index in self.indices(split)]
+        return [item for item in items if item.has_foreground or not foreground_only]
+
+    def _array(self, item: SliceItem, kind: str) -> NDArray[np.uint8]:
+        relative = self.manifest["shards"][item.shard].get(kind)
+        if relative is None:
+            raise UserError(
+                f"{self.root}: holds no {kind}s (dataset {self.dataset!r}). Give a cache that "
+                f"has {kind}s, such as one made by prepare.py kits19 or phantom_ct."
+            )
+        array: NDArray[np.uint8] = self.mapped(relative)
+        return array[item.row]
