@@ -11,7 +11,7 @@ FILMS_OUT ?= runs/quickstart_films
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-films test test-all lint types format check clean
+.PHONY: help install quickstart quickstart-films test test-all fuzz lint types format check clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test: install ## the tests that need neither a GPU, a cluster nor patience
 
 test-all: install ## the slow tests too
 	$(RUN) -m pytest -m "not gpu and not cluster"
+
+fuzz: install ## 10,000 damaged DICOM films: each is read, or refused by name; FUZZ_FILMS=FOLDER: real ones too
+	$(RUN) -m pytest -m fuzz -s tests/preparation/films/fuzzing
 
 lint: install ## ruff: errors, style, import order, layout
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -13,11 +13,11 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
-from benchmarks.dicom_mutations import small_films
 from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
 from preparation.films.film import FilmFile, RejectedFilm
 from provenance import UserError
 from tests.preparation.films.dicom_films import PERMISSIVE, ramp, refusal, write
+from tests.preparation.films.fuzzing.dicom_mutations import small_films
 
 SMALL = small_films()
 

@@ -7,9 +7,9 @@ import pydicom
 import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
-from benchmarks.dicom_mutations import small_films
 from preparation.films.film import FilmFile
 from tests.preparation.films.dicom_films import PERMISSIVE, item, ramp, write
+from tests.preparation.films.fuzzing.dicom_mutations import small_films
 
 
 def test_rescale_window_and_inversion_by_hand(tmp_path):

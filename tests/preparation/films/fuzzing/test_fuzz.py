@@ -1,11 +1,13 @@
 """Damaged DICOM films: each is read as a film of the right shape, or refused by name."""
 
+import json
 import multiprocessing
+import os
+from pathlib import Path
 
 import pytest
-
-from benchmarks.dicom_mutations import mutate, small_films
-from benchmarks.fuzz_dicom_films import Outcome, choose, fuzz, summarise
+from dicom_mutations import mutate, small_films
+from fuzz_dicom_films import Outcome, choose, fuzz, real_films, summarise
 
 
 def run(numbers, seed):
@@ -22,10 +24,27 @@ def test_300_damaged_films():
     assert len(summary["rejected"]) > 5
 
 
-@pytest.mark.slow
-def test_10000_damaged_films():
-    summary = summarise(run(range(10_000), seed=0))
-    assert summary["films"] == 10_000
+@pytest.mark.fuzz
+@pytest.mark.timeout(0)
+def test_many_damaged_films():
+    """`make fuzz`; prints what became of them.
+
+    FUZZ_FILMS=FOLDER damages real films too, FUZZ_SEED chooses other damage, and FUZZ_FIRST=4711
+    FUZZ_COUNT=1 runs one again.
+    """
+    seed, first, count = (
+        int(os.environ.get(f"FUZZ_{name}", default))
+        for name, default in (("SEED", 0), ("FIRST", 0), ("COUNT", 10_000))
+    )
+    folder = os.environ.get("FUZZ_FILMS")
+    real = real_films(Path(folder)) if folder else []
+    results = list(fuzz(small_films(), real, seed, range(first, first + count)))
+    outcomes = [result for result in results if isinstance(result, Outcome)]
+    summary = summarise(outcomes)
+    summary["of_real_films"] = sum(o.base in {base.name for base in real} for o in outcomes)
+    summary["peak_memory_mb"] = round(max((r for r in results if isinstance(r, float)), default=0))
+    print(json.dumps(summary, indent=1))
+    assert summary["films"] == count
     assert summary["failures"] == []
     assert summary["over_1_s"] == 0
 
