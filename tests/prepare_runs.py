@@ -9,12 +9,12 @@ from command_line import run_verb
 AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
 
 
-def make_source(root, num=12, shape=(4, 16, 16)):
+def make_source(root, num=12, shape=(4, 16, 16), num_classes=3):
     for number in range(num):
         rng = np.random.default_rng(number)
         folder = root / f"case_{number:05d}"
         folder.mkdir(parents=True)
-        for name, low, high in (("imaging", -1000, 1000), ("segmentation", 0, 3)):
+        for name, low, high in (("imaging", -1000, 1000), ("segmentation", 0, num_classes)):
             array = rng.integers(low, high, shape).astype(np.int16)
             nib.save(nib.Nifti1Image(array, AFFINE), folder / f"{name}.nii.gz")
     return root

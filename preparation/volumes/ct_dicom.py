@@ -23,12 +23,14 @@ from preparation.volumes.dicom_series import (
 from preparation.volumes.nifti import existing_folder
 from preparation.volumes.volume import (
     AIR_HU,
+    KIDNEY_AND_TUMOUR,
     MAX_HU,
     Found,
     Job,
     SkipVolume,
     Volume,
     check_image,
+    listed,
 )
 from provenance import UserError
 
@@ -41,7 +43,7 @@ def pseudonym(identifier: str, salt: str) -> str:
 
 
 def label_of(structure: str, labels: Mapping[str, int]) -> int:
-    """Return 1 for kidney, 2 for tumour of the kidney, 0 for a structure that is not used.
+    """Return the label of kidney or of tumour of the kidney; 0 for a structure that is not used.
 
     Explicit labels win. A tumour of another organ (3D-IRCADb has `livertumor01`) is none of ours.
     """
@@ -49,9 +51,9 @@ def label_of(structure: str, labels: Mapping[str, int]) -> int:
         return labels[structure]
     plain = re.sub(r"[^a-z]", "", structure.lower())
     if re.fullmatch(r"(left|right)?(kidney|renal)?tumou?rs?(left|right)?", plain):
-        return 2
+        return KIDNEY_AND_TUMOUR.index("tumour")
     if re.fullmatch(r"(left|right)?kidneys?(left|right)?", plain):
-        return 1
+        return KIDNEY_AND_TUMOUR.index("kidney")
     return 0
 
 
@@ -66,7 +68,8 @@ def find_studies(
 
     Args:
         source: One patient's folder, or a folder of such folders.
-        mask_labels: Label (0, 1 or 2) of each mask folder whose name does not tell.
+        mask_labels: Label (0, 1 or 2, see `KIDNEY_AND_TUMOUR`) of each mask folder whose name does
+            not tell.
         series: SeriesInstanceUID (or its end) where a folder holds several.
         patient_salt: Mixed into the hash that becomes the patient's pseudonym.
         patient_id_from: `tag` hashes PatientID (the folder's name where the tag is empty);
@@ -78,8 +81,10 @@ def find_studies(
     existing_folder(source)
     labels = dict(mask_labels or {})
     for name, label in labels.items():
-        if label not in (0, 1, 2):
-            raise UserError(f"--mask-labels {name}={label}: expected 0, 1 or 2.")
+        if label not in range(len(KIDNEY_AND_TUMOUR)):
+            raise UserError(
+                f"--mask-labels {name}={label}: expected {listed(KIDNEY_AND_TUMOUR, 'or')}."
+            )
     own = (source / IMAGES).is_dir() or (source / MASKS).is_dir()
     folders = [source] if own else sorted(d for d in source.glob("*/") if _is_study(d))
     if not folders:
@@ -154,6 +159,7 @@ def _job(
         names=(f"{prefix}{IMAGES}", *(f"{prefix}{MASKS}/{name}" for _, name in chosen)),
         slice_shape=shape[::-1] if swaps_axes(header) else shape,
         num_slices=len(series.slices),
+        class_names=KIDNEY_AND_TUMOUR,
         # Tumour is painted after kidney: it lies inside of it.
         options={"labels": [label for label, _ in chosen], "series": wanted},
         folder=folder.name if prefix and patient_id_from == "tag" else None,

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from preparation.volumes.volume import (
     AIR_HU,
+    KIDNEY_AND_TUMOUR,
     MAX_HU,
     Found,
     Job,
@@ -104,7 +105,15 @@ def _job(folder: Path, masks_alone: bool) -> Job:
         shape = (first, second, third)
         files.append(path)
         names.append(name)
-    return Job(folder.name, folder.name, tuple(files), tuple(names), shape[1:], shape[0])
+    return Job(
+        shard=folder.name,
+        patient_id=folder.name,
+        files=tuple(files),
+        names=tuple(names),
+        slice_shape=shape[1:],
+        num_slices=shape[0],
+        class_names=KIDNEY_AND_TUMOUR,
+    )
 
 
 def _header(path: Path, name: str) -> Any:
@@ -139,7 +148,7 @@ def read_case(job: Job) -> Volume:
 
     Raises:
         SkipVolume: A file is cut short, shapes differ, a voxel is NaN, the image is constant, or
-            a label lies outside 0..2.
+            a label has no name.
     """
     by_stem = dict(zip(job.names, job.files, strict=True))
     mask_name = job.names[0]
@@ -165,10 +174,10 @@ def read_case(job: Job) -> Volume:
             )
         order, flips, known = _axes(reference)
         spacing = nib.affines.voxel_sizes(reference.affine)[order] if known else None
-    mask = _read(mask_file, job.files[0], mask_name, order, flips, as_labels=True)
+    mask = _read(mask_file, job.files[0], mask_name, order, flips, job.class_names)
     image = None
     if len(job.names) > 1:
-        image = _read(reference, job.files[1], job.names[1], order, flips, as_labels=False)
+        image = _read(reference, job.files[1], job.names[1], order, flips)
         notes += check_image(image, job.names[1])
     axes = "".join(nib.aff2axcodes(reference.affine)) if known else None
     return Volume(
@@ -187,16 +196,24 @@ def read_case(job: Job) -> Volume:
 
 
 def _read(
-    image: Any, path: Path, name: str, order: list[int], flips: list[bool], as_labels: bool
+    image: Any,
+    path: Path,
+    name: str,
+    order: list[int],
+    flips: list[bool],
+    class_names: tuple[str, ...] | None = None,
 ) -> NDArray[Any]:
     """Decode a file block by block into (slices, H, W), converting each block at once.
+
+    With `class_names` it is a mask, uint8 labels; without, an image, int16 HU.
 
     KiTS19's images are float64: as one array, its longest volume is 2 GB; here it is int16.
     """
     shape = image.shape
     # nibabel clears the header's own scaling on loading and keeps it here.
     slope, intercept = image.dataobj.slope, image.dataobj.inter
-    result = np.empty([shape[axis] for axis in order], np.uint8 if as_labels else np.int16)
+    dtype = np.int16 if class_names is None else np.uint8
+    result = np.empty([shape[axis] for axis in order], dtype)
     in_file_axes = result[tuple(slice(None, None, -1 if f else 1) for f in flips)]
     in_file_axes = in_file_axes.transpose(np.argsort(order))
     try:
@@ -206,12 +223,12 @@ def _read(
                 raise SkipVolume(
                     name, "holds NaN or infinite voxels. Left out; export the volume again."
                 )
-            if as_labels:
+            if class_names is not None:
                 if values.dtype.kind == "f" and (values != np.rint(values)).any():
                     raise SkipVolume(
                         name, "holds fractional labels; it is not a label map. Left out."
                     )
-                check_labels(values, name)
+                check_labels(values, name, class_names)
             else:
                 whole = np.rint(values) if values.dtype.kind == "f" else values.astype(np.int32)
                 values = np.clip(whole, AIR_HU, MAX_HU)

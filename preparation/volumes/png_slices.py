@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preparation.volumes.nifti import existing_folder
-from preparation.volumes.volume import Found, Job, SkipVolume, Volume, check_labels
+from preparation.volumes.volume import (
+    KIDNEY_AND_TUMOUR,
+    Found,
+    Job,
+    SkipVolume,
+    Volume,
+    check_labels,
+)
 from provenance import UserError
 
 _COLUMNS = ("file", "case", "slice")
@@ -100,9 +107,15 @@ def _job(
     if not files:
         return None
     return Job(
-        patient, patient, tuple(files), tuple(names), shape or (0, 0), len(places),
-        {"places": places},
-    )  # fmt: skip
+        shard=patient,
+        patient_id=patient,
+        files=tuple(files),
+        names=tuple(names),
+        slice_shape=shape or (0, 0),
+        num_slices=len(places),
+        class_names=KIDNEY_AND_TUMOUR,
+        options={"places": places},
+    )
 
 
 def _shape(path: Path) -> tuple[int, int] | None:
@@ -143,7 +156,7 @@ def read_pairs(job: Job) -> Volume:
                     image_name,
                     f"is {image.shape}, the patient's other slices are {common}. Left out.",
                 )
-            check_labels(mask, mask_name)
+            check_labels(mask, mask_name, job.class_names)
             if image.min() == image.max():
                 raise SkipVolume(image_name, f"is constant (all {image.min()}). Left out.")
         except SkipVolume as skip:

@@ -32,7 +32,7 @@ from preparation.volumes.shard import (
     make_or_skip,
     record_path,
 )
-from preparation.volumes.volume import CLASS_NAMES, Found, Job, Reader, SkipVolume
+from preparation.volumes.volume import Found, Job, Reader, SkipVolume
 from provenance import UserError, __version__, write_json_atomic, write_text_atomic
 
 
@@ -120,7 +120,7 @@ def prepare(
             f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
             f"The whole list is in {out / 'skipped.csv'}."
         )
-    manifest = _manifest(layout, split, records)
+    manifest = _manifest(layout, split, records, found.class_names)
     if layout.has_images:
         key = "patient_id" if split.by == "patient" else "id"
         names = {item[key] for item in manifest["items"]}
@@ -168,7 +168,9 @@ def _write_skipped(out: Path, found: Found, skipped: list[tuple[str, str]]) -> N
     write_text_atomic(out / "skipped.csv", text.getvalue())
 
 
-def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def _manifest(
+    layout: Layout, split: Split, records: dict[str, dict[str, Any]], class_names: tuple[str, ...]
+) -> dict[str, Any]:
     items = [
         {**item, "split": split.of(item["patient_id"], item["id"])}
         for name in sorted(records)
@@ -181,8 +183,8 @@ def _manifest(layout: Layout, split: Split, records: dict[str, dict[str, Any]]) 
         "dataset": layout.dataset,
         "software_version": __version__,
         "image_size": layout.image_size,
-        "num_classes": len(CLASS_NAMES),
-        "class_names": list(CLASS_NAMES),
+        "num_classes": len(class_names),
+        "class_names": list(class_names),
         "has_images": layout.has_images,
         "has_masks": True,
         "window": None

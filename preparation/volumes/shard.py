@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
 from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
-from preparation.volumes.volume import CLASS_NAMES, Job, Reader, SkipVolume, Volume
+from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 
@@ -77,11 +77,8 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     if volume.image is not None:
         fitted = (fit_image(s, layout.image_size, layout.window) for s in volume.image)
         shard.update(_write(out, job, "image", fitted, len(volume.mask), layout.image_size))
-    shard.update(
-        _write(
-            out, job, "mask", _masks(volume, counts, layout), len(volume.mask), layout.image_size
-        )
-    )
+    masks = _masks(volume, counts, job, layout)
+    shard.update(_write(out, job, "mask", masks, len(volume.mask), layout.image_size))
     (top, bottom), (left, right) = padding_to_square(height, width)
     shard.update(
         num_slices=len(volume.mask),
@@ -175,10 +172,12 @@ class SourceChangedError(Exception):
     """A finished shard was made from other source files; its name is the argument."""
 
 
-def _masks(volume: Volume, counts: list[list[int]], layout: Layout) -> Iterator[NDArray[np.uint8]]:
+def _masks(
+    volume: Volume, counts: list[list[int]], job: Job, layout: Layout
+) -> Iterator[NDArray[np.uint8]]:
     for labels in volume.mask:
         fitted = fit_mask(labels, layout.image_size)
-        counts.append(np.bincount(fitted.ravel(), minlength=len(CLASS_NAMES)).tolist())
+        counts.append(np.bincount(fitted.ravel(), minlength=len(job.class_names)).tolist())
         yield fitted
 
 

@@ -40,8 +40,9 @@ def print_summary(outcome: Outcome) -> None:
             "warning: split by slice. Slices of one patient are in training and in test, so "
             "scores are overstated; never report them beside scores split by patient."
         )
-    print("\n".join(_split_lines(items)))
-    classes = _class_line(items, manifest["class_names"])
+    names = manifest["class_names"]
+    print("\n".join(_split_lines(items, names)))
+    classes = _class_line(items, names)
     window = manifest["window"]
     seen = (
         f"window {window['width_hu']:g} HU around {window['center_hu']:g} HU"
@@ -93,14 +94,18 @@ def _print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
         print(f"  and {len(entries) - _SHOWN} more; all of them are in skipped.csv.")
 
 
-def _split_lines(items: Sequence[dict[str, Any]]) -> list[str]:
+def _split_lines(items: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:
     lines = []
     for split in SPLITS:
         own = [item for item in items if item["split"] == split]
         patients = len({item["patient_id"] for item in own})
-        tumour = sum(1 for item in own if len(item["class_pixels"]) > 2 and item["class_pixels"][2])
+        holding = [
+            f"{sum(item['class_pixels'][label] > 0 for item in own):,d} with {name}"
+            for label, name in enumerate(names)
+            if label > 0
+        ]
         lines.append(
-            f"  {split:5s} {patients:4d} patients {len(own):7,d} slices, {tumour:,d} with tumour"
+            f"  {split:5s} {patients:4d} patients {len(own):7,d} slices, {', '.join(holding)}"
         )
     return lines
 

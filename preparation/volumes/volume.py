@@ -1,6 +1,6 @@
 """What every source hands to the preparation: a job found on disk, and the volume it becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 # Air, and what lies outside the field of view. CT stores at most 12 bits from here.
 AIR_HU = -1024
 MAX_HU = 3071
-CLASS_NAMES = ("background", "kidney", "tumour")
-NUM_CLASSES = len(CLASS_NAMES)
+# Names of the labels 0, 1, ... in the masks of every present source. Jobs carry them, and the
+# manifest keeps them; nothing past the source knows them otherwise.
+KIDNEY_AND_TUMOUR = ("background", "kidney", "tumour")
 
 
 class SkipVolume(Exception):  # noqa: N818 - it steers the batch, it is not a failure of the program
@@ -35,6 +36,7 @@ class Job:
         names: What each file is called in messages and in the manifest: relative, no identifier.
         slice_shape: (H, W) of a source slice.
         num_slices: Slices promised by the header; for the progress bar.
+        class_names: Names of the labels 0, 1, ... that its mask may hold.
         options: What the reader needs besides (plain values).
         folder: The source's name for the patient where it may identify somebody; messages on
             the screen show it, files of the cache have the pseudonym in its place.
@@ -46,6 +48,7 @@ class Job:
     names: tuple[str, ...]
     slice_shape: tuple[int, int]
     num_slices: int
+    class_names: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
     folder: str | None = None
 
@@ -92,6 +95,11 @@ class Found:
     notes: list[str] = field(default_factory=list)
     aliases: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the labels of its jobs' masks."""
+        return self.jobs[0].class_names
+
     def discreet(self, text: str) -> str:
         """Return a message with pseudonyms where folder names stood."""
         for folder, patient_id in self.aliases.items():
@@ -102,21 +110,28 @@ class Found:
 Reader = Callable[[Job], Volume]
 
 
-def check_labels(mask: NDArray[Any], name: str) -> None:
-    """Refuse labels outside 0..2.
+def listed(class_names: Sequence[str], link: str) -> str:
+    """Labels with their names, such as `0 (background), 1 (kidney) and 2 (tumour)`."""
+    *others, last = (f"{label} ({name})" for label, name in enumerate(class_names))
+    return f"{', '.join(others)} {link} {last}"
+
+
+def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str]) -> None:
+    """Refuse labels that have no name.
 
     Raises:
         SkipVolume: Names the labels that were found.
     """
     low, high = int(mask.min()), int(mask.max())
-    if low >= 0 and high < NUM_CLASSES:
+    count = len(class_names)
+    if low >= 0 and high < count:
         return
     found = np.unique(mask)
-    wrong = [int(v) for v in found[(found < 0) | (found >= NUM_CLASSES)][:5]]
+    wrong = [int(v) for v in found[(found < 0) | (found >= count)][:5]]
     raise SkipVolume(
         name,
-        f"has label values {wrong}, expected only 0 (background), 1 (kidney) and 2 (tumour). "
-        "Left out; map its labels to 0..2 and run the command again.",
+        f"has label values {wrong}, expected only {listed(class_names, 'and')}. "
+        f"Left out; map its labels to 0..{count - 1} and run the command again.",
     )
 
 

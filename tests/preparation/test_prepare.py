@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -14,7 +15,12 @@ import pytest
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
 from preparation.films.command_line import FILM_SOURCES
+from preparation.split import Split
 from preparation.volumes.flags import OTHERS, SOURCES
+from preparation.volumes.nifti import find_cases, read_case
+from preparation.volumes.prepare import prepare
+from preparation.volumes.shard import Layout
+from preparation.volumes.summary import print_summary
 from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[2]
@@ -83,6 +89,26 @@ def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
     ]
     assert run("verify", tmp_path / "out") == 0
     assert "12 found, 10 used with 40 slices, 2 skipped" in capsys.readouterr().out
+
+
+def test_labels_are_those_that_the_source_names(tmp_path, capsys):
+    names = ("background", "liver", "tumour", "vessel")
+    found = find_cases(make_source(tmp_path / "source", num_classes=5))
+    found.jobs = [replace(job, class_names=names) for job in found.jobs]
+    fourth = tmp_path / "source/case_00000/segmentation.nii.gz"
+    nib.save(nib.Nifti1Image(np.full((4, 16, 16), 3, np.int16), AFFINE), fourth)
+    layout = Layout("kits19", 16, (400.0, 0.0), "pad", True)
+    outcome = prepare(tmp_path / "out", found, read_case, layout, Split(all_to="train"))
+    cache = SliceCache.open(tmp_path / "out")
+    assert cache.class_names == list(names)
+    assert [item.class_pixels for item in cache.items] == [(0, 0, 0, 256)] * 4
+    print_summary(outcome)
+    assert "0 with liver, 0 with tumour, 4 with vessel" in capsys.readouterr().out
+    assert len(outcome.skipped) == 11
+    assert (
+        "[4], expected only 0 (background), 1 (liver), 2 (tumour) and 3 (vessel)."
+        in (outcome.skipped[0][1])
+    )
 
 
 def test_nothing_usable_is_an_error(tmp_path, capsys):

@@ -232,7 +232,7 @@ def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
     assert "livertumor01, mass" in found.notes[0]
     assert (read_study(found.jobs[0]).mask == 2).all()
     assert label_of("mass", {"mass": 2}) == 2
-    with pytest.raises(UserError, match="expected 0, 1 or 2"):
+    with pytest.raises(UserError, match=r"expected 0 \(background\), 1 \(kidney\) or 2 \(tumour\)"):
         find_studies(tmp_path, {"mass": 7})
 
 
