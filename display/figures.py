@@ -4,11 +4,9 @@ Colours of Okabe & Ito 2008. Nothing is told by colour alone: the plots are prin
 by colour-blind people.
 """
 
-import base64
 import functools
 import io
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, ParamSpec, TypeVar
 
 Given = ParamSpec("Given")
@@ -110,18 +108,3 @@ def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
         if columns == 1 or legend.get_window_extent().x1 <= figure.bbox.x1:
             return
         legend.remove()  # names too long to stand side by side
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A picture of the report; `png` None means that it is lacking, and the caption says why."""
-
-    title: str
-    png: bytes | None
-    alt: str
-    caption: str = ""
-
-    @property
-    def source(self) -> str:
-        """Data URI, so that the page needs no other file."""
-        return "data:image/png;base64," + base64.b64encode(self.png or b"").decode("ascii")

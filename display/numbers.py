@@ -8,6 +8,24 @@ TO = "\u2013"
 NONE = "\u2014"
 
 
+def number(value: float | None, style: str = ".3f", missing: str = NONE) -> str:
+    """A number in one of Python's format styles, such as ".4g"."""
+    return missing if value is None else format(value, style)
+
+
+def interval(
+    low: float | None,
+    high: float | None,
+    style: str = ".3f",
+    between: str = " to ",
+    missing: str = "no interval",
+) -> str:
+    """Both ends of an interval, without brackets; `missing` where there is none."""
+    if low is None or high is None:
+        return missing
+    return f"{format(low, style)}{between}{format(high, style)}"
+
+
 def score(value: float | None, percent: bool) -> str:
     """A score: one decimal in percent, else three significant digits."""
     if value is None:

@@ -4,6 +4,7 @@ Numpy and Pillow only, so that training callbacks, `evaluate.py` and the study's
 without matplotlib.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -190,6 +191,13 @@ def save_png(path: Path | str, array: Picture) -> Path:
     with whole_file(path) as stream:
         Image.fromarray(np.ascontiguousarray(array)).save(stream, format="PNG", pnginfo=mark)
     return path
+
+
+def png_bytes(array: Picture) -> bytes:
+    """(H, W) or (H, W, 3) uint8 as the content of a PNG file."""
+    stream = io.BytesIO()
+    Image.fromarray(array).save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def _label_map(mask: NDArray[np.integer]) -> NDArray[np.integer]:

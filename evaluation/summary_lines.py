@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from evaluation.images.fid_card import interval, number
+from display.numbers import interval, number
+from evaluation.images.fid_card import digits, ends
 
 
 def lines_of(result: Mapping[str, Any]) -> tuple[list[str], str]:
@@ -60,8 +61,8 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
         elif entry.get("floor") is not None:
             lines.append(
                 f"  {key}: {_with_range(entry)}; with {entry['num_images_at_floor']} images a side "
-                f"{number(entry['value_at_floor_size'])}, real against real "
-                f"{number(entry['floor'])}"
+                f"{digits(entry['value_at_floor_size'])}, real against real "
+                f"{digits(entry['floor'])}"
             )
         else:
             floor = "; too few patients for a floor" if "floor" in entry else ""
@@ -76,18 +77,16 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _with_range(entry: Mapping[str, Any]) -> str:
     """A score of sets with its interval."""
-    return f"{number(entry['value'])} [{interval(entry)}]"
+    return f"{digits(entry['value'])} [{ends(entry)}]"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:
+    value = number(entry["value"], missing="undefined")
     if entry["value"] is None:
-        return "undefined"
+        return value
     if entry["low"] is None:
-        few = entry["num_patients"] < 2
-        return f"{entry['value']:.3f}" + (
-            " (one patient: no interval)" if few else " (no interval)"
-        )
-    return f"{entry['value']:.3f} [{entry['low']:.3f}, {entry['high']:.3f}]"
+        return f"{value} ({'one patient: ' if entry['num_patients'] < 2 else ''}no interval)"
+    return f"{value} [{interval(entry['low'], entry['high'], between=', ')}]"
 
 
 _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {

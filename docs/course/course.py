@@ -218,12 +218,14 @@ def plot_roc(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
 
 def in_words(result: Mapping[str, Any], score: str = "auroc") -> str:
     """A score with its 95 % interval over patients, for example "0.91 [0.85 to 0.95]"."""
+    from display.numbers import interval, number
+
     entry = result["summary"][score]
     if entry["value"] is None:
         return "not defined: a class is missing"
-    if entry["low"] is None:
-        return f"{entry['value']:.2f} [too few patients for an interval]"
-    return f"{entry['value']:.2f} [{entry['low']:.2f} to {entry['high']:.2f}]"
+    few = "too few patients for an interval"
+    ends = interval(entry["low"], entry["high"], ".2f", missing=few)
+    return f"{number(entry['value'], '.2f')} [{ends}]"
 
 
 def _drawn_films(num_patients: int, image_size: int, split_seed: int) -> Path:

@@ -19,6 +19,8 @@ if str(ROOT) not in sys.path:
     sys.path.append(str(ROOT))
 
 from command_line import parsed, run_verb, verb_parser  # noqa: E402
+from display.numbers import interval  # noqa: E402
+from display.tables import markdown, text_table  # noqa: E402
 from provenance import (  # noqa: E402
     UserError,
     read_json,
@@ -154,24 +156,31 @@ def table_of(rows: Sequence[dict[str, Any]]) -> str:
         "",
         f"Mean grade as percent of {HIGHEST} (all grades {LOWEST}: 20 %, all {HIGHEST}: 100 %).",
         "",
-        "| question | students | mean grade | 95 % interval | grades 1 / 2 / 3 / 4 / 5 | missing |",
-        "|---|---|---|---|---|---|",
     ]
+    columns = (
+        "question", "students", "mean grade", "95 % interval", "grades 1 / 2 / 3 / 4 / 5", "missing"
+    )  # fmt: skip
+    body = []
     for row in rows:
         value, span = "-", "-"
         if row["percent"] is not None:
             value = f"{row['percent']:.0f} %"
-            span = f"{row['low']:.0f} to {row['high']:.0f} %"
-        counts = " / ".join(str(count) for count in row["counts"].values())
+            span = interval(row["low"], row["high"], ".0f") + " %"
         missing = str(row["num_missing"])
         if row["missing_lines"]:
             missing += f" (line {', '.join(map(str, row['missing_lines']))})"
-        lines.append(
-            f"| {row['question']} | {row['num_answers']} | {value} | {span} | {counts} "
-            f"| {missing} |"
+        body.append(
+            (
+                row["question"],
+                str(row["num_answers"]),
+                value,
+                span,
+                " / ".join(str(count) for count in row["counts"].values()),
+                missing,
+            )
         )
     lines += [
-        "",
+        markdown(text_table(columns, body)),
         "The interval holds whatever the distribution of grades is (Anderson 1969), if these "
         "students are like those who will come. With five of them it is wide: that is what five "
         "answers can say. It cannot allow for who did not answer, nor for grades given to please.",

@@ -1,18 +1,17 @@
 """The page of a classifier's evaluation: one HTML file that needs no other."""
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from display.numbers import NONE, p_value
+from display.numbers import interval, number, p_value
+from display.pages import PageFigure, render_page
+from display.sheet import png_bytes
+from display.tables import Table, TableCell, text_table
 
-TEMPLATE = "page.html.j2"
 NUM_MISTAKES = 10
 
 _TITLES = {
@@ -52,28 +51,24 @@ def page(result: Mapping[str, Any], pictures: Mapping[str, NDArray[np.uint8] | N
         result: evaluation.json's content.
         pictures: File name -> (H, W, 3) uint8; None where there is nothing to draw.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     wrong = [row for row in result["images"] if not row["correct"]]
     worst = sorted(wrong, key=lambda row: (-row["log_loss"], row["id"]))
-    return environment.get_template(TEMPLATE).render(
+    figures = _figures(result)
+    return render_page(
+        Path(__file__).with_name("page.html.j2"),
         result=result,
+        area=result["summary"]["auroc"],
+        number=number,
+        interval=interval,
         summary=_summary(result),
-        thresholds=[_threshold(row) for row in result["thresholds"]],
-        comparisons=[_comparison(row) for row in result["comparisons"]],
-        sources={
-            name: "data:image/png;base64," + _encoded(picture)
+        thresholds=_thresholds(result),
+        comparisons=_comparisons(result),
+        pictures={
+            name: PageFigure("", png_bytes(picture), *figures[name])
             for name, picture in pictures.items()
             if picture is not None
         },
-        worst=[_mistake(row, result["class_names"]) for row in worst[:NUM_MISTAKES]],
+        worst=_mistakes(worst[:NUM_MISTAKES], result["class_names"]),
         num_wrong=len(wrong),
         split_names={"val": "validation", "train": "training", "test": "test"},
         # A page is passed on; where things lie on this machine may name a person.
@@ -82,81 +77,130 @@ def page(result: Mapping[str, Any], pictures: Mapping[str, NDArray[np.uint8] | N
     )
 
 
-def _summary(result: Mapping[str, Any]) -> list[dict[str, str]]:
+def _summary(result: Mapping[str, Any]) -> Table:
     counts, names = result["class_counts"], result["class_names"]
     trivial = result["trivial_majority_class"]
     words = {
         "majority": trivial["class"],
-        "majority_share": f"{trivial['accuracy']:.3f}",
-        "share": f"{counts[names[1]] / result['num_images']:.3f}",
+        "majority_share": number(trivial["accuracy"]),
+        "share": number(counts[names[1]] / result["num_images"]),
     }
     several = len(names) > 2
-    return [
-        {
-            "title": _TITLES[key] + (", mean over classes" if several and key in _MACRO else ""),
-            "value": _number(entry["value"]),
-            "interval": _between(entry["low"], entry["high"]),
-            "patients": str(entry["num_patients"]),
-            "films": str(entry["num_values"]),
-            "meaning": "" if several else _MEANINGS[key].format(*names, **words),
-        }
+    rows = [
+        (
+            _TITLES[key] + (", mean over classes" if several and key in _MACRO else ""),
+            number(entry["value"]),
+            interval(entry["low"], entry["high"]),
+            str(entry["num_patients"]),
+            str(entry["num_values"]),
+            "" if several else _MEANINGS[key].format(*names, **words),
+        )
         for key, entry in result["summary"].items()
     ]
+    return text_table(
+        ("Score", "Value", "95 % interval", "Patients", "Films", ""),
+        rows,
+        "Intervals: bootstrap that draws patients, each with all films. They tell how the score "
+        "could differ with other patients of this kind, not with another training.",
+    )
 
 
 _MACRO = ("auroc", "average_precision", "sensitivity", "specificity")
 
 
-def _threshold(row: Mapping[str, Any]) -> dict[str, str]:
+def _thresholds(result: Mapping[str, Any]) -> Table:
+    positive = result["class_names"][1]
+    columns = ("Rule", "Threshold", "Sensitivity", "Specificity", "PPV", "NPV", "Accuracy")
+    counted = ("true_positives", "false_positives", "true_negatives", "false_negatives")
+    rows = [
+        (
+            TableCell(RULE_TITLES[row["rule"]]),
+            TableCell(number(row["threshold"], ".4f")),
+            *(
+                TableCell(number(row[key]), (interval(*row[f"{key}_interval"]),))
+                for key in ("sensitivity", "specificity")
+            ),
+            *(TableCell(number(row[key])) for key in ("ppv", "npv", "accuracy")),
+            TableCell(" / ".join(str(row[key]) for key in counted)),
+        )
+        for row in result["thresholds"]
+    ]
+    note = (
+        f"A film is called {positive} from the threshold upwards. PPV and NPV hold for this share "
+        f"of {positive} films only; where the disease is rarer, PPV is lower."
+    )
+    return Table((*columns, "TP / FP / TN / FN"), tuple(rows), (note,))
+
+
+def _comparisons(result: Mapping[str, Any]) -> Table:
+    rows = []
+    for row in result["comparisons"]:
+        ends = interval(row["low"], row["high"], "+.4f", missing="")
+        rows.append(
+            (
+                row["name"],
+                number(row["auroc"]),
+                number(row["value"], "+.4f"),
+                ends and f"[{ends}]",
+                p_value(row["p"]),
+            )
+        )
+    return text_table(
+        ("Other classifier", "Its AUROC", "This one's minus its", "95 % interval", "p (DeLong)"),
+        rows,
+        "Paired on the same films; patients are resampled, and are the clusters of the test "
+        "(DeLong 1988, Obuchowski 1997). p is of one pair each, not corrected for several. It "
+        "speaks of these trained models: whether a method is better needs several trainings, "
+        "which study.py compares.",
+    )
+
+
+def _mistakes(rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> Table:
+    return text_table(
+        ("Film", "Patient", "Is", "Was called", "Probability of the truth", "Log loss"),
+        [
+            (
+                row["id"],
+                row["patient_id"],
+                names[row["label"]],
+                names[row["prediction"]],
+                number(_share_of_truth(row), ".4f"),
+                number(row["log_loss"], ".2f"),
+            )
+            for row in rows
+        ],
+        "Ids are pseudonyms. Some mistakes may be labels that are wrong.",
+    )
+
+
+def _share_of_truth(row: Mapping[str, Any]) -> float:
+    if "probabilities" in row:
+        return float(row["probabilities"][row["label"]])
+    return float(row["probability"] if row["label"] == 1 else 1 - row["probability"])
+
+
+def _figures(result: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
+    """File name -> what it shows for those who cannot see it, its caption, and its CSS class."""
+    positive, seen = result["class_names"][1], result["grad_cam"]
     return {
-        "title": RULE_TITLES[row["rule"]],
-        "threshold": f"{row['threshold']:.4f}",
-        **{
-            key: _number(row[key])
-            for key in ("sensitivity", "specificity", "ppv", "npv", "accuracy")
-        },
-        "sensitivity_interval": _between(*row["sensitivity_interval"]),
-        "specificity_interval": _between(*row["specificity_interval"]),
-        "counts": " / ".join(
-            str(row[key])
-            for key in ("true_positives", "false_positives", "true_negatives", "false_negatives")
+        "roc.png": (
+            "ROC curve; the table of thresholds holds the marked points.",
+            "All trade-offs between sensitivity and specificity. Marks: what the thresholds of the "
+            "next table do on these films.",
+            "narrow",
+        ),
+        "reliability.png": (
+            f"Reliability plot: share of {positive} films against forecast probability, with the "
+            "number of films per bin.",
+            "Below the diagonal the model forecasts too much, above it too little. Bins of few "
+            "films scatter widely.",
+            "narrow",
+        ),
+        "grad_cam.png": (
+            "Films with Grad-CAM overlays: surest right calls, closest calls, worst mistakes.",
+            "Orange: where the last convolution raised the score of the class that the film was "
+            f"called. Each map has {seen['rows']} x {seen['columns']} places (layer "
+            f"{seen['layer']}), is enlarged to the film and scaled to its own maximum.",
+            "",
         ),
     }
-
-
-def _comparison(row: Mapping[str, Any]) -> dict[str, str]:
-    return {
-        "name": row["name"],
-        "auroc": _number(row["auroc"]),
-        "difference": NONE if row["value"] is None else f"{row['value']:+.4f}",
-        "interval": "" if row["low"] is None else f"[{row['low']:+.4f} to {row['high']:+.4f}]",
-        "p": p_value(row["p"]),
-    }
-
-
-def _mistake(row: Mapping[str, Any], names: Sequence[str]) -> dict[str, str]:
-    share = row["probabilities"][row["label"]] if "probabilities" in row else None
-    if share is None:
-        share = row["probability"] if row["label"] == 1 else 1 - row["probability"]
-    return {
-        "id": row["id"],
-        "patient": row["patient_id"],
-        "truth": names[row["label"]],
-        "called": names[row["prediction"]],
-        "share": f"{share:.4f}",
-        "log_loss": f"{row['log_loss']:.2f}",
-    }
-
-
-def _number(value: float | None) -> str:
-    return NONE if value is None else f"{value:.3f}"
-
-
-def _between(low: float | None, high: float | None) -> str:
-    return "no interval" if low is None or high is None else f"{low:.3f} to {high:.3f}"
-
-
-def _encoded(picture: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(picture).save(stream, format="PNG")
-    return base64.b64encode(stream.getvalue()).decode("ascii")

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from display.figures import COLOURS, new_figure, styled
+from display.numbers import interval, number
 from evaluation.classification.comparison import OtherEvaluation
 from evaluation.classification.scores import labels_of, positive_probabilities
 from metrics.classification import auroc, roc_curve
@@ -72,14 +73,14 @@ def _draw_curves(
         roc["false_positive_rate"], roc["true_positive_rate"],
         color=COLOURS[0], lw=2, label=f"this classifier, AUROC {_area(result)}",
     )  # fmt: skip
-    for number, other in enumerate(others):
+    for index, other in enumerate(others):
         rows = other.result["images"]
         false, true, _ = roc_curve(positive_probabilities(rows), labels_of(rows))
         area = auroc(positive_probabilities(rows), labels_of(rows))
         axes.plot(
             false, true,
-            color=COLOURS[(number + 1) % len(COLOURS)], lw=1.6,
-            ls=_DASHES[number % len(_DASHES)], label=f"{other.name}, AUROC {area:.3f}",
+            color=COLOURS[(index + 1) % len(COLOURS)], lw=1.6,
+            ls=_DASHES[index % len(_DASHES)], label=f"{other.name}, AUROC {area:.3f}",
         )  # fmt: skip
     for row in result["thresholds"]:
         if row["rule"] in _MARKS:
@@ -134,8 +135,8 @@ def reliability_picture(result: Mapping[str, Any]) -> NDArray[np.uint8]:
 
 def _area(result: Mapping[str, Any]) -> str:
     area = result["summary"]["auroc"]
-    ends = "" if area["low"] is None else f" [{area['low']:.3f}, {area['high']:.3f}]"
-    return f"{area['value']:.3f}{ends}"
+    ends = interval(area["low"], area["high"], between=", ", missing="")
+    return number(area["value"]) + (f" [{ends}]" if ends else "")
 
 
 def _legend(axes: Any) -> None:

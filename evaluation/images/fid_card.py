@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from display.numbers import interval, number
+from display.tables import markdown, text_table
 from metrics.image_sets import INTERVAL, NUM_NEIGHBOURS, NUM_SPLITS
 
 _ESTIMATORS = {
@@ -44,20 +46,16 @@ def fid_card(result: Mapping[str, Any]) -> str:
 ## Scores of the two sets
 
 {_between_sets(result)}
-
 The floor is what two halves of the real images give, with the number of images in the last column \
 on a side. Compare it with the column before it, of the same number, not with the value.
 
 ## Scores of each set by itself
 
-{_of_sets(result)}
-{_pairs(result)}
+{_of_sets(result)}{_pairs(result)}
 ## To compute them again
 
-{_table(("", "real", "synthetic"), _sides(result))}
-
-{_table(("", ""), _setting(result))}
-
+{markdown(text_table(("", "real", "synthetic"), _sides(result)))}
+{markdown(text_table(("", ""), _setting(result)))}
 ```
 {result["command"]}
 ```
@@ -80,15 +78,15 @@ def _between_sets(result: Mapping[str, Any]) -> str:
             rows.append(
                 (
                     key,
-                    number(entry["value"]),
-                    interval(entry),
-                    number(floor) if "floor" in entry else "",
-                    number(entry["value_at_floor_size"]) if "floor" in entry else "",
+                    digits(entry["value"]),
+                    ends(entry),
+                    digits(floor) if "floor" in entry else "",
+                    digits(entry["value_at_floor_size"]) if "floor" in entry else "",
                     str(entry["num_images_at_floor"]) if floor is not None else "",
                 )
             )
     head = ("score", "value", "interval", "floor", "value at the floor's size", "images a side")
-    return _table(head, rows)
+    return markdown(text_table(head, rows))
 
 
 def _of_sets(result: Mapping[str, Any]) -> str:
@@ -96,23 +94,22 @@ def _of_sets(result: Mapping[str, Any]) -> str:
     for key, entry in {**result["distances"], **result["scores"]}.items():
         if "value" not in entry:
             real, fake = entry["real"], entry["synthetic"]
-            rows.append(
-                (key, number(real["value"]), interval(real), number(fake["value"]), interval(fake))
-            )
-    return _table(("score", "real", "interval", "synthetic", "interval"), rows)
+            rows.append((key, digits(real["value"]), ends(real), digits(fake["value"]), ends(fake)))
+    head = ("score", "real", "interval", "synthetic", "interval")
+    return markdown(text_table(head, rows))
 
 
 def _pairs(result: Mapping[str, Any]) -> str:
     """Scores of pairs that share a label map, where there are any."""
     rows = [
-        (split, key, str(entry["num_values"]), number(entry["value"]), interval(entry))
+        (split, key, str(entry["num_values"]), digits(entry["value"]), ends(entry))
         for split, summary in result["pairs"].items()
         for key, entry in summary.items()
     ]
     if not rows:
         return ""
     head = ("split", "score", "pairs", "mean", "95 %, bootstrap over patients")
-    return f"\n## Scores of pairs that share a label map\n\n{_table(head, rows)}\n"
+    return f"\n## Scores of pairs that share a label map\n\n{markdown(text_table(head, rows))}"
 
 
 def _sides(result: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -145,24 +142,15 @@ def _setting(result: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def number(value: float | None) -> str:
+def digits(value: float | None) -> str:
     """A score with four digits; "none" where it could not be computed."""
-    return "none" if value is None else f"{value:.4g}"
+    return number(value, ".4g", "none")
 
 
-def interval(entry: Mapping[str, Any]) -> str:
+def ends(entry: Mapping[str, Any]) -> str:
     """`low to high` of an entry; why not, where the sets are too small for one."""
-    if entry["low"] is None:
-        return "too few images"
-    return f"{number(entry['low'])} to {number(entry['high'])}"
+    return interval(entry["low"], entry["high"], ".4g", missing="too few images")
 
 
 def _cell(value: Any) -> str:
     return "" if value is None else str(value)
-
-
-def _table(head: tuple[str, ...], rows: Any) -> str:
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in lines
-    )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.figures import Picture
+from display.pages import PageFigure
 from studies.report import generator_plots, generator_tables
 from studies.report.generators import groups_of, title_of
 from studies.report.sheets import shrunk_png
@@ -30,11 +30,11 @@ def pictures(
     specification: Specification,
     content: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
-) -> dict[str, list[Picture]]:
+) -> dict[str, list[PageFigure]]:
     """Curves, distances with their intervals, and a sheet of real and generated films a row."""
     return {
         "held_out": [
-            Picture(
+            PageFigure(
                 "Distance to held-out films",
                 generator_plots.held_out_distances(specification, content),
                 "Distances with intervals; the table above holds the numbers.",
@@ -45,7 +45,7 @@ def pictures(
             )
         ],
         "curves": [
-            Picture(
+            PageFigure(
                 "Distance to training films",
                 generator_plots.distance_curves(specification, content, records),
                 "Distances against images seen; the tables hold the numbers.",
@@ -67,18 +67,18 @@ def _sheet(
     records: Sequence[Mapping[str, Any]],
     scenario: str,
     model: str,
-) -> Picture:
+) -> PageFigure:
     title = title_of(specification, scenario, model)
     alt = f"Rows of held-out real films, and of films that {title} made."
     names = [r["name"] for r in records if (r["scenario"], r["model"]) == (scenario, model)]
     if not names:
-        return Picture(title, None, alt, _NOTHING)
+        return PageFigure(title, None, alt, _NOTHING)
     assert specification.distances is not None
     short = specification.distances.extractor.removeprefix("timm:")
     path = folder.run(names[0]) / f"distances_{short}" / "sheet.png"
     try:
         png = shrunk_png(path)
     except OSError as error:
-        return Picture(title, None, alt, f"{path} cannot be read ({error}).")
+        return PageFigure(title, None, alt, f"{path} cannot be read ({error}).")
     caption = f"Above real films of held-out patients, below generated ones. {names[0]}."
-    return Picture(title, png, alt, caption)
+    return PageFigure(title, png, alt, caption)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display.numbers import NONE, score, with_interval
+from display.tables import Table, TableCell
 from studies.report.generators import title_of
-from studies.report.tables import Table, TableCell
 from studies.specification.specification import Specification
 
 _KERNELS = ("kernel", "kid")

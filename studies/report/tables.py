@@ -1,32 +1,14 @@
-"""The report's tables as rows of text, once for HTML and once for Markdown."""
+"""The tables of a study of downstream models."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from display.numbers import NONE, count, difference, p_value, score, with_interval
+from display.tables import Table, TableCell
 from studies.specification.specification import Specification
 
 MARK = "*"
 _USUAL_NAMES = (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC"), ("Ece", "ECE"))
-
-
-@dataclass(frozen=True)
-class TableCell:
-    """One cell: its main text, smaller lines below it, and how it is to be stressed."""
-
-    text: str
-    notes: tuple[str, ...] = ()
-    style: str = ""
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table: column titles, and rows whose first cell names the row."""
-
-    columns: tuple[str, ...]
-    rows: tuple[tuple[TableCell, ...], ...]
-    footnotes: tuple[str, ...] = field(default=())
 
 
 def main_table(specification: Specification, content: Mapping[str, Any]) -> Table:
@@ -211,16 +193,6 @@ def worst_table(specification: Specification, content: Mapping[str, Any]) -> Tab
     return Table(("Test item", "Model", "Mean", *scenarios), tuple(rows))
 
 
-def markdown(table: Table) -> str:
-    """A table in Markdown; the smaller lines follow the main text, and footnotes the table."""
-    lines = ["| " + " | ".join(_escaped(column) for column in table.columns) + " |"]
-    lines.append("|" + "---|" * len(table.columns))
-    for row in table.rows:
-        texts = [" ".join((cell.text, *filter(None, cell.notes))) for cell in row]
-        lines.append("| " + " | ".join(_escaped(text) for text in texts) + " |")
-    return "\n".join([*lines, "", *(f"{note}\n" for note in table.footnotes)])
-
-
 def _of_scenario(groups: Sequence[Mapping[str, Any]], scenario: str) -> list[Mapping[str, Any]]:
     return [group for group in groups if group["scenario"] == scenario]
 
@@ -236,7 +208,3 @@ def _further_title(further: Mapping[str, Any]) -> str:
 
 def _span(values: Sequence[int]) -> str:
     return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"
-
-
-def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

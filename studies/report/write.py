@@ -6,8 +6,9 @@ from typing import Any
 
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
-from display.figures import Picture
 from display.numbers import count
+from display.pages import PageFigure, render_page
+from display.tables import markdown
 from provenance import UserError, library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import generator_page, plots, tables
 from studies.report.downstream import analyse
@@ -72,7 +73,16 @@ def build_report(out: Path) -> Path:
     else:
         tables_of, template = _tables(specification, content), "report.html.j2"
     write_text_atomic(folder.root / "report.md", _markdown(specification, content, tables_of))
-    page = _page(specification, content, pictures, tables_of, template)
+    page = render_page(
+        Path(__file__).with_name(template),
+        specification=specification,
+        content=content,
+        pictures=pictures,
+        **tables_of,
+        yaml_text=yaml_text(content["specification"]),
+        duration=duration,
+        count=count,
+    )
     write_text_atomic(folder.root / "report.html", page)
     return folder.root / "report.html"
 
@@ -84,13 +94,13 @@ def _pictures(
     content: Mapping[str, Any],
     records: Sequence[Mapping[str, Any]],
     generators: Sequence[Mapping[str, Any]],
-) -> dict[str, list[Picture]]:
+) -> dict[str, list[PageFigure]]:
     metric = specification.metric.title
     nothing = "no cell is finished."
     curve_png, lacking = plots.curves(specification, records)
     pictures = {
         "bars": [
-            Picture(
+            PageFigure(
                 "Scores",
                 plots.bars(specification, content),
                 f"Bars of {metric} per model and scenario with intervals; the table above holds "
@@ -102,7 +112,7 @@ def _pictures(
             )
         ],
         "differences": [
-            Picture(
+            PageFigure(
                 "Differences",
                 plots.differences(specification, content),
                 "Differences between scenarios with intervals; the table above holds the numbers.",
@@ -113,7 +123,7 @@ def _pictures(
             )
         ],
         "curves": [
-            Picture(
+            PageFigure(
                 "Training curves",
                 curve_png,
                 "Training loss and validation score against images seen, per model and scenario.",
@@ -126,7 +136,7 @@ def _pictures(
     if generators:
         generator_png = plots.generator_curves(generators)
         pictures["curves"].append(
-            Picture(
+            PageFigure(
                 "The generator's training",
                 generator_png,
                 "Losses of the generator's training against images seen, one line per seed.",
@@ -138,7 +148,7 @@ def _pictures(
     roc = roc_curves(specification, content, records)
     if roc is not None:
         pictures["predictions"] = [
-            Picture(
+            PageFigure(
                 "ROC curves",
                 roc,
                 "ROC curves of all scenarios; the tables hold their AUROC.",
@@ -153,17 +163,17 @@ def _pictures(
         title = f"{specification.model(model).title}, scenario {scenario}"
         name = specification.scenario(scenario).name
         alt = f"Predictions of {title} ({name}) drawn over test images."
-        pictures["predictions"].append(Picture(title, png, alt, name))
+        pictures["predictions"].append(PageFigure(title, png, alt, name))
     if without:
         pictures["predictions"].append(
-            Picture("Predictions", None, "", f"no predictions.png for: {'; '.join(without)}.")
+            PageFigure("Predictions", None, "", f"no predictions.png for: {'; '.join(without)}.")
         )
     return pictures
 
 
 def _grad_cams(
     folder: StudyFolder, specification: Specification, records: Sequence[Mapping[str, Any]]
-) -> list[Picture]:
+) -> list[PageFigure]:
     """Where the first seed of every scenario and model looked."""
     pictures = []
     for record in [record for record in records if record["seed"] == specification.seeds[0]]:
@@ -176,17 +186,17 @@ def _grad_cams(
         except OSError as error:
             png, caption = None, f"{path} cannot be read ({error})."
         alt = f"Test films with maps of what {model} ({name}) used."
-        pictures.append(Picture(title, png, alt, caption))
+        pictures.append(PageFigure(title, png, alt, caption))
     return pictures
 
 
 def _sheet(
     folder: StudyFolder, study: Mapping[str, Any], generators: Sequence[Mapping[str, Any]]
-) -> Picture:
+) -> PageFigure:
     title = "Real and synthetic images"
     alt = "Rows of real and of synthetic images."
     if not generators:
-        return Picture(title, None, alt, "no generator is finished.")
+        return PageFigure(title, None, alt, "no generator is finished.")
     seed = generators[0]["settings"]["seed"]
     try:
         cache, synthetic = open_cache(study["data_root"]), folder.synthetic(seed)
@@ -195,8 +205,8 @@ def _sheet(
         else:
             png, caption = real_synthetic_sheet(cache, synthetic)
     except (UserError, OSError, ValueError, KeyError) as error:
-        return Picture(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
-    return Picture(title, png, alt, f"{caption} Generator of seed {seed}.")
+        return PageFigure(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
+    return PageFigure(title, png, alt, f"{caption} Generator of seed {seed}.")
 
 
 def _timings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -224,33 +234,6 @@ def _commands_again(out: Path, study: Mapping[str, Any]) -> list[str]:
         f"python study.py run {out / 'study.yaml'} {given} --out ANOTHER_FOLDER",
         f"python study.py report {out}",
     ]
-
-
-def _page(
-    specification: Specification,
-    content: Mapping[str, Any],
-    pictures: Mapping[str, Sequence[Picture]],
-    tables_of: Mapping[str, Any],
-    template: str,
-) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(template).render(
-        specification=specification,
-        content=content,
-        pictures=pictures,
-        **tables_of,
-        yaml_text=yaml_text(content["specification"]),
-        duration=duration,
-        count=count,
-    )
 
 
 def _tables(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
@@ -288,7 +271,7 @@ def _markdown(
     for key, value in tables_of.items():
         found = [table for table in (value if isinstance(value, list) else [value]) if table]
         if any(table.rows or table.footnotes for table in found):
-            lines += [f"## {_SECTIONS[key]}", "", *(tables.markdown(table) for table in found)]
+            lines += [f"## {_SECTIONS[key]}", "", *(markdown(table) for table in found)]
     lines += ["## Failures", ""]
     for failure in content["failures"]:
         lines.append(f"- {failure['name']}: {str(failure['message']).splitlines()[0]}")
