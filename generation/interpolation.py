@@ -10,7 +10,6 @@ import subprocess
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from torch import Tensor
 from display.tensor_images import pictures_of
 from lightning_modules import GAN
 from lightning_modules.training import derived_seed
+from networks.generator import StyleGenerator
 from provenance import UserError, whole_file
 
 _STOPS, _FRAMES_PER_STOP = 8, 24
@@ -83,19 +83,20 @@ def frames_between(
     Source: White 2016, arXiv:1609.04468, for latents; Karras et al. 2019, arXiv:1812.04948, for
     styles.
     """
-    generator: Any = module.averaged.network
+    generator = module.averaged.network
     latents = module.latent_rows([derived_seed(seed, "interpolation", k) for k in range(stops)])
-    has_styles = hasattr(generator, "mapping")
-    places = generator.mapping(latents, truncation) if has_styles else latents
+    if isinstance(generator, StyleGenerator):
+        points, noise = generator.mapping(latents, truncation), generator.noise_of(latents[:1])
+    else:
+        points, noise = latents, None
     for stop in range(stops):
-        here, there = places[[stop]], places[[(stop + 1) % stops]]
+        start, end = points[[stop]], points[[(stop + 1) % stops]]
         for frame in range(frames_per_stop):
             share = frame / frames_per_stop
-            if has_styles:
-                noise = generator.split_latent(latents[:1]).noise
-                image = generator.synthesis(torch.lerp(here, there, share), noise).clamp(-1, 1)
+            if isinstance(generator, StyleGenerator):
+                image = generator.synthesis(torch.lerp(start, end, share), noise).clamp(-1, 1)
             else:
-                image = module.images_of(spherical(here, there, share), truncation)
+                image = module.images_of(spherical(start, end, share), truncation)
             yield pictures_of(image)[0]
 
 

@@ -1,23 +1,23 @@
 """GANs without a condition: noise becomes a film."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from augmentations import differentiable
 from lightning_modules.averaging import GeneratorAverage
+from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
 from lightning_modules.gan_settings import Augmentation, Penalties
 from lightning_modules.global_mean import global_mean
+from lightning_modules.regularisation import Regularisation
+from lightning_modules.step_values import StepValues, mean_score
 from lightning_modules.synthesis import SynthesisModule
 from lightning_modules.training import Batch, without_gradient
-from losses.penalties import drift_penalty, gradient_penalty, path_length_penalty, r1_penalty
 from losses.unconditional import UnconditionalLossName, discriminator_loss, generator_loss
+from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from provenance import UserError
-
-_ADAPT_EVERY = 4  # steps, as in StyleGAN2-ADA: reading the signs waits for the GPU
 
 
 class GAN(SynthesisModule):
@@ -30,9 +30,8 @@ class GAN(SynthesisModule):
     independent of the number of processes and of micro-batches where these get a multiple of 4.
 
     Args:
-        generator: Makes the generator from (image_size, image_channels); it maps latent rows to a
-            list of images, largest first.
-        discriminator: Makes the discriminator from the same; list of images to list of logits.
+        generator: Makes the generator, an `ImageGenerator`, from (image_size, image_channels).
+        discriminator: Makes the discriminator, an `ImageDiscriminator`, from the same.
         image_size: Side in pixels; None in a configuration stands for the data's.
         image_channels: 1 for films.
         loss: The adversarial loss; paper 003 compares minmax, wgan_gp, hinge and ra_hinge.
@@ -88,25 +87,16 @@ class GAN(SynthesisModule):
             )
         self.generator = generator(image_size, image_channels)
         self.discriminator = discriminator(image_size, image_channels)
-        if penalties.path_length and not hasattr(self.generator, "mapping"):
-            raise UserError(
-                f"--model.penalties.path_length {penalties.path_length}: only StyleGAN2 has the "
-                "styles along which a path has a length. Set it to 0."
-            )
+        _check_generator(self.generator, penalties.path_length)
         self.averaged = GeneratorAverage(self.generator, average_half_life_images)
         self.image_size = image_size
         self.image_channels = image_channels
         self.loss: UnconditionalLossName = loss
         self.penalties = penalties
-        self.gradient_penalty_weight = (
-            (10.0 if loss == "wgan_gp" else 0.0)
-            if penalties.gradient_penalty is None
-            else penalties.gradient_penalty
-        )
-        self.augmentation = augmentation
+        self.regularisation = Regularisation(penalties, loss)
+        self.augmentation = DiscriminatorAugmentation(augmentation)
         self.discriminator_learning_rate = discriminator_learning_rate
         self.betas = (betas[0], betas[1])
-        self.augmentation_probability = augmentation.probability
         # In the checkpoint, averaged over the processes after every step.
         for name in ("mean_path_length", "real_signs", "last_r1", "last_path_length"):
             self.register_buffer(name, torch.zeros(()))
@@ -128,21 +118,16 @@ class GAN(SynthesisModule):
         self.begin_step()
         size = len(batch["image"])
         first = process_rank() * size
-        rows = range(first, first + size)
+        indices = range(first, first + size)
         step = {
             "image": batch["image"],
-            "latent": self.latent_rows([self.step_seed("latent", row) for row in rows]),
-            **self._drawn(rows),
+            "latent": self.latent_rows([self.step_seed("latent", index) for index in indices]),
+            **self._drawn(indices),
         }
         optimizers: Any = self.optimizers()
-        sums: dict[str, Tensor] = {}
-
-        def add(share: float, **values: Tensor) -> None:
-            for name, value in values.items():
-                sums[f"train/{name}"] = sums.get(f"train/{name}", 0.0) + value.detach() * share
+        values = StepValues(size)
 
         def discriminator_part(part: Batch) -> Tensor:
-            share = len(part["latent"]) / size
             with torch.no_grad():
                 fakes = self.generator(part["latent"], self.growth_now())
             reals = self.real_images(part["image"], len(fakes))
@@ -150,20 +135,29 @@ class GAN(SynthesisModule):
             made = self._augmented(fakes, part, "fake")
             real_logits, fake_logits = self.logits_of(shown), self.logits_of(made)
             loss = discriminator_loss(real_logits, fake_logits, self.loss, global_mean)
-            add(
-                share,
+            values.add(
+                len(part["latent"]),
                 loss_discriminator=loss,
-                score_real=_mean_score(real_logits),
-                score_fake=_mean_score(fake_logits),
-                sign_real=_mean_score([logits.sign() for logits in real_logits]),
+                score_real=mean_score(real_logits),
+                score_fake=mean_score(fake_logits),
+                sign_real=mean_score([logits.sign() for logits in real_logits]),
             )
-            for name, term, times in self._penalties(reals, shown, made, real_logits, part):
-                add(share, **{name: term})
+            terms = self.regularisation.discriminator_terms(
+                self.steps_done,
+                self.logits_of,
+                lambda films: self._augmented(films, part, "real"),
+                reals,
+                shown,
+                made,
+                real_logits,
+                part.get("between"),
+            )
+            for name, term, times in terms:
+                values.add(len(part["latent"]), **{name: term})
                 loss = loss + times * term
             return loss
 
         def generator_part(part: Batch) -> Tensor:
-            share = len(part["latent"]) / size
             fakes = self.generator(part["latent"], self.growth_now())
             fake_logits = self.logits_of(self._augmented(fakes, part, "fake"))
             real_logits = None
@@ -172,109 +166,76 @@ class GAN(SynthesisModule):
                     reals = self.real_images(part["image"], len(fakes))
                     real_logits = self.logits_of(self._augmented(reals, part, "real"))
             loss = generator_loss(fake_logits, self.loss, real_logits, global_mean)
-            add(share, loss_generator=loss)
-            if self._due(self.penalties.path_length, self.penalties.path_length_every):
-                term = self._path_length(part)
-                add(share, path_length=term)
-                loss = loss + self.penalties.path_length_every * term
+            values.add(len(part["latent"]), loss_generator=loss)
+            if self.regularisation.path_length_due(self.steps_done):
+                assert isinstance(self.generator, StyleGenerator)  # as the constructor has seen to
+                (name, term, times), self.mean_path_length = self.regularisation.path_length(
+                    self.generator, part["latent"], part["path_noise"], self.mean_path_length
+                )
+                values.add(len(part["latent"]), **{name: term})
+                loss = loss + times * term
             return loss
 
         self.optimise(optimizers[1], self.discriminator, step, discriminator_part)
-        add(1.0, gradient_norm_discriminator=self.gradient_norm)
+        values.add(size, gradient_norm_discriminator=self.gradient_norm)
         # The generator's gradient flows through the discriminator, whose own is not needed.
         with without_gradient(self.discriminator):
             self.optimise(optimizers[0], self.generator, step, generator_part)
-        add(1.0, gradient_norm_generator=self.gradient_norm)
-        self._remember(sums)
+        values.add(size, gradient_norm_generator=self.gradient_norm)
+        self._remember(values)
         average_buffers(self)
         self._adapt_augmentation(size)
         self.averaged.update(self.generator, size * process_count())
         if self.report_due:
-            sums |= {
-                f"train/{name}": self.real_signs.new_tensor(x) for name, x in self.course().items()
-            }
-        self.end_step(size, sums)
-
-    def _penalties(
-        self,
-        reals: list[Tensor],
-        shown: list[Tensor],
-        made: list[Tensor],
-        real_logits: list[Tensor],
-        part: Batch,
-    ) -> Iterator[tuple[str, Tensor, int]]:
-        """The penalties that are due: name, weighted value, and how often it counts."""
-        weights = self.penalties
-        if self.gradient_penalty_weight:
-            penalty = gradient_penalty(self.logits_of, shown, made, part["between"])
-            yield "gradient_penalty", self.gradient_penalty_weight * penalty, 1
-        if self._due(weights.r1, weights.r1_every):
-            # By the films themselves, through their augmentation, as StyleGAN2-ADA does.
-            penalty = r1_penalty(
-                lambda films: self.logits_of(self._augmented(films, part, "real")), reals
+            schedule = self.schedule_values()
+            values.add(
+                size, **{name: self.real_signs.new_tensor(x) for name, x in schedule.items()}
             )
-            yield "r1", weights.r1 * penalty, weights.r1_every
-        if weights.drift:
-            yield "drift", weights.drift * drift_penalty(real_logits), 1
-
-    def _path_length(self, part: Batch) -> Tensor:
-        generator: Any = self.generator
-        noise = generator.split_latent(part["latent"]).noise
-        penalty, self.mean_path_length = path_length_penalty(
-            lambda styles: generator.synthesis(styles, noise),
-            generator.mapping(part["latent"]),
-            part["path_noise"],
-            self.mean_path_length,
-            mean=global_mean,
-        )
-        return self.penalties.path_length * penalty
+        self.end_step(size, values)
 
     def _augmented(self, images: list[Tensor], part: Batch, which: str) -> list[Tensor]:
         if not self.augmentation.used:
             return images
-        return differentiable.apply(images, part[f"augment_{which}"])
+        return self.augmentation.apply(images, part[f"augment_{which}"])
 
     # ---- what a step leaves behind -------------------------------------------------------------
 
-    def _remember(self, sums: dict[str, Tensor]) -> None:
+    def _remember(self, values: StepValues) -> None:
         """Keep signs for the augmentation; and lazy terms, seldom due when a report is."""
-        self.real_signs += sums["train/sign_real"]
+        self.real_signs += values["train/sign_real"]
         for name, weight in (
             ("r1", self.penalties.r1),
             ("path_length", self.penalties.path_length),
         ):
             if weight:
                 last = self.get_buffer(f"last_{name}")
-                last.copy_(sums.get(f"train/{name}", last))
-                sums[f"train/{name}"] = last
+                last.copy_(values.get(f"train/{name}", last))
+                values[f"train/{name}"] = last
 
     def _adapt_augmentation(self, size: int) -> None:
-        """Move the probability by what the discriminator, over all processes, knew by heart."""
-        if (self.steps_done + 1) % _ADAPT_EVERY:
+        """Every few steps, by how sure the discriminator, over all processes, was of real films."""
+        if (self.steps_done + 1) % ADAPT_EVERY:
             return
-        if self.augmentation.adaptive:
-            self.augmentation_probability = differentiable.adapt(
-                self.augmentation_probability,
-                float(self.real_signs) / _ADAPT_EVERY,
-                _ADAPT_EVERY * size * process_count(),
-                ramp_images=self.augmentation.ramp_images,
-            )
+        if self.augmentation.adaptive:  # reading the signs waits for the GPU
+            mean_sign = float(self.real_signs) / ADAPT_EVERY
+            self.augmentation.adapt(mean_sign, ADAPT_EVERY * size * process_count())
         self.real_signs.zero_()
 
-    def course(self) -> dict[str, float]:
-        """What a report says besides losses, scores and gradients."""
-        adaptive = self.augmentation.adaptive
-        return {"augmentation_probability": self.augmentation_probability} if adaptive else {}
+    def schedule_values(self) -> dict[str, float]:
+        """What a report says besides losses, scores and gradients: what moves as training goes."""
+        if not self.augmentation.adaptive:
+            return {}
+        return {"augmentation_probability": self.augmentation.probability}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep an adaptive probability beside the counters."""
         super().on_save_checkpoint(checkpoint)
-        checkpoint["progress"]["augmentation_probability"] = self.augmentation_probability
+        checkpoint["progress"]["augmentation_probability"] = self.augmentation.probability
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Go on with it."""
         super().on_load_checkpoint(checkpoint)
-        self.augmentation_probability = checkpoint["progress"]["augmentation_probability"]
+        self.augmentation.probability = checkpoint["progress"]["augmentation_probability"]
 
     @property
     def memory_advice(self) -> str:
@@ -283,31 +244,33 @@ class GAN(SynthesisModule):
             return super().memory_advice
         return "Lower --data.batch_size, or --model.generator.width and its discriminator's."
 
-    # ---- randomness: of each image by its place in the global batch ----------------------------
+    # ---- randomness: of each image by its index in the global batch ----------------------------
 
-    def _drawn(self, rows: range) -> dict[str, Tensor]:
+    def _drawn(self, indices: range) -> dict[str, Tensor]:
         """What the step draws besides latents: a tensor with a row per image each."""
-        size, probability = self.image_size, self.augmentation_probability
-        makers: dict[str, Callable[[torch.Generator], Tensor]] = {}
+        shape = (self.image_channels, self.image_size, self.image_size)
+        draws = self.regularisation.draws(self.steps_done, shape)
         if self.augmentation.used:
-            makers["augment_real"] = lambda g: differentiable.draw(1, size, g, probability)
-            makers["augment_fake"] = makers["augment_real"]
-        if self.gradient_penalty_weight:
-            makers["between"] = lambda g: torch.rand(1, generator=g)
-        if self._due(self.penalties.path_length, self.penalties.path_length_every):
-            shape = (1, self.image_channels, size, size)
-            makers["path_noise"] = lambda g: torch.randn(shape, generator=g)
-        drawn = {}
-        for what, make in makers.items():
-            seeds = [self.step_seed(what, row) for row in rows]
-            parts = [make(torch.Generator().manual_seed(seed)) for seed in seeds]
-            drawn[what] = torch.cat(parts).to(self.device).to(self.dtype)
-        return drawn
-
-    def _due(self, weight: float, every: int) -> bool:
-        return weight > 0 and self.steps_done % every == 0
+            for name in ("augment_real", "augment_fake"):
+                draws[name] = lambda source: self.augmentation.draw(self.image_size, source)
+        return {
+            name: self.rows_from_seeds(draw, [self.step_seed(name, index) for index in indices])
+            for name, draw in draws.items()
+        }
 
 
-def _mean_score(logits: list[Tensor]) -> Tensor:
-    """Mean logit over images and scales: above 0 the discriminator says real."""
-    return torch.stack([scale.detach().float().mean() for scale in logits]).mean()
+def _check_generator(generator: nn.Module, path_length: float) -> None:
+    """Refuse a generator that lacks a method which training or generation calls."""
+    name = type(generator).__name__
+    if not isinstance(generator, ImageGenerator):
+        raise UserError(
+            f"--model.generator: a {name} lacks {missing_methods(generator, ImageGenerator)}, "
+            "which a GAN calls; networks/generator.py says what it takes and returns. Add it, or "
+            "use one of networks/, as networks.DCGANGenerator."
+        )
+    if path_length and not isinstance(generator, StyleGenerator):
+        raise UserError(
+            f"--model.penalties.path_length {path_length}: only StyleGAN2 has the styles along "
+            f"which a path has a length; a {name} lacks "
+            f"{missing_methods(generator, StyleGenerator)}. Set it to 0."
+        )

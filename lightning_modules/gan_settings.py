@@ -1,6 +1,6 @@
 """Grouped settings of GANs, so that a constructor stays short."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from provenance import UserError
 
@@ -9,8 +9,8 @@ from provenance import UserError
 class Penalties:
     """Weights of what is added to the losses; 0 leaves a term out.
 
-    A term with `every` above 1 is added at every so-manieth step only and weighs as many times
-    more there (lazy regularisation, StyleGAN2): about the same training for less time.
+    A term with an interval of k steps is added at every k-th step only, and weighs k times as much
+    there (lazy regularisation, StyleGAN2): about the same training for less time.
 
     Args:
         gradient_penalty: Of WGAN-GP; its paper takes 10. None is 10 with the loss wgan_gp, else 0.
@@ -32,16 +32,14 @@ class Penalties:
     path_length_every: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("gradient_penalty", "drift", "r1", "path_length"):
-            weight = getattr(self, name)
-            if weight is not None and not weight >= 0:  # NaN neither
-                raise UserError(f"--model.penalties.{name} is {weight}; it must be 0 or more.")
-        for name in ("r1_every", "path_length_every"):
-            if getattr(self, name) < 1:
-                raise UserError(
-                    f"--model.penalties.{name} is {getattr(self, name)} steps; it must be 1 or "
-                    "more."
-                )
+        for name, value in asdict(self).items():
+            if name.endswith("_every"):
+                if value < 1:
+                    raise UserError(
+                        f"--model.penalties.{name} is {value} steps; it must be 1 or more."
+                    )
+            elif value is not None and not value >= 0:  # NaN neither
+                raise UserError(f"--model.penalties.{name} is {value}; it must be 0 or more.")
 
 
 @dataclass(frozen=True)
@@ -71,8 +69,3 @@ class Augmentation:
             raise UserError(
                 f"--model.augmentation.ramp_images is {self.ramp_images}; it must be 1 or more."
             )
-
-    @property
-    def used(self) -> bool:
-        """Whether there is anything to draw."""
-        return self.adaptive or self.probability > 0

@@ -55,10 +55,10 @@ class GrowingGAN(GAN):
         image = super().images_of(latent, truncation)
         return F.interpolate(image, scale_factor=self.image_size // image.shape[-1], mode="nearest")
 
-    def course(self) -> dict[str, float]:
+    def schedule_values(self) -> dict[str, float]:
         """Adds the resolution in pixels, and the share alpha of its newest layers."""
         now = {"resolution": float(self.growth.resolution), "alpha": self.growth.alpha}
-        return {**super().course(), **now}
+        return {**super().schedule_values(), **now}
 
     def on_fit_start(self) -> None:
         """Refuse to train without a schedule: the networks would stay at 4 pixels.

@@ -13,11 +13,13 @@ from lightning_modules.distributed import (
     process_rank,
     sum_over_processes,
 )
-from lightning_modules.training import Batch, TrainingModule, derived_seed
+from lightning_modules.step_values import StepValues, mean_score
+from lightning_modules.training import Batch, TrainingModule, derived_seed, without_gradient
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
 from losses.reconstruction import feature_matching_loss, l1_loss
 from metrics.distances import kernel_distance
-from metrics.features import build_extractor
+from metrics.features import FeatureExtractor, build_extractor
+from networks.generator import ConditionalGenerator, missing_methods
 from provenance import UserError
 
 
@@ -75,6 +77,13 @@ class Pix2Pix(TrainingModule):
         if image_size is None:
             raise UserError("Pix2Pix: image_size is not given; train.py takes it from the data.")
         self.generator = generator(num_classes, image_channels, image_size)
+        if not isinstance(self.generator, ConditionalGenerator):
+            raise UserError(
+                f"--model.generator: a {type(self.generator).__name__} lacks "
+                f"{missing_methods(self.generator, ConditionalGenerator)}, which Pix2Pix calls; "
+                "networks/generator.py says what it takes and returns. Add it, or use "
+                "networks.Pix2PixGenerator."
+            )
         self.discriminator = discriminator(num_classes + image_channels)
         self.image_size = image_size
         self.num_classes = num_classes
@@ -83,6 +92,8 @@ class Pix2Pix(TrainingModule):
         self.l1_weight = l1_weight
         self.feature_matching_weight = feature_matching_weight
         self.betas = (betas[0], betas[1])
+        # In a list it is no submodule: it is no part of the model and of its checkpoints.
+        self._extractor: list[FeatureExtractor] = []
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Generator's Adam, then the discriminator's."""
@@ -94,11 +105,9 @@ class Pix2Pix(TrainingModule):
 
     def noise_rows(self, seeds: list[int]) -> Tensor:
         """Noise (N, noise_size), row i from seed i alone, so that an image can be made again."""
-        rows = [
-            self.generator.draw_noise(1, torch.Generator().manual_seed(seed))  # type: ignore
-            for seed in seeds
-        ]
-        return torch.cat(rows).to(self.device).to(self.dtype)
+        generator = self.generator
+        assert isinstance(generator, ConditionalGenerator)  # as the constructor has seen to
+        return self.rows_from_seeds(lambda source: generator.draw_noise(1, source), seeds)
 
     @torch.no_grad()
     def synthesise(self, mask: Tensor, seeds: list[int], dropout: bool = True) -> Tensor:
@@ -126,11 +135,7 @@ class Pix2Pix(TrainingModule):
             ),
         }
         optimizers: Any = self.optimizers()
-        sums: dict[str, Tensor] = {}
-
-        def add(**values: Tensor) -> None:
-            for name, value in values.items():
-                sums[f"train/{name}"] = sums.get(f"train/{name}", 0.0) + value.detach()
+        values = StepValues(size)
 
         def discriminator_part(part: Batch) -> Tensor:
             with torch.no_grad():
@@ -140,11 +145,11 @@ class Pix2Pix(TrainingModule):
             real_logits = [logits for logits, _ in real_scores]
             fake_logits = [logits for logits, _ in fake_scores]
             loss = discriminator_loss(real_logits, fake_logits, self.adversarial_loss)
-            share = len(fake) / size
-            add(
-                loss_discriminator=loss * share,
-                score_real=_mean_score(real_logits) * share,
-                score_fake=_mean_score(fake_logits) * share,
+            values.add(
+                len(fake),
+                loss_discriminator=loss,
+                score_real=mean_score(real_logits),
+                score_fake=mean_score(fake_logits),
             )
             return loss
 
@@ -154,7 +159,6 @@ class Pix2Pix(TrainingModule):
             adversarial = generator_loss([s for s, _ in fake_scores], self.adversarial_loss)
             l1 = l1_loss(fake, part["real"])
             loss = self.adversarial_weight * adversarial + self.l1_weight * l1
-            share = len(fake) / size
             if self.feature_matching_weight:
                 with torch.no_grad():
                     real_scores = self._scores(part["condition"], part["real"])
@@ -163,17 +167,16 @@ class Pix2Pix(TrainingModule):
                     [features for _, features in fake_scores],
                 )
                 loss = loss + self.feature_matching_weight * matching
-                add(feature_matching=matching * share)
-            add(loss_generator=loss * share, adversarial=adversarial * share, l1=l1 * share)
+                values.add(len(fake), feature_matching=matching)
+            values.add(len(fake), loss_generator=loss, adversarial=adversarial, l1=l1)
             return loss
 
         self.optimise(optimizers[1], self.discriminator, step, discriminator_part)
         # The generator's gradient flows through the discriminator, whose own is not needed.
-        self.discriminator.requires_grad_(False)
-        self.optimise(optimizers[0], self.generator, step, generator_part)
-        self.discriminator.requires_grad_(True)
+        with without_gradient(self.discriminator):
+            self.optimise(optimizers[0], self.generator, step, generator_part)
         average_buffers(self)
-        self.end_step(size, sums)
+        self.end_step(size, values)
 
     def _scores(self, condition: Tensor, image: Tensor) -> list[tuple[Tensor, list[Tensor]]]:
         return self.discriminator(torch.cat([condition, image.to(condition.dtype)], dim=1))
@@ -182,9 +185,8 @@ class Pix2Pix(TrainingModule):
 
     def on_validation_epoch_start(self) -> None:
         """Start collecting features of real and synthetic validation images."""
-        if not hasattr(self, "_extractor"):
-            # Not registered as a submodule: it is no part of the model and of its checkpoints.
-            self.__dict__["_extractor"] = build_extractor("random_vgg").to(self.device)
+        if not self._extractor:
+            self._extractor.append(build_extractor("random_vgg").to(self.device))
         self._real_features: list[Tensor] = []
         self._fake_features: list[Tensor] = []
         self._l1_sum = torch.zeros(2, dtype=torch.float64, device=self.device)
@@ -194,7 +196,7 @@ class Pix2Pix(TrainingModule):
         seeds = [derived_seed(self.seed, "validation", name) for name in batch["id"]]
         fake = self.synthesise(batch["mask"], seeds)
         real = batch["image"].to(fake.dtype)
-        extractor = self.__dict__["_extractor"]
+        [extractor] = self._extractor
         with torch.autocast(self.device.type, enabled=False):  # a metric keeps its precision
             self._real_features.append(extractor(real.float()))
             self._fake_features.append(extractor(fake.float()))
@@ -222,8 +224,3 @@ class Pix2Pix(TrainingModule):
             seeds = [derived_seed(self.seed, "illustrate", draw, row) for row in range(size)]
             columns[f"synthetic {draw}"] = self.synthesise(batch["mask"], seeds)
         return columns
-
-
-def _mean_score(logits: list[Tensor]) -> Tensor:
-    """Mean logit over patches and scales: above 0 the discriminator says real."""
-    return torch.stack([scale.detach().float().mean() for scale in logits]).mean()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lightning_modules.averaging import GeneratorAverage
 from lightning_modules.distributed import sum_over_processes
 from lightning_modules.training import Batch, TrainingModule, derived_seed
+from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from networks.pyramid import image_pyramid
 from provenance import UserError
 
@@ -31,11 +32,9 @@ class SynthesisModule(TrainingModule):
 
     def latent_rows(self, seeds: list[int]) -> Tensor:
         """Latents (N, L), row i from seed i alone, so that an image can be made again."""
-        rows = [
-            self.generator.draw_latent(1, torch.Generator().manual_seed(seed))  # type: ignore
-            for seed in seeds
-        ]
-        return torch.cat(rows).to(self.device).to(self.dtype)
+        generator = self.generator
+        assert isinstance(generator, ImageGenerator)  # `GAN` refuses others when it is built
+        return self.rows_from_seeds(lambda source: generator.draw_latent(1, source), seeds)
 
     @torch.no_grad()
     def synthesise(self, seeds: list[int], truncation: float = 1.0) -> Tensor:
@@ -56,12 +55,14 @@ class SynthesisModule(TrainingModule):
         generator = self.averaged.network
         if truncation == 1.0:
             return generator(latent, self.growth_now())[0].clamp(-1, 1)
-        if not hasattr(generator, "mapping"):
+        if not isinstance(generator, StyleGenerator):
             raise UserError(
                 f"--truncation {truncation}: a {type(generator).__name__} has no styles to draw "
-                "towards their mean. Leave it out; StyleGAN2 can."
+                f"towards their mean: it lacks {missing_methods(generator, StyleGenerator)}. Leave "
+                "it out; StyleGAN2 can."
             )
-        return generator(latent, truncation=truncation)[0].clamp(-1, 1)
+        styles = generator.mapping(latent, truncation)
+        return generator.synthesis(styles, generator.noise_of(latent)).clamp(-1, 1)
 
     def growth_now(self) -> Any:
         """Where a growing network stands; None for one that trains all resolutions at once."""

@@ -9,7 +9,7 @@ a run that was killed and resumed ends with the same bits as one that was not.
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -115,6 +115,21 @@ class TrainingModule(L.LightningModule):
         """Seed of something random in this step; after a roll-back another one than before."""
         retry = [f"roll-back {self.rollbacks}"] if self.rollbacks else []
         return derived_seed(self.seed, *retry, self.steps_done, *parts)
+
+    def rows_from_seeds(
+        self, draw: Callable[[torch.Generator], Tensor], seeds: Iterable[int]
+    ) -> Tensor:
+        """Random numbers of each image, whatever the batch and the process it is in.
+
+        Args:
+            draw: From a CPU generator to (1, ...).
+            seeds: One for each image.
+
+        Returns:
+            (N, ...) on the module's device and in its precision; row i depends on seed i alone.
+        """
+        rows = [draw(torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.cat(rows).to(self.device).to(self.dtype)
 
     def optimise(
         self,

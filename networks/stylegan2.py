@@ -139,6 +139,10 @@ class StyleGAN2Generator(nn.Module):
         sizes = [self.style_size, self.style_size, 1, self.noise_size]
         return LatentParts(*latent.split(sizes, dim=1))
 
+    def noise_of(self, latent: Tensor) -> Tensor:
+        """The noise maps (N, noise_size) of latent rows (N, latent_size)."""
+        return self.split_latent(latent).noise
+
     def forward(
         self, latent: Tensor, growth: Growth | None = None, truncation: float = 1.0
     ) -> list[Tensor]:
@@ -161,13 +165,13 @@ class StyleGAN2Generator(nn.Module):
             # The first layer's style is never the mixed one.
             mean = styles[:, 0].detach().mean(dim=0)
             self.average_style.lerp_(mean.to(self.average_style.dtype), 1 - _AVERAGE_DECAY)
-        return [self.synthesis(styles, self.split_latent(latent).noise)]
+        return [self.synthesis(styles, self.noise_of(latent))]
 
     def mapping(self, latent: Tensor, truncation: float = 1.0) -> Tensor:
         """Styles w (N, num_layers, style_size) of latent rows, mixed in training mode.
 
-        `synthesis(mapping(latent), split_latent(latent).noise)` is `forward`'s image: between the
-        two lies what path length regularisation differentiates by.
+        `synthesis(mapping(latent), noise_of(latent))` is `forward`'s image: between the two lies
+        what path length regularisation differentiates by.
         """
         parts = self.split_latent(latent)
         if self.training and self.mixing:

@@ -152,7 +152,10 @@ def test_step_begins_where_the_images_seen_say() -> None:
         module.images_seen = images
         schedule.on_train_batch_start(trainer(1), module, {}, 0)
         assert module.growth == expected
-        assert module.course() == {"resolution": expected.resolution, "alpha": expected.alpha}
+        assert module.schedule_values() == {
+            "resolution": expected.resolution,
+            "alpha": expected.alpha,
+        }
 
 
 def test_images_have_the_full_size_at_every_stage() -> None:

@@ -199,7 +199,7 @@ def test_adaptive_probability_follows_the_signs_of_four_steps(
     adaptive = Augmentation(probability=0.5, adaptive=True, ramp_images=100)
     module = multi_scale(augmentation=adaptive)
     fit(module, films, steps=5)
-    assert module.augmentation_probability == pytest.approx(expected)
+    assert module.augmentation.probability == pytest.approx(expected)
     assert module.reported["train/augmentation_probability"] == pytest.approx(expected)
     assert float(module.real_signs) == (1 if score > 0 else -1)  # of the fifth step
 
@@ -237,14 +237,14 @@ def test_bfloat16_trains_with_penalties_in_float32(make: Any, films: Path) -> No
         r1=1.0, path_length=2.0 if make is style else 0.0, path_length_every=1, drift=0.1
     )
     module = make(penalties=penalties, augmentation=Augmentation(probability=0.5))
-    terms = module._penalties
+    terms = module.regularisation.discriminator_terms
 
     def recording(*arguments: Any) -> Any:
         for name, term, times in terms(*arguments):
             kinds.add(term.dtype)
             yield name, term, times
 
-    module._penalties = recording
+    module.regularisation.discriminator_terms = recording
     fit(module, films, precision="bf16-mixed")
     assert kinds == {torch.float32}
     assert all(p.dtype == torch.float32 and p.isfinite().all() for p in module.parameters())
