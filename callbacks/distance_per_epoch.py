@@ -19,7 +19,8 @@ from lightning_modules.distributed import (
 from lightning_modules.gan import GAN
 from lightning_modules.training import TrainingError, derived_seed
 from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity, real_floor
-from metrics.features import FeatureExtractor, build_extractor
+from metrics.extractor import FeatureExtractor
+from metrics.features import build_extractor
 from provenance import UserError
 
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from metrics.features import FeatureExtractor
+from metrics.extractor import FeatureExtractor
 from provenance import whole_file
 
 

@@ -13,42 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from metrics.extractor import FeatureExtractor, check_images, read_state_dict
+from metrics.inception import InceptionExtractor, inception_weights
 from provenance import UserError, sha256_of
 
 _KNOWN = '"random_vgg" (no download), or with a weights file "inception" and "timm:<name>"'
-
-
-class FeatureExtractor(nn.Module):
-    """Frozen network from images to features; always in evaluation mode.
-
-    Gradients flow to the images (not to the weights), so it serves as a perceptual loss too.
-
-    Attributes:
-        name: short, fit for a metric's name.
-        description: network, preprocessing and hash of the weights, for the record of a result.
-    """
-
-    name: str
-    description: str
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Pooled features.
-
-        Args:
-            images: (N, 1 | 3, H, W) float in [-1, 1]; grey is repeated where 3 channels are needed.
-
-        Returns:
-            (N, D) float32.
-        """
-        raise NotImplementedError
-
-    def maps(self, images: Tensor) -> list[Tensor]:
-        """Feature maps from fine to coarse: list of (N, C, H, W) float32."""
-        raise NotImplementedError
-
-    def train(self, mode: bool = True) -> "FeatureExtractor":
-        """Stay in evaluation mode whatever the surrounding module does."""
-        return super().train(False)
 
 
 class RandomVGG(FeatureExtractor):
@@ -191,8 +160,6 @@ def build_extractor(
     if name == "random_vgg":
         return RandomVGG()
     if name == "inception":
-        from metrics.inception import InceptionExtractor, inception_weights
-
         return InceptionExtractor(inception_weights(weights_path, download))
     if name.startswith("timm:"):
         if weights_path is None:
@@ -201,14 +168,6 @@ def build_extractor(
             )
         return TimmExtractor(name.removeprefix("timm:"), weights_path)
     raise UserError(f"{name!r}: no such feature extractor. Known are {_KNOWN}.")
-
-
-def check_images(images: Tensor) -> None:
-    """Refuse (ValueError) what is not float (N, 1 | 3, H, W)."""
-    if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():
-        raise ValueError(
-            f"images are {images.dtype} {tuple(images.shape)}, expected float (N, 1 | 3, H, W)."
-        )
 
 
 def _draw(parameter: Tensor, scale: float, generator: torch.Generator) -> None:
@@ -238,25 +197,3 @@ def _check_fit(
             f"{path}: does not fit timm:{model_name}: {len(wrong)} parameters are missing, unknown "
             f"or of another shape, first {wrong[0]}. Give the weights of that model."
         )
-
-
-def read_state_dict(path: Path, flag: str = "--weights") -> dict[str, Any]:
-    """Tensors of a weights file, `.safetensors` or a torch.save of them; runs no code in it.
-
-    Raises:
-        UserError: there is no such file (`flag` names where the path came from), or it is none.
-    """
-    if not path.is_file():
-        raise UserError(f"{path}: no such weights file. Pass {flag} PATH.")
-    try:
-        if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        return dict(state)
-    except Exception as error:  # unpickling and safetensors fail in many ways; all mean one thing
-        raise UserError(
-            f"{path}: is not a readable file of weights ({type(error).__name__}). "
-            "Expected a state dict saved as .safetensors, or by torch.save without code."
-        ) from error

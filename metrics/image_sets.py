@@ -17,7 +17,7 @@ from metrics.distances import (
     real_floor,
 )
 from metrics.diversity import pair_similarity
-from metrics.features import FeatureExtractor
+from metrics.extractor import FeatureExtractor
 from metrics.image_quality import paired_quality
 from metrics.prdc import prdc
 from metrics.scores import inception_score

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from metrics.features import FeatureExtractor, check_images, read_state_dict
+from metrics.extractor import FeatureExtractor, check_images, read_state_dict
 from provenance import UserError, sha256_of
 
 WEIGHTS_URL = (

@@ -31,7 +31,8 @@ from evaluation.images.compared_sets import (
 from evaluation.images.fid_card import fid_card
 from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
 from lightning_modules.device import Device, chosen_device
-from metrics.features import FeatureExtractor, build_extractor
+from metrics.extractor import FeatureExtractor
+from metrics.features import build_extractor
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor, inception_weights
 from provenance import (

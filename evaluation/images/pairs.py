@@ -11,7 +11,7 @@ from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import Picture, colour_mask, sheet
 from evaluation.images.compared_sets import Levels, spread
-from metrics.features import FeatureExtractor
+from metrics.extractor import FeatureExtractor
 from metrics.image_sets import paired_scores
 from metrics.intervals import patient_bootstrap
 

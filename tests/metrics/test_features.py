@@ -6,7 +6,8 @@ from torch import Tensor
 from torchvision.transforms.functional import gaussian_blur
 
 from metrics.distances import frechet_distance, kernel_distance, paired_feature_distance
-from metrics.features import FeatureExtractor, build_extractor
+from metrics.extractor import FeatureExtractor
+from metrics.features import build_extractor
 from provenance import UserError
 
 
