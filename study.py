@@ -43,16 +43,19 @@ def load_verbs() -> "Verbs":
 
 def run(settings: Namespace) -> int:
     """Do what is missing, then write the report. Status 1 when something failed."""
-    from studies.report.write import build_report
-    from studies.run.folder import StudyFolder
-    from studies.run.runner import closing_lines, run_study
     from studies.specification.read import load_specification
 
     started = time.monotonic()
     if settings.workers < 0:
         raise UserError(f"--workers {settings.workers}: expected 0 or more.")
+    specification = load_specification(Path(settings.spec))
+    # Only now what loads torch: a misspelt key is answered at once.
+    from studies.report.write import build_report
+    from studies.run.folder import StudyFolder
+    from studies.run.runner import closing_lines, run_study
+
     outcome = run_study(
-        load_specification(Path(settings.spec)),
+        specification,
         Path(settings.data.root),
         Path(settings.out),
         load_verbs,

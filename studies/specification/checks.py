@@ -8,6 +8,16 @@ from studies.specification.specification import Specification
 # Names become file names, and "__" separates the parts of a cell's name.
 _PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
 
+# The runner sets these itself; a study that sets them too would make cells overwrite each other.
+_RUNNERS_OWN_FLAGS = (
+    "--run_folder",
+    "--seed_everything",
+    "--data.root",
+    "--data.synthetic",
+    "--data.only_label",
+    "--model.start_from",
+    "--resume",
+)
 # What `distances` says; given twice, the flags would win without a word.
 _DISTANCE_FLAGS = ("extractor", "weights", "num_images", "every_epochs", "random_vgg_too")
 
@@ -19,11 +29,36 @@ def check_specification(specification: Specification, source: str) -> None:
         UserError: The sentence begins with `source`, the file that the study was read from.
     """
     for sentence in (
-        _wrong_names(specification)
+        _wrong_flags(specification)
+        + _wrong_names(specification)
         + _wrong_references(specification)
         + _wrong_numbers(specification)
     ):
         raise UserError(f"{source}: {sentence}")
+
+
+def _wrong_flags(specification: Specification) -> list[str]:
+    generator = specification.generator
+    given = {"arguments": specification.arguments}
+    given["generator.arguments"] = generator.arguments if generator else ()
+    for index, scenario in enumerate(specification.scenarios):
+        given[f"scenarios[{index}].arguments"] = scenario.arguments
+        given[f"scenarios[{index}].pretrain"] = scenario.pretrain or ()
+    for index, model in enumerate(specification.models):
+        given[f"models[{index}].arguments"] = model.arguments
+    found = [
+        f"{key}: {flag} is set by the study for every cell. Leave it out."
+        for key, words in given.items()
+        for flag in (word.split("=")[0] for word in words)
+        if flag in _RUNNERS_OWN_FLAGS
+    ]
+    if specification.distances:
+        flags = {f"--distance.{name}" for name in _DISTANCE_FLAGS}
+        doubled = flags & {word.split("=")[0] for words in given.values() for word in words}
+        found += [
+            f"arguments: {f} stands under `distances` in this study." for f in sorted(doubled)
+        ]
+    return found
 
 
 def _wrong_names(specification: Specification) -> list[str]:
@@ -92,7 +127,6 @@ def _wrong_numbers(specification: Specification) -> list[str]:
     if kept not in ("last", "best"):
         found.append(f"generator.checkpoint is {kept!r}, expected last or best.")
     distances = specification.distances
-    found += _doubled_distance_flags(specification) if distances else []
     if distances and (distances.num_images < 4 or distances.every_epochs < 1):
         found.append("distances.num_images must be at least 4, and every_epochs at least 1.")
     if distances and distances.split not in ("train", "val", "test"):
@@ -109,14 +143,3 @@ def _wrong_numbers(specification: Specification) -> list[str]:
     if specification.num_resamples < 1:
         found.append("num_resamples must be at least 1.")
     return found
-
-
-def _doubled_distance_flags(specification: Specification) -> list[str]:
-    words = list(specification.arguments)
-    for scenario in specification.scenarios:
-        words += scenario.arguments
-    for model in specification.models:
-        words += model.arguments
-    flags = {f"--distance.{name}" for name in _DISTANCE_FLAGS}
-    doubled = sorted(flags & {word.split("=")[0] for word in words})
-    return [f"arguments: {flag} stands under `distances` in this study." for flag in doubled]

@@ -1,33 +1,46 @@
 """Reads a study's YAML and checks it before anything runs."""
 
+import difflib
+from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin
+
+from jsonargparse import ArgumentError, ArgumentParser
 
 from provenance import UserError
 from studies.specification.checks import check_specification
 from studies.specification.specification import (
     PROJECT_ROOT,
     Distances,
-    Generator,
     Metric,
     Model,
-    Paper,
     Scenario,
     Specification,
     find_config,
 )
-from studies.specification.yaml_section import Section
 
-# The runner sets these itself; a study that sets them too would make cells overwrite each other.
-_RUNNERS_OWN_FLAGS = (
-    "--run_folder",
-    "--seed_everything",
-    "--data.root",
-    "--data.synthetic",
-    "--data.only_label",
-    "--model.start_from",
-    "--resume",
-)
+# What a reader sees, where a study does not say it: the short name.
+_SHOWN_AS = {
+    Specification: ("title", "name"),
+    Metric: ("title", "name"),
+    Model: ("title", "name"),
+    Scenario: ("name", "id"),
+}
+_NUMBERS = (bool, int, float, tuple[int, ...])
+_EXPECTED: dict[Any, str] = {
+    str: "text",
+    str | None: "text",
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    tuple[int, ...]: "whole numbers such as [0, 1]",
+    tuple[str, ...]: "a list of words such as [--trainer.max_epochs, 3]",
+    tuple[str, ...] | None: "a list of words such as [--trainer.max_epochs, 3]",
+    tuple[tuple[str, str], ...]: "pairs such as [4, 2]",
+    dict[str, dict[str, float]]: "rows of named numbers such as {a: {b: 1.5}}",
+    tuple[str, ...] | Literal["all", "smaller"]: "all, or smaller (every class but the largest), "
+    "or a list of classes such as [normal]",
+}
 
 
 def load_specification(path: Path) -> Specification:
@@ -49,7 +62,7 @@ def load_specification(path: Path) -> Specification:
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {error}") from error
     specification = parse_specification(content, str(path))
-    for config in _configs(specification):
+    for config in specification.configs():
         if not find_config(config).is_file():
             raise UserError(
                 f"{path}: the configuration {config} does not exist, neither from here nor from "
@@ -60,127 +73,102 @@ def load_specification(path: Path) -> Specification:
 
 def parse_specification(content: Any, source: str) -> Specification:
     """Turn a study's plain values into a checked specification; `source` names them in errors."""
-    top = Section(content, source)
-    name = top.text("name")
-    distances = top.optional_section("distances", _distances)
-    metric = distances.metric if distances else _metric(top)
-    generator = top.optional_section("generator", _generator)
-    paper = top.optional_section("paper", _paper)
-    scenarios = tuple(top.sections("scenarios", _scenario))
-    specification = Specification(
-        name=name,
-        title=top.text("title", name),
-        question=top.text("question", "Does synthetic data help my model?"),
-        seeds=tuple(top.integers("seeds")),
-        metric=metric,
-        scenarios=scenarios,
-        models=tuple(top.sections("models", _model)),
-        baseline_scenario=top.text("baseline_scenario", scenarios[0].id)
-        if distances and scenarios
-        else top.text("baseline_scenario"),
-        generator=generator,
-        distances=distances,
-        arguments=_arguments(top),
-        extra_comparisons=tuple(top.pairs("extra_comparisons")),
-        paper=paper,
-        confidence=top.number("confidence", 0.95),
-        num_resamples=top.integer("num_resamples", 2000),
-    )
-    top.finish()
+    try:
+        specification: Specification = _section(Specification, _in_full(content), "")
+    except UserError as error:
+        raise UserError(f"{source}: {error}") from None
     check_specification(specification, source)
     return specification
 
 
-def _metric(top: Section) -> Metric:
-    if isinstance(top.peek("metric"), str):
-        name = top.text("metric")
-        return Metric(name, name)
-    section = top.section("metric")
-    name = section.text("name")
-    metric = Metric(
-        name,
-        section.text("title", name),
-        section.flag("percent", True),
-        section.flag("higher_is_better", True),
-    )
-    section.finish()
-    return metric
+def _in_full(content: Any) -> Any:
+    """The same study with its metric as a mapping, in a study of generators that of `distances`."""
+    if not isinstance(content, dict):
+        return content
+    if content.get("distances") is None:
+        short = isinstance(content.get("metric"), str)
+        return {**content, "metric": {"name": content["metric"]}} if short else content
+    if "metric" in content:
+        raise UserError("metric: unknown key here, since `distances` name what is measured.")
+    metric = asdict(_section(Distances, content["distances"], "distances").metric)
+    # Nothing is compared with a baseline there, but a specification has one.
+    scenarios = content.get("scenarios") or [{}]
+    first = scenarios[0] if isinstance(scenarios, list) else {}
+    baseline = first.get("id") if isinstance(first, dict) else None
+    return {"baseline_scenario": baseline, **content, "metric": metric}
 
 
-def _generator(section: Section) -> Generator:
-    labels = section.text("labels", "")
-    return Generator(
-        config=section.text("config"),
-        num_images=section.integer("num_images"),
-        arguments=_arguments(section),
-        labels=labels or None,
-        with_class=section.text("with_class", "") or None,
-        checkpoint=section.text("checkpoint", "last"),
-        per_class=_per_class(section),
-    )
+def _section(kind: Any, content: Any, path: str) -> Any:
+    """A mapping of the file as one of the specification's dataclasses; empty keys count as absent.
+
+    Args:
+        kind: The dataclass.
+        content: What should be a mapping of its fields.
+        path: Where that stands in the file, such as `models[1]`; empty for the whole.
+    """
+    if not isinstance(content, dict):
+        at = f"{path}: " if path else ""
+        raise UserError(f"{at}expected a mapping of keys, found {_found(content)}.")
+    given = {str(key): value for key, value in content.items() if value not in (None, "")}
+    if kind in _SHOWN_AS:
+        shown, name = _SHOWN_AS[kind]
+        given.setdefault(shown, given.get(name, ""))
+    known = {field.name: field for field in fields(kind)}
+    before = f"{path}." if path else ""
+    for key in given:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1)
+            meant = f" Did you mean {near[0]!r}?" if near else ""
+            listed = ", ".join(sorted(known))
+            raise UserError(f"{before}{key}: unknown key.{meant} Known here: {listed}.")
+    for key, field in known.items():
+        if key not in given and field.default is MISSING:
+            raise UserError(f"{before}{key}: is missing. Add it.")
+    return kind(**{k: _value(known[k].type, value, before + k) for k, value in given.items()})
 
 
-def _per_class(section: Section) -> tuple[str, ...] | Literal["all", "smaller"]:
-    if not isinstance(section.peek("per_class"), str):
-        return tuple(section.texts("per_class"))
-    match section.text("per_class"):
-        case "all":
-            return "all"
-        case "smaller":
-            return "smaller"
-        case word:
-            raise UserError(
-                f"{section.where('per_class')}: {word!r} is neither all, nor smaller (every class "
-                "but the largest), nor a list of classes such as [normal]."
-            )
+def _value(kind: Any, value: Any, path: str) -> Any:
+    """A value of the kind that a field has; a dataclass, or a tuple of them, from mappings."""
+    section = next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
+    if section is None:
+        return _plain(kind, value, path)
+    if get_origin(kind) is not tuple:
+        return _section(section, value, path)
+    if not isinstance(value, list | tuple):
+        raise UserError(f"{path}: expected a list, found {_found(value)}.")
+    return tuple(_section(section, one, f"{path}[{i}]") for i, one in enumerate(value))
 
 
-def _distances(section: Section) -> Distances:
-    return Distances(
-        extractor=section.text("extractor", "random_vgg"),
-        num_images=section.integer("num_images", 1000),
-        every_epochs=section.integer("every_epochs", 1),
-        epochs=tuple(section.integers("epochs", [])),
-        split=section.text("split", "test"),
-        checkpoint=section.text("checkpoint", "last"),
-    )
+def _plain(kind: Any, value: Any, path: str) -> Any:
+    """A text, a number or a list of such, as jsonargparse checks and converts it."""
+    wrong = UserError(f"{path}: expected {_EXPECTED[kind]}, found {_found(value)}.")
+    if kind not in _NUMBERS:
+        value = _as_text(value)
+    elif any(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
+        raise wrong  # jsonargparse would read the text, "yes" as true
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=kind)
+    try:
+        return parser.parse_object({"value": value}).value
+    except ArgumentError:
+        raise wrong from None
 
 
-def _scenario(section: Section) -> Scenario:
-    identifier = section.text("id")
-    return Scenario(
-        id=identifier,
-        name=section.text("name", identifier),
-        synthetic=section.flag("synthetic", False),
-        arguments=_arguments(section),
-        pretrain=_checked(section, "pretrain", section.optional_texts("pretrain")),
-    )
+def _as_text(value: Any) -> Any:
+    """Text of what YAML takes for numbers, such as `id: 1`; in lists of booleans too, for flags."""
+    match value:
+        case dict():
+            return {str(key): _as_text(v) if isinstance(v, dict) else v for key, v in value.items()}
+        case list() | tuple():
+            return [str(one).lower() if isinstance(one, bool) else _as_text(one) for one in value]
+        case bool():
+            return value
+        case int() | float():
+            return str(value)
+        case str():
+            return value.strip()
+    return value
 
 
-def _model(section: Section) -> Model:
-    name = section.text("name")
-    return Model(name, section.text("config"), section.text("title", name), _arguments(section))
-
-
-def _paper(section: Section) -> Paper:
-    return Paper(section.text("title"), section.table("values"), section.text("reference", ""))
-
-
-def _arguments(section: Section) -> tuple[str, ...]:
-    return _checked(section, "arguments", section.texts("arguments")) or ()
-
-
-def _checked(section: Section, key: str, words: list[str] | None) -> tuple[str, ...] | None:
-    """Flags of train.py that a study may set."""
-    for argument in words or ():
-        flag = argument.split("=")[0]
-        if flag in _RUNNERS_OWN_FLAGS:
-            raise UserError(
-                f"{section.where(key)}: {flag} is set by the study for every cell. Leave it out."
-            )
-    return None if words is None else tuple(words)
-
-
-def _configs(specification: Specification) -> list[str]:
-    generator = [specification.generator.config] if specification.generator else []
-    return generator + [model.config for model in specification.models]
+def _found(value: Any) -> str:
+    return "nothing" if value is None else f"{value!r} ({type(value).__name__})"

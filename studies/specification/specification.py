@@ -123,7 +123,7 @@ class Paper:
     reference: str = ""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Specification:
     """A whole study.
 
@@ -148,7 +148,7 @@ class Specification:
 
     name: str
     title: str
-    question: str
+    question: str = "Does synthetic data help my model?"
     seeds: tuple[int, ...]
     metric: Metric
     scenarios: tuple[Scenario, ...]
@@ -161,6 +161,11 @@ class Specification:
     paper: Paper | None = None
     confidence: float = 0.95
     num_resamples: int = 2000
+
+    def configs(self) -> list[str]:
+        """Configurations of every training, the generator's first."""
+        generator = [self.generator.config] if self.generator else []
+        return generator + [model.config for model in self.models]
 
     def scenario(self, identifier: str) -> Scenario:
         """The scenario with this id."""

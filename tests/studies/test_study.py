@@ -70,6 +70,18 @@ def test_other_data_is_a_sentence(place: Path) -> None:
         study.main(["run", str(place / "plan.yaml"), "--data.root", "nowhere", "--out", "x"])
 
 
+def test_a_misspelt_key_is_answered_without_torch(place: Path) -> None:
+    plan = yaml.safe_load((place / "plan.yaml").read_text())
+    plan["modles"] = plan.pop("models")
+    (place / "plan.yaml").write_text(yaml.safe_dump(plan))
+    script = f"import study; study.main({words(place)!r})"
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", script], cwd=ROOT, capture_output=True, text=True
+    )
+    assert "modles: unknown key. Did you mean 'models'?" in done.stderr
+    assert not any(line.endswith((" torch", " lightning")) for line in done.stderr.splitlines())
+
+
 def test_help_describes_every_flag_and_loads_quickly() -> None:
     script = "import sys, study; study.main(['run', '--help'])"
     done = subprocess.run(

@@ -10,6 +10,7 @@ from provenance import UserError
 from studies.run.cells import cells_of
 from studies.run.folder import yaml_text
 from studies.specification.read import load_specification, parse_specification
+from studies.specification.specification import Metric, Scenario
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "studies"
 
@@ -28,8 +29,11 @@ def test_the_papers_study_has_its_cells_and_numbers() -> None:
     ]
 
 
-def test_the_quickstart_is_a_valid_study() -> None:
-    assert load_specification(CONFIGS / "quickstart.yaml").name == "quickstart"
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_shipped_study_reads_and_reads_back(path: Path) -> None:
+    specification = load_specification(path)
+    assert specification.name == path.stem
+    assert parse_specification(specification.as_dict(), "study.json") == specification
 
 
 def test_the_recorded_yaml_reads_back_as_the_same_study(plan: dict) -> None:
@@ -50,10 +54,14 @@ def test_numbers_and_booleans_among_arguments_become_words(plan: dict) -> None:
     [
         ({"seeds": []}, "seeds is empty"),
         ({"seeds": [0, 0]}, "seeds holds 0 more than once"),
-        ({"seeds": ["0"]}, "seeds: expected whole numbers, found '0'"),
+        ({"seeds": ["0"]}, "seeds: expected whole numbers such as [0, 1], found ['0']"),
+        ({"seeds": 0}, "seeds: expected whole numbers such as [0, 1], found 0"),
         ({"seeds": [-1]}, "must not be negative"),
-        ({"sceanrios": []}, "sceanrios: unknown key. Did you mean 'scenarios'"),
+        ({"sceanrios": []}, "study.yaml: sceanrios: unknown key. Did you mean 'scenarios'"),
+        ({"modles": []}, "study.yaml: modles: unknown key. Did you mean 'models'"),
         ({"metric": {"title": "IoU"}}, "metric.name: is missing"),
+        ({"metric": None}, "metric: is missing"),
+        ({"metric": 1}, "metric: expected a mapping of keys, found 1"),
         ({"metric": {"name": "a", "percent": "yes"}}, "metric.percent: expected true or false"),
         ({"baseline_scenario": 9}, "there is no scenario '9'; there are 1, 3"),
         ({"generator": None}, "scenario 3 is synthetic, but there is no generator"),
@@ -65,11 +73,44 @@ def test_numbers_and_booleans_among_arguments_become_words(plan: dict) -> None:
         ({"confidence": 95}, "confidence is 95.0"),
         ({"paper": {"title": "P", "values": {1: {"vgg": 1.0}}}}, "'vgg' is no scenario or model"),
         ({"models": {}}, "models: expected a list"),
+        ({"models": []}, "models is empty"),
+        ({"models": ["fpn"]}, "models[0]: expected a mapping of keys, found 'fpn'"),
+        ({"models": [{"name": "fpn"}]}, "models[0].config: is missing"),
+        ({"models": [{"name": "a", "confg": "b"}]}, "confg: unknown key. Did you mean 'config'"),
+        ({"scenarios": [{"id": 1}, {"id": [2]}]}, "scenarios[1].id: expected text, found [2]"),
+        ({"scenarios": [{"id": 1}, {"id": 1}]}, "scenarios holds 1 more than once"),
+        ({"scenarios": [{"id": 1, "pretrain": 2}]}, "scenarios[0].pretrain: expected a list of"),
+        ({"generator": {"config": "x", "num_image": 8}}, "Did you mean 'num_images'"),
+        ({"generator": {"config": "x", "num_images": 8.5}}, "expected a whole number, found 8.5"),
+        ({"generator": "gan.yaml"}, "generator: expected a mapping of keys, found 'gan.yaml'"),
+        ({"title": True}, "title: expected text, found True"),
+        ({"arguments": [{"a": 1}]}, "arguments: expected a list of words"),
+        ({"paper": {"title": "P", "values": {1: 58.5}}}, "paper.values: expected rows of"),
     ],
 )
 def test_mistakes_are_named(plan: dict, change: dict, message: str) -> None:
     with pytest.raises(UserError, match=re.escape(message)):
         parse_specification(plan | change, "study.yaml")
+
+
+@pytest.mark.parametrize("content", [None, [], "name: small"])
+def test_what_is_no_mapping_is_refused(content: object) -> None:
+    with pytest.raises(UserError, match=r"study\.yaml: expected a mapping of keys, found"):
+        parse_specification(content, "study.yaml")
+
+
+def test_what_may_be_left_out(plan: dict) -> None:
+    plan["metric"] = "iou_mean"
+    plan["paper"] = None
+    for key in ("title", "question"):
+        del plan[key]
+    plan["scenarios"][0] = {"id": 1}
+    specification = parse_specification(plan, "study.yaml")
+    assert specification.title == "small"
+    assert specification.question == "Does synthetic data help my model?"
+    assert specification.metric == Metric("iou_mean", "iou_mean")
+    assert specification.scenarios[0] == Scenario("1", "1")
+    assert (specification.seeds, specification.confidence) == ((0,), 0.95)
 
 
 def test_two_underscores_would_break_cell_names(plan: dict) -> None:
