@@ -1,6 +1,6 @@
 """What every result carries: the version that made it, hashes of its inputs, and whole files.
 
-The one module at the root besides the five verbs. Every room may import it; it imports none.
+Every room may import it; it imports none.
 """
 
 import hashlib

@@ -3,9 +3,7 @@
 import csv
 import io
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import partial
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
+from worker_pool import in_processes
 
 SETTINGS_FILE = "phantom.json"
 LABELS_FILE, WRONG_FILE, FILMS_FOLDER = "labels.csv", "wrong_files.csv", "films"
@@ -31,9 +30,8 @@ _FORMAT = "understudy-phantom-cxr"
 _DRAWING_VERSION = 1
 # From this many patients on, every kind of wrong file is there.
 _PATIENTS_FOR_ALL_KINDS = 20
-# Not forked: the caller may have started threads (torch, a progress bar).
-_START_METHOD = "spawn"
 Progress = Callable[[int, int], None]
+_Job = tuple[Callable[[Path, int, int, int], None], int]
 
 
 def _films_of(index: int, seed: int) -> list[tuple[ChestPatient, View]]:
@@ -83,6 +81,11 @@ def _write_wrong(out: Path, seed: int, image_size: int, number: int) -> None:
     path = out / _wrong_name(number)
     if not path.exists():
         _write(path, wrong_file(number, seed, image_size)[1])
+
+
+def _do(job: _Job, out: Path, seed: int, image_size: int) -> None:
+    write, number = job
+    write(out, seed, image_size, number)
 
 
 def _label_row(patient: ChestPatient, view: View) -> list[str]:
@@ -193,37 +196,14 @@ def write_phantom_cxr(
     num_wrong = round(0.02 * len(films))
     if num_patients >= _PATIENTS_FOR_ALL_KINDS:
         num_wrong = max(num_wrong, len(WRONG_KINDS))
-    tasks = [partial(_write_patient, out, seed, image_size, i) for i in range(num_patients)]
-    tasks += [partial(_write_wrong, out, seed, image_size, i) for i in range(num_wrong)]
-    _run(tasks, workers, progress)
+    jobs: list[_Job] = [(_write_patient, i) for i in range(num_patients)]
+    jobs += [(_write_wrong, i) for i in range(num_wrong)]
+    work = partial(_do, out=out, seed=seed, image_size=image_size)
+    for done, _ in enumerate(in_processes(work, jobs, workers), start=1):
+        if progress is not None:
+            progress(done, len(jobs))
     head = ["image", "label", "finding", "strength", "view"]
     _write_table(out / LABELS_FILE, [head, *(_label_row(*film) for film in films)])
     wrong = [[_wrong_name(i), WRONG_KINDS[i % len(WRONG_KINDS)]] for i in range(num_wrong)]
     _write_table(out / WRONG_FILE, [["image", "what"], *wrong])
     return out
-
-
-def _run(tasks: list[partial[None]], workers: int, progress: Progress | None) -> None:
-    done = 0
-
-    def report() -> None:
-        nonlocal done
-        done += 1
-        if progress is not None:
-            progress(done, len(tasks))
-
-    if workers == 1:
-        for task in tasks:
-            task()
-            report()
-        return
-    context = get_context(_START_METHOD)
-    with ProcessPoolExecutor(min(workers, len(tasks)), mp_context=context) as pool:
-        futures = [pool.submit(task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                future.result()
-                report()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise

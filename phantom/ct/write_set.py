@@ -5,22 +5,23 @@ must still learn. They say nothing about real patients.
 """
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from functools import partial
 from pathlib import Path
 
 from phantom.ct.nifti_case import claim_folder, is_finished, write_case
 from phantom.ct.volume import check_settings, draw_patient
 from provenance import UserError
+from worker_pool import in_processes
 
-# Not forked: the caller may have started threads (torch, a progress bar). The price is that each
-# process imports anew, so workers pay for large images only.
-_START_METHOD = "spawn"
 Progress = Callable[[int, int, str], None]
 
 
-def _write_case(case: Path, index: int, seed: int, image_size: int, num_slices: int) -> None:
-    write_case(case, draw_patient(index, seed, image_size, num_slices))
+def _write_case(index: int, out: Path, seed: int, image_size: int, num_slices: int) -> None:
+    write_case(_case(out, index), draw_patient(index, seed, image_size, num_slices))
+
+
+def _case(out: Path, index: int) -> Path:
+    return out / f"case_{index:05d}"
 
 
 def write_phantom_ct(
@@ -44,7 +45,7 @@ def write_phantom_ct(
         image_size: H = W in pixels, at least 16.
         num_slices: Slices of each patient.
         seed: Of the whole set.
-        workers: Processes; each holds one patient in memory.
+        workers: Processes; each holds one patient in memory. They pay for large images only.
         progress: Called as (done, total, case) after each patient.
 
     Returns:
@@ -59,30 +60,14 @@ def write_phantom_ct(
         if number < 1:
             raise UserError(f"{name} is {number}, expected 1 or more.")
     claim_folder(out, {"image_size": image_size, "num_slices": num_slices, "seed": seed})
-    cases = [out / f"case_{index:05d}" for index in range(num_patients)]
+    cases = [_case(out, index) for index in range(num_patients)]
     todo = [i for i, case in enumerate(cases) if not is_finished(case)]
     done = num_patients - len(todo)
     if progress is not None and done:
         progress(done, num_patients, cases[done - 1].name)
-
-    def report(index: int) -> None:
-        nonlocal done
+    work = partial(_write_case, out=out, seed=seed, image_size=image_size, num_slices=num_slices)
+    for index, _ in in_processes(work, todo, workers):
         done += 1
         if progress is not None:
             progress(done, num_patients, cases[index].name)
-
-    if workers == 1 or len(todo) < 2:
-        for index in todo:
-            _write_case(cases[index], index, seed, image_size, num_slices)
-            report(index)
-        return cases
-    with ProcessPoolExecutor(
-        min(workers, len(todo)), mp_context=get_context(_START_METHOD)
-    ) as pool:
-        futures = {
-            pool.submit(_write_case, cases[i], i, seed, image_size, num_slices): i for i in todo
-        }
-        for future in as_completed(futures):
-            future.result()
-            report(futures[future])
     return cases

@@ -8,7 +8,6 @@ repeated run ends with the same bytes as one that went through.
 import csv
 import io
 from collections import Counter
-from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -17,7 +16,6 @@ from typing import Any
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache
-from preparation.pool import in_processes
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -34,6 +32,7 @@ from preparation.volumes.shard import (
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
 from provenance import UserError, __version__, write_json_atomic, write_text_atomic
+from worker_pool import in_processes
 
 
 @dataclass
@@ -104,11 +103,6 @@ def prepare(
             f"{out}: the disk is full. {len(records)} finished volumes are kept. Make room and "
             "run the same command again; it goes on where it stopped."
         ) from error
-    except BrokenProcessPool:
-        raise UserError(
-            f"{out}: a worker was killed, most likely for lack of memory. Finished volumes are "
-            f"kept. Run the same command again with --workers {max(1, workers // 2)}."
-        ) from None
     for name in sorted(records):
         notes += records[name]["notes"]
         skipped += [(file, reason) for file, reason in records[name]["skipped"]]

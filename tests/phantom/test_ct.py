@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from phantom.ct import nifti_case, volume, write_set
+import worker_pool
+from phantom.ct import nifti_case, volume
 from phantom.ct.scanner import correlated_noise, scan
 from phantom.ct.volume import PhantomPatient, draw_patient
 from phantom.ct.write_set import write_phantom_ct
@@ -209,7 +210,7 @@ def test_volumes_have_the_layout_of_kits19(tmp_path, patients):
 def test_a_larger_set_and_workers_give_the_same_bytes(tmp_path, monkeypatch, start):
     if start not in multiprocessing.get_all_start_methods():
         pytest.skip(f"this system cannot {start} a process.")
-    monkeypatch.setattr(write_set, "_START_METHOD", start)
+    monkeypatch.setattr(worker_pool, "_START_METHOD", start)
     kwargs = {"image_size": 32, "num_slices": 6, "seed": 3}
     alone = write_phantom_ct(tmp_path / "one", num_patients=2, **kwargs)
     both = write_phantom_ct(tmp_path / "two", num_patients=3, workers=2, **kwargs)
