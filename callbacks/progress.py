@@ -58,7 +58,7 @@ class RunProgress(ProgressBar):
             shown = {
                 name.removeprefix("train/"): f"{float(value):.3g}"
                 for name, value in trainer.callback_metrics.items()
-                if name.startswith("train/") or name == getattr(module, "monitor", ("",))[0]
+                if name.startswith("train/") or name == module.monitor[0]
             }
             self._bar.set_postfix({"epoch": trainer.current_epoch + 1, **shown}, refresh=False)
 

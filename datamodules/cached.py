@@ -41,6 +41,9 @@ class CachedDataModule(L.LightningDataModule):
         self.num_workers = num_workers
         self.seed = seed
 
+    balance: str = "none"
+    """How the classes of training images are balanced; modules that can do it have a flag."""
+
     @staticmethod
     def collate(samples: list[Any]) -> dict[str, Any]:
         """Stack samples into a batch."""
@@ -64,6 +67,10 @@ class CachedDataModule(L.LightningDataModule):
 
     def weights(self, dataset: Any) -> NDArray[np.float64] | None:
         """Relative frequency of every training image; None for each once."""
+        return None
+
+    def training_labels(self) -> NDArray[np.int64] | None:
+        """(n,) class of each training image, synthetic ones too, after `setup`; None without."""
         return None
 
     def setup(self, stage: str) -> None:

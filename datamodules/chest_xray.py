@@ -148,6 +148,11 @@ class ChestXrayDataModule(CachedDataModule):
             )
         return dataset
 
+    def training_labels(self) -> NDArray[np.int64] | None:
+        """(n,) class of each training film, synthetic ones too; None without labels."""
+        labels: NDArray[np.int64] | None = self._training_set.labels
+        return labels
+
     def class_counts(self) -> NDArray[np.int64]:
         """(num_classes,) real training films of each class that this run uses or counts by."""
         return self._counts(self.items("train"))

@@ -23,6 +23,7 @@ from lightning_modules.classifier_start import (
 from lightning_modules.distributed import average_buffers
 from lightning_modules.training import Batch, TrainingError, TrainingModule
 from losses.classification import classification_losses
+from networks.staged_classifier import StagedNetwork
 from provenance import UserError
 
 
@@ -94,7 +95,7 @@ class Classifier(TrainingModule):
         given = torch.tensor(class_weights) if isinstance(class_weights, list | tuple) else None
         self.register_buffer("class_weights", given, persistent=False)
         self.class_weights: Tensor | None
-        if layerwise_decay != 1 and not hasattr(self.network, "stages"):
+        if layerwise_decay != 1 and not isinstance(self.network, StagedNetwork):
             raise UserError(
                 f"--model.layerwise_decay {layerwise_decay}: {type(self.network).__name__} has no "
                 "stages. Use VGG16, ResNet or AlexNet, or leave the flag out."
@@ -109,10 +110,10 @@ class Classifier(TrainingModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam with a parameter group for each stage that is trained, the head's first."""
-        if self.layerwise_decay == 1:
-            stages = [self.network]
-        else:
-            stages = list(reversed(self.network.stages()))  # type: ignore[operator]
+        stages = [self.network]
+        if self.layerwise_decay != 1:
+            assert isinstance(self.network, StagedNetwork)  # as the constructor has seen to
+            stages = self.network.stages()[::-1]
         optimizer: torch.optim.Optimizer | None = None
         for depth, stage in enumerate(stages):
             trained = nn.ParameterList(p for p in stage.parameters() if p.requires_grad)

@@ -1,7 +1,7 @@
 """What a classifier takes from elsewhere when its training starts: weights and label counts."""
 
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,7 +11,19 @@ from torch import Tensor, nn
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.loading import RECORD_KEY
 from losses.classification import balanced_weights
+from networks.staged_classifier import StagedClassifier
 from provenance import UserError
+
+
+class LabelledData(Protocol):
+    """What a classifier asks of its data module."""
+
+    balance: str
+    """How the training images' classes are balanced: "none", "oversample", ..."""
+
+    def training_labels(self) -> NDArray[np.int64] | None:
+        """(n,) class of each training image, synthetic ones too; None without labels."""
+        ...
 
 
 def start_from_checkpoint(
@@ -69,22 +81,25 @@ def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:
     Raises:
         UserError: Frozen stages would keep their random start.
     """
-    frozen = getattr(network, "frozen_stages", 0)
-    if frozen and getattr(network, "initial_weights", None) is None and start_from is None:
+    if not isinstance(network, StagedClassifier) or not network.frozen_stages:
+        return
+    if network.initial_weights is None and start_from is None:
         raise UserError(
-            f"--model.network.freeze {frozen}: without pretrained weights these stages would keep "
-            "their random start. Give --model.network.weights or --model.start_from, or "
-            "--model.network.freeze 0."
+            f"--model.network.freeze {network.frozen_stages}: without pretrained weights these "
+            "stages would keep their random start. Give --model.network.weights or "
+            "--model.start_from, or --model.network.freeze 0."
         )
 
 
-def training_label_counts(datamodule: Any, class_names: tuple[str, ...]) -> NDArray[np.int64]:
+def training_label_counts(
+    datamodule: LabelledData, class_names: tuple[str, ...]
+) -> NDArray[np.int64]:
     """(K,) training images of each class, synthetic ones too.
 
     Raises:
         UserError: The data have no labels, or of less than two classes.
     """
-    labels = getattr(datamodule.train_dataloader().dataset, "labels", None)
+    labels = datamodule.training_labels()
     if labels is None:
         raise UserError(
             "A classifier needs labels, and this run's data have none. Give --data.label_column "
@@ -105,7 +120,7 @@ def training_label_counts(datamodule: Any, class_names: tuple[str, ...]) -> NDAr
     return counts
 
 
-def balancing_weights(datamodule: Any, class_names: tuple[str, ...]) -> Tensor:
+def balancing_weights(datamodule: LabelledData, class_names: tuple[str, ...]) -> Tensor:
     """(K,) class weights that undo the training set's imbalance.
 
     Raises:
@@ -118,7 +133,7 @@ def balancing_weights(datamodule: Any, class_names: tuple[str, ...]) -> Tensor:
             f"--model.class_weights balanced: no training image is {' or '.join(missing)}. Add "
             "such images, or leave the flag out."
         )
-    if getattr(datamodule, "balance", "none") == "oversample":
+    if datamodule.balance == "oversample":
         raise UserError(
             "--model.class_weights balanced: --data.balance oversample balances the classes "
             "already; together they would favour the rare one. Leave one of them out."

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,15 @@ SMALLEST_SIDE = 32
 
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@runtime_checkable
+class StagedNetwork(Protocol):
+    """A network whose layers form stages, which can learn at rates of their own."""
+
+    def stages(self) -> list[nn.Module]:
+        """Parts from the input to the head, which is the last; each parameter is in one of them."""
+        ...
 
 
 class StagedClassifier(nn.Module):
@@ -31,6 +41,10 @@ class StagedClassifier(nn.Module):
         weights: None (or the word none), "imagenet" (downloaded), "restored" (built for pretrained
             weights, which a checkpoint will fill in), or the path of a state-dict file in
             torchvision's naming.
+
+    Attributes:
+        frozen_stages: How many stages from the input are not trained.
+        initial_weights: What `weights` says; None where all layers start at random.
     """
 
     def __init__(self, image_channels: int, weights: str | None) -> None:
