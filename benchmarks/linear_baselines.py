@@ -24,8 +24,8 @@ from torch import Tensor
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from datamodules import ChestXrayDataModule
-from metrics.auroc_intervals import bootstrap_auroc
-from metrics.classification import auroc
+from metrics.auroc_intervals import bootstrap_score
+from metrics.ranking import auroc
 from provenance import UserError
 
 SIDE, FRAME = 32, 2  # pixels
@@ -108,7 +108,7 @@ def baselines(root: str, label_column: str | None = None, seed: int = 0) -> list
             fits.append((chosen_by or 0.0, penalty, scores))
         validation, penalty, scores = max(fits, key=lambda fit: fit[0])
         test = sets["test"]
-        interval = bootstrap_auroc(scores["test"], test["labels"], test["patients"], seed=seed)
+        interval = bootstrap_score(scores["test"], test["labels"], test["patients"], seed=seed)
         rows.append(
             {
                 "view": name,

@@ -12,7 +12,7 @@ from display.sheet import Picture, colour_of, save_png, sheet
 from display.tensor_images import pictures_of
 from lightning_modules import Classifier
 from lightning_modules.classifier_scores import Predictions
-from metrics import classification
+from metrics.ranking import auroc, roc_curve
 from provenance import UserError
 
 _LONGEST_NAME = 16  # letters of a class's name on an axis
@@ -167,10 +167,10 @@ def _draw_roc(axes: Any, predictions: Predictions, class_names: tuple[str, ...])
     drawn = [1] if len(class_names) == 2 else list(range(len(class_names)))
     for each in drawn:
         scores, truth = predictions.probabilities[:, each], predictions.labels == each
-        area = classification.auroc(scores, truth)
+        area = auroc(scores, truth)
         if area is None:
             continue
-        false_positive, true_positive, _ = classification.roc_curve(scores, truth)
+        false_positive, true_positive, _ = roc_curve(scores, truth)
         colour = [level / 255 for level in colour_of(6 if len(drawn) == 1 else each + 1)]
         axes.plot(
             false_positive,

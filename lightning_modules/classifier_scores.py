@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lightning_modules.distributed import gather_rows, process_count
 from metrics import classification
+from metrics.ranking import auroc, average_precision
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ def validation_scores(predictions: Predictions) -> dict[str, float | None]:
     }
     if probabilities.shape[1] == 2:
         positive = probabilities[:, 1]
-        scores["auroc"] = classification.auroc(positive, labels)
-        scores["average_precision"] = classification.average_precision(positive, labels)
+        scores["auroc"] = auroc(positive, labels)
+        scores["average_precision"] = average_precision(positive, labels)
         pair = classification.sensitivity_specificity(positive, labels)
         scores["sensitivity"], scores["specificity"] = pair
         scores["ece"] = classification.calibration_error(positive, labels)
         return scores
-    scores["auroc"] = classification.auroc_macro(probabilities, labels)
-    scores["average_precision"] = classification.average_precision_macro(probabilities, labels)
+    scores["auroc"] = auroc(probabilities, labels)
+    scores["average_precision"] = average_precision(probabilities, labels)
     pairs = [
         classification.sensitivity_specificity(
             (predictions.predicted == each).astype(np.float64), labels == each

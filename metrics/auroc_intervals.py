@@ -5,89 +5,29 @@ a patient k times means that each of the patient's films weighs k: films are sor
 resample is a sum of weights along that order.
 """
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.classification import FloatArray, checked
+from metrics.classification import FloatArray
 from metrics.intervals import Interval, check_resampling
-
-Score = Literal["auroc", "average_precision"]
-Statistic = Callable[[FloatArray], FloatArray]
+from metrics.ranking import Score, Statistic, WeightedRanking, mean_over_trainings
 
 # Weights held at once; a resample of a million films is drawn alone.
 _WEIGHTS_AT_ONCE = 4_000_000
 
 
-class WeightedRanking:
-    """Films in the order of their scores, for scores under many weightings at once.
-
-    Args:
-        probabilities: (N,) scores.
-        labels: (N,) 0 or 1.
-    """
-
-    def __init__(self, probabilities: ArrayLike, labels: ArrayLike) -> None:
-        scores, truth = checked(probabilities, labels)
-        self._order = np.argsort(-scores, kind="stable")
-        self._positive = truth[self._order].astype(np.float64)
-        descending = scores[self._order]
-        # Where each run of equal scores begins, in descending order.
-        self._starts = np.flatnonzero(np.append(True, np.diff(descending) != 0))[: len(scores)]
-
-    def auroc(self, weights: NDArray[np.floating]) -> FloatArray:
-        """AUROC (R,) under film weights (R, N) >= 0; NaN where a class has no weight."""
-        positive, negative = self._by_score(weights)
-        # Pairs won: negatives below, and half of those that tie.
-        below = negative.sum(1, keepdims=True) - np.cumsum(negative, axis=1) + negative / 2
-        pairs = positive.sum(1) * negative.sum(1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (positive * below).sum(1) / pairs
-
-    def average_precision(self, weights: NDArray[np.floating]) -> FloatArray:
-        """Average precision (R,) under film weights (R, N); NaN where a class has no weight."""
-        positive, negative = self._by_score(weights)
-        true_positives = np.cumsum(positive, axis=1)
-        called = true_positives + np.cumsum(negative, axis=1)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(called > 0, true_positives / called, 0.0)
-            found = (positive * precision).sum(1) / true_positives[:, -1]
-        return np.where(negative.sum(1) > 0, found, np.nan)
-
-    def sensitivity_at(
-        self, weights: NDArray[np.floating], false_positive_rates: FloatArray
-    ) -> FloatArray:
-        """Height of the ROC curve (R, T) at given false positive rates; NaN without a class."""
-        positive, negative = self._by_score(weights)
-        heights = np.full((len(weights), len(false_positive_rates)), np.nan)
-        for row in range(len(weights)):
-            totals = positive[row].sum(), negative[row].sum()
-            if min(totals) > 0:
-                sensitivity = np.append(0.0, np.cumsum(positive[row]) / totals[0])
-                rate = np.append(0.0, np.cumsum(negative[row]) / totals[1])
-                # Of several heights at one rate the upper is the curve's: its last entry.
-                last = np.append(np.flatnonzero(np.diff(rate)), len(rate) - 1)
-                heights[row] = np.interp(false_positive_rates, rate[last], sensitivity[last])
-        return heights
-
-    def _by_score(self, weights: NDArray[np.floating]) -> tuple[FloatArray, FloatArray]:
-        """Weight of positive and of negative films at each distinct score, (R, T) each."""
-        sorted_weights = np.asarray(weights, dtype=np.float64)[:, self._order]
-        positive = np.add.reduceat(sorted_weights * self._positive, self._starts, axis=1)
-        return positive, np.add.reduceat(sorted_weights, self._starts, axis=1) - positive
-
-
-def bootstrap_auroc(
+def bootstrap_score(
     probabilities: ArrayLike,
     labels: ArrayLike,
     patient_ids: Sequence[str],
     num_resamples: int = 2000,
     confidence: float = 0.95,
     seed: int = 0,
+    score: Score = "auroc",
 ) -> Interval:
-    """AUROC with a percentile interval from resampling patients, each with all of its films.
+    """AUROC or average precision with an interval from resampling patients with all of their films.
 
     Resamples without both classes are drawn again. Where one class rests on a single patient its
     spread cannot be seen, so there is no interval. A perfect ranking stays perfect in each
@@ -95,13 +35,15 @@ def bootstrap_auroc(
 
     Args:
         probabilities: (N,) scores; or (S, N) of S trainings of the same model on the same films:
-            then the value is the mean of the S AUROCs, and the interval is that of this mean for
-            these trainings. How much training varies is not in it.
-        labels: (N,) 0 or 1.
+            then the value is the mean of the S scores, and the interval is that of this mean for
+            these trainings. How much training varies is not in it. (S, N, K) of K classes: the mean
+            of each class against the others.
+        labels: (N,) 0 or 1, or 0 to K - 1.
         patient_ids: (N,) the patient of each film.
         num_resamples: Bootstrap resamples.
         confidence: Coverage in (0, 1).
         seed: The same seed gives the same interval.
+        score: "auroc" or "average_precision".
 
     Returns:
         `num_patients` and `num_values` count patients and films; value None when a class is
@@ -109,20 +51,7 @@ def bootstrap_auroc(
 
     Source: cluster bootstrap, Davison & Hinkley 1997, section 3.8; Rutter 2000 for ROC curves.
     """
-    mean = mean_over_trainings(probabilities, labels, "auroc")
-    return bootstrap_interval(mean, labels, patient_ids, num_resamples, confidence, seed)
-
-
-def bootstrap_average_precision(
-    probabilities: ArrayLike,
-    labels: ArrayLike,
-    patient_ids: Sequence[str],
-    num_resamples: int = 2000,
-    confidence: float = 0.95,
-    seed: int = 0,
-) -> Interval:
-    """Average precision with its interval; everything else as in `bootstrap_auroc`."""
-    mean = mean_over_trainings(probabilities, labels, "average_precision")
+    mean = mean_over_trainings(probabilities, labels, score)
     return bootstrap_interval(mean, labels, patient_ids, num_resamples, confidence, seed)
 
 
@@ -141,7 +70,7 @@ def bootstrap_difference(
     Both are scored on the same resamples, so what makes patients easy or hard for both cancels.
 
     Args:
-        treated: (N,) or (S, N) scores, as in `bootstrap_auroc`.
+        treated: (N,) or (S, N) scores, as in `bootstrap_score`.
         control: (N,) or (S', N) scores of the same films in the same order.
         labels: (N,) 0 or 1.
         patient_ids: (N,) the patient of each film.
@@ -155,33 +84,6 @@ def bootstrap_difference(
         lambda weights: first(weights) - second(weights),
         labels, patient_ids, num_resamples, confidence, seed,
     )  # fmt: skip
-
-
-def mean_over_trainings(
-    probabilities: ArrayLike, labels: ArrayLike, score: Score = "auroc"
-) -> Statistic:
-    """A ranking score as a function of film weights, ready for `bootstrap_interval`.
-
-    Args:
-        probabilities: (N,), or (S, N) of S trainings, or (S, N, K) of K classes: then each class
-            against the others, averaged over classes.
-        labels: (N,) 0 or 1, or 0 to K - 1.
-        score: "auroc" or "average_precision".
-
-    Returns:
-        From weights (R, N) to the mean over trainings (R,), NaN where a class has no weight.
-    """
-    table = np.asarray(probabilities, dtype=np.float64)
-    classes = np.asarray(labels)
-    if table.ndim == 3:
-        rankings = [
-            WeightedRanking(training[:, column], classes == column)
-            for training in table
-            for column in range(table.shape[2])
-        ]
-    else:
-        rankings = [WeightedRanking(training, classes) for training in np.atleast_2d(table)]
-    return lambda weights: np.mean([getattr(one, score)(weights) for one in rankings], axis=0)
 
 
 def bootstrap_interval(

@@ -1,8 +1,7 @@
-"""How well probabilities tell two classes apart, and how far they can be taken at their word.
+"""What a threshold calls right, and how far probabilities can be taken at their word.
 
 Class 1 is the positive one; a film is called positive when its probability is at least the
-threshold. Films with equal probabilities are one step of a curve and half right in AUROC, so no
-score depends on the order of the films. Where a class is missing, a score is None, never 0 or 1.
+threshold. Where a class is missing, a score is None, never 0 or 1.
 """
 
 from dataclasses import dataclass
@@ -12,77 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
-
-
-def auroc(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
-    """Area under the ROC curve: the chance that a positive film scores above a negative one.
-
-    Args:
-        probabilities: (N,) scores, any monotone scale.
-        labels: (N,) 0 or 1.
-
-    Returns:
-        In [0, 1], 0.5 is guessing, ties count one half; None when a class is missing.
-
-    Raises:
-        ValueError: Shapes differ, a score is NaN, or a label is neither 0 nor 1.
-
-    Source: Hanley & McNeil 1982 (area = Mann-Whitney U over the number of pairs).
-    """
-    scores, truth = checked(probabilities, labels)
-    if truth.all() or not truth.any():
-        return None
-    negatives = np.sort(scores[~truth])
-    positives = scores[truth]
-    below = np.searchsorted(negatives, positives, side="left").sum(dtype=float)
-    not_above = np.searchsorted(negatives, positives, side="right").sum(dtype=float)
-    return float((below + not_above) / 2 / (len(positives) * len(negatives)))
-
-
-def average_precision(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
-    """Area under the precision-recall curve as a step function: sum of (R_n - R_n-1) P_n.
-
-    Guessing scores the share of positive films, so it is read beside that share only.
-
-    Args:
-        probabilities: (N,) scores.
-        labels: (N,) 0 or 1.
-
-    Returns:
-        In (0, 1]; None when a class is missing (without negatives it is 1 whatever the scores).
-
-    Source: scikit-learn's `average_precision_score`; no interpolation, which is too optimistic
-    (Davis & Goadrich 2006).
-    """
-    scores, truth = checked(probabilities, labels)
-    if truth.all() or not truth.any():
-        return None
-    true_positives, false_positives, _ = _counts_at_each_threshold(scores, truth)
-    precision = true_positives[1:] / (true_positives[1:] + false_positives[1:])
-    return float((np.diff(true_positives) * precision).sum() / true_positives[-1])
-
-
-def roc_curve(
-    probabilities: ArrayLike, labels: ArrayLike
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """False and true positive rates at each threshold, from (0, 0) to (1, 1).
-
-    Args:
-        probabilities: (N,) scores.
-        labels: (N,) 0 or 1, both present.
-
-    Returns:
-        Three (T + 1,) arrays for T distinct scores: false positive rate, true positive rate, and
-        thresholds from high to low, the first infinite (no film is called positive).
-
-    Raises:
-        ValueError: A class is missing, so that one of the rates has no meaning.
-    """
-    scores, truth = checked(probabilities, labels)
-    if truth.all() or not truth.any():
-        raise ValueError("A ROC curve needs films of both classes; one is missing.")
-    true_positives, false_positives, thresholds = _counts_at_each_threshold(scores, truth)
-    return false_positives / false_positives[-1], true_positives / true_positives[-1], thresholds
 
 
 def sensitivity_specificity(
@@ -103,27 +31,6 @@ def sensitivity_specificity(
     sensitivity = float(called[truth].mean()) if truth.any() else None
     specificity = float((~called[~truth]).mean()) if not truth.all() else None
     return sensitivity, specificity
-
-
-def auroc_macro(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
-    """Mean over classes of the AUROC of each class against the others.
-
-    Args:
-        probabilities: (N, K) a probability for each class.
-        labels: (N,) 0 to K - 1.
-
-    Returns:
-        In [0, 1]; None when any class is missing: a mean over fewer classes is another number.
-    """
-    return _macro(auroc, probabilities, labels)
-
-
-def average_precision_macro(probabilities: ArrayLike, labels: ArrayLike) -> float | None:
-    """Mean over classes of the average precision of each class against the others.
-
-    Arguments and None as in `auroc_macro`.
-    """
-    return _macro(average_precision, probabilities, labels)
 
 
 @dataclass(frozen=True)
@@ -223,7 +130,7 @@ def calibration_error_top(
 
     Source: Guo et al. 2017.
     """
-    table, classes = _array(probabilities), _array(labels)
+    table, classes = as_array(probabilities), as_array(labels)
     right = table.argmax(axis=1) == classes
     return calibration_error(table.max(axis=1), right, num_bins)
 
@@ -234,8 +141,8 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, ND
     Raises:
         ValueError: Shapes differ or are not 1-D, a score is NaN, a label is neither 0 nor 1.
     """
-    scores = _array(probabilities).astype(np.float64)
-    truth = _array(labels)
+    scores = as_array(probabilities).astype(np.float64)
+    truth = as_array(labels)
     if scores.ndim != 1 or scores.shape != truth.shape:
         raise ValueError(
             f"probabilities have shape {scores.shape} and labels {truth.shape}; expected (N,) each."
@@ -247,39 +154,10 @@ def checked(probabilities: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, ND
     return scores, truth.astype(bool)
 
 
-def _array(values: Any) -> NDArray[Any]:
+def as_array(values: Any) -> NDArray[Any]:
     """A tensor, on any device and with or without gradients, or anything numpy understands."""
     if hasattr(values, "detach"):
         values = values.detach().cpu()
         values = values.float() if values.is_floating_point() and values.itemsize < 4 else values
         values = values.numpy()
     return np.asarray(values)
-
-
-def _counts_at_each_threshold(
-    scores: FloatArray, truth: NDArray[np.bool_]
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """True and false positives (T + 1,) at an infinite threshold, then at each distinct score."""
-    order = np.argsort(-scores, kind="stable")
-    scores, truth = scores[order], truth[order]
-    last_of_ties = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1)
-    true_positives = np.cumsum(truth, dtype=float)[last_of_ties]
-    called = last_of_ties + 1.0
-    return (
-        np.append(0.0, true_positives),
-        np.append(0.0, called - true_positives),
-        np.append(np.inf, scores[last_of_ties]),
-    )
-
-
-def _macro(score: Any, probabilities: ArrayLike, labels: ArrayLike) -> float | None:
-    table, classes = _array(probabilities), _array(labels)
-    if table.ndim != 2 or classes.shape != table.shape[:1]:
-        raise ValueError(
-            f"probabilities have shape {table.shape} and labels {classes.shape}; expected (N, K) "
-            "and (N,)."
-        )
-    if len(classes) and (classes.min() < 0 or classes.max() >= table.shape[1]):
-        raise ValueError(f"labels lie outside 0 to {table.shape[1] - 1}, the columns given.")
-    each = [score(table[:, column], classes == column) for column in range(table.shape[1])]
-    return None if not each or None in each else float(np.mean(each))

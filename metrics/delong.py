@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.classification import FloatArray, checked
+from metrics.ranking import WeightedRanking
 
 
 @dataclass(frozen=True)
@@ -41,8 +42,8 @@ def structural_components(probabilities: ArrayLike, labels: ArrayLike) -> FloatA
     """Placement of every film among those of the other class.
 
     For a positive film the share of negatives below it, for a negative one the share of positives
-    above it; ties count one half. The mean over either class is the AUROC. Found by binary search
-    in the sorted other class, O(N log N): the same counts as the midranks of Sun & Xu 2014.
+    above it; ties count one half. The mean over either class is the AUROC. Found by sorting,
+    O(N log N): the same counts as the midranks of Sun & Xu 2014.
 
     Args:
         probabilities: (N,) scores; or (S, N) of S trainings, whose components are averaged, since
@@ -55,17 +56,7 @@ def structural_components(probabilities: ArrayLike, labels: ArrayLike) -> FloatA
     Source: DeLong, DeLong & Clarke-Pearson 1988 (V10 and V01).
     """
     table = np.atleast_2d(np.asarray(probabilities, dtype=np.float64))
-    return np.mean([_components(*checked(row, labels)) for row in table], axis=0)
-
-
-def _components(scores: FloatArray, positive: NDArray[np.bool_]) -> FloatArray:
-    components = np.empty(len(scores))
-    for own, sign in ((positive, 1), (~positive, -1)):
-        others = np.sort(sign * scores[~own])
-        mine = sign * scores[own]
-        before = np.searchsorted(others, mine, side="left")
-        components[own] = (before + np.searchsorted(others, mine, side="right")) / 2 / len(others)
-    return components
+    return np.mean([WeightedRanking(row, labels).placements() for row in table], axis=0)
 
 
 def auroc_test(

@@ -10,7 +10,8 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from metrics.classification import checked, roc_curve
+from metrics.classification import checked
+from metrics.ranking import roc_curve
 
 # What each rule asks for, in the order of the table.
 RULES = {
@@ -117,22 +118,6 @@ def chosen_thresholds(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, 
         reached = specificity >= percent / 100 - slack
         chosen[f"specificity_{percent}"] = float(thresholds[reached][-1])
     return chosen
-
-
-def threshold_table(
-    probabilities: ArrayLike, labels: ArrayLike
-) -> list[tuple[str, OperatingPoint]]:
-    """Every rule chosen and scored on the same films: optimistic but for the default.
-
-    Args:
-        probabilities: (N,) scores.
-        labels: (N,) 0 or 1.
-
-    Returns:
-        (rule, operating point) in the order of `RULES`; the default alone when a class is missing.
-    """
-    chosen = chosen_thresholds(probabilities, labels)
-    return [(rule, operating_point(probabilities, labels, chosen[rule])) for rule in chosen]
 
 
 def _share(part: int, rest: int) -> float | None:

@@ -203,7 +203,7 @@ def plot_roc(evaluations: Mapping[str, Mapping[str, Any]]) -> None:
     """ROC curves of several evaluations of the same films in one picture."""
     from matplotlib import pyplot as plt
 
-    from metrics.classification import roc_curve
+    from metrics.ranking import roc_curve
 
     _, axes = plt.subplots(figsize=(4.6, 4.6), layout="constrained")
     for (name, result), colour in zip(evaluations.items(), _COLOURS * 4, strict=False):

@@ -8,8 +8,8 @@ from typing import Any
 from evaluation.classification.scores import labels_of, patients_of, positive_probabilities
 from evaluation.folder import RESULT
 from metrics.auroc_intervals import bootstrap_difference
-from metrics.classification import auroc
 from metrics.delong import delong_test
+from metrics.ranking import auroc
 from provenance import UserError, read_json
 
 

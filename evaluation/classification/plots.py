@@ -12,7 +12,7 @@ from display.figures import COLOURS, new_figure, styled
 from display.numbers import interval, number
 from evaluation.classification.comparison import OtherEvaluation
 from evaluation.classification.scores import labels_of, positive_probabilities
-from metrics.classification import auroc, roc_curve
+from metrics.ranking import auroc, roc_curve
 
 _DPI = 150
 _DASHES: tuple[Any, ...] = ((0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)), (0, (8, 3)))

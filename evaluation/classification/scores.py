@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from metrics.auroc_intervals import bootstrap_interval, mean_over_trainings, roc_band
+from metrics.auroc_intervals import bootstrap_interval, bootstrap_score, roc_band
 from metrics.classification import (
     FloatArray,
     calibration_error,
     calibration_error_top,
     reliability,
-    roc_curve,
 )
 from metrics.intervals import Interval, patient_bootstrap
+from metrics.ranking import roc_curve
 from metrics.thresholds import RULES, chosen_thresholds, operating_point
 
 Row = Mapping[str, Any]
@@ -54,13 +54,11 @@ def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dic
     num_patients = len(set(patients))
     shares = _shares(rows, len(class_names))
     found = {
-        "auroc": bootstrap_interval(mean_over_trainings(table, labels), labels, patients),
+        "auroc": bootstrap_score(table, labels, patients),
         "accuracy": patient_bootstrap([row["correct"] for row in rows], patients),
         "sensitivity": shares["sensitivity"],
         "specificity": shares["specificity"],
-        "average_precision": bootstrap_interval(
-            mean_over_trainings(table, labels, "average_precision"), labels, patients
-        ),
+        "average_precision": bootstrap_score(table, labels, patients, score="average_precision"),
         "ece": Interval(ece, None, None, num_patients, len(rows)),
         "log_loss": patient_bootstrap([row["log_loss"] for row in rows], patients),
         "brier": patient_bootstrap([row["brier"] for row in rows], patients),

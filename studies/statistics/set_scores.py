@@ -11,10 +11,11 @@ from typing import Any, Literal, cast
 
 import numpy as np
 
-from metrics.auroc_intervals import Score, bootstrap_interval, mean_over_trainings
+from metrics.auroc_intervals import bootstrap_interval
 from metrics.classification import FloatArray, calibration_error, calibration_error_top
 from metrics.delong import delong_test
 from metrics.intervals import Interval
+from metrics.ranking import Score, mean_over_trainings, ranking_score
 from provenance import UserError
 from studies.statistics.item_scores import GroupResult, PairedResult
 
@@ -171,9 +172,7 @@ def _score(cell: Predictions, ids: Sequence[str], metric: str) -> float | None:
     if metric == "ece":
         of_classes = table.ndim == 2
         return (calibration_error_top if of_classes else calibration_error)(table, labels)
-    statistic = mean_over_trainings(table[None], labels, cast(Score, metric))
-    value = float(statistic(np.ones((1, len(ids))))[0])
-    return None if np.isnan(value) else value
+    return ranking_score(table, labels, cast(Score, metric))
 
 
 def _trainings(cells: Sequence[Predictions], ids: Sequence[str]) -> FloatArray:

@@ -16,9 +16,9 @@ import evaluate
 from datamodules.film_cache import FilmCache
 from lightning_modules.checkpoint_files import save_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, instantiate_module, load_module
-from metrics.auroc_intervals import bootstrap_auroc
-from metrics.classification import auroc
+from metrics.auroc_intervals import bootstrap_score
 from metrics.delong import delong_test
+from metrics.ranking import auroc
 from metrics.thresholds import chosen_thresholds, operating_point
 from provenance import UserError, library_versions
 
@@ -129,7 +129,7 @@ def test_what_an_evaluation_holds(evaluated: tuple[Path, dict[str, Any]]) -> Non
     assert result["class_counts"] == {"normal": 12, "abnormal": 12}
     probabilities, labels, patients = arrays(result)
     summary = result["summary"]
-    assert summary["auroc"] == bootstrap_auroc(probabilities, labels, patients).as_dict()
+    assert summary["auroc"] == bootstrap_score(probabilities, labels, patients).as_dict()
     correct = [row["correct"] for row in result["images"]]
     assert summary["accuracy"]["value"] == pytest.approx(np.mean(correct))
     assert summary["sensitivity"]["value"] == pytest.approx(

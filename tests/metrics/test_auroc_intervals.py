@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 
 from metrics.auroc_intervals import (
-    WeightedRanking,
-    bootstrap_auroc,
-    bootstrap_average_precision,
     bootstrap_difference,
     bootstrap_interval,
+    bootstrap_score,
     roc_band,
 )
-from metrics.classification import auroc, average_precision, roc_curve
 from metrics.delong import auroc_test, delong_test, structural_components
+from metrics.ranking import WeightedRanking, auroc, average_precision, roc_curve
 
 
 def cohort(
@@ -110,7 +108,7 @@ def test_the_tests_false_alarms_come_at_the_stated_rate() -> None:
 def test_bootstrap_and_delong_agree_on_the_width() -> None:
     for films, shared in ((1, 0.0), (3, 1.0)):
         scores, labels, ids = cohort(5, 300, films, shared=shared)
-        found = bootstrap_auroc(scores, labels, ids)
+        found = bootstrap_score(scores, labels, ids)
         test = auroc_test(scores, labels, ids)
         assert found.value == pytest.approx(auroc(scores, labels), abs=1e-12)
         assert test.value == pytest.approx(auroc(scores, labels), abs=1e-12)
@@ -151,7 +149,7 @@ def test_copies_of_a_patients_films_say_nothing_new() -> None:
     other = scores + np.random.default_rng(0).normal(size=50)
     copied = [np.repeat(values, 6) for values in (scores, other, labels)]
     names = np.repeat(ids, 6).tolist()
-    once, many = bootstrap_auroc(scores, labels, ids), bootstrap_auroc(copied[0], copied[2], names)
+    once, many = bootstrap_score(scores, labels, ids), bootstrap_score(copied[0], copied[2], names)
     assert (many.low, many.high) == pytest.approx((once.low, once.high))
     assert (many.num_patients, many.num_values) == (50, 300)
     one, six = delong_test(scores, other, labels, ids), delong_test(*copied, names)
@@ -164,9 +162,9 @@ def test_order_and_monotone_scale_do_not_matter() -> None:
     other = scores + np.random.default_rng(0).normal(size=80)
     order = np.random.default_rng(1).permutation(80)
     names = [ids[i] for i in order]
-    plain = bootstrap_auroc(scores, labels, ids, 200)
-    assert bootstrap_auroc(scores[order], labels[order], names, 200) == plain
-    assert bootstrap_auroc(np.exp(scores), labels, ids, 200) == plain
+    plain = bootstrap_score(scores, labels, ids, 200)
+    assert bootstrap_score(scores[order], labels[order], names, 200) == plain
+    assert bootstrap_score(np.exp(scores), labels, ids, 200) == plain
     test = delong_test(scores, other, labels, ids)
     moved = delong_test(np.exp(scores)[order], 3 * other[order] - 7, labels[order], names)
     assert (moved.value, moved.z) == pytest.approx((test.value, test.z))
@@ -178,14 +176,14 @@ def test_several_trainings_are_averaged() -> None:
     scores, labels, ids = cohort(6, 60, films=2)
     seeds = np.stack([scores + np.random.default_rng(s).normal(size=120) for s in range(3)])
     mean = np.mean([auroc(row, labels) for row in seeds])
-    found = bootstrap_auroc(seeds, labels, ids)
+    found = bootstrap_score(seeds, labels, ids)
     assert found.value == pytest.approx(mean)
     test = auroc_test(seeds, labels, ids)
     assert test.value == pytest.approx(mean)
     assert (found.high - found.low) / (2 * 1.96) == pytest.approx(test.standard_error, rel=0.15)
-    twice = bootstrap_auroc(np.concatenate([seeds, seeds]), labels, ids)
+    twice = bootstrap_score(np.concatenate([seeds, seeds]), labels, ids)
     assert (twice.low, twice.high) == pytest.approx((found.low, found.high))
-    precision = bootstrap_average_precision(seeds, labels, ids)
+    precision = bootstrap_score(seeds, labels, ids, score="average_precision")
     expected = np.mean([average_precision(row, labels) for row in seeds])
     assert precision.value == pytest.approx(expected)
     assert precision.low < expected < precision.high
@@ -196,22 +194,22 @@ def test_several_trainings_are_averaged() -> None:
 
 def test_few_patients_and_missing_classes() -> None:
     scores, ids = [0.1, 0.4, 0.3, 0.9], ["a", "a", "b", "c"]
-    assert bootstrap_auroc(scores, [0, 0, 0, 0], ids).value is None
-    assert bootstrap_auroc([], [], []).num_patients == 0
-    lone = bootstrap_auroc(scores, [0, 0, 0, 1], ids)
+    assert bootstrap_score(scores, [0, 0, 0, 0], ids).value is None
+    assert bootstrap_score([], [], []).num_patients == 0
+    lone = bootstrap_score(scores, [0, 0, 0, 1], ids)
     assert (lone.value, lone.low, lone.num_patients, lone.num_values) == (1.0, None, 3, 4)
     assert auroc_test(scores, [0, 0, 0, 1], ids).standard_error is None
     # Resamples without a class are drawn again: two patients of either class.
-    few = bootstrap_auroc(scores, [0, 0, 1, 1], ["a", "b", "c", "d"], 300)
+    few = bootstrap_score(scores, [0, 0, 1, 1], ["a", "b", "c", "d"], 300)
     assert 0 <= few.low <= few.value <= few.high <= 1
     same = delong_test(scores, scores, [0, 0, 1, 1])
     assert (same.value, same.p_value) == (0.0, 1.0)
     # One model perfect, one constant: no spread, so nothing to divide by.
     assert delong_test([0, 0, 1, 1], [1, 1, 1, 1], [0, 0, 1, 1]).p_value is None
     with pytest.raises(ValueError, match="one id per film"):
-        bootstrap_auroc(scores, [0, 0, 1, 1], ["a"])
+        bootstrap_score(scores, [0, 0, 1, 1], ["a"])
     with pytest.raises(ValueError, match="between 0 and 1"):
-        bootstrap_auroc(scores, [0, 0, 1, 1], ids, confidence=1.0)
+        bootstrap_score(scores, [0, 0, 1, 1], ids, confidence=1.0)
 
 
 def test_any_weighted_score_and_the_band() -> None:

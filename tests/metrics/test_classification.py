@@ -13,17 +13,9 @@ from torchmetrics.functional.classification import (
     multiclass_average_precision,
 )
 
-from metrics.classification import (
-    auroc,
-    auroc_macro,
-    average_precision,
-    average_precision_macro,
-    calibration_error,
-    reliability,
-    roc_curve,
-    sensitivity_specificity,
-)
-from metrics.thresholds import RULES, chosen_thresholds, operating_point, threshold_table
+from metrics.classification import calibration_error, reliability, sensitivity_specificity
+from metrics.ranking import auroc, average_precision, roc_curve
+from metrics.thresholds import RULES, OperatingPoint, chosen_thresholds, operating_point
 
 
 def films(seed: int, num: int = 60, ties: bool = True) -> tuple[np.ndarray, np.ndarray]:
@@ -33,6 +25,12 @@ def films(seed: int, num: int = 60, ties: bool = True) -> tuple[np.ndarray, np.n
     labels[:2] = 0, 1
     probabilities = (random.random(num) + 0.5 * labels) / 1.5
     return (probabilities.round(1) if ties else probabilities), labels
+
+
+def threshold_table(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, OperatingPoint]:
+    """Every rule chosen and scored on the same films."""
+    chosen = chosen_thresholds(probabilities, labels)
+    return {rule: operating_point(probabilities, labels, chosen[rule]) for rule in chosen}
 
 
 @pytest.mark.parametrize("ties", [True, False])
@@ -62,13 +60,13 @@ def test_macro_agrees_with_torchmetrics() -> None:
     table = random.dirichlet([1, 1, 1], 50)
     labels = random.integers(0, 3, 50)
     scores, truth = torch.tensor(table), torch.tensor(labels)
-    assert auroc_macro(table, labels) == pytest.approx(float(multiclass_auroc(scores, truth, 3)))
+    assert auroc(table, labels) == pytest.approx(float(multiclass_auroc(scores, truth, 3)))
     expected = float(multiclass_average_precision(scores, truth, 3))
-    assert average_precision_macro(scores, truth) == pytest.approx(expected)
-    assert auroc_macro(table, np.minimum(labels, 1)) is None
+    assert average_precision(scores, truth) == pytest.approx(expected)
+    assert auroc(table, np.minimum(labels, 1)) is None
     two = np.stack([1 - table[:, 0], table[:, 0]], axis=1)
     binary = (labels == 0).astype(int)
-    assert auroc_macro(two, binary) == pytest.approx(auroc(table[:, 0], binary))
+    assert auroc(two, binary) == pytest.approx(auroc(table[:, 0], binary))
 
 
 def test_hand_made_values() -> None:
@@ -116,7 +114,7 @@ def test_a_missing_class_is_none_and_never_a_number() -> None:
         assert average_precision(scores, labels) is None
         with pytest.raises(ValueError, match="both classes"):
             roc_curve(scores, labels)
-        assert [rule for rule, _ in threshold_table(scores, labels)] == ["default"]
+        assert list(threshold_table(scores, labels)) == ["default"]
     assert sensitivity_specificity([0.2, 0.9], [1, 1]) == (0.5, None)
     assert calibration_error([], []) is None
 
@@ -131,13 +129,13 @@ def test_wrong_input_is_refused() -> None:
     with pytest.raises(ValueError, match="logits"):
         calibration_error([-3.0, 2.0], [0, 1])
     with pytest.raises(ValueError, match="outside 0 to 1"):
-        auroc_macro([[0.1, 0.9]], [2])
+        auroc([[0.1, 0.9]], [2])
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_thresholds_do_what_their_rule_says(seed: int) -> None:
     probabilities, labels = films(seed, 80)
-    table = dict(threshold_table(probabilities, labels))
+    table = threshold_table(probabilities, labels)
     assert list(table) == list(RULES)
     every = [operating_point(probabilities, labels, t) for t in [*np.unique(probabilities), 2.0]]
     best = max(point.sensitivity + point.specificity for point in every)

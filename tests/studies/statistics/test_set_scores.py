@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics.auroc_intervals import bootstrap_auroc, bootstrap_difference
-from metrics.classification import auroc, calibration_error
+from metrics.auroc_intervals import bootstrap_difference, bootstrap_score
+from metrics.classification import calibration_error
 from metrics.delong import delong_test
+from metrics.ranking import auroc
 from provenance import UserError
 from studies.report.downstream import analyse
 from studies.specification.read import parse_specification
@@ -81,7 +82,7 @@ def test_a_group_is_the_mean_over_seeds_with_its_bootstrap() -> None:
     sets = {one["seed"]: predictions_of(one) for one in records}
     group = group_of_sets(sets, "auroc", 0.95, 300)
     table, labels, patients = arrays(*records)
-    assert group.interval == bootstrap_auroc(table, labels, patients, 300)
+    assert group.interval == bootstrap_score(table, labels, patients, 300)
     assert group.seed_means == {s: pytest.approx(auroc(table[s], labels)) for s in (0, 1)}
     assert group.seed_spread == pytest.approx(np.std(list(group.seed_means.values()), ddof=1))
     ece = group_of_sets(sets, "ece", 0.95, 300)
