@@ -7,8 +7,10 @@ import itertools
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
+import docstring_parser
 from jsonargparse import ArgumentError, ArgumentParser, Namespace
 
 from provenance import UserError
@@ -16,6 +18,7 @@ from provenance import UserError
 # Abbreviated flags are refused: one that is unique today may mean another flag tomorrow. Errors
 # are raised, and `parsed` words them; jsonargparse would print a page of usage before each.
 PARSER_SETTINGS: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
+R = TypeVar("R")
 
 
 class Stopped(KeyboardInterrupt):
@@ -39,6 +42,61 @@ def verb_parser(prog: str, description: str | None) -> ArgumentParser:
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
     return parser
+
+
+def function_parser(prog: str, function: Callable[..., Any]) -> ArgumentParser:
+    """A verb's parser, or a subcommand's, whose flags are the parameters of a function.
+
+    Its docstring is the help. As jsonargparse's own `add_function_arguments`, but for what people
+    type: a tuple takes as many words as it holds, a bool may stand alone, a frozen dataclass
+    gives a flag for each of its fields under the field's own name, and a parameter that is not
+    keyword-only is given by its position.
+
+    Args:
+        prog: What was typed to get there.
+        function: Typed; its docstring has an entry for every parameter. `call` calls it.
+    """
+    parser = verb_parser(prog, docstring_parser.parse(function.__doc__ or "").description)
+    _add_flags(parser, function, None)
+    return parser
+
+
+def _add_flags(parser: ArgumentParser, function: Callable[..., Any], default: Any) -> None:
+    """The flags of a function, or of a dataclass whose `default` instance holds their defaults."""
+    parameters = docstring_parser.parse(function.__doc__ or "").params
+    described = {entry.arg_name: entry.description for entry in parameters}
+    kinds = get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, value = kinds[name], getattr(default, name, parameter.default)
+        if isinstance(kind, type) and is_dataclass(kind):
+            _add_flags(parser, kind, value)
+            continue
+        settings: dict[str, Any] = {"type": kind, "help": described[name]}
+        if get_origin(kind) is tuple:
+            parts = get_args(kind)
+            several = "*" if value == () else "+"
+            settings.update(type=parts[0], nargs=several if ... in parts else len(parts))
+        elif kind is bool:
+            settings.update(nargs="?", const=True)
+        by_name = parameter.kind is parameter.KEYWORD_ONLY
+        if value is not parameter.empty:
+            settings["default"] = list(value) if isinstance(value, tuple) else value
+        elif by_name:
+            settings["required"] = True
+        parser.add_argument(f"--{name}" if by_name else name, **settings)
+
+
+def call(function: Callable[..., R], flags: Namespace) -> R:
+    """Call a function with the flags that its `function_parser` parsed."""
+    values: dict[str, Any] = {}
+    kinds = get_type_hints(function)
+    for name in inspect.signature(function).parameters:
+        kind = kinds[name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            values[name] = call(kind, flags)
+        else:
+            values[name] = tuple(flags[name]) if get_origin(kind) is tuple else flags[name]
+    return function(**values)
 
 
 def with_underscores(words: Sequence[str]) -> list[str]:

@@ -1,30 +1,55 @@
 """Is a cache still what was written? Hashes of its arrays, and of the source where it is there."""
 
 import csv
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
 
 from tqdm import tqdm
 
 from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
 from preparation.volumes.shard import record_path, source_hash
 from preparation.volumes.volume import Found
 from provenance import sha256_of
 
+MOST_LISTED = 20
+
 
 @dataclass
 class Verification:
-    """Result of `verify`. `damaged` and `skipped` hold (file, reason)."""
+    """Result of `verify`.
 
+    Attributes:
+        root: The cache folder.
+        num_shards, num_items: Of the cache; items are slices or films, as `unit` says.
+        num_checked, num_source_checked: Arrays and source files whose hash was computed.
+        damaged, skipped: (file, reason).
+    """
+
+    root: Path
+    unit: Literal["slices", "films"]
+    num_shards: int
+    num_items: int
     num_checked: int = 0
     num_source_checked: int = 0
-    num_volumes: int = 0
-    num_slices: int = 0
     damaged: list[tuple[str, str]] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-def verify(cache: SliceCache, found: Found | None = None) -> Verification:
+def verify(folder: Path) -> Verification:
+    """Compute every hash of a cache again; exit with 1 if something changed.
+
+    Args:
+        folder: Folder of the cache.
+    """
+    cache = open_cache(folder)
+    return verify_films(cache) if isinstance(cache, FilmCache) else verify_slices(cache)
+
+
+def verify_slices(cache: SliceCache, found: Found | None = None) -> Verification:
     """Compute every hash again and compare it with the manifest.
 
     Args:
@@ -32,7 +57,7 @@ def verify(cache: SliceCache, found: Found | None = None) -> Verification:
         found: The source's jobs; where given, source files are compared too.
     """
     shards = cache.manifest["shards"]
-    result = Verification(num_volumes=len(shards), num_slices=len(cache))
+    result = Verification(cache.root, "slices", len(shards), len(cache))
     for name, shard in tqdm(sorted(shards.items()), unit="volume", desc="verify"):
         for kind in ("image", "mask"):
             if shard[kind] is None:
@@ -65,7 +90,7 @@ def verify(cache: SliceCache, found: Found | None = None) -> Verification:
 
 def verify_films(cache: FilmCache) -> Verification:
     """Compute the hash of every array again and compare it with the manifest's."""
-    result = Verification(num_volumes=len(cache.manifest["shards"]), num_slices=len(cache))
+    result = Verification(cache.root, "films", len(cache.manifest["shards"]), len(cache))
     for shard in tqdm(cache.manifest["shards"], unit="shard", desc="verify"):
         result.num_checked += 1
         if sha256_of(cache.root / shard["array"]) != shard["sha256"]:
@@ -77,3 +102,34 @@ def verify_films(cache: FilmCache) -> Verification:
                 )
             )
     return result
+
+
+def print_verification(result: Verification) -> None:
+    """Print what `verify` found; the last line says whether the cache is whole."""
+    print_checked(result)
+    if result.unit == "slices":
+        print(
+            f"{result.num_shards + len(result.skipped)} found, {result.num_shards} used with "
+            f"{result.num_items:,} slices, {len(result.skipped)} skipped."
+        )
+        print_listed(result.skipped, "skipped")
+    state = "is damaged" if result.damaged else "is whole"
+    print(f"Results: {result.root} {state}: {result.num_items:,} {result.unit}.")
+
+
+def print_checked(result: Verification) -> None:
+    """Print how many hashes were compared, and what has changed."""
+    sources = f" and {result.num_source_checked} sources" if result.num_source_checked else ""
+    print(
+        f"verify {result.root}: {result.num_checked} arrays{sources} checked, "
+        f"{len(result.damaged)} changed."
+    )
+    print_listed(result.damaged, "changed")
+
+
+def print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
+    """Print the first (file, reason) pairs, each after a word."""
+    for file, reason in entries[:MOST_LISTED]:
+        print(f"  {word} {file}: {reason}")
+    if len(entries) > MOST_LISTED:
+        print(f"  and {len(entries) - MOST_LISTED} more; all of them are in skipped.csv.")

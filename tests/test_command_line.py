@@ -1,13 +1,22 @@
 """What the verbs share: spelling of flags, errors in words, exit statuses."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
 from jsonargparse import ArgumentParser
 
-from command_line import Stopped, parsed, run_verb, verb_parser, with_underscores
+from command_line import (
+    Stopped,
+    call,
+    function_parser,
+    parsed,
+    run_verb,
+    verb_parser,
+    with_underscores,
+)
 from provenance import UserError, whole_file
 
 
@@ -51,6 +60,75 @@ def test_errors_are_sentences(
         parsed(parser, given)
     assert str(caught.value).startswith(sentence.replace("{bad}", str(bad)))
     assert "\n" not in str(caught.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Division:
+    """How things are divided.
+
+    Attributes:
+        split_by: What stays together.
+        split_ratios: Shares of the two sides.
+    """
+
+    split_by: Literal["patient", "image"] = "patient"
+    split_ratios: tuple[float, float] = (0.5, 0.5)
+
+
+def join(
+    parts: tuple[Path, ...],
+    *,
+    out: Path,
+    names: tuple[str, ...] = (),
+    check: bool = False,
+    size: int | None = None,
+    division: Division = Division(split_by="image"),
+) -> tuple[object, ...]:
+    """Join parts.
+
+    Of any number.
+
+    Args:
+        parts: The parts.
+        out: Where they go.
+        names: What they are
+            called.
+        check: Whether they are looked at.
+        size: Of all.
+        division: See `Division`.
+    """
+    return parts, out, names, check, size, division
+
+
+def joined(*words: str) -> tuple[object, ...]:
+    return call(join, parsed(function_parser("join", join), with_underscores(words)))
+
+
+def test_the_signature_of_a_function_is_its_flags() -> None:
+    parts, out = (Path("a"), Path("b")), Path("c")
+    usual = Division(split_by="image")
+    assert joined("a", "b", "--out=c") == (parts, out, (), False, None, usual)
+    given = joined("a", "b", "--out", "c", "--check", "--size", "3", "--names", "x=1", "y")
+    assert given == (parts, out, ("x=1", "y"), True, 3, usual)
+    division = joined("a", "--out=c", "--split-ratios", "0.2", "0.8", "--split-by=patient")[-1]
+    assert division == Division(split_ratios=(0.2, 0.8))
+    assert joined("a", "--out=c", "--check=false")[3] is False
+
+
+def test_the_signature_of_a_function_reads_a_config_file(tmp_path: Path) -> None:
+    config = tmp_path / "c.yaml"
+    config.write_text("out: c\nnames: [x]\ncheck: true\nsplit_ratios: [1, 0]\n")
+    _, *rest = joined("a", f"--config={config}")
+    assert rest == [Path("c"), ("x",), True, None, Division(split_by="image", split_ratios=(1, 0))]
+
+
+def test_the_docstring_of_a_function_is_its_help() -> None:
+    told = " ".join(function_parser("join", join).format_help().split())
+    assert "Join parts. Of any number. In flags, - and _ mean the same." in told
+    assert "What they are called. (type: str, default: [])" in told
+    assert "--split_ratios SPLIT_RATIOS SPLIT_RATIOS Shares of the two sides." in told
+    assert "(type: Literal['patient', 'image'], default: image)" in told
+    assert "--division" not in told
 
 
 def raising(error: BaseException) -> Callable[[], int]:

@@ -35,6 +35,28 @@ def is_archive(path: Path) -> bool:
     return path.name.lower().endswith(SUFFIXES) and not path.is_dir()
 
 
+def opened(source: Path, out: Path) -> Path:
+    """The folder of the films: the source, or what its archive holds, unpacked into the cache.
+
+    Raises:
+        UserError: There is nothing, or the archive is not safe to unpack.
+    """
+    if not source.exists():
+        raise UserError(
+            f"--source {source}: there is no such folder or file. Give the folder that holds the "
+            "films, or a zip or tar of it."
+        )
+    if is_archive(source):
+        unpack(source, out / "unpacked")
+        return out / "unpacked"
+    if source.is_dir():
+        return source
+    raise UserError(
+        f"--source {source}: is neither a folder nor a zip, tar or MedMNIST .npz file. "
+        "Give the folder that holds the films."
+    )
+
+
 def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     """Unpack a zip or tar (also gz, bz2, xz) into a folder that is whole or not there.
 

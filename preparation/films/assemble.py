@@ -21,8 +21,8 @@ from preparation.films.duplicates import (
     find_duplicates,
     write_duplicates_csv,
 )
+from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
-from preparation.films.processing import FilmLayout
 from preparation.films.shard import record_path
 from preparation.split import (
     Split,

@@ -1,60 +1,321 @@
-"""One film command of `prepare.py`, from its flags to a finished cache."""
+"""The sources of films: one function each, whose parameters are the flags of `prepare.py`."""
 
-from pathlib import Path
-from typing import Any
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
 
 from tqdm import tqdm
 
+from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from preparation.claim import claim, locked
+from preparation.films.archive import opened
 from preparation.films.assemble import FilmOutcome
-from preparation.films.flags import film_layout, film_settings, film_split
-from preparation.films.prepare import Part, prepare_films
-from preparation.films.request import FilmRequest, film_request, opened
+from preparation.films.film import FilmFile
+from preparation.films.film_layout import Clahe, LayoutOptions
+from preparation.films.image_files import PictureReader, find_pictures
+from preparation.films.label_table import LabelOptions, read_label_table
+from preparation.films.prepare import FilmOptions, prepare_films
+from preparation.films.pseudonyms import Pseudonyms, SaltOptions, salt_check
+from preparation.films.shard import MakeFilmShard
+from preparation.films.sheet import write_film_sheet
+from preparation.pseudonym import KNOWN_SALT
+from preparation.split import Split
+from provenance import UserError
+
+_MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
+_MOST_CLASS_FOLDERS = 20
+_NO_PATIENT = "Left out; pass --patient-from folder or file, or --split-by image."
 
 
-def run_film_command(name: str, options: Any) -> tuple[FilmOutcome, FilmRequest]:
-    """Draw or find the films, and prepare them.
+@dataclass(frozen=True, kw_only=True)
+class DicomOptions:
+    """Which DICOM films are taken.
+
+    Attributes:
+        view: Values of ViewPosition to take; any takes every film.
+        view_from_text: Where ViewPosition is missing, look for the view in the words of the
+            series, protocol and study descriptions.
+        without_body_part: Films that do not name a body part.
+        orientation: Films whose PatientOrientation says that they are turned.
+    """
+
+    view: tuple[str, ...] = ("PA",)
+    view_from_text: bool = False
+    without_body_part: Literal["reject", "keep"] = "reject"
+    orientation: Literal["reject", "ignore"] = "reject"
+
+
+def chest_xray(
+    *,
+    out: Path,
+    source: Path,
+    layout: LayoutOptions = LayoutOptions(),
+    labels: LabelOptions = LabelOptions(),
+    patient_from: Literal["tag", "folder", "file"] = "tag",
+    salt: SaltOptions = SaltOptions(),
+    dicom: DicomOptions = DicomOptions(),
+    options: FilmOptions = FilmOptions(),
+) -> FilmOutcome:
+    """Prepare chest films from a folder of DICOM files.
+
+    PA films by their tags; all others are refused by reason and listed.
 
     Args:
-        name: `chest_xray`, `image_folder` or `phantom_cxr`.
-        options: Its flags.
+        out: Folder of the cache.
+        source: Folder, zip or tar of the films; only read.
+        layout: See `LayoutOptions`.
+        labels: See `LabelOptions`.
+        patient_from: tag: PatientID. folder: the folder's name. file: every film is somebody else.
+        salt: See `SaltOptions`.
+        dicom: See `DicomOptions`.
+        options: See `FilmOptions`.
+    """
+    from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+
+    settings = _settings(
+        "chest_xray",
+        {**asdict(layout), **_kept(labels), "patient_from": patient_from, **asdict(dicom)},
+        labels,
+        salt,
+        options,
+    )
+    split = options.split
+    with locked(out):
+        claim(out, settings, split)
+        folder = opened(source, out)
+        files = find_dicom_films(folder)
+        if not files:
+            raise UserError(
+                f"--source {folder}: holds no file. Give the folder of the DICOM films."
+            )
+        table = labels.read()
+        work = MakeFilmShard(
+            out=out,
+            reader=DicomFilmReader(
+                dicom.view,
+                dicom.view_from_text,
+                dicom.without_body_part,
+                dicom.orientation,
+                patient_from,
+            ),
+            layout=layout.layout("chest_xray"),
+            pseudonyms=Pseudonyms(salt.read(), split.by == "patient", _NO_PATIENT),
+            table=table,
+            label_columns=table.columns if table else (),
+            keep_unlabelled=labels.unlabelled == "keep",
+            may_crash=True,
+        )
+        notes = salt.note() if patient_from == "tag" else []
+        return _prepare(files, work, split, settings, options, notes)
+
+
+def phantom_cxr(
+    *,
+    out: Path,
+    num_patients: int = 200,
+    seed: int = 0,
+    layout: LayoutOptions = LayoutOptions(image_size=128),
+    dicom: DicomOptions = DicomOptions(),
+    options: FilmOptions = FilmOptions(),
+) -> FilmOutcome:
+    """Draw chest films as DICOM, normal and abnormal, PA and lateral, and prepare them.
+
+    Needs no data.
+
+    Args:
+        out: Folder of the cache.
+        num_patients: Patients to draw, 1 to 3 films each.
+        seed: The same seed draws the same patients.
+        layout: See `LayoutOptions`.
+        dicom: See `DicomOptions`.
+        options: See `FilmOptions`.
+    """
+    from phantom.chest.write_set import write_phantom_cxr
+    from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+
+    flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **asdict(dicom)}
+    settings = _settings("phantom_cxr", flags, LabelOptions(), SaltOptions(), options)
+    split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
+    with locked(out):
+        claim(out, settings, split)
+        with tqdm(total=num_patients, unit="patient", desc="draw phantom_cxr") as bar:
+            write_phantom_cxr(  # those that are there already stay as they are
+                source,
+                num_patients=num_patients,
+                image_size=stored.stored_size,
+                seed=seed,
+                workers=options.workers,
+                progress=lambda done, total: bar.update(done - bar.n),
+            )
+        table = read_label_table(source / "labels.csv", "image", ("label",), None)
+        work = MakeFilmShard(
+            out=out,
+            reader=DicomFilmReader(
+                dicom.view, dicom.view_from_text, dicom.without_body_part, dicom.orientation
+            ),
+            layout=stored,
+            pseudonyms=Pseudonyms(KNOWN_SALT, split.by == "patient", _NO_PATIENT),
+            table=table,
+            label_columns=table.columns,
+            may_crash=True,
+        )
+        files = [file for file in find_dicom_films(source) if file.name.endswith(".dcm")]
+        return _prepare(files, work, split, settings, options, [])
+
+
+def image_folder(
+    *,
+    out: Path,
+    source: Path,
+    layout: LayoutOptions = LayoutOptions(),
+    channels: Literal[1, 3] = 1,
+    download: bool = False,
+    labels: LabelOptions = LabelOptions(),
+    patient_pattern: str | None = None,
+    patient_from: Literal["none", "folder", "file"] = "none",
+    salt: SaltOptions = SaltOptions(),
+    options: FilmOptions = FilmOptions(),
+) -> FilmOutcome:
+    r"""Prepare PNG or JPEG images with a label table or in class folders, or a MedMNIST .npz file.
+
+    Args:
+        out: Folder of the cache.
+        source: Folder, zip or tar, MedMNIST .npz of the films; only read.
+        layout: See `LayoutOptions`.
+        channels: 1: grey, 3: colour.
+        download: For the name of a MedMNIST set as --source, such as pneumoniamnist: fetch it.
+        labels: See `LabelOptions`.
+        patient_pattern: Regular expression that finds the patient in a file's name, such as
+            'IM-\d+|person\d+'.
+        patient_from: folder: the folder's name is the patient. file: every picture is somebody
+            else.
+        salt: See `SaltOptions`.
+        options: See `FilmOptions`.
+    """
+    flags = {
+        **asdict(layout),
+        "channels": channels,
+        **_kept(labels),
+        "patient_pattern": patient_pattern,
+        "patient_from": patient_from,
+    }
+    settings = _settings("image_folder", flags, labels, salt, options)
+    # MedMNIST prescribes its split, and no film of it names a patient.
+    split = replace(options.split, by="published") if _is_medmnist(source) else options.split
+    with locked(out):
+        claim(out, settings, split)
+        if _is_medmnist(source):
+            from preparation.films import medmnist
+
+            path, class_names = medmnist.locate_medmnist(str(source), download)
+            files = medmnist.find_array_films(path)
+            arrays = medmnist.ArrayFilmReader(channels, class_names)
+            size = arrays.side(files[0])
+            work = MakeFilmShard(
+                out=out,
+                reader=arrays,
+                layout=layout.layout("image_folder", channels, size=size, margin=0, clahe="none"),
+                pseudonyms=Pseudonyms(salt.read(), needed=False, remedy=""),
+                label_columns=("label",),
+                keep_unlabelled=labels.unlabelled == "keep",
+            )
+            return _prepare(files, work, split, settings, options, [medmnist.MEDMNIST_NOTE])
+
+        folder = opened(source, out)
+        files = find_pictures(folder)
+        if not files:
+            raise UserError(
+                f"--source {folder}: holds no picture (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
+                "are prepared by prepare.py chest_xray."
+            )
+        table = labels.read()
+        classes = _class_folders(files) if labels.labels is None else {}
+        reader = PictureReader(channels, patient_pattern, patient_from, bool(classes))
+        named = patient_pattern or patient_from != "none" or (table and table.patient_column)
+        if split.by == "patient" and not named:
+            raise UserError(
+                f"--source {folder}: nothing says which patient a picture shows, so patients "
+                "cannot be kept on one side of the split. Pass --patient-column with --labels, or "
+                r"--patient-pattern (for the names of the Kermany films: 'IM-\d+|person\d+'), or "
+                "--patient-from folder or file; --split-by image divides pictures as if each were "
+                "somebody else, which overstates every score if they are not."
+            )
+        usual: Clahe = "none" if channels == 3 else "after_resize"
+        work = MakeFilmShard(
+            out=out,
+            reader=reader,
+            layout=layout.layout("image_folder", channels, clahe=usual),
+            pseudonyms=Pseudonyms(
+                salt.read(),
+                needed=split.by == "patient",
+                remedy="Left out; mend --patient-pattern or the table.",
+            ),
+            table=table,
+            label_columns=("label",) if classes else table.columns if table else (),
+            keep_unlabelled=labels.unlabelled == "keep",
+            watch_polarity=channels == 1,  # other colour pictures are no films at all
+        )
+        listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
+        note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
+        return _prepare(files, work, split, settings, options, [note] if classes else [])
+
+
+def _settings(
+    command: str,
+    flags: Mapping[str, Any],
+    labels: LabelOptions,
+    salt: SaltOptions,
+    options: FilmOptions,
+) -> dict[str, Any]:
+    """All that decides on the bytes of the cache, as plain values.
 
     Raises:
-        UserError: What the person at the prompt can mend.
+        UserError: The label table or the salt's file is missing.
     """
-    out, part, settings = Path(options.out), Part.parse(options.shard), film_settings(name, options)
-    with locked(out):
-        claim(out, settings, film_split(options))
-        if name == "phantom_cxr":
-            source = out / "source"
-            _draw(source, options)
-        else:
-            source = opened(Path(options.source), out)
-        request = film_request(name, options, out, source)
-        outcome = prepare_films(
-            request.files,
-            request.work,
-            request.split,
-            settings,
-            part,
-            options.workers,
-            options.on_duplicates,
-            options.verify,
-        )
-    outcome.notes[:0] = request.notes
-    return outcome, request
+    return {
+        "command": command,
+        "format": FilmCache.FORMAT,
+        "format_version": FilmCache.FORMAT_VERSION,
+        "films_per_shard": FILMS_PER_SHARD,
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()},
+        "on_duplicates": options.on_duplicates,
+        "patient_salt_check": salt_check(salt.read()),
+        "label_table_sha256": labels.sha256(),
+    }
 
 
-def _draw(source: Path, options: Any) -> None:
-    """Draw the phantom's films; those that are there already stay as they are."""
-    from phantom.chest.write_set import write_phantom_cxr
+def _kept(labels: LabelOptions) -> dict[str, Any]:
+    """What a cache's settings say of the labels: the table stands there as a hash."""
+    return {key: value for key, value in asdict(labels).items() if key != "labels"}
 
-    with tqdm(total=options.num_patients, unit="patient", desc="draw phantom_cxr") as bar:
-        write_phantom_cxr(
-            source,
-            num_patients=options.num_patients,
-            image_size=film_layout("phantom_cxr", options, options.image_size).stored_size,
-            seed=options.seed,
-            workers=options.workers,
-            progress=lambda done, total: bar.update(done - bar.n),
-        )
+
+def _is_medmnist(source: Path) -> bool:
+    """Whether a source is a MedMNIST file, or the name of one of its sets."""
+    return source.suffix == ".npz" or bool(_MEDMNIST_NAME.fullmatch(str(source)))
+
+
+def _class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
+    """Films of each class folder, by its name; none where the folders are no classes."""
+    folders = Counter(PurePosixPath(file.name).parent.name for file in files)
+    few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
+    return dict(sorted(folders.items())) if few and "" not in folders else {}
+
+
+def _prepare(
+    files: Sequence[FilmFile],
+    work: MakeFilmShard,
+    split: Split,
+    settings: dict[str, Any],
+    options: FilmOptions,
+    notes: list[str],
+) -> FilmOutcome:
+    if work.table is not None:
+        notes = notes + work.table.compare(files)
+    outcome = prepare_films(files, work, split, settings, options)
+    outcome.notes[:0] = notes
+    if outcome.manifest is not None:
+        write_film_sheet(outcome.cache, files, work)
+    return outcome

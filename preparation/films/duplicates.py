@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 from provenance import write_text_atomic
 
@@ -189,6 +188,8 @@ def _cosine_transform(stored: NDArray[Any]) -> NDArray[np.float32]:
     else:
         picture = Image.fromarray(stored)
     thumbnail = picture.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
+    from scipy.fft import dctn  # here, since prepare.py --help needs none of scipy
+
     transform: NDArray[np.float32] = dctn(np.asarray(thumbnail, np.float32), norm="ortho")
     return transform
 

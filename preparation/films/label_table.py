@@ -3,11 +3,14 @@
 import csv
 import io
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Literal
 
-from provenance import UserError
+from preparation.films.film import FilmFile
+from provenance import UserError, sha256_of
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
 PATIENT_COLUMNS = ("patient", "patient_id", "Patient ID")
@@ -15,17 +18,65 @@ PATIENT_COLUMNS = ("patient", "patient_id", "Patient ID")
 NEGATIVE_NAMES = ("normal", "no finding", "negative", "healthy", "0", "false", "no")
 
 
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """Where the labels of films stand.
+
+    Attributes:
+        labels: Table (CSV) with a row per film. Default of image_folder: the names of the class
+            folders, where the pictures lie in 2 to 20 of them; none: no labels.
+        label_columns: Columns of the table to keep as labels; no other column is read.
+        key_column: Column that names the film: its file or SOPInstanceUID. Default: image, file,
+            filename, path, sop_instance_uid or Image Index.
+        patient_column: Column that names the patient. Default: patient, patient_id or Patient ID.
+        unlabelled: Films without a label: leave them out, or keep them without.
+    """
+
+    labels: str | None = None
+    label_columns: tuple[str, ...] = ("label",)
+    key_column: str | None = None
+    patient_column: str | None = None
+    unlabelled: Literal["reject", "keep"] = "reject"
+
+    @property
+    def path(self) -> Path | None:
+        """The table's file; None for none."""
+        return None if self.labels in (None, "none") else Path(str(self.labels))
+
+    def sha256(self) -> str | None:
+        """Hash of the table's file.
+
+        Raises:
+            UserError: It is missing.
+        """
+        if self.path is None:
+            return None
+        if not self.path.is_file():
+            raise UserError(
+                f"--labels {self.path}: there is no such file. Give the label table (CSV)."
+            )
+        return sha256_of(self.path)
+
+    def read(self) -> "LabelTable | None":
+        """The table; see `read_label_table`."""
+        if self.path is None:
+            return None
+        return read_label_table(self.path, self.key_column, self.label_columns, self.patient_column)
+
+
 @dataclass(frozen=True)
 class LabelTable:
     """What a table says about films. Picklable, so that workers can have it.
 
     Attributes:
+        path: Its file.
         rows: By key (a film's file name, path or UID): the kept columns, stripped. Empty cells
             are empty strings.
         columns: The label columns.
         patient_column: The column of the patient, or None where the table has none.
     """
 
+    path: Path
     rows: dict[str, dict[str, str]]
     columns: tuple[str, ...]
     patient_column: str | None
@@ -41,6 +92,28 @@ class LabelTable:
             found_keys: All keys of all films found, in one sequence.
         """
         return len(self.rows.keys() - set(map(_as_key, found_keys)))
+
+    def compare(self, files: Sequence[FilmFile]) -> list[str]:
+        """A sentence where films are listed that are not there; none for tables of UIDs.
+
+        Raises:
+            UserError: The table lists by its bare name a file that is in two folders.
+        """
+        paths = [PurePosixPath(file.name) for file in files]
+        bare = Counter(path.name for path in paths)
+        twice = next((name for name, n in bare.items() if n > 1 and self.row_of([name])), None)
+        if twice is not None:
+            raise UserError(
+                f"{self.path}: lists {twice}, but {bare[twice]} folders of the source hold a file "
+                "of that name. Name the films in the table by their paths below the source."
+            )
+        missing = self.unused(key for path in paths for key in (str(path), path.name, path.stem))
+        if missing in (0, len(self.rows)):
+            return []
+        return [
+            f"{self.path}: {missing:,} of {len(self.rows):,} films that it lists are not in the "
+            "source."
+        ]
 
 
 def read_label_table(
@@ -90,6 +163,7 @@ def read_label_table(
     if patient_place is not None:
         kept[header[patient_place]] = patient_place
     return LabelTable(
+        path,
         _rows(path, filled[1:], len(header), key_place, kept),
         tuple(label_columns),
         None if patient_place is None else header[patient_place],

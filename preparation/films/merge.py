@@ -8,21 +8,22 @@ from typing import Any
 
 from preparation.claim import claim, locked
 from preparation.films.assemble import FilmOutcome, put_together
-from preparation.films.processing import FilmLayout
+from preparation.films.film_layout import FilmLayout
 from preparation.films.shard import record_path
 from preparation.split import Split
 from provenance import UserError, read_json, sha256_of
 
 
-def merge(parts: Sequence[Path], out: Path) -> FilmOutcome:
-    """Join finished parts into a cache: the same bytes as one machine would have written.
+def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
+    """Join the parts that prepare.py --shard i/n made on several machines.
 
-    Arrays are linked where the file system can, else copied; the parts stay as they are. An
-    interrupted merge goes on when it is repeated.
+    The cache has the same bytes as one machine would have written. Arrays are linked where the
+    file system can, else copied; the parts stay as they are. An interrupted merge goes on when it
+    is repeated.
 
     Args:
-        parts: The folders that `prepare.py ... --shard i/n --out PART` wrote, in any order.
-        out: The folder of the cache.
+        parts: The parts' folders, in any order.
+        out: Folder of the cache.
 
     Raises:
         UserError: A part is missing, unfinished, doubled or of another preparation.

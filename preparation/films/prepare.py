@@ -8,7 +8,7 @@ merged, ends with the same bytes as one that went through.
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tqdm import tqdm
 
@@ -20,7 +20,7 @@ from preparation.films.assemble import (
 )
 from preparation.films.crash_isolation import make_shards
 from preparation.films.film import FilmFile
-from preparation.films.processing import FilmLayout
+from preparation.films.film_layout import FilmLayout
 from preparation.films.shard import (
     FilmShard,
     MakeFilmShard,
@@ -53,15 +53,55 @@ class Part:
         return cls(int(index), int(of))
 
 
+@dataclass(frozen=True, kw_only=True)
+class FilmOptions:
+    """What every source of films takes.
+
+    Attributes:
+        split_by: patient: all films of a patient in one split. image: films of one patient fall
+            on both sides, which overstates every score.
+        split_ratios: Shares of train, val and test.
+        split_seed: Another seed, another division.
+        split_all_to: Put everything into train, val or test.
+        on_duplicates: Equal and nearly equal films of different patients: list them in
+            duplicates.csv, or also keep such patients on the same side.
+        workers: Processes; each holds one film in memory.
+        shard: i/n: make the i-th of n parts on this machine, into an --out of its own;
+            prepare.py merge joins them.
+        verify: Compare what an earlier run finished with its hashes; make damaged parts again.
+    """
+
+    split_by: Literal["patient", "image"] = "patient"
+    split_ratios: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    split_seed: int = Split.seed
+    split_all_to: Literal["train", "val", "test"] | None = None
+    on_duplicates: OnDuplicates = "report"
+    workers: int = 1
+    shard: str = "1/1"
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"--workers {self.workers}: expected 1 or more.")
+        Part.parse(self.shard)
+
+    @property
+    def split(self) -> Split:
+        """How the films are divided."""
+        return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
+
+    @property
+    def part(self) -> Part:
+        """This machine's part of the work."""
+        return Part.parse(self.shard)
+
+
 def prepare_films(
     files: Sequence[FilmFile],
     work: MakeFilmShard,
     split: Split,
     settings: dict[str, Any],
-    part: Part,
-    workers: int = 1,
-    on_duplicates: OnDuplicates = "report",
-    verify: bool = False,
+    options: FilmOptions,
 ) -> FilmOutcome:
     """Make every shard that is missing, then the table of items and the manifest.
 
@@ -70,25 +110,22 @@ def prepare_films(
         work: Makes one shard in `work.out`, which `claim` has claimed before.
         split: How the films are divided.
         settings: All that decides on the bytes; a part keeps them for `merge`.
-        part: This machine's share; 1 of 1 for everything.
-        workers: Processes.
-        on_duplicates: See `put_together`.
-        verify: Compare finished shards with their hashes, and make damaged ones again.
+        options: This machine's part of the work, and how it is done.
 
     Raises:
         UserError: Nothing usable, a full disk, another source than before, an empty split.
     """
-    out, whole = work.out, in_shards(files)
+    out, whole, part = work.out, in_shards(files), options.part
     shards = whole[part.index - 1 :: part.of]
     for leftover in [*out.glob(".*.part"), *out.glob("*/.*.part")]:
         leftover.unlink()
-    todo = _left_to_do(out, shards, work.layout, verify)
+    todo = _left_to_do(out, shards, work.layout, options.verify)
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")
     try:
         with bar:
-            for shard, _ in make_shards(work, todo, workers):
+            for shard, _ in make_shards(work, todo, options.workers):
                 bar.update(len(shard.files))
     except OSError as error:
         kept = "Finished shards are kept"
@@ -117,7 +154,9 @@ def prepare_films(
         )
         tally = Tally(out, names, ())
         return FilmOutcome(out, None, tally, resumed)
-    outcome = put_together(out, names, work.layout, split, work.label_columns, on_duplicates)
+    outcome = put_together(
+        out, names, work.layout, split, work.label_columns, options.on_duplicates
+    )
     outcome.num_resumed = resumed
     return outcome
 

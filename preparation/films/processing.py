@@ -1,75 +1,17 @@
 """One film, whatever its size, to the square that the cache stores: fit, resize, equalise."""
 
-from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from provenance import UserError
-
-OnNonsquare = Literal["pad", "crop", "stretch"]
-Clahe = Literal["after_resize", "before_resize", "none"]
+from preparation.films.film_layout import FilmLayout
 
 # Smaller films are equalised as if every pixel were several: see `_equalised`.
 _MIN_EQUALISED_SIDE = 512
-# Below it, scikit-image makes large regions white.
-_MIN_CLIP_LIMIT = 0.0075
 # Grey value of a colour: ITU-R BT.601, as in JPEG and in Pillow.
 _LUMINANCE = (0.299, 0.587, 0.114)
-
-
-@dataclass(frozen=True)
-class FilmLayout:
-    """What all films of one cache have in common. Plain values: `asdict` of it is JSON.
-
-    Attributes:
-        dataset: The kind of source.
-        image_size: Side of what a network sees, in pixels.
-        margin: Share of the stored side that the random crop takes away in training.
-        channels: Stored planes: 1, or 3 for colour. Grey films in 3 planes are three times as
-            large and hold nothing more; a network that wants 3 gets them from the datamodule.
-        bit_depth: 8 or 16 bits a value.
-        on_nonsquare: `pad` with black to a centred square, `crop` the centred square, or
-            `stretch` to a square, which changes the shape of the heart as the paper's plain
-            resize does.
-        clahe: Where contrast is equalised: `after_resize`; `before_resize`, the paper's order,
-            18 times slower on a 2000x2000 film; or `none`.
-        clahe_clip_limit: See `process`.
-
-    Raises:
-        UserError: A value is out of range; names the flag.
-    """
-
-    dataset: str
-    image_size: int = 512
-    margin: float = 0.05
-    channels: int = 1
-    bit_depth: int = 8
-    on_nonsquare: OnNonsquare = "pad"
-    clahe: Clahe = "after_resize"
-    clahe_clip_limit: float = 0.01
-
-    def __post_init__(self) -> None:
-        _require(16 <= self.image_size <= 4096, "image-size", self.image_size, "16 to 4096 pixels")
-        _require(0 <= self.margin <= 0.5, "margin", self.margin, "a share from 0 to 0.5")
-        _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
-        _require(self.bit_depth in (8, 16), "bit-depth", self.bit_depth, "8 or 16")
-        fits, places = get_args(OnNonsquare), get_args(Clahe)
-        _require(self.on_nonsquare in fits, "on-nonsquare", self.on_nonsquare, " or ".join(fits))
-        _require(self.clahe in places, "clahe", self.clahe, " or ".join(places))
-        _require(
-            _MIN_CLIP_LIMIT <= self.clahe_clip_limit <= 1,
-            "clahe-clip-limit",
-            self.clahe_clip_limit,
-            f"{_MIN_CLIP_LIMIT} (gentle) to 1 (no limit); to leave contrast alone, --clahe none",
-        )
-
-    @property
-    def stored_size(self) -> int:
-        """Side of a stored film in pixels: a crop of `image_size` takes `margin` away."""
-        return max(self.image_size, round(self.image_size / (1 - self.margin)))
 
 
 def process(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:
@@ -147,13 +89,6 @@ def stored_spacing(
         round(row_mm * (rows.stop - rows.start) / height, 6),
         round(column_mm * (columns.stop - columns.start) / width, 6),
     )
-
-
-def _require(holds: bool, flag: str, value: object, expected: str) -> None:
-    if not holds:
-        raise UserError(
-            f"--{flag} {value}: expected {expected}. Nothing was prepared; give another value."
-        )
 
 
 def _without_equal_planes(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:

@@ -2,9 +2,50 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 
 from preparation.films.film import Film, FilmFile, RejectedFilm
-from preparation.volumes.ct_dicom import pseudonym
+from preparation.pseudonym import KNOWN_SALT, pseudonym
+from provenance import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SaltOptions:
+    """What is mixed into the names of patients and films.
+
+    Attributes:
+        patient_salt: Mixed into the hashes that name patients and films. Not stored.
+        patient_salt_file: File that holds the salt instead: a secret of your own, without which
+            short identifiers cannot be guessed from a shared cache.
+    """
+
+    patient_salt: str = KNOWN_SALT
+    patient_salt_file: Path | None = None
+
+    def read(self) -> str:
+        """The salt.
+
+        Raises:
+            UserError: The file that shall hold it is missing or empty.
+        """
+        path = self.patient_salt_file
+        if path is None:
+            return self.patient_salt
+        if path.is_file() and (salt := path.read_text().strip()):
+            return salt
+        raise UserError(
+            f"--patient-salt-file {path}: is {'empty' if path.is_file() else 'missing'}. Make one, "
+            f"for example: openssl rand -hex 32 > {path}"
+        )
+
+    def note(self) -> list[str]:
+        """A sentence where everybody knows the salt of names made from identifiers."""
+        if self.patient_salt_file is not None or self.patient_salt != KNOWN_SALT:
+            return []
+        return [
+            "patients are named by hashes with the salt that everybody knows; short identifiers "
+            "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,9 +88,10 @@ class Pseudonyms:
             )
         return "patient_" + _digits(f"{self.salt}:nobody:{file.name}", 12)
 
-    def check(self) -> str:
-        """Eight hex digits that tell two salts apart, for joining parts of one preparation."""
-        return _digits(f"{self.salt}:check", 8)
+
+def salt_check(salt: str) -> str:
+    """Eight hex digits that tell two salts apart, for joining parts of one preparation."""
+    return _digits(f"{salt}:check", 8)
 
 
 def _digits(text: str, count: int) -> str:

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from datamodules.film_cache import FILMS_PER_SHARD
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
+from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import LabelTable
 from preparation.films.polarity import looks_inverted
-from preparation.films.processing import FilmLayout, process, stored_spacing
+from preparation.films.processing import process, stored_spacing
 from preparation.films.pseudonyms import Pseudonyms
 from preparation.volumes.shard import is_about
 from provenance import read_json, sha256_of, whole_file, write_json_atomic

@@ -4,7 +4,6 @@
 one binary series per structure. The source may be one patient or a folder of patients.
 """
 
-import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from preparation.pseudonym import KNOWN_SALT, pseudonym
+from preparation.source import existing_folder
 from preparation.volumes.dicom_series import (
     Series,
     is_axial,
@@ -20,7 +21,6 @@ from preparation.volumes.dicom_series import (
     read_series,
     swaps_axes,
 )
-from preparation.volumes.nifti import existing_folder
 from preparation.volumes.volume import (
     AIR_HU,
     KIDNEY_AND_TUMOUR,
@@ -35,11 +35,6 @@ from preparation.volumes.volume import (
 from provenance import UserError
 
 IMAGES, MASKS = "PATIENT_DICOM", "MASKS_DICOM"
-
-
-def pseudonym(identifier: str, salt: str) -> str:
-    """Return `patient_` and 12 hex digits of the salted SHA-256 of an identifier."""
-    return "patient_" + hashlib.sha256(f"{salt}:{identifier}".encode()).hexdigest()[:12]
 
 
 def label_of(structure: str, labels: Mapping[str, int]) -> int:
@@ -61,7 +56,7 @@ def find_studies(
     source: Path,
     mask_labels: Mapping[str, int] | None = None,
     series: str | None = None,
-    patient_salt: str = "understudy",
+    patient_salt: str = KNOWN_SALT,
     patient_id_from: str = "tag",
 ) -> Found:
     """List the patients under a folder. Reads headers only.

@@ -17,6 +17,7 @@ from nibabel.openers import Opener
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from preparation.source import existing_folder
 from preparation.volumes.volume import (
     AIR_HU,
     KIDNEY_AND_TUMOUR,
@@ -33,15 +34,6 @@ from provenance import UserError
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError)
 _BLOCK_BYTES = 16 << 20
 _KITS19_AXES = ("I", "P", "L")
-
-
-def existing_folder(source: Path) -> Path:
-    """Return the folder, or raise a UserError that says it is missing."""
-    if not source.is_dir():
-        raise UserError(
-            f"--source {source}: there is no such folder. Give the folder that holds the raw data."
-        )
-    return source
 
 
 def find_cases(source: Path, masks_alone: bool = False) -> Found:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preparation.volumes.nifti import existing_folder
+from preparation.source import existing_folder
 from preparation.volumes.volume import (
     KIDNEY_AND_TUMOUR,
     Found,

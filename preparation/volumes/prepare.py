@@ -22,6 +22,7 @@ from preparation.split import (
     split_id,
     warn_of_small_splits,
 )
+from preparation.verify import Verification, verify_slices
 from preparation.volumes.shard import (
     DISK_FULL,
     Layout,
@@ -37,7 +38,17 @@ from worker_pool import in_processes
 
 @dataclass
 class Outcome:
-    """What a preparation did. `manifest` is what it wrote; `skipped` holds (file, reason)."""
+    """What a preparation did.
+
+    Attributes:
+        out: The cache folder.
+        manifest: What was written.
+        num_found: Volumes of the source.
+        num_resumed: Of them, those that an earlier run had finished.
+        skipped: (file, reason) of what was left out.
+        notes: Sentences for the person.
+        verification: What the hashes say, where they were asked for.
+    """
 
     out: Path
     manifest: dict[str, Any]
@@ -45,6 +56,7 @@ class Outcome:
     num_resumed: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    verification: Verification | None = None
 
 
 def common_size(found: Found) -> int:
@@ -54,7 +66,13 @@ def common_size(found: Found) -> int:
 
 
 def prepare(
-    out: Path, found: Found, reader: Reader, layout: Layout, split: Split, workers: int = 1
+    out: Path,
+    found: Found,
+    reader: Reader,
+    layout: Layout,
+    split: Split,
+    workers: int,
+    verify: bool,
 ) -> Outcome:
     """Make every shard that is missing, then the manifest and `skipped.csv`.
 
@@ -65,6 +83,7 @@ def prepare(
         layout: Settings of the cache.
         split: How its slices are divided.
         workers: Processes; 1 works in this one.
+        verify: Compute all hashes again when done.
 
     Raises:
         UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
@@ -122,7 +141,9 @@ def prepare(
         if warning := warn_of_small_splits(split, names):
             notes.append(warning)
     write_json_atomic(out / "manifest.json", manifest)
-    return Outcome(out, manifest, len(found.jobs) + len(found.skipped), resumed, skipped, notes)
+    num_found = len(found.jobs) + len(found.skipped)
+    verification = verify_slices(SliceCache.open(out), found) if verify else None
+    return Outcome(out, manifest, num_found, resumed, skipped, notes, verification)
 
 
 def _sort_out(

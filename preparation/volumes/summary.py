@@ -1,14 +1,12 @@
 """What `prepare.py` says at the end: found, used, skipped and why, where it is, what is next."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
-from preparation.verify import Verification
+from preparation.verify import MOST_LISTED, print_checked, print_listed
 from preparation.volumes.prepare import Outcome
 
-_SHOWN = 20
 _NEXT = {
     "masks": "python generate.py --checkpoint runs/<run>/checkpoints/best.ckpt --labels {out} "
     "--num-images {images} --out synthetic/{name}",
@@ -21,11 +19,13 @@ _NEXT = {
 def print_summary(outcome: Outcome) -> None:
     """Print the account of a preparation; its last line names the next command."""
     manifest, out = outcome.manifest, outcome.out
+    if outcome.verification is not None:
+        print_checked(outcome.verification)
     items, split = manifest["items"], manifest["split"]
-    for note in outcome.notes[:_SHOWN]:
+    for note in outcome.notes[:MOST_LISTED]:
         print(f"note: {note}")
-    if len(outcome.notes) > _SHOWN:
-        print(f"note: and {len(outcome.notes) - _SHOWN} more, in {out / 'records'}.")
+    if len(outcome.notes) > MOST_LISTED:
+        print(f"note: and {len(outcome.notes) - MOST_LISTED} more, in {out / 'records'}.")
     unit = "patients" if manifest["dataset"] == "slices" else "volumes"
     used = len(manifest["shards"])
     unit = unit[:-1] if used == 1 else unit
@@ -34,7 +34,7 @@ def print_summary(outcome: Outcome) -> None:
         f"{outcome.num_found} found, {used} {unit} used with {len(items):,} slices{resumed}, "
         f"{len(outcome.skipped)} skipped."
     )
-    _print_listed(outcome.skipped, "skipped")
+    print_listed(outcome.skipped, "skipped")
     if split["by"] == "slice":
         print(
             "warning: split by slice. Slices of one patient are in training and in test, so "
@@ -58,40 +58,6 @@ def print_summary(outcome: Outcome) -> None:
         out=out, name=out.name, images=_useful(items)
     )
     print(f"Results: {out} (manifest.json, skipped.csv). Next: {following}")
-
-
-def print_verification(
-    out: Path, result: Verification, brief: bool = False, unit: str = "slices"
-) -> int:
-    """Print what `verify` found. Returns 0, or 1 where something has changed."""
-    print(
-        f"verify {out}: {result.num_checked} arrays"
-        + (f" and {result.num_source_checked} sources" if result.num_source_checked else "")
-        + f" checked, {len(result.damaged)} changed."
-    )
-    _print_listed(result.damaged, "changed")
-    if not brief:
-        if unit == "slices":
-            _print_found(result)
-        state = "is damaged" if result.damaged else "is whole"
-        print(f"Results: {out} {state}: {result.num_slices:,} {unit}.")
-    return 1 if result.damaged else 0
-
-
-def _print_found(result: Verification) -> None:
-    used = result.num_volumes
-    print(
-        f"{used + len(result.skipped)} found, {used} used with {result.num_slices:,} slices, "
-        f"{len(result.skipped)} skipped."
-    )
-    _print_listed(result.skipped, "skipped")
-
-
-def _print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
-    for file, reason in entries[:_SHOWN]:
-        print(f"  {word} {file}: {reason}")
-    if len(entries) > _SHOWN:
-        print(f"  and {len(entries) - _SHOWN} more; all of them are in skipped.csv.")
 
 
 def _split_lines(items: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:

@@ -14,13 +14,12 @@ import pytest
 
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
-from preparation.films.command_line import FILM_SOURCES
 from preparation.split import Split
-from preparation.volumes.flags import OTHERS, SOURCES
 from preparation.volumes.nifti import find_cases, read_case
 from preparation.volumes.prepare import prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.summary import print_summary
+from prepare import COMMANDS
 from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[2]
@@ -57,7 +56,7 @@ def test_flags_with_underscores_and_config_files(source, tmp_path):
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
-@pytest.mark.parametrize("name", [*SOURCES, *FILM_SOURCES, *OTHERS])
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_help_describes_every_flag(name, capsys):
     with pytest.raises(SystemExit) as stopped:
         run(name, "--help")
@@ -98,7 +97,7 @@ def test_labels_are_those_that_the_source_names(tmp_path, capsys):
     fourth = tmp_path / "source/case_00000/segmentation.nii.gz"
     nib.save(nib.Nifti1Image(np.full((4, 16, 16), 3, np.int16), AFFINE), fourth)
     layout = Layout("kits19", 16, (400.0, 0.0), "pad", True)
-    outcome = prepare(tmp_path / "out", found, read_case, layout, Split(all_to="train"))
+    outcome = prepare(tmp_path / "out", found, read_case, layout, Split(all_to="train"), 1, False)
     cache = SliceCache.open(tmp_path / "out")
     assert cache.class_names == list(names)
     assert [item.class_pixels for item in cache.items] == [(0, 0, 0, 256)] * 4
@@ -259,8 +258,8 @@ def test_label_maps_alone(source, tmp_path, capsys):
 
 
 def test_starting_is_quick():
-    """Workers import this too; torch or lightning in them would cost seconds and memory each."""
-    heavy = "'torch', 'lightning', 'monai'"
+    """Help and a misspelt flag need no reader; workers import only what they use."""
+    heavy = "'torch', 'lightning', 'monai', 'pydicom', 'nibabel', 'scipy', 'skimage', 'matplotlib'"
     code = f"import sys, prepare; print([m for m in ({heavy}) if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stdout + done.stderr

@@ -21,7 +21,8 @@ from preparation.films.duplicates import (
     perceptual_hash,
     write_duplicates_csv,
 )
-from preparation.films.processing import FilmLayout, process
+from preparation.films.film_layout import FilmLayout
+from preparation.films.processing import process
 
 DATA = Path(__file__).parents[3] / "../shared/data"
 

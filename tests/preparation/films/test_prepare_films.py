@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 
 from datamodules.film_cache import FilmCache
+from preparation.pseudonym import pseudonym
 from preparation.split import split_of
-from preparation.volumes.ct_dicom import pseudonym
-from provenance import UserError
+from provenance import UserError, sha256_of
 from tests.film_runs import draw, films, items, make_films
 from tests.prepare_runs import contents, run
 
@@ -61,6 +61,21 @@ def test_nothing_that_is_shared_names_anybody(whole):
         for identifier in ("Schmidt", "MRN", "Eva"):
             assert identifier not in text, name
     assert "Schmidt_0000.png" in (whole / "sources.csv").read_text()
+
+
+def test_settings_are_those_of_version_0_1(source, whole):
+    """Byte for byte, so that a cache that it began is gone on with."""
+    expected = {
+        "command": "image_folder", "format": "understudy-films", "format_version": 1,
+        "films_per_shard": 128, "image_size": 24, "margin": 0.1, "bit_depth": 8,
+        "on_nonsquare": "pad", "clahe": "none", "clahe_clip_limit": 0.01, "channels": 1,
+        "label_columns": ["label"], "key_column": None, "patient_column": None,
+        "unlabelled": "reject", "patient_pattern": None, "patient_from": "none",
+        "on_duplicates": "report", "patient_salt_check": "ef1b596e",
+        "label_table_sha256": sha256_of(source / "labels.csv"),
+    }  # fmt: skip
+    text = (whole / "settings.json").read_text()
+    assert text == json.dumps(expected, indent=1) + "\n"
 
 
 def test_workers_change_nothing(source, whole, tmp_path):
@@ -153,8 +168,8 @@ def test_damage_is_named_on_first_use_and_by_verify_and_made_good(source, whole,
 def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     """The reader ends its process, as a C library does that crashes."""
     from preparation.films.crash_isolation import make_shards
+    from preparation.films.film_layout import FilmLayout
     from preparation.films.image_files import find_pictures
-    from preparation.films.processing import FilmLayout
     from preparation.films.pseudonyms import Pseudonyms
     from preparation.films.shard import MakeFilmShard, in_shards
 
@@ -304,6 +319,13 @@ def test_a_phantom_is_drawn_read_and_wrong_files_are_refused(tmp_path, capsys):
     for reason in ("view", "multi_frame", "colour", "body_part", "not_dicom", "truncated"):
         assert f"1 {reason}" in said or f" {reason}" in said
     cache = FilmCache.open(out)
+    settings = json.loads((out / "settings.json").read_text())
+    assert list(settings) == [
+        "command", "format", "format_version", "films_per_shard", "num_patients", "seed",
+        "image_size", "margin", "bit_depth", "on_nonsquare", "clahe", "clahe_clip_limit", "view",
+        "view_from_text", "without_body_part", "orientation", "on_duplicates",
+        "patient_salt_check", "label_table_sha256",
+    ]  # fmt: skip
     assert cache.class_names("label") == ["normal", "abnormal"]
     assert len(cache.patients(None)) == len({*cache.patient_ids.tolist()}) <= 20
     names = (out / "items.csv").read_text()

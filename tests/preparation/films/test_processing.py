@@ -11,7 +11,8 @@ from PIL import Image
 from skimage.color import rgb2hsv
 from skimage.exposure import equalize_adapthist
 
-from preparation.films.processing import FilmLayout, process, stored_spacing
+from preparation.films.film_layout import FilmLayout
+from preparation.films.processing import process, stored_spacing
 from provenance import UserError
 
 REAL = Path(__file__).parents[3] / "../shared/data/dicom_films/cr_pa_mono1_uncompressed.dcm"

@@ -10,7 +10,8 @@ from openjpeg.utils import encode_array
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from preparation.volumes.ct_dicom import find_studies, label_of, pseudonym, read_study
+from preparation.pseudonym import pseudonym
+from preparation.volumes.ct_dicom import find_studies, label_of, read_study
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 

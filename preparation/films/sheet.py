@@ -1,0 +1,44 @@
+"""Some films as they came and as they are stored, for a person to look at: `sheet.png`."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.film_cache import FilmCache
+from preparation.films.film import FilmFile
+from preparation.films.processing import process
+from preparation.films.shard import MakeFilmShard
+
+_MOST_SHOWN = 8
+
+
+def write_film_sheet(cache: FilmCache, files: Sequence[FilmFile], work: MakeFilmShard) -> None:
+    """Draw up to eight films of a cache, evenly spread over it.
+
+    Args:
+        cache: A finished cache.
+        files: The films of its source.
+        work: What made it.
+    """
+    from display.sheet import save_png, sheet
+
+    named = {file.name: file for file in files}
+    with open(cache.root / "sources.csv", newline="", encoding="utf-8") as stream:
+        names = [row["file"] for row in csv.DictReader(stream)]
+    shown = sorted({len(names) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})
+    plain = replace(work.layout, clahe="none")
+    before = [process(work.reader(named[names[index]]).pixels, plain) for index in shown]
+    after = [cache.image(index) for index in shown]
+    rows = [[_displayed(film) for film in films] for films in (before, after)]
+    titles = ["as it came", "as it is stored"]
+    save_png(cache.root / "sheet.png", sheet(rows, row_titles=titles, cell_size=224))
+
+
+def _displayed(film: NDArray[Any]) -> NDArray[np.uint8]:
+    """A stored film as (H, W) or (H, W, 3) uint8."""
+    grey = (film >> 8).astype(np.uint8) if film.dtype == np.uint16 else np.asarray(film)
+    return np.moveaxis(grey, 0, -1) if grey.ndim == 3 else grey

@@ -1,0 +1,258 @@
+"""The sources of CT slices: one function each, whose parameters are the flags of `prepare.py`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+from tqdm import tqdm
+
+from preparation.claim import claim, locked
+from preparation.pseudonym import KNOWN_SALT
+from preparation.split import Split, check_no_split_is_empty
+from preparation.volumes.prepare import Outcome, common_size, prepare
+from preparation.volumes.shard import Layout
+from preparation.volumes.volume import Found, Reader
+from provenance import UserError
+
+# Where the source's slices tell no size of their own.
+_IMAGE_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which Hounsfield units become black and white.
+
+    Attributes:
+        window_width_hu: Width of the window in HU.
+        window_center_hu: Centre of the window in HU.
+    """
+
+    window_width_hu: float = 400.0
+    window_center_hu: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.window_width_hu <= 0:
+            raise UserError(f"--window-width-hu {self.window_width_hu}: expected a width above 0.")
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        """(width, centre) in HU."""
+        return self.window_width_hu, self.window_center_hu
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceOptions:
+    """What every source of slices takes.
+
+    Attributes:
+        split_by: patient: all slices of a patient in one split. slice: as in the paper; slices of
+            one patient fall on both sides, which overstates every score.
+        split_ratios: Shares of train, val and test.
+        split_seed: Another seed, another division.
+        split_all_to: Put everything into train, val or test. Default: test for a single patient.
+        on_nonsquare: Slices that are not square: pad them with air and background, or skip the
+            volume.
+        workers: Processes; each holds one volume in memory.
+        verify: Compute all hashes again when done.
+    """
+
+    split_by: Literal["patient", "slice"] = "patient"
+    split_ratios: tuple[float, float, float] = Split.ratios
+    split_seed: int = Split.seed
+    split_all_to: Literal["train", "val", "test"] | None = None
+    on_nonsquare: Literal["pad", "skip"] = "pad"
+    workers: int = 1
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"--workers {self.workers}: expected 1 or more.")
+
+    @property
+    def split(self) -> Split:
+        """How the slices are divided."""
+        return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
+
+
+def phantom_ct(
+    *,
+    out: Path,
+    num_patients: int = 40,
+    num_slices: int = 24,
+    seed: int = 0,
+    image_size: int = 64,
+    window: Window = Window(),
+    options: SliceOptions = SliceOptions(),
+) -> Outcome:
+    """Draw synthetic abdominal CT with kidneys and tumours, in KiTS19's layout, and prepare it.
+
+    Needs no data: what the quickstart and the tests run on.
+
+    Args:
+        out: Folder of the cache.
+        num_patients: Patients to draw.
+        num_slices: Slices per patient.
+        seed: The same seed draws the same patients.
+        image_size: Height = width in pixels.
+        window: See `Window`.
+        options: See `SliceOptions`.
+    """
+    from phantom.ct.write_set import write_phantom_ct
+    from preparation.volumes.nifti import find_cases, read_case
+
+    layout = Layout("phantom_ct", image_size, window.pair, options.on_nonsquare, True)
+    split, source = options.split, out / "source"
+    with locked(out):
+        claim(out, layout.settings(), split)
+        with tqdm(total=num_patients, unit="patient", desc="draw phantom_ct") as bar:
+            write_phantom_ct(  # those that are there already stay as they are
+                source,
+                num_patients=num_patients,
+                image_size=image_size,
+                num_slices=num_slices,
+                seed=seed,
+                workers=options.workers,
+                progress=lambda done, total, case: bar.update(done - bar.n),
+            )
+        found = find_cases(source)
+        return prepare(out, found, read_case, layout, split, options.workers, options.verify)
+
+
+def kits19(
+    *,
+    out: Path,
+    source: Path,
+    image_size: int | None = None,
+    window: Window = Window(),
+    options: SliceOptions = SliceOptions(),
+) -> Outcome:
+    """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
+
+    Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour.
+
+    Args:
+        out: Folder of the cache.
+        source: Folder of the raw data; only read.
+        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        window: See `Window`.
+        options: See `SliceOptions`.
+    """
+    from preparation.volumes.nifti import find_cases, read_case
+
+    return _prepare("kits19", out, find_cases(source), read_case, image_size, window, options)
+
+
+def ct_dicom(
+    *,
+    out: Path,
+    source: Path,
+    image_size: int | None = None,
+    window: Window = Window(),
+    mask_labels: tuple[str, ...] = (),
+    series: str | None = None,
+    patient_salt: str = KNOWN_SALT,
+    patient_id_from: Literal["tag", "folder"] = "tag",
+    options: SliceOptions = SliceOptions(),
+) -> Outcome:
+    """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
+
+    For one patient or a folder of patients (3D-IRCADb's layout).
+
+    Args:
+        out: Folder of the cache.
+        source: Folder of the raw data; only read.
+        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        window: See `Window`.
+        mask_labels: Label of mask folders whose name does not tell: leftkidney=1 mass=2. Folders
+            named kidney become 1, tumour 2; other structures are not used.
+        series: SeriesInstanceUID, or its end, where a folder holds several. Default: largest.
+        patient_salt: Mixed into the hash of PatientID that names a patient. Give a secret of your
+            own: short identifiers can be guessed from an unsalted hash. It is not stored.
+        patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
+            it identifies nobody.
+        options: See `SliceOptions`.
+    """
+    from preparation.volumes.ct_dicom import find_studies, read_study
+
+    labels = _mask_labels(mask_labels)
+    found = find_studies(source, labels, series, patient_salt, patient_id_from)
+    return _prepare("ct_dicom", out, found, read_study, image_size, window, options)
+
+
+def slices(
+    *,
+    out: Path,
+    source: Path,
+    image_size: int | None = None,
+    options: SliceOptions = SliceOptions(),
+) -> Outcome:
+    """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
+
+    The index has the columns file, case and slice. Grey values pass through unwindowed.
+
+    Args:
+        out: Folder of the cache.
+        source: Folder of the raw data; only read.
+        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        options: See `SliceOptions`.
+    """
+    from preparation.volumes.png_slices import find_pairs, read_pairs
+
+    return _prepare("slices", out, find_pairs(source), read_pairs, image_size, None, options)
+
+
+def masks(
+    *,
+    out: Path,
+    source: Path,
+    image_size: int | None = None,
+    options: SliceOptions = SliceOptions(),
+) -> Outcome:
+    """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
+
+    Args:
+        out: Folder of the cache.
+        source: Folder of the raw data; only read.
+        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        options: See `SliceOptions`.
+    """
+    from preparation.volumes.nifti import find_cases, read_case
+
+    found = find_cases(source, masks_alone=True)
+    return _prepare("masks", out, found, read_case, image_size, None, options)
+
+
+def _prepare(
+    dataset: str,
+    out: Path,
+    found: Found,
+    reader: Reader,
+    image_size: int | None,
+    window: Window | None,
+    options: SliceOptions,
+) -> Outcome:
+    split, size = options.split, image_size or common_size(found) or _IMAGE_SIZE
+    hu = None if window is None else window.pair
+    layout = Layout(dataset, size, hu, options.on_nonsquare, dataset != "masks")
+    patients = {job.patient_id for job in found.jobs}
+    if len(patients) == 1 and split.all_to is None and split.by == "patient":
+        split = replace(split, all_to="test")
+        found.notes.append(
+            "One patient cannot be divided, so all slices go to the test split, for evaluating "
+            "models trained on other data. Pass --split-all-to train to train on them."
+        )
+    if layout.has_images and split.by == "patient" and patients:
+        check_no_split_is_empty(split, patients)
+    with locked(out):
+        claim(out, layout.settings(), split)
+        return prepare(out, found, reader, layout, split, options.workers, options.verify)
+
+
+def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
+    try:
+        return {name: int(label) for name, label in (pair.split("=") for pair in pairs)}
+    except ValueError:
+        raise UserError(
+            f"--mask-labels {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1."
+        ) from None
