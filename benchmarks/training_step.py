@@ -75,6 +75,9 @@ class Timer:
         self.module.steps_done += 1
 
 
+CLASS_NAMES = ("background", "kidney", "tumour")
+
+
 def pix2pix(size: int, width: int, fine: bool, micro_batches: int = 1) -> Pix2Pix:
     generator = partial(Pix2PixGenerator, width=width)
     if fine:
@@ -87,6 +90,7 @@ def pix2pix(size: int, width: int, fine: bool, micro_batches: int = 1) -> Pix2Pi
             MultiScalePatchDiscriminator, width=width, num_scales=2 if fine else 1
         ),
         image_size=size,
+        num_classes=len(CLASS_NAMES),
         feature_matching_weight=10.0 if fine else 0.0,
         micro_batches=micro_batches,
     )
@@ -104,14 +108,14 @@ def main() -> None:
     size, width = options.image_size, options.width
     batch = {
         "image": torch.rand(options.batch_size, 1, size, size, device=device) * 2 - 1,
-        "mask": torch.randint(0, 3, (options.batch_size, size, size), device=device),
+        "mask": torch.randint(0, len(CLASS_NAMES), (options.batch_size, size, size), device=device),
     }
     unet = partial(UNet, width=width // 2)
     rows: list[tuple[str, Callable[[], Pix2Pix | Segmenter]]] = [
         ("pix2pix, paper's settings", lambda: pix2pix(size, width, fine=False)),
         ("pix2pix, fine", lambda: pix2pix(size, width, fine=True)),
         ("pix2pix, fine, 2 micro-batches", lambda: pix2pix(size, width, True, 2)),
-        ("segmenter, U-Net", lambda: Segmenter(network=unet)),
+        ("segmenter, U-Net", lambda: Segmenter(unet, len(CLASS_NAMES), class_names=CLASS_NAMES)),
     ]
     results = []
     print(

@@ -65,9 +65,9 @@ class Classifier(TrainingModule):
     def __init__(
         self,
         network: Callable[[int, int], nn.Module],
-        num_classes: int = 2,
+        num_classes: int | None = None,
         image_channels: int = 1,
-        class_names: tuple[str, ...] = ("normal", "abnormal"),
+        class_names: tuple[str, ...] | None = None,
         class_weights: Literal["balanced"] | list[float] | None = None,
         label_smoothing: float = 0.0,
         learning_rate: float = 1e-4,
@@ -80,6 +80,11 @@ class Classifier(TrainingModule):
         seed: int = 0,
     ) -> None:
         super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
+        if num_classes is None or class_names is None:
+            raise UserError(
+                "Classifier: num_classes and class_names are not given; train.py takes them from "
+                "the data."
+            )
         _check(num_classes, class_names, class_weights, label_smoothing, layerwise_decay)
         self.network = network(image_channels, num_classes)
         self.num_classes = num_classes

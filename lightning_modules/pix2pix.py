@@ -35,7 +35,8 @@ class Pix2Pix(TrainingModule):
         discriminator: Makes the discriminator from the channels of label map and image together;
             it returns a list of (logits, features), one per scale.
         image_size: Height and width in pixels; None in a configuration stands for the data's.
-        num_classes: Labels, with background; the condition is one-hot.
+        num_classes: Labels, with background; the condition is one-hot. None in a configuration
+            stands for the data's.
         image_channels: 1 for CT.
         adversarial_loss: "vanilla", "lsgan" or "hinge".
         adversarial_weight: Weight of the adversarial term in the generator's loss.
@@ -60,7 +61,7 @@ class Pix2Pix(TrainingModule):
         generator: Callable[[int, int, int], nn.Module],
         discriminator: Callable[[int], nn.Module],
         image_size: int | None = None,
-        num_classes: int = 3,
+        num_classes: int | None = None,
         image_channels: int = 1,
         adversarial_loss: AdversarialLossName = "vanilla",
         adversarial_weight: float = 1.0,
@@ -74,8 +75,11 @@ class Pix2Pix(TrainingModule):
         seed: int = 0,
     ) -> None:
         super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
-        if image_size is None:
-            raise UserError("Pix2Pix: image_size is not given; train.py takes it from the data.")
+        if image_size is None or num_classes is None:
+            raise UserError(
+                "Pix2Pix: image_size and num_classes are not given; train.py takes them from the "
+                "data."
+            )
         self.generator = generator(num_classes, image_channels, image_size)
         if not isinstance(self.generator, ConditionalGenerator):
             raise UserError(

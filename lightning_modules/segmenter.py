@@ -10,6 +10,7 @@ from lightning_modules.distributed import average_buffers, sum_over_processes
 from lightning_modules.training import Batch, TrainingModule
 from losses.segmentation import segmentation_loss
 from metrics.segmentation import AbsentClass, image_iou
+from provenance import UserError
 
 
 class Segmenter(TrainingModule):
@@ -21,9 +22,10 @@ class Segmenter(TrainingModule):
 
     Args:
         network: Makes the network from (image_channels, num_classes).
-        num_classes: With background.
+        num_classes: With background; None in a configuration stands for the data's.
         image_channels: 1 for CT.
-        class_names: For the names of the metrics; background first.
+        class_names: For the names of the metrics, background first; None in a configuration stands
+            for the data's.
         dice_weight: Weight of the soft Dice loss beside cross-entropy; 0 leaves it out.
         class_weights: Weight of each class in cross-entropy; None weighs them alike.
         absent_class: What an image counts for a class that neither truth nor prediction holds:
@@ -41,9 +43,9 @@ class Segmenter(TrainingModule):
     def __init__(
         self,
         network: Callable[[int, int], nn.Module],
-        num_classes: int = 3,
+        num_classes: int | None = None,
         image_channels: int = 1,
-        class_names: tuple[str, ...] = ("background", "kidney", "tumour"),
+        class_names: tuple[str, ...] | None = None,
         dice_weight: float = 1.0,
         class_weights: list[float] | None = None,
         absent_class: AbsentClass = "skip",
@@ -55,6 +57,11 @@ class Segmenter(TrainingModule):
         seed: int = 0,
     ) -> None:
         super().__init__(learning_rate, micro_batches, gradient_clip_norm, decay_from, seed)
+        if num_classes is None or class_names is None:
+            raise UserError(
+                "Segmenter: num_classes and class_names are not given; train.py takes them from "
+                "the data."
+            )
         self.network = network(image_channels, num_classes)
         self.num_classes = num_classes
         self.class_names = tuple(class_names)

@@ -31,8 +31,7 @@ from training.settings import (
     refuse_other_precision,
     refuse_unsupported,
     strategy_for,
-    take_classes_from_data,
-    take_image_size_from_data,
+    take_from_data,
 )
 
 
@@ -91,18 +90,27 @@ class TrainCLI(LightningCLI):
         )
 
     def before_instantiate_classes(self) -> None:
-        """Resolve what depends on other settings, so that config.yaml is whole."""
+        """Resolve what depends on other settings and on the data, so that config.yaml is whole."""
         config = self.config[self.subcommand]
         refuse_unsupported(config.trainer)
         config.trainer.strategy = strategy_for(config.trainer)
-        take_image_size_from_data(config.model.init_args, config.data.init_args)
-        take_classes_from_data(config.model.init_args, config.data.init_args)
         for part in (config.model, config.data):
             if "seed" in part.init_args:
                 part.init_args.seed = config.seed_everything
         name = Path(str(config.config[0])).stem if config.get("config") else "run"
         self.run_folder = claim_run_folder(config.run_folder, name, config.resume)
+        parser = self._parser(self.subcommand)
+        self.datamodule = parser.instantiate_classes(Namespace(data=config.data)).data
+        take_from_data(config.model.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
+
+    def instantiate_classes(self) -> None:
+        """Make the module and the trainer; the datamodule is there."""
+        config = self.config.clone()
+        del config[self.subcommand]["data"]
+        self.config_init = self.parser.instantiate_classes(config)
+        self.model = self._get(self.config_init, "model")
+        self.trainer = self.instantiate_trainer()
 
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer this run's loggers, callbacks and checkpoint plugin."""

@@ -4,13 +4,12 @@ Lightning accepts some silently and does something else: a maximum of optimiser 
 GAN does two a batch, or fp16 on a CPU, which becomes bf16.
 """
 
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from lightning_modules.distributed import STRATEGY_NAME
-from provenance import UserError, read_json
+from provenance import UserError
 
 
 def refuse_unsupported(trainer: Any) -> None:
@@ -75,66 +74,45 @@ def refuse_other_precision(asked: Any, got: str) -> None:
         )
 
 
-def take_image_size_from_data(model: Any, data: Any) -> None:
-    """Size the networks by the prepared images unless the configuration says otherwise.
+def take_from_data(model: Any, datamodule: Any) -> None:
+    """Size a module by the images, and let it tell apart what the data are labelled with.
 
     Args:
-        model: The module's arguments; `image_size` is filled in where it is one.
-        data: The datamodule's arguments.
+        model: The module's arguments; `image_size`, `num_classes` and `class_names` are filled in
+            where they are among them.
+        datamodule: It has `image_size`, `class_names` and its `cache`.
 
     Raises:
-        UserError: Another size was asked for.
+        UserError: Another size or other classes were asked for, or the data have no labels.
     """
-    manifest = Path(str(data.get("root"))) / "manifest.json"
-    if "image_size" not in model or not manifest.is_file():
+    root, size, names = datamodule.cache.root, datamodule.image_size, datamodule.class_names
+    if "image_size" in model:
+        if model.image_size not in (None, size):
+            raise UserError(
+                f"--model.image_size is {model.image_size}, but the images of {root} are "
+                f"{size} px. Leave the flag out, or prepare the data with --image-size "
+                f"{model.image_size}."
+            )
+        model.image_size = size
+    if "num_classes" not in model and "class_names" not in model:
         return
-    # A datamodule may hand out smaller images than the prepared ones.
-    given = data.get("resolution") or read_json(manifest).get("image_size")
-    if model.image_size not in (None, given):
+    if not names:
         raise UserError(
-            f"--model.image_size is {model.image_size}, but the images of {manifest.parent} are "
-            f"{given} px. Leave the flag out, or prepare the data with --image-size "
-            f"{model.image_size}."
+            f"--data.root {root}: this run uses its films without labels, and a classifier needs "
+            f"them. Label columns there: {', '.join(datamodule.cache.label_columns) or 'none'}."
         )
-    model.image_size = given
-
-
-def take_classes_from_data(model: Any, data: Any) -> None:
-    """Let a classifier tell apart what the prepared films are labelled with.
-
-    Args:
-        model: The module's arguments; `num_classes` and `class_names` are filled in where both are
-            among them and the data are films.
-        data: The datamodule's arguments.
-
-    Raises:
-        UserError: The films have no labels, or other classes were asked for.
-    """
-    manifest = Path(str(data.get("root"))) / "manifest.json"
-    if "num_classes" not in model or "class_names" not in model or not manifest.is_file():
-        return
-    columns = read_json(manifest).get("labels")
-    if columns is None:  # slices with label maps
-        return
-    asked = data.get("label_column")
-    column = next(iter(columns), "none") if asked is None else asked
-    if column == "none":
-        raise UserError(
-            f"--data.root {manifest.parent}: this run uses its films without labels, and a "
-            f"classifier needs them. Label columns there: {', '.join(columns) or 'none'}."
-        )
-    if column not in columns:  # the datamodule says so
-        return
-    names = columns[column]
-    # The signature's classes stand for the data's; any others were asked for.
-    if tuple(model.class_names) not in (("normal", "abnormal"), tuple(names)):
-        raise UserError(
-            f"--model.class_names are {', '.join(model.class_names)}, but the films of "
-            f"{manifest.parent} are labelled {', '.join(names)} ({column}). Leave the flag out."
-        )
-    if model.num_classes not in (2, len(names)):
-        raise UserError(
-            f"--model.num_classes is {model.num_classes}, but the films of {manifest.parent} have "
-            f"{len(names)} classes ({', '.join(names)}). Leave the flag out."
-        )
-    model.num_classes, model.class_names = len(names), tuple(names)
+    kind, listed = datamodule.cache.CONTENTS, ", ".join(names)
+    if "class_names" in model:
+        if tuple(model.class_names or names) != tuple(names):
+            raise UserError(
+                f"--model.class_names are {', '.join(model.class_names)}, but the {kind} of "
+                f"{root} are labelled {listed}. Leave the flag out."
+            )
+        model.class_names = tuple(names)
+    if "num_classes" in model:
+        if model.num_classes not in (None, len(names)):
+            raise UserError(
+                f"--model.num_classes is {model.num_classes}, but the {kind} of {root} have "
+                f"{len(names)} classes ({listed}). Leave the flag out."
+            )
+        model.num_classes = len(names)

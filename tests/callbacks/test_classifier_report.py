@@ -119,6 +119,8 @@ def test_run_has_the_films_that_were_mistaken(
 def test_other_modules_and_numbers_below_one_are_refused() -> None:
     with pytest.raises(UserError, match="num_mistakes is 0"):
         ClassifierReport(num_mistakes=0)
-    module = Segmenter(lambda channels, classes: torch.nn.Conv2d(channels, classes, 1))
+    module = Segmenter(
+        lambda channels, classes: torch.nn.Conv2d(channels, classes, 1), 2, class_names=("a", "b")
+    )
     with pytest.raises(UserError, match=r"this run trains a Segmenter\. Leave it out"):
         ClassifierReport().on_fit_start(L.Trainer(logger=False, accelerator="cpu"), module)

@@ -26,6 +26,7 @@ GENERATOR = {
         "init_args": {"width": 4},
     },
     "image_size": 32,
+    "num_classes": 3,
 }
 
 
@@ -40,7 +41,11 @@ def write_checkpoint(
     cache = SliceCache.open(cache_root)
     model = {"class_path": class_path, "init_args": {}}
     if class_path.endswith("Segmenter"):
-        model["init_args"] = {"network": NETWORK, "num_classes": num_classes}
+        model["init_args"] = {
+            "network": NETWORK,
+            "num_classes": num_classes,
+            "class_names": cache.class_names[:num_classes],
+        }
     else:
         model["init_args"] = GENERATOR
     torch.manual_seed(seed)

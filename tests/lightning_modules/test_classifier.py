@@ -11,13 +11,14 @@ from jsonargparse import Namespace
 from torch import nn
 
 import train
+from datamodules import ChestXrayDataModule
 from lightning_modules import Classifier
 from lightning_modules.classifier_scores import Predictions, gather_predictions, validation_scores
 from lightning_modules.loading import load_module
 from provenance import UserError
 from tests.classifier_runs import arguments, logged
 from tests.conftest import write_film_cache
-from training.settings import take_classes_from_data
+from training.settings import take_from_data
 
 ROOT = Path(__file__).parents[2]
 Cache = Callable[..., Path]
@@ -32,18 +33,19 @@ def at_the_root(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_classes_that_were_asked_for_must_be_the_data_s(tmp_path: Path) -> None:
-    data = Namespace(root=str(write_film_cache(tmp_path / "films")), label_column=None)
+    data = ChestXrayDataModule(str(write_film_cache(tmp_path / "films")))
     model = Namespace(num_classes=2, class_names=("healthy", "ill"))
     with pytest.raises(UserError, match=r"are healthy, ill, but the films .* normal, abnormal"):
-        take_classes_from_data(model, data)
+        take_from_data(model, data)
     with pytest.raises(UserError, match=r"num_classes is 5, but .* have 2 classes"):
-        take_classes_from_data(Namespace(num_classes=5, class_names=("normal", "abnormal")), data)
-    segmenter = Namespace(image_channels=1)
-    take_classes_from_data(segmenter, data)
-    assert "num_classes" not in segmenter
+        take_from_data(Namespace(num_classes=5, class_names=("normal", "abnormal")), data)
+    gan = Namespace(image_channels=1)
+    take_from_data(gan, data)
+    assert "num_classes" not in gan
 
 
 def made(**settings: Any) -> Classifier:
+    settings = {"num_classes": 2, "class_names": ("normal", "abnormal"), **settings}
     return Classifier(lambda c, k: nn.Sequential(nn.Flatten(), nn.Linear(c * 16, k)), **settings)
 
 

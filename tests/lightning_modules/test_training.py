@@ -21,13 +21,19 @@ def pix2pix(**settings: Any) -> Pix2Pix:
         generator=partial(Pix2PixGenerator, width=4, pixel_noise=True),
         discriminator=partial(MultiScalePatchDiscriminator, width=4, num_layers=2),
         image_size=32,
+        num_classes=3,
         **settings,
     )
 
 
 def segmenter(**settings: Any) -> Segmenter:
     torch.manual_seed(0)
-    return Segmenter(network=partial(UNet, width=8, depth=2), **settings)
+    return Segmenter(
+        network=partial(UNet, width=8, depth=2),
+        num_classes=3,
+        class_names=("background", "kidney", "tumour"),
+        **settings,
+    )
 
 
 def train(module: TrainingModule, cache: Path, steps: int = 2, **trainer: Any) -> L.Trainer:
