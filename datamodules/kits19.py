@@ -1,4 +1,4 @@
-"""KiTS19 slices (and everything prepared in the same cache format) for Lightning."""
+"""KiTS19 slices, and everything prepared in the same cache format, for Lightning."""
 
 from typing import Any, Literal
 
@@ -12,11 +12,11 @@ from datamodules.slices import SliceDataset, collate, to_unit
 from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
 
-TUMOUR = 2
+UNIFORM = "uniform"
 
 
 class KiTS19DataModule(CachedDataModule):
-    """Kidney and kidney-tumour CT slices from a cache that prepare.py made.
+    """CT slices with label maps from a cache that prepare.py made, such as KiTS19's.
 
     Args:
         root: The cache folder.
@@ -25,10 +25,10 @@ class KiTS19DataModule(CachedDataModule):
         synthetic: Folder of a synthetic set that joins the training split, and only that. The run
             stops if the set knows a validation or test patient.
         augmentation: "geometric" rotates, shifts and scales training slices, image and mask alike.
-        slices: "foreground" uses the slices that hold kidney or tumour (the paper's 64 a patient
-            match these), "all" every slice.
-        sampling: "uniform" draws every training slice once per epoch; "tumour" draws with
-            replacement so that every second one holds tumour.
+        slices: "foreground" uses the slices that hold any class but the background (in KiTS19, the
+            paper's 64 a patient match these), "all" every slice.
+        sampling: "uniform" draws every training slice once per epoch; the name of a class, such as
+            "tumour", draws with replacement so that every second slice holds it.
         images_per_epoch: Training images that make an epoch; None: all of them, once. A number
             gives runs with and without synthetic images the same number of steps, so that a study
             compares data and not training length.
@@ -45,7 +45,7 @@ class KiTS19DataModule(CachedDataModule):
         synthetic: str | None = None,
         augmentation: Literal["none", "geometric"] = "none",
         slices: Literal["foreground", "all"] = "foreground",
-        sampling: Literal["uniform", "tumour"] = "uniform",
+        sampling: str = UNIFORM,
         images_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
@@ -68,6 +68,11 @@ class KiTS19DataModule(CachedDataModule):
                 f"--data.root {root}: this cache holds label maps without images. It can be given "
                 "to generate.py --labels, not to training."
             )
+        if sampling not in (UNIFORM, *cache.foreground):
+            raise UserError(
+                f"--data.sampling {sampling}: expected {UNIFORM}, or a class of {root}: "
+                f"{', '.join(cache.foreground)}."
+            )
 
     @property
     def image_size(self) -> int:
@@ -87,9 +92,10 @@ class KiTS19DataModule(CachedDataModule):
         """
         items = self.cache.select(split, foreground_only=self.slices == "foreground")
         if not items:
+            held = f" with {' or '.join(self.cache.foreground)}"
             raise UserError(
                 f"{self.root}: the {split} split has no slice"
-                + (" with kidney or tumour" if self.slices == "foreground" else "")
+                + (held if self.slices == "foreground" else "")
                 + ". Prepare more patients, or other --split-ratios or --split-seed."
             )
         return items
@@ -104,6 +110,12 @@ class KiTS19DataModule(CachedDataModule):
                 raise UserError(
                     f"--data.synthetic {self.synthetic}: holds images without label maps, and this "
                     "run trains on label maps. Give a set that a Pix2Pix generator made."
+                )
+            made_of = synthetic.manifest.get("class_names", self.class_names)
+            if made_of != self.class_names:
+                raise UserError(
+                    f"--data.synthetic {self.synthetic}: its labels are {', '.join(made_of)}, but "
+                    f"{self.root} has {', '.join(self.class_names)}. Give a set of these classes."
                 )
             if synthetic.manifest["image_size"] != self.cache.image_size:
                 raise UserError(
@@ -123,15 +135,15 @@ class KiTS19DataModule(CachedDataModule):
         return to_unit(batch)
 
     def weights(self, dataset: SliceDataset) -> np.ndarray | None:
-        """With `sampling: tumour`, such that every second slice holds tumour."""
-        if self.sampling == "uniform":
+        """With a class as `sampling`, such that every second slice holds it."""
+        if self.sampling == UNIFORM:
             return None
-        has_tumour = dataset.has_class(TUMOUR)
-        share = has_tumour.mean()
+        holds = dataset.has_class(self.class_names.index(self.sampling))
+        share = holds.mean()
         if share in (0.0, 1.0):
             raise UserError(
-                f"--data.sampling tumour: {'all' if share else 'none'} of the {len(dataset)} "
-                "training slices hold tumour, so there is nothing to balance. "
-                "Use --data.sampling uniform."
+                f"--data.sampling {self.sampling}: {'all' if share else 'none'} of the "
+                f"{len(dataset)} training slices hold it, so there is nothing to balance. "
+                f"Use --data.sampling {UNIFORM}."
             )
-        return np.where(has_tumour, 0.5 / share, 0.5 / (1.0 - share))
+        return np.where(holds, 0.5 / share, 0.5 / (1.0 - share))

@@ -108,6 +108,11 @@ class SliceCache(PreparedCache):
         return [str(name) for name in self.manifest["class_names"]]
 
     @property
+    def foreground(self) -> list[str]:
+        """Names of the labels 1, 2, ...: of all but the background."""
+        return self.class_names[1:]
+
+    @property
     def has_images(self) -> bool:
         """Whether the cache holds images, or label maps alone."""
         return bool(self.manifest.get("has_images", True))

@@ -20,8 +20,8 @@ Picture = NDArray[np.uint8]
 # grey tissue.
 CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
     (0, 0, 0),  # background, never drawn on an overlay
-    (86, 180, 233),  # kidney: sky blue
-    (240, 140, 0),  # tumour: orange
+    (86, 180, 233),  # label 1, such as kidney: sky blue
+    (240, 140, 0),  # label 2, such as tumour: orange
     (0, 158, 115),
     (204, 121, 167),
     (240, 228, 66),

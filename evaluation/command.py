@@ -38,7 +38,7 @@ def evaluate(
         absent_class: Segmenters only. What an image counts for a class that neither truth nor
             prediction holds: "skip" leaves the class out of that image's mean, "one" counts it as
             1. Default: the checkpoint's setting.
-        slices: Segmenters only. "foreground" scores slices that hold kidney or tumour, "all"
+        slices: Segmenters only. "foreground" scores slices that hold any foreground, "all"
             scores every slice. Default: as the checkpoint was trained.
         compare: Classifiers only. Folders of finished evaluations of other classifiers on the same
             films: differences in AUROC with their intervals and DeLong's test.

@@ -61,7 +61,7 @@ def evaluate_segmenter(
         absent_class: What an image counts for a class that neither truth nor prediction holds:
             "skip" leaves the class out of that image's mean, "one" counts it as 1. Default: the
             checkpoint's setting.
-        slices: "foreground" scores slices that hold kidney or tumour, "all" scores every slice.
+        slices: "foreground" scores slices that hold any foreground, "all" scores every slice.
             Default: as the checkpoint was trained.
         batch_size: Images scored at once; the scores do not depend on it.
         num_workers: Processes that load images; 0 loads in this one.

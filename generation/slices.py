@@ -24,7 +24,7 @@ def generate_slices(
     dropout: bool = True,
     with_class: str | None = None,
 ) -> None:
-    """Make images from label maps that hold kidney or tumour, and a sheet of the first.
+    """Make images from label maps that hold any foreground, and a sheet of the first.
 
     Label maps of patients in the validation or test split of the generator's own data are left
     out. Image i depends on the checkpoint, its label map and (seed, i).
@@ -47,6 +47,12 @@ def generate_slices(
         raise UserError(
             f"{root}: label maps of {cache.image_size} px, but the generator of {checkpoint} makes "
             f"{module.image_size} px. Prepare them again with --image-size {module.image_size}."
+        )
+    if cache.class_names != record["class_names"]:
+        raise UserError(
+            f"{root}: its labels are {', '.join(cache.class_names)}, but the generator of "
+            f"{checkpoint} was trained on {', '.join(record['class_names'])}. Give label maps of "
+            "these classes."
         )
     usable = usable_label_maps(cache, record["split"], labels is None, with_class)
     chosen = choose(usable, generation.num_images, generation.seed)
@@ -92,7 +98,7 @@ def generate_slices(
 def usable_label_maps(
     cache: SliceCache, split: dict[str, Any], own_data: bool, with_class: str | None = None
 ) -> list[SliceItem]:
-    """Label maps with kidney or tumour that no validation or test patient of the generator has.
+    """Label maps with any foreground that no validation or test patient of the generator has.
 
     Args:
         cache: Where the label maps lie.
@@ -104,12 +110,12 @@ def usable_label_maps(
         UserError: None is left.
     """
     items = cache.select("train" if own_data else None, foreground_only=True)
-    wanted = "kidney or tumour" if with_class is None else with_class
+    wanted = " or ".join(cache.foreground) if with_class is None else with_class
     if with_class is not None:
-        if with_class not in cache.class_names[1:]:
+        if with_class not in cache.foreground:
             raise UserError(
                 f"--with-class {with_class}: {cache.root} has the classes "
-                f"{', '.join(cache.class_names[1:])}."
+                f"{', '.join(cache.foreground)}."
             )
         label = cache.class_names.index(with_class)
         items = [item for item in items if item.class_pixels[label] > 0]

@@ -30,8 +30,11 @@ def write_cache(
     size: int = 32,
     seed: int = 0,
     by: str = "patient",
+    class_names: Sequence[str] = ("background", "kidney", "tumour"),
 ) -> Path:
     """Write a cache by hand: bright discs (kidney) with a darker core (tumour) in noise.
+
+    Labels past 2 are bars along the edge, in every other slice.
 
     Args:
         root: Folder to write.
@@ -40,6 +43,7 @@ def write_cache(
         size: Side in pixels.
         seed: Of the images.
         by: The manifest's split.by.
+        class_names: Of the labels 0, 1, 2 and so on; three or more.
     """
     patients = patients or {
         f"case_{i:05d}": split for i, split in enumerate(["train"] * 4 + ["val"] * 2 + ["test"] * 2)
@@ -47,7 +51,7 @@ def write_cache(
     random = np.random.default_rng(seed)
     (root / "arrays").mkdir(parents=True)
     rows, columns = np.mgrid[:size, :size]
-    shards, items = {}, []
+    shards, items, labels = {}, [], range(len(class_names))
     for patient, split in patients.items():
         masks = np.zeros((slices, size, size), np.uint8)
         for row in range(slices - 1):
@@ -55,7 +59,9 @@ def write_cache(
             distance = np.hypot(rows - centre[0], columns - centre[1])
             masks[row][distance < size / 4] = 1
             masks[row][distance < size / 9] = 2
-        images = np.array([60, 180, 120])[masks] + random.normal(0, 12, masks.shape)
+            for label in labels[3:] if row % 2 == 0 else ():
+                masks[row, 2 * label - 5 : 2 * label - 3] = label
+        images = np.array([60, 180, 120, 240, 200])[masks] + random.normal(0, 12, masks.shape)
         np.save(root / f"arrays/{patient}_image.npy", images.clip(0, 255).astype(np.uint8))
         np.save(root / f"arrays/{patient}_mask.npy", masks)
         shards[patient] = {
@@ -72,7 +78,9 @@ def write_cache(
                     "shard": patient,
                     "row": row,
                     "slice_index": row,
-                    "class_pixels": np.bincount(masks[row].ravel(), minlength=3).tolist(),
+                    "class_pixels": np.bincount(
+                        masks[row].ravel(), minlength=len(class_names)
+                    ).tolist(),
                     "pixel_spacing_mm": [2.0, 2.0],
                     "slice_spacing_mm": 3.0,
                 }
@@ -83,8 +91,8 @@ def write_cache(
         "dataset": "test",
         "software_version": "0",
         "image_size": size,
-        "num_classes": 3,
-        "class_names": ["background", "kidney", "tumour"],
+        "num_classes": len(class_names),
+        "class_names": list(class_names),
         "has_images": True,
         "has_masks": True,
         "window": None,
