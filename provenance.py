@@ -55,6 +55,20 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def without_paths(node: Any) -> Any:
+    """Replace absolute paths in plain values by their last part: the rest may name a person.
+
+    Paths below the working folder, such as `data/kits19`, stay as they are.
+    """
+    if isinstance(node, dict):
+        return {key: without_paths(value) for key, value in node.items()}
+    if isinstance(node, list | tuple):
+        return [without_paths(value) for value in node]
+    if isinstance(node, str) and node.startswith(("/", "~", "..")):
+        return Path(node).name
+    return node
+
+
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """Open a file that gets its name only when it is whole: a hidden neighbour, then renamed.

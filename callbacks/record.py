@@ -1,7 +1,6 @@
 """What a run writes of itself: settings, metrics on every logger, and what a checkpoint needs."""
 
 import time
-from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -134,17 +133,3 @@ def plain_values(node: Any) -> Any:
     if isinstance(node, list | tuple):
         return [plain_values(value) for value in node]
     return node if isinstance(node, bool | int | float | str | None) else str(node)
-
-
-def without_paths(node: Any) -> Any:
-    """Replace absolute paths in plain values by their last part: the rest may name a person.
-
-    Paths below the working folder, such as `data/kits19`, stay as they are.
-    """
-    if isinstance(node, dict):
-        return {key: without_paths(value) for key, value in node.items()}
-    if isinstance(node, list | tuple):
-        return [without_paths(value) for value in node]
-    if isinstance(node, str) and node.startswith(("/", "~", "..")):
-        return Path(node).name
-    return node

@@ -5,16 +5,16 @@ from typing import Any
 
 import torch
 
-from generation.films import ImageFormat, generate_films
-from generation.generators import Generator, one_set
+from generation.films import generate_films
+from generation.generators import TrainedGenerator, one_set
 from generation.slices import generate_slices
-from generation.synthetic_set import Generation
+from generation.synthetic_set import Generation, ImageFormat
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.device import Device, chosen_device
 from lightning_modules.loading import load_module
 from provenance import UserError
 
-_NUM_IMAGES = 1333  # paper 001 made so many
+_NUM_IMAGES = 1333  # as many as Choe et al. 2022 made
 
 
 def generate(
@@ -128,7 +128,7 @@ def generate(
 
 def _opened(
     checkpoint: Path, num_images: int, label: str | None, device: torch.device
-) -> Generator:
+) -> TrainedGenerator:
     module, record = load_module(checkpoint)
     if not isinstance(module, GAN | Pix2Pix):
         raise UserError(
@@ -137,7 +137,7 @@ def _opened(
         )
     if isinstance(module, GAN) and label is None:
         label = record["data"]["init_args"].get("only_label")
-    return Generator(checkpoint, module.to(device), record, num_images, label)
+    return TrainedGenerator(checkpoint, module.to(device), record, num_images, label)
 
 
 def _given(**flags: Any) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _given(**flags: Any) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def _refuse(flags: dict[str, Any], purpose: str, generator: Generator) -> None:
+def _refuse(flags: dict[str, Any], purpose: str, generator: TrainedGenerator) -> None:
     """No flag is ignored without a word."""
     for name in flags:
         raise UserError(

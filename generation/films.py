@@ -2,10 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +12,17 @@ from numpy.typing import NDArray
 
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import save_png, sheet
-from generation.generators import Generator
+from generation.generators import TrainedGenerator
 from generation.interpolation import check_animation, frames_between, save_animation
-from generation.synthetic_set import Generation, finite_pictures, save_picture
+from generation.synthetic_set import (
+    Generation,
+    ImageFormat,
+    Made,
+    finite_pictures,
+    value_or_list,
+)
 from lightning_modules import GAN
 from provenance import UserError
-
-ImageFormat = Literal["png", "npy"]
 
 # Libraries sum in another order when a batch has another shape, and a pixel in 10,000 then rounds
 # to the next grey level. So the network always sees groups of this many images, image i always
@@ -52,7 +55,6 @@ def generate_films(
         UserError: A truncation that the generator cannot do, a film that cannot be written, a
             folder that holds something else, or a generator that makes no numbers.
     """
-    out, seed = generation.out, generation.seed_of
     if not 0 <= truncation <= 1:
         raise UserError(
             f"--truncation {truncation:g}: expected a number from 0, where all images are nearly "
@@ -66,36 +68,37 @@ def generate_films(
                 f"and this set has {len(generation.generators)}. Leave it out."
             )
     with _full_precision():
-        for maker in generation.generators:
+        for generator in generation.generators:
             # What a generator cannot do, it refuses here, before the folder is claimed.
-            finite_pictures(_gan(maker).synthesise([seed(0)], truncation), maker.checkpoint)
+            _made(generator, [generation.seed_of(0)], truncation)
     if label is not None:
         _say_where_the_label_is_from(generation.generators[0], label)
-    generation.claim_folder(truncation=truncation, format=format, label=generation.of_each("label"))
+    labels = value_or_list([generator.label for generator in generation.generators])
+    generation.claim_folder(truncation=truncation, format=format, label=labels)
 
     items: list[SyntheticItem] = []
     step = _GROUP * max(1, generation.batch_size // _GROUP)
-    with ThreadPoolExecutor() as pool, _full_precision():
-        writing: list[Future[None]] = []
-        for maker in generation.generators:
-            prefix = "synthetic" if maker.place is None else f"synthetic_{maker.place}"
-            own = [
-                SyntheticItem(id=f"{prefix}_{place:06d}", seed=seed(place), label=maker.label)
-                for place in range(maker.num_images)
+    for generator in generation.generators:
+        class_index = generator.class_index
+        prefix = "synthetic" if class_index is None else f"synthetic_{class_index}"
+        seeds = [generation.seed_of(index) for index in range(generator.num_images)]
+        own = [
+            SyntheticItem(id=f"{prefix}_{index:06d}", seed=seed, label=generator.label)
+            for index, seed in enumerate(seeds)
+        ]
+
+        def make(indices: range, generator: TrainedGenerator = generator) -> Made:
+            starts = range(indices.start, indices.stop, _GROUP)
+            # The last group is whole too, though not all of it is kept.
+            groups = [
+                [generation.seed_of(start + row) for row in range(_GROUP)] for start in starts
             ]
-            paths = [out / "images" / f"{item.id}.{format}" for item in own]
-            made = [path.exists() for path in paths]
-            for places in generation.missing(made.__getitem__, step, maker):
-                pictures = _pictures(generation, maker, places, truncation)
-                # One step is written while the next is made, and no more: memory stays the same.
-                _wait_for(writing)
-                writing = [
-                    pool.submit(save_picture, paths[place], picture)
-                    for place, picture in zip(places, pictures, strict=True)
-                    if not made[place]
-                ]
-            items += own
-        _wait_for(writing)
+            images = [_made(generator, group, truncation) for group in groups]
+            return np.concatenate(images)[: len(indices)], None
+
+        with _full_precision():
+            generation.write_images(generator, own, make, step, format)
+        items += own
     generation.finish(
         items,
         flags={
@@ -103,7 +106,7 @@ def generate_films(
             "format": None if format == "png" else format,
             "label": label,
         },
-        channels=generation.module.image_channels,
+        channels=generation.generators[0].module.image_channels,
         image_format=format,
         truncation=truncation,
     )
@@ -114,17 +117,9 @@ def generate_films(
             save_animation(interpolation, frames)
 
 
-def _pictures(
-    generation: Generation, maker: Generator, places: range, truncation: float
-) -> NDArray[np.uint8]:
-    """Pictures of places that begin with a group; (N, H, W) or (N, H, W, 3)."""
-    groups = []
-    for start in range(places.start, places.stop, _GROUP):
-        # The last group is whole too, though not all of it is kept.
-        seeds = [generation.seed_of(place) for place in range(start, start + _GROUP)]
-        images = _gan(maker).synthesise(seeds, truncation)
-        groups.append(finite_pictures(images, maker.checkpoint))
-    return np.concatenate(groups)[: len(places)]
+def _made(generator: TrainedGenerator, seeds: list[int], truncation: float) -> NDArray[np.uint8]:
+    """Images (N, H, W) or (N, H, W, 3) of the running average; image i depends on seed i."""
+    return finite_pictures(_gan(generator).synthesise(seeds, truncation), generator.checkpoint)
 
 
 @contextmanager
@@ -134,22 +129,16 @@ def _full_precision() -> Iterator[None]:
         yield
 
 
-def _wait_for(writing: list[Future[None]]) -> None:
-    """Until all is written; what went wrong there goes wrong here."""
-    for one in writing:
-        one.result()
+def _gan(generator: TrainedGenerator) -> GAN:
+    assert isinstance(generator.module, GAN)  # generate.py refuses others
+    return generator.module
 
 
-def _gan(maker: Generator) -> GAN:
-    assert isinstance(maker.module, GAN)  # generate.py refuses others
-    return maker.module
-
-
-def _say_where_the_label_is_from(maker: Generator, label: str) -> None:
-    only_label = maker.data.get("only_label")
+def _say_where_the_label_is_from(generator: TrainedGenerator, label: str) -> None:
+    only_label = generator.data.get("only_label")
     if label == only_label:
         return
-    known = only_label or " and ".join(maker.record["class_names"]) or "no particular class"
+    known = only_label or " and ".join(generator.record["class_names"]) or "no particular class"
     print(
         f"--label {label}: taken as given; the generator was trained on films of {known}.",
         file=sys.stderr,
@@ -158,21 +147,21 @@ def _say_where_the_label_is_from(maker: Generator, label: str) -> None:
 
 def _save_sheet(generation: Generation, items: list[SyntheticItem]) -> None:
     """The first images; of several generators, the first of each in rows of their own."""
-    made, makers = SyntheticSet.open(generation.out), generation.generators
-    num_rows = _SHEET_ROWS if len(makers) == 1 else 2
+    made, generators = SyntheticSet.open(generation.out), generation.generators
+    num_rows = _SHEET_ROWS if len(generators) == 1 else 2
     rows: list[Any] = []
     titles: list[str] = []
     start, num_shown = 0, 0
-    for maker in makers:
-        shown = items[start : start + min(maker.num_images, num_rows * _SHEET_COLUMNS)]
-        pictures: list[Any] = [made.image(item) for item in shown]
-        pictures = [p if p.ndim == 2 else np.moveaxis(p, 0, -1) for p in pictures]
-        starts = range(0, len(pictures), _SHEET_COLUMNS)
-        rows += [pictures[first : first + _SHEET_COLUMNS] for first in starts]
-        titles += [str(maker.label), *[""] * (len(starts) - 1)]
-        start, num_shown = start + maker.num_images, num_shown + len(shown)
+    for generator in generators:
+        shown = items[start : start + min(generator.num_images, num_rows * _SHEET_COLUMNS)]
+        images: list[Any] = [made.image(item) for item in shown]
+        images = [p if p.ndim == 2 else np.moveaxis(p, 0, -1) for p in images]
+        starts = range(0, len(images), _SHEET_COLUMNS)
+        rows += [images[first : first + _SHEET_COLUMNS] for first in starts]
+        titles += [str(generator.label), *[""] * (len(starts) - 1)]
+        start, num_shown = start + generator.num_images, num_shown + len(shown)
     caption = f"Synthetic: the first {num_shown} of {len(items)} images."
-    if len(makers) > 1:
+    if len(generators) > 1:
         caption = f"Synthetic: the first of each class, {num_shown} of {len(items)} images."
-    picture = sheet(rows, row_titles=titles if len(makers) > 1 else None, caption=caption)
+    picture = sheet(rows, row_titles=titles if len(generators) > 1 else None, caption=caption)
     save_png(generation.out / "sheet.png", picture)

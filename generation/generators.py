@@ -20,8 +20,8 @@ _IN_COMMON = ("dataset", "image_size", "class_names")
 
 
 @dataclass(frozen=True)
-class Generator:
-    """One generator, and what is asked of it.
+class TrainedGenerator:
+    """A generator from its checkpoint, and what is asked of it.
 
     Attributes:
         checkpoint: Its file.
@@ -29,7 +29,7 @@ class Generator:
         record: What its checkpoint says of it; see `load_module`.
         num_images: How many images it makes.
         label: Class of its images; None where it knows none.
-        place: Number of its class, where several generators make one set; None where it is alone.
+        class_index: Of its class, where several generators make one set; None where it is alone.
     """
 
     checkpoint: Path
@@ -37,7 +37,7 @@ class Generator:
     record: dict[str, Any]
     num_images: int
     label: str | None = None
-    place: int | None = None
+    class_index: int | None = None
 
     @cached_property
     def checkpoint_sha256(self) -> str:
@@ -106,7 +106,9 @@ def _first_generators_set(checkpoint: Path, told: str) -> SyntheticSet:
     return SyntheticSet.open(told)
 
 
-def one_set(generators: Sequence[Generator], balance: Path | None = None) -> list[Generator]:
+def one_set(
+    generators: Sequence[TrainedGenerator], balance: Path | None = None
+) -> list[TrainedGenerator]:
     """The generators of a set with a class each, in the order of the classes.
 
     Args:
@@ -133,10 +135,10 @@ def one_set(generators: Sequence[Generator], balance: Path | None = None) -> lis
             )
     if len(chosen) == 1:
         return chosen
-    return [replace(one, place=order.index(str(one.label))) for one in chosen]
+    return [replace(one, class_index=order.index(str(one.label))) for one in chosen]
 
 
-def _check_one_set(generators: Sequence[Generator]) -> None:
+def _check_one_set(generators: Sequence[TrainedGenerator]) -> None:
     """Refuse several generators whose images cannot be one set with a class each.
 
     Raises:
@@ -186,7 +188,7 @@ def _check_one_set(generators: Sequence[Generator]) -> None:
             )
 
 
-def lacking(generators: Sequence[Generator], root: Path) -> dict[str, int]:
+def lacking(generators: Sequence[TrainedGenerator], root: Path) -> dict[str, int]:
     """How many films of each class a real training split lacks to its largest class.
 
     Counted after the imbalance that the generators were trained with.

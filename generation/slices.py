@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import colour_mask, save_png, sheet
-from generation.synthetic_set import Generation, finite_pictures, save_picture
+from generation.synthetic_set import Generation, Made, finite_pictures
 from lightning_modules import Pix2Pix
 from lightning_modules.loading import data_root
 from provenance import UserError
@@ -40,7 +40,8 @@ def generate_slices(
     Raises:
         UserError: No usable label map, other image sizes, or a folder that holds something else.
     """
-    checkpoint, record, out = generation.checkpoint, generation.record, generation.out
+    [generator] = generation.generators
+    checkpoint, record = generator.checkpoint, generator.record
     root = labels if labels is not None else data_root(checkpoint, record, "--labels")
     cache = SliceCache.open(root)
     if cache.image_size != module.image_size:
@@ -55,29 +56,27 @@ def generate_slices(
             "these classes."
         )
     usable = usable_label_maps(cache, record["split"], labels is None, with_class)
-    chosen = choose(usable, generation.num_images, generation.seed)
+    chosen = choose(usable, generator.num_images, generation.seed)
     generation.claim_folder(label_maps=cache.split_id, dropout=dropout, with_class=with_class)
 
     items = [
         SyntheticItem(
-            id=f"synthetic_{place:06d}",
-            seed=generation.seed_of(place),
+            id=f"synthetic_{index:06d}",
+            seed=generation.seed_of(index),
             label_item_id=source.id,
             label_patient_id=source.patient_id,
             class_pixels=source.class_pixels,
         )
-        for place, source in enumerate(chosen)
+        for index, source in enumerate(chosen)
     ]
-    paths = [out / "images" / f"{item.id}.png" for item in items]
-    for places in generation.missing(lambda place: paths[place].exists(), generation.batch_size):
-        masks = np.stack([cache.mask(chosen[place]) for place in places])
+
+    def make(indices: range) -> Made:
+        masks = np.stack([cache.mask(chosen[index]) for index in indices])
         conditions = torch.from_numpy(masks).to(module.device)
-        images = module.synthesise(conditions, [items[place].seed for place in places], dropout)
-        pictures = finite_pictures(images, checkpoint)
-        for place, mask, picture in zip(places, masks, pictures, strict=True):
-            if not paths[place].exists():
-                save_picture(out / "masks" / paths[place].name, mask)
-                save_picture(paths[place], picture)
+        images = module.synthesise(conditions, [items[index].seed for index in indices], dropout)
+        return finite_pictures(images, checkpoint), masks
+
+    generation.write_images(generator, items, make, generation.batch_size)
     generation.finish(
         items,
         flags={
@@ -87,12 +86,15 @@ def generate_slices(
         },
         label_cache={"dataset": cache.dataset, "split_id": cache.split_id},
     )
-    made = SyntheticSet.open(out)
+    made = SyntheticSet.open(generation.out)
     rows = [
         [colour_mask(made.mask(item)) for item in items[:8]],
         [made.image(item) for item in items[:8]],
     ]
-    save_png(out / "sheet.png", sheet(rows, row_titles=["label map", "synthetic"], cell_size=160))
+    save_png(
+        generation.out / "sheet.png",
+        sheet(rows, row_titles=["label map", "synthetic"], cell_size=160),
+    )
 
 
 def usable_label_maps(
@@ -146,4 +148,4 @@ def choose(usable: list[SliceItem], num_images: int, seed: int) -> list[SliceIte
     random = np.random.default_rng([seed, 1])
     rounds = [random.permutation(len(usable)) for _ in range(-(-num_images // len(usable)))]
     order: NDArray[np.int64] = np.concatenate(rounds)[:num_images]
-    return [usable[int(place)] for place in order]
+    return [usable[int(index)] for index in order]

@@ -1,14 +1,15 @@
 """A synthetic set while it is made: whose folder it is, what it lacks, and what it says of itself.
 
-Shared by the two kinds of generator; what is each one's own is in `label_map_generation` and
-`film_generation`.
+Shared by the two kinds of generator; what each makes is in `generation.films` and
+`generation.slices`.
 """
 
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,21 +18,25 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from callbacks.record import without_paths
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from display.tensor_images import pictures_of
-from generation.generators import Generator
-from lightning_modules import GAN, Pix2Pix
+from generation.generators import TrainedGenerator
 from lightning_modules.training import derived_seed
 from provenance import (
     UserError,
     library_versions,
     read_json,
     whole_file,
+    without_paths,
     write_json_atomic,
 )
 
 REQUEST = "request.json"
+
+ImageFormat = Literal["png", "npy"]
+
+Made = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
+"""Images (n, H, W) or (n, H, W, 3), and the label maps (n, H, W) that they were painted on."""
 
 
 @dataclass(frozen=True)
@@ -47,41 +52,16 @@ class Generation:
         balance: The cache that told the numbers of images; None where they were given.
     """
 
-    generators: Sequence[Generator]
+    generators: Sequence[TrainedGenerator]
     out: Path
     seed: int
     batch_size: int
     show_progress: bool
     balance: Path | None = None
 
-    @property
-    def checkpoint(self) -> Path:
-        """File of the first generator, which is the only one of slices."""
-        return self.generators[0].checkpoint
-
-    @property
-    def module(self) -> GAN | Pix2Pix:
-        """The first generator itself."""
-        return self.generators[0].module
-
-    @property
-    def record(self) -> dict[str, Any]:
-        """What the first generator's checkpoint says of it."""
-        return self.generators[0].record
-
-    @property
-    def num_images(self) -> int:
-        """Images of the whole set."""
-        return sum(generator.num_images for generator in self.generators)
-
-    def seed_of(self, place: int) -> int:
-        """Seed of the noise of image number `place` of a generator."""
-        return derived_seed(self.seed, "generate", place)
-
-    def of_each(self, attribute: str) -> Any:
-        """An attribute of the generator; of several, the list of theirs."""
-        values = [getattr(generator, attribute) for generator in self.generators]
-        return values[0] if len(values) == 1 else values
+    def seed_of(self, index: int) -> int:
+        """Seed of the noise of a generator's image number `index`."""
+        return derived_seed(self.seed, "generate", index)
 
     def claim_folder(self, **asked: Any) -> None:
         """Start the set, or continue exactly this one; refuse everything else.
@@ -95,8 +75,8 @@ class Generation:
         for generator in self.generators:
             generator.seen()  # one that cannot say it is refused before any work is done
         request = {
-            "checkpoint_sha256": self.of_each("checkpoint_sha256"),
-            "num_images": self.of_each("num_images"),
+            "checkpoint_sha256": value_or_list([g.checkpoint_sha256 for g in self.generators]),
+            "num_images": value_or_list([g.num_images for g in self.generators]),
             "seed": self.seed,
             **asked,
         }
@@ -117,38 +97,56 @@ class Generation:
         else:
             write_json_atomic(self.out / REQUEST, request)
 
-    def missing(
+    def write_images(
         self,
-        is_made: Callable[[int], bool],
+        generator: TrainedGenerator,
+        items: list[SyntheticItem],
+        make: Callable[[range], Made],
         step: int,
-        generator: Generator | None = None,
-    ) -> Iterator[range]:
-        """Go through a generator's images in steps, without those that an earlier call finished.
+        image_format: ImageFormat = "png",
+    ) -> None:
+        """Make and write a generator's images, without those that an earlier call finished.
 
         Args:
-            is_made: Whether the image at a place is there.
+            generator: Who makes them.
+            items: Its images, in their order.
+            make: From the indices of a step to its images and label maps. It is asked for all of a
+                step even where some are there already: which images are in a batch together stays
+                the same, and with it the rounding.
             step: Images in a step.
-            generator: Whose images; None: of the only one.
-
-        Yields:
-            The places of a step, all of them even where some are made: who is in a batch with whom
-            stays the same, and with it the rounding.
+            image_format: Of the images; label maps are PNG.
         """
-        maker = self.generators[0] if generator is None else generator
-        number = maker.num_images
-        starts = range(0, number, step)
-        steps = [range(start, min(start + step, number)) for start in starts]
-        left = [places for places in steps if not all(map(is_made, places))]
-        with tqdm(
-            total=number,
-            initial=number - sum(map(len, left)),
-            desc="generate" if len(self.generators) == 1 else f"generate {maker.label}",
+        paths = [self.out / "images" / f"{item.id}.{image_format}" for item in items]
+        there = [path.exists() for path in paths]
+        starts = range(0, len(items), step)
+        steps = [range(start, min(start + step, len(items))) for start in starts]
+        left = [indices for indices in steps if not all(there[index] for index in indices)]
+
+        def save(index: int, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> None:
+            if mask is not None:  # before its image, by which the next call sees what is there
+                _save_image(self.out / "masks" / paths[index].name, mask)
+            _save_image(paths[index], image)
+
+        bar = tqdm(
+            total=len(items),
+            initial=len(items) - sum(map(len, left)),
+            desc="generate" if len(self.generators) == 1 else f"generate {generator.label}",
             unit="image",
             disable=not self.show_progress,
-        ) as bar:
-            for places in left:
-                yield places
-                bar.update(len(places))
+        )
+        writing: list[Future[None]] = []
+        with bar, ThreadPoolExecutor() as pool:
+            for indices in left:
+                images, masks = make(indices)
+                # One step is written while the next is made, and no more: memory stays the same.
+                _wait_for(writing)
+                writing = [
+                    pool.submit(save, index, image, None if masks is None else masks[row])
+                    for row, (index, image) in enumerate(zip(indices, images, strict=True))
+                    if not there[index]
+                ]
+                bar.update(len(indices))
+            _wait_for(writing)
 
     def finish(self, items: list[SyntheticItem], flags: dict[str, Any], **details: Any) -> None:
         """Write the card and the manifest, which make the set complete.
@@ -159,20 +157,21 @@ class Generation:
                 in the card; None is left out.
             **details: What the manifest says besides.
         """
+        first = self.generators[0]
         generator = {
-            "checkpoint_sha256": self.of_each("checkpoint_sha256"),
-            "module": type(self.module).__name__,
+            "checkpoint_sha256": value_or_list([g.checkpoint_sha256 for g in self.generators]),
+            "module": type(first.module).__name__,
             "images_seen": sum(one.record["images_seen"] for one in self.generators),
-            "split_id": self.record["split"]["split_id"],
+            "split_id": first.record["split"]["split_id"],
             "generators": [one.in_manifest for one in self.generators],
         }
         # The leak check asks whom the set knows, whichever of them taught it.
         seen = [one.seen() for one in self.generators]
         generator |= {known: sorted(set().union(*(s[known] for s in seen))) for known in seen[0]}
         manifest = {
-            "dataset": self.record["dataset"],
-            "image_size": self.module.image_size,
-            "class_names": self.record["class_names"],
+            "dataset": first.record["dataset"],
+            "image_size": first.module.image_size,
+            "class_names": first.record["class_names"],
             "synthetic": True,
             "seed": self.seed,
             "generator": generator,
@@ -194,8 +193,14 @@ class Generation:
         words = ["python", "generate.py", "--checkpoint", *checkpoints]
         for name, value in given.items():
             if value is not None:
-                words += ["--" + name.replace("_", "-"), _spelt(value)]
+                spelt = str(value).lower() if isinstance(value, bool) else str(value)
+                words += ["--" + name.replace("_", "-"), spelt]
         return shlex.join(without_paths(words))
+
+
+def value_or_list(values: list[Any]) -> Any:
+    """The value of the only generator; of several, the list of theirs."""
+    return values[0] if len(values) == 1 else values
 
 
 def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
@@ -213,17 +218,19 @@ def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
     return pictures_of(images)
 
 
-def save_picture(path: Path, picture: NDArray[np.uint8]) -> None:
+def _save_image(path: Path, image: NDArray[np.uint8]) -> None:
     """Write (H, W) or (H, W, 3) as .png or .npy, the latter with its channels first.
 
     The file gets its name when it is whole, so that an interrupted call can trust what is there.
     """
     with whole_file(path) as stream:
         if path.suffix == ".npy":
-            np.save(stream, picture if picture.ndim == 2 else np.moveaxis(picture, -1, 0))
+            np.save(stream, image if image.ndim == 2 else np.moveaxis(image, -1, 0))
         else:
-            Image.fromarray(picture).save(stream, format="PNG")
+            Image.fromarray(image).save(stream, format="PNG")
 
 
-def _spelt(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value)
+def _wait_for(writing: list[Future[None]]) -> None:
+    """Until all is written; what went wrong there goes wrong here."""
+    for one in writing:
+        one.result()

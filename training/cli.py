@@ -13,14 +13,14 @@ from callbacks.checkpoints import Checkpoints
 from callbacks.distance_per_epoch import DistancePerEpoch
 from callbacks.distribution_checks import ProcessesAgree
 from callbacks.progress import RunProgress
-from callbacks.record import RunRecord, patient_split_of, plain_values, without_paths
+from callbacks.record import RunRecord, patient_split_of, plain_values
 from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import WandbMode, wandb_logger
 from command_line import Stopped, parsed
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
-from provenance import UserError, library_versions
+from provenance import UserError, library_versions, without_paths
 from training.failures import OnFailure, fit_with_roll_backs
 from training.run_folder import (
     checkpoint_folder,

@@ -13,7 +13,7 @@ import generate
 import generation.command
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
-from generation.generators import Generator, lacking, one_set
+from generation.generators import TrainedGenerator, lacking, one_set
 from lightning_modules.loading import load_module
 from provenance import UserError, sha256_of
 from tests import gan_runs
@@ -66,13 +66,13 @@ def files(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in sorted((folder / "images").iterdir())}
 
 
-def generator(path: Path, num_images: int = 5, label: str | None = None) -> Generator:
+def generator(path: Path, num_images: int = 5, label: str | None = None) -> TrainedGenerator:
     module, record = load_module(path)
     own = record["data"]["init_args"]["only_label"]
-    return Generator(path, module, record, num_images, label or own)  # type: ignore[arg-type]
+    return TrainedGenerator(path, module, record, num_images, label or own)  # type: ignore[arg-type]
 
 
-def with_data(one: Generator, **settings: Any) -> Generator:
+def with_data(one: TrainedGenerator, **settings: Any) -> TrainedGenerator:
     """The generator as if its data had had other settings."""
     data = {**one.record["data"], "init_args": {**one.data, **settings}}
     return replace(one, record={**one.record, "data": data})
@@ -177,13 +177,13 @@ def test_numbers_of_three_classes(normal: Path, tmp_path: Path) -> None:
     ]
     assert lacking(makers, root) == {"normal": 0, "abnormal": 8, "effusion": 12}
     chosen = one_set(makers, root)
-    assert [(m.label, m.place, m.num_images) for m in chosen] == [
+    assert [(m.label, m.class_index, m.num_images) for m in chosen] == [
         ("abnormal", 1, 8), ("effusion", 2, 12),
     ]  # fmt: skip
     rarer = [with_data(maker, imbalance=9.0) for maker in makers]
     assert lacking(rarer, root) == {"normal": 0, "abnormal": 16, "effusion": 16}
     everything = one_set(makers)
-    assert [(m.label, m.place, m.num_images) for m in everything] == [
+    assert [(m.label, m.class_index, m.num_images) for m in everything] == [
         ("normal", 0, 5), ("abnormal", 1, 5), ("effusion", 2, 5),
     ]  # fmt: skip
 
