@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from preparation.claim import claim, locked
 from preparation.films.archive import opened
 from preparation.films.assemble import FilmOutcome
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import PictureReader, find_pictures
@@ -28,24 +29,6 @@ from provenance import UserError
 _MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
 _MOST_CLASS_FOLDERS = 20
 _NO_PATIENT = "Left out; pass --patient-from folder or file, or --split-by image."
-
-
-@dataclass(frozen=True, kw_only=True)
-class DicomOptions:
-    """Which DICOM films are taken.
-
-    Attributes:
-        view: Values of ViewPosition to take; any takes every film.
-        view_from_text: Where ViewPosition is missing, look for the view in the words of the
-            series, protocol and study descriptions.
-        without_body_part: Films that do not name a body part.
-        orientation: Films whose PatientOrientation says that they are turned.
-    """
-
-    view: tuple[str, ...] = ("PA",)
-    view_from_text: bool = False
-    without_body_part: Literal["reject", "keep"] = "reject"
-    orientation: Literal["reject", "ignore"] = "reject"
 
 
 def chest_xray(
@@ -94,13 +77,7 @@ def chest_xray(
         table = labels.read()
         work = MakeFilmShard(
             out=out,
-            reader=DicomFilmReader(
-                dicom.view,
-                dicom.view_from_text,
-                dicom.without_body_part,
-                dicom.orientation,
-                patient_from,
-            ),
+            reader=DicomFilmReader(dicom, patient_from),
             layout=layout.layout("chest_xray"),
             pseudonyms=Pseudonyms(salt.read(), split.by == "patient", _NO_PATIENT),
             table=table,
@@ -153,9 +130,7 @@ def phantom_cxr(
         table = read_label_table(source / "labels.csv", "image", ("label",), None)
         work = MakeFilmShard(
             out=out,
-            reader=DicomFilmReader(
-                dicom.view, dicom.view_from_text, dicom.without_body_part, dicom.orientation
-            ),
+            reader=DicomFilmReader(dicom, "tag"),
             layout=stored,
             pseudonyms=Pseudonyms(KNOWN_SALT, split.by == "patient", _NO_PATIENT),
             table=table,

@@ -16,6 +16,7 @@ from pydicom.errors import InvalidDicomError
 
 from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.dicom.pixels import decode, transfer_syntax
 from preparation.films.film import Film, FilmFile, RejectedFilm
 from preparation.films.polarity import looks_inverted
@@ -60,21 +61,12 @@ class DicomFilmReader:
     The header is judged before anything is decoded, so films that are not wanted cost little.
 
     Attributes:
-        views: Views that are wanted, such as `PA`, `AP`, `LL`, `LATERAL`; `any` takes all, films
-            that do not tell theirs too.
-        view_from_text: Where neither ViewPosition nor ViewCodeSequence is there, take the view
-            from a word in SeriesDescription, ProtocolName or StudyDescription.
-        without_body_part: What to do with films that do not tell what they show.
-        orientation: What to do with films whose PatientOrientation says that they are turned or
-            mirrored.
+        options: Which films are taken.
         patient_from: What films of one patient share: PatientID, the folder, or nothing (each
             file is a patient).
     """
 
-    views: tuple[str, ...] = ("PA",)
-    view_from_text: bool = False
-    without_body_part: Literal["reject", "keep"] = "reject"
-    orientation: Literal["reject", "ignore"] = "reject"
+    options: DicomOptions = DicomOptions()
     patient_from: Literal["tag", "folder", "file"] = "tag"
 
     def __call__(self, file: FilmFile) -> Film:
@@ -103,9 +95,7 @@ class DicomFilmReader:
             if not stream.read(1) and dicom_header.is_radiograph(header, if_not_told=True):
                 raise RejectedFilm("truncated", "It ends before its pixels.")
             dicom_header.check_picture(header)
-            view = dicom_header.check_use(
-                header, self.views, self.view_from_text, self.without_body_part, self.orientation
-            )
+            view = dicom_header.check_use(header, self.options)
             stored = decode(stream, syntax)
         shown = show(stored, header)
         spacing_mm, spacing_from = dicom_header.spacing(header)

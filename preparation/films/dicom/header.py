@@ -8,6 +8,7 @@ quotes free text of the header, since names get typed into such fields.
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, RejectedFilm
@@ -42,6 +43,25 @@ _LATERALS = ("LL", "RL", "LATERAL")
 _TEXTS = ("SeriesDescription", "ProtocolName", "StudyDescription")
 # A pixel of a film: from mammography's 0.05 mm to a film of MIN_SIDE pixels.
 _MIN_SPACING_MM, _MAX_SPACING_MM = 0.001, 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DicomOptions:
+    """Which DICOM films are taken.
+
+    Attributes:
+        view: Values of ViewPosition to take, such as PA, AP, LL or LATERAL; any takes every film,
+            also those that do not tell theirs.
+        view_from_text: Where ViewPosition and ViewCodeSequence are missing, look for the view in
+            the words of the series, protocol and study descriptions.
+        without_body_part: Films that do not name a body part.
+        orientation: Films whose PatientOrientation says that they are turned or mirrored.
+    """
+
+    view: tuple[str, ...] = ("PA",)
+    view_from_text: bool = False
+    without_body_part: Literal["reject", "keep"] = "reject"
+    orientation: Literal["reject", "ignore"] = "reject"
 
 
 class View(NamedTuple):
@@ -89,29 +109,23 @@ def check_picture(header: Any) -> None:
         raise RejectedFilm("burned_in_annotation", "Its header says that text is burned into it.")
 
 
-def check_use(
-    header: Any,
-    views: Sequence[str],
-    view_from_text: bool,
-    without_body_part: Literal["reject", "keep"],
-    orientation: Literal["reject", "ignore"],
-) -> View:
-    """Refuse a film of another body part, view or orientation; see `DicomFilmReader`."""
+def check_use(header: Any, options: DicomOptions) -> View:
+    """Refuse a film of another body part, view or orientation than is wanted."""
     chest = _shows_chest(header)
     if chest is False:
         raise RejectedFilm(
             "body_part", "It names a part of the body that is not CHEST, THORAX or LUNG."
         )
-    view = _view(header, view_from_text)
-    if "any" not in views:
-        wanted = " or ".join(views)
+    view = _view(header, options.view_from_text)
+    if "any" not in options.view:
+        wanted = " or ".join(options.view)
         if not view.name:
             raise RejectedFilm("no_view", f"It does not tell its view; wanted {wanted}.")
-        if view.name not in views:
+        if view.name not in options.view:
             raise RejectedFilm("view", f"Its view is {view.name}; wanted {wanted}.")
-    if chest is None and without_body_part == "reject":
+    if chest is None and options.without_body_part == "reject":
         raise RejectedFilm("no_body_part", "It does not tell which part of the body it shows.")
-    if orientation == "reject":
+    if options.orientation == "reject":
         _check_orientation(header, view)
     return view
 

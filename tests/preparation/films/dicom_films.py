@@ -7,9 +7,12 @@ from pydicom import uid
 from pydicom.dataset import FileMetaDataset
 
 from preparation.films.dicom.film_reader import DicomFilmReader
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
 
-PERMISSIVE = DicomFilmReader(("any",), False, "keep", "ignore")
+PERMISSIVE = DicomFilmReader(
+    DicomOptions(view=("any",), without_body_part="keep", orientation="ignore")
+)
 
 
 def dataset_of(pixels, **tags):

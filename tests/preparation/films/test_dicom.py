@@ -14,12 +14,14 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
 from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
 from provenance import UserError
 from tests.preparation.films.dicom_films import PERMISSIVE, ramp, refusal, write
 from tests.preparation.films.fuzzing.dicom_mutations import small_films
 
 SMALL = small_films()
+ANY = DicomOptions(view=("any",))
 
 
 def copied(value):
@@ -186,10 +188,10 @@ def test_views_and_body_parts_that_are_taken(tmp_path):
         {"ViewPosition": "POSTEROANTERIOR"},
     ):
         assert DicomFilmReader()(write(tmp_path / "a", ramp(), **tags)).geometry["view"] == "PA"
-    both = DicomFilmReader(("PA", "AP"))
+    both = DicomFilmReader(DicomOptions(view=("PA", "AP")))
     assert both(write(tmp_path / "a", ramp(), ViewPosition="AP")).geometry["view"] == "AP"
     lateral = {"ViewPosition": "LL", "PatientOrientation": ["A", "F"]}
-    reader = DicomFilmReader(("LL",))
+    reader = DicomFilmReader(DicomOptions(view=("LL",)))
     assert reader(write(tmp_path / "a", ramp(), **lateral)).geometry["view"] == "LL"
     assert refusal(write(tmp_path / "a", ramp(), ViewPosition="LL"), reader) == "orientation"
 
@@ -220,7 +222,7 @@ def test_codes_stand_in_for_missing_texts(tmp_path):
 )
 def test_view_from_text_only_when_asked(tmp_path, tags, view):
     file = write(tmp_path / "a", ramp(), ViewPosition=None, **tags)
-    reader = DicomFilmReader(("any",), view_from_text=True, orientation="ignore")
+    reader = DicomFilmReader(DicomOptions(view=("any",), view_from_text=True, orientation="ignore"))
     assert reader(file).geometry["view"] == view
     assert PERMISSIVE(file).geometry["view"] == ""
     assert refusal(file, DicomFilmReader()) == "no_view"
@@ -242,14 +244,14 @@ def test_patients_and_keys(tmp_path):
     path = tmp_path / "p7/b/1.2.840.99"
     file = FilmFile("p7/b/1.2.840.99", path, write(path, ramp()).num_bytes)
     assert PERMISSIVE(file).patient == "MRN-4711"
-    assert DicomFilmReader(("any",), patient_from="folder")(file).patient == "p7/b"
-    assert DicomFilmReader(("any",), patient_from="file")(file).patient == file.name
+    assert DicomFilmReader(ANY, patient_from="folder")(file).patient == "p7/b"
+    assert DicomFilmReader(ANY, patient_from="file")(file).patient == file.name
     # What looks like an ending is a part of the UID.
     assert PERMISSIVE(file).keys == ("p7/b/1.2.840.99", "1.2.840.99", "1.2.3.4")
     file = write(tmp_path / "x1.dcm", ramp(), PatientID=" ")
     assert PERMISSIVE(file).keys == ("x1.dcm", "x1", "1.2.3.4")
     assert PERMISSIVE(file).patient is None
-    assert DicomFilmReader(("any",), patient_from="folder")(file).patient is None
+    assert DicomFilmReader(ANY, patient_from="folder")(file).patient is None
 
 
 def test_reader_can_be_sent_to_a_worker():

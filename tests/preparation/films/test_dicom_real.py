@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from preparation.films.dicom.film_reader import DicomFilmReader
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
 from preparation.films.polarity import looks_inverted
 from tests.preparation.films.dicom_films import PERMISSIVE
@@ -75,7 +76,7 @@ def test_real_files_that_are_refused(name, reason):
 def test_real_film_upside_down_with_a_window_beside_its_values():
     name = "dx_no_view_upside_down_j2k.dcm"
     with pytest.raises(RejectedFilm) as caught:
-        real(name, DicomFilmReader(("any",), without_body_part="keep"))
+        real(name, DicomFilmReader(DicomOptions(view=("any",), without_body_part="keep")))
     assert caught.value.reason == "orientation"
     film = real(name, PERMISSIVE)
     assert film.suspicions == ("window_ignored", "looks_inverted")

@@ -23,10 +23,13 @@ import numpy as np
 from dicom_mutations import IDENTIFIERS, Base, mutate
 
 from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
 
 # As permissive as can be, so that damage gets as far as it can.
-READER = DicomFilmReader(("any",), True, "keep", "ignore")
+READER = DicomFilmReader(
+    DicomOptions(view=("any",), view_from_text=True, without_body_part="keep", orientation="ignore")
+)
 SECONDS_ALLOWED, SECONDS_UNTIL_KILLED = 1.0, 60.0
 REAL_EVERY = 8
 # What must not happen, besides what begins with `uncaught` and `crashed`.
