@@ -10,7 +10,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
-from preparation.claim import claim, locked
+from preparation.claim import claimed
 from preparation.films.archive import opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
@@ -66,8 +66,7 @@ def chest_xray(
         options,
     )
     split = options.split
-    with locked(out):
-        claim(out, settings, split)
+    with claimed(out, settings, split):
         folder = opened(source, out)
         files = find_dicom_films(folder)
         if not files:
@@ -116,8 +115,7 @@ def phantom_cxr(
     flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **asdict(dicom)}
     settings = _settings("phantom_cxr", flags, LabelOptions(), SaltOptions(), options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
-    with locked(out):
-        claim(out, settings, split)
+    with claimed(out, settings, split):
         with tqdm(total=num_patients, unit="patient", desc="draw phantom_cxr") as bar:
             write_phantom_cxr(  # those that are there already stay as they are
                 source,
@@ -180,8 +178,7 @@ def image_folder(
     settings = _settings("image_folder", flags, labels, salt, options)
     # MedMNIST prescribes its split, and no film of it names a patient.
     split = replace(options.split, by="published") if _is_medmnist(source) else options.split
-    with locked(out):
-        claim(out, settings, split)
+    with claimed(out, settings, split):
         if _is_medmnist(source):
             from preparation.films import medmnist
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from preparation.claim import claim, locked
+from preparation.claim import claimed
 from preparation.films.assemble import FilmOutcome, put_together
 from preparation.films.film_layout import FilmLayout
 from preparation.films.shard import record_path
@@ -32,8 +32,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
     _check_complete(parts, found)
     first = found[0]
     split = Split(**{**first["split"], "ratios": tuple(first["split"]["ratios"])})
-    with locked(out):
-        claim(out, first["settings"], split)
+    with claimed(out, first["settings"], split):
         for folder, part in zip(parts, found, strict=True):
             for shard in part["shards"]:
                 _bring(folder, out, shard)

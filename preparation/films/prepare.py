@@ -107,7 +107,7 @@ def prepare_films(
 
     Args:
         files: The films of the source, in order.
-        work: Makes one shard in `work.out`, which `claim` has claimed before.
+        work: Makes one shard in `work.out`, which `claimed` holds.
         split: How the films are divided.
         settings: All that decides on the bytes; a part keeps them for `merge`.
         options: This machine's part of the work, and how it is done.
@@ -117,8 +117,6 @@ def prepare_films(
     """
     out, whole, part = work.out, in_shards(files), options.part
     shards = whole[part.index - 1 :: part.of]
-    for leftover in [*out.glob(".*.part"), *out.glob("*/.*.part")]:
-        leftover.unlink()
     todo = _left_to_do(out, shards, work.layout, options.verify)
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)

@@ -7,7 +7,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
-from preparation.claim import claim, locked
+from preparation.claim import claimed
 from preparation.pseudonym import KNOWN_SALT
 from preparation.split import Split, check_no_split_is_empty
 from preparation.volumes.prepare import Outcome, common_size, prepare
@@ -103,8 +103,7 @@ def phantom_ct(
 
     layout = Layout("phantom_ct", image_size, window.pair, options.on_nonsquare, True)
     split, source = options.split, out / "source"
-    with locked(out):
-        claim(out, layout.settings(), split)
+    with claimed(out, layout.settings(), split):
         with tqdm(total=num_patients, unit="patient", desc="draw phantom_ct") as bar:
             write_phantom_ct(  # those that are there already stay as they are
                 source,
@@ -244,8 +243,7 @@ def _prepare(
         )
     if layout.has_images and split.by == "patient" and patients:
         check_no_split_is_empty(split, patients)
-    with locked(out):
-        claim(out, layout.settings(), split)
+    with claimed(out, layout.settings(), split):
         return prepare(out, found, reader, layout, split, options.workers, options.verify)
 
 

@@ -77,7 +77,7 @@ def prepare(
     """Make every shard that is missing, then the manifest and `skipped.csv`.
 
     Args:
-        out: The cache folder; claimed by `claim` before.
+        out: The cache folder, held by `claimed`.
         found: Jobs of the source.
         reader: Top-level function that reads one job; it runs in the workers.
         layout: Settings of the cache.
@@ -88,12 +88,6 @@ def prepare(
     Raises:
         UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
     """
-    for leftover in [
-        *out.glob(".*.part"),
-        *out.glob("records/.*.part"),
-        *out.glob("arrays/*.part"),
-    ]:
-        leftover.unlink()
     records, todo = _sort_out(out, found, layout)
     resumed = len(records)
     skipped = list(found.skipped)

@@ -1,0 +1,163 @@
+"""Whose an output folder is: a command makes one its own, goes on with it, and refuses another's.
+
+A file in the folder says what it was begun with, as plain JSON. Files that a killed write left
+behind (`.<name>.<random>.part`) and the lock are nobody's.
+"""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+from provenance import UserError, read_json, write_json_atomic
+
+LOCK = ".lock"
+_LONGEST_VALUE = 120
+
+
+def claim_folder(
+    folder: Path,
+    file: str,
+    identity: Mapping[str, Any],
+    noun: str,
+    *,
+    note: Mapping[str, Any] | None = None,
+    may_differ: bool = False,
+) -> None:
+    """Make a folder this command's, or see that it is, and remove what a killed one left in it.
+
+    Args:
+        folder: Need not exist.
+        file: Name of the file that says whose it is.
+        identity: What may not differ between the commands that work on it; plain JSON values.
+        noun: What the folder holds: "cache", "phantom set".
+        note: What the file says besides, not compared.
+        may_differ: Nothing was made with the earlier identity yet: this one takes its place.
+
+    Raises:
+        UserError: It is a file, holds something else, or was begun with another identity. Nothing
+            is changed.
+    """
+    begun = is_begun(folder, file, {} if may_differ else identity, noun)
+    if may_differ or not begun:
+        write_json_atomic(folder / file, {**identity, **(note or {})})
+    for leftover in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:
+        leftover.unlink(missing_ok=True)
+
+
+def is_begun(
+    folder: Path,
+    file: str,
+    identity: Mapping[str, Any],
+    noun: str,
+    foreign: Sequence[str] | None = None,
+) -> bool:
+    """Whether a folder was begun with this identity; False where it is free.
+
+    Args:
+        folder: See `claim_folder`.
+        file: See `claim_folder`.
+        identity: See `claim_folder`.
+        noun: See `claim_folder`.
+        foreign: Names of files that show that a folder without `file` is not free; None: any.
+
+    Raises:
+        UserError: It is a file, holds something else, or was begun with another identity.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"{folder}: is a file, expected a folder. Nothing was changed.")
+    if (folder / file).is_file():
+        found = read_json(folder / file)
+        refuse_differences(folder, noun, found if isinstance(found, dict) else {}, identity)
+        return True
+    ours = (LOCK, f".{file}.")
+    names = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    if foreign is None:
+        others = [name for name in names if not name.startswith(ours)]
+    else:
+        others = [name for name in names if name in foreign]
+    if others:
+        # Names of files that are not ours may identify somebody.
+        held = others[0] if foreign is not None else f"{len(others)} file(s) or folder(s)"
+        raise UserError(
+            f"{folder}: holds {held} but no {file}, so no {noun} was begun there. Nothing was "
+            "changed. Give a new or an empty folder."
+        )
+    return False
+
+
+def refuse_differences(
+    folder: Path, noun: str, was: Mapping[str, Any], now: Mapping[str, Any], flag: str = "--out"
+) -> None:
+    """Refuse to mix two settings in one folder; what is in `was` alone is not compared.
+
+    Raises:
+        UserError: They differ; it names each difference.
+    """
+    differing = differences({key: was.get(key) for key in now}, dict(now))
+    if differing:
+        raise UserError(
+            f"{folder}: holds another {noun} ({'; '.join(differing)}). Nothing was changed. Give "
+            f"the settings of before, or another {flag}."
+        )
+
+
+def differences(was: Any, now: Any, path: str = "") -> list[str]:
+    """What differs between two trees of plain values, such as `data.seed was 0, is now 1`."""
+    if isinstance(was, dict) and isinstance(now, dict):
+        found: list[str] = []
+        for key in [*was, *(key for key in now if key not in was)]:
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(was.get(key), now.get(key), inner)
+        return found
+    if plain_values(was) == plain_values(now):
+        return []
+    return [f"{path} was {_brief(was)}, is now {_brief(now)}"]
+
+
+def plain_values(value: Any) -> Any:
+    """As JSON gives it back: tuples are lists."""
+    return json.loads(json.dumps(value))
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, str):
+        text = value[:12] + "..." if len(value) == 64 else value  # a SHA-256
+    else:
+        text = json.dumps(value)
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+@contextmanager
+def locked(folder: Path, verb: str) -> Iterator[None]:
+    """Hold a folder against a second command; the lock goes with the process, however it ends.
+
+    Args:
+        folder: Made where it is missing.
+        verb: The command that may be at work on it, for the sentence.
+
+    Raises:
+        UserError: Another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / LOCK, "w") as stream:
+        try:
+            _lock(stream)
+        except (BlockingIOError, PermissionError):
+            raise UserError(
+                f"{folder}: another {verb} is working on it. Wait for it, or give another --out."
+            ) from None
+        yield
+
+
+def _lock(stream: IO[str]) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        msvcrt.locking(stream.fileno(), msvcrt.LK_NBLCK, 1)
+    else:
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
