@@ -1,4 +1,4 @@
-"""Rotation, shift and scale with one draw for image and mask (paper 000, section 3.3).
+"""Rotation, shift and scale with one draw for image and mask (Choe et al. 2022, section 3.3).
 
 Drawing the parameters is apart from applying them, so that a transform can be replayed bit for
 bit, on the image and on its mask, in any process.

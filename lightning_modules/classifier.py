@@ -42,8 +42,8 @@ class Classifier(TrainingModule):
             the training set's labels, synthetic ones counted; None weighs all alike. The sum is
             divided by the number of images, not of weights as torch does.
         label_smoothing: Share of each target that is spread over all classes, 0 to below 1.
-        learning_rate: Of Adam, for the head. Paper 004 names none; 1e-4 trains VGG-16 from scratch
-            with every activation at small widths.
+        learning_rate: Of Adam, for the head. Lee et al. 2021 name none; 1e-4 trains VGG-16 from
+            scratch with every activation at small widths.
         layerwise_decay: Each stage of the network from the head towards the input learns at this
             many times the rate of the one after it; 1.0 is the same rate everywhere.
         weight_decay: Of Adam (decoupled, AdamW); 0 is plain Adam.
@@ -57,7 +57,7 @@ class Classifier(TrainingModule):
     Raises:
         UserError: Settings that contradict each other.
 
-    Source: paper 004: VGG-16, batch 64, 94 steps an epoch, 100 epochs.
+    Source: Lee et al. 2021: VGG-16, batch 64, 94 steps an epoch, 100 epochs.
     """
 
     monitor: tuple[str, str] = ("val/auroc", "max")

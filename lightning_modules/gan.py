@@ -24,7 +24,7 @@ class GAN(SynthesisModule):
     """Adversarial training of a generator and a discriminator on films.
 
     One step of the discriminator, then one of the generator, on the same global batch. Networks
-    with an image at every resolution are trained at all of them at once, as paper 003 does.
+    with an image at every resolution are trained at all of them at once, as Ko et al. 2020 do.
 
     Minibatch deviation compares images in groups of 4: with networks that have it, the result is
     independent of the number of processes and of micro-batches where these get a multiple of 4.
@@ -34,7 +34,7 @@ class GAN(SynthesisModule):
         discriminator: Makes the discriminator, an `ImageDiscriminator`, from the same.
         image_size: Side in pixels; None in a configuration stands for the data's.
         image_channels: 1 for films.
-        loss: The adversarial loss; paper 003 compares minmax, wgan_gp, hinge and ra_hinge.
+        loss: The adversarial loss; Ko et al. 2020 compare minmax, wgan_gp, hinge and ra_hinge.
         penalties: Weights of the regularisation terms.
         augmentation: Of real and generated images alike.
         average_half_life_images: See `GeneratorAverage`.
@@ -50,7 +50,7 @@ class GAN(SynthesisModule):
     Raises:
         UserError: Settings that contradict each other.
 
-    Source: Goodfellow et al. 2014, arXiv:1406.2661; paper 003 for its use on films.
+    Source: Goodfellow et al. 2014, arXiv:1406.2661; Ko et al. 2020 for its use on films.
     """
 
     def __init__(

@@ -49,7 +49,7 @@ class Pix2Pix(TrainingModule):
         decay_from: See `TrainingModule`; the source's code decays over the second half: 0.5.
         seed: See `TrainingModule`.
 
-    Source: Isola et al. 2017, arXiv:1611.07004; paper 000 uses it on KiTS19. Deviation: best
+    Source: Isola et al. 2017, arXiv:1611.07004; Choe et al. 2022 use it on KiTS19. Deviation: best
     checkpoint by a kernel distance in random VGG features on the validation patients, as the
     source keeps the last one.
     """

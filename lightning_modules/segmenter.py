@@ -1,4 +1,4 @@
-"""A segmentation network trained on slices, scored as paper 000 scores it."""
+"""A segmentation network trained on slices, scored as by Choe et al. 2022."""
 
 from collections.abc import Callable
 from typing import Any
@@ -16,8 +16,8 @@ from provenance import UserError
 class Segmenter(TrainingModule):
     """Any network from an image to class logits.
 
-    Paper 000: Adam, learning rate 0.001, 100 epochs, the same for every network; its loss is not
-    named. Here it is cross-entropy plus soft Dice, both means over images, so that micro-batches
+    Choe et al. 2022: Adam, learning rate 0.001, 100 epochs, the same for every network; they name
+    no loss. Here it is cross-entropy plus soft Dice, both means over images, so that micro-batches
     and processes add up to the global batch exactly.
 
     Args:

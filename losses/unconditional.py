@@ -1,6 +1,6 @@
 """Losses of GANs without a condition, from logits of one or more scales.
 
-`losses.adversarial` has those of Pix2Pix. Paper 003 compares the four kinds here other than
+`losses.adversarial` has those of Pix2Pix. Ko et al. 2020 compare the four kinds here other than
 "non_saturating", and found the relativistic average hinge fastest and most stable.
 """
 

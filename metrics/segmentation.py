@@ -75,7 +75,7 @@ def confusion_iou(confusion: Tensor, absent_class: AbsentClass = "skip") -> Tens
 def image_iou(
     prediction: Tensor, target: Tensor, num_classes: int, absent_class: AbsentClass = "skip"
 ) -> Tensor:
-    """IoU per image and class; its `.nanmean(1)` is the IoU per image that paper 000 averages.
+    """IoU per image and class; its `.nanmean(1)` is the IoU per image of Choe et al. 2022.
 
     Args:
         prediction: (N, H, W) integer labels.

@@ -47,11 +47,10 @@ class MultiScaleGenerator(nn.Module):
     Raises:
         ValueError: settings out of range.
 
-    Source: paper 003 of `docs/deviations.md`: Ko, Cho and Chung, *GAN-based research for
-    high-resolution medical image generation* (in Korean). Blocks of Karras et al. 2018,
-    arXiv:1710.10196; multi-scale gradients of Karnewar and Wang 2020, arXiv:1903.06048. Paper 003
-    names no widths, and only "the middle layer" of a resolution as the place of the attention: here
-    it stands between a block's two layers, in both networks.
+    Source: Ko et al. 2020 (`docs/papers.md`). Blocks of Karras et al. 2018, arXiv:1710.10196;
+    multi-scale gradients of Karnewar and Wang 2020, arXiv:1903.06048. Ko et al. name no widths, and
+    say of the attention only that it is in "the middle layer" of a resolution: here it stands
+    between a block's two layers, in both networks.
     """
 
     def __init__(

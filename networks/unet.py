@@ -12,7 +12,7 @@ NormalizationName = Literal["group", "instance", "batch"]
 class UNet(nn.Module):
     """U-Net whose output has the size of its input.
 
-    | name in paper 000 | width | parameters (1 channel in, 3 classes, depth 4) |
+    | name in Choe et al. 2022 | width | parameters (1 channel in, 3 classes, depth 4) |
     |---|---|---|
     | U-Net1, light | 16 | 1.94 M |
     | U-Net2, heavy | 64 | 31.04 M |

@@ -1,4 +1,4 @@
-"""VGG-16, with the settings that paper 004's students vary."""
+"""VGG-16, with the settings that Lee et al.'s students vary."""
 
 import math
 from typing import Literal
@@ -30,7 +30,7 @@ class VGG16(StagedClassifier):
     fit. At the defaults, with 3 channels and 1000 classes, 138,357,544 parameters. For films of 64
     pixels on a CPU: width 8 to 16, hidden 64 to 256, pooled_size 1 or 2.
 
-    Initial weights: paper 004 names none; N(0, gain^2 / fan in) keeps the signal alive through 15
+    Initial weights: Lee et al. name none; N(0, gain^2 / fan in) keeps the signal alive through 15
     layers. A sigmoid is half of 1 + tanh(x / 2): with four times the weights, and biases that take
     away the mean 1/2 of what comes in, the network starts as the one with tanh does (the border's
     zeros excepted). `initialization: glorot` is what Keras does when it is not told: uniform with
@@ -57,7 +57,7 @@ class VGG16(StagedClassifier):
     Raises:
         ValueError: Settings outside these ranges, or weights for other ones.
 
-    Source: Simonyan & Zisserman 2014, arXiv:1409.1556; paper 004 for films.
+    Source: Simonyan & Zisserman 2014, arXiv:1409.1556; Lee et al. 2021 for films.
     """
 
     def __init__(

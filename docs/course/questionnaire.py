@@ -1,4 +1,4 @@
-"""Turn a class's answers to the questionnaire into the mean grade as percent, as paper 004 does.
+"""A class's answers to the questionnaire as the mean grade in percent, as in Lee et al. 2021.
 
 python docs/course/questionnaire.py ANSWERS.csv --out DIR
 
@@ -99,7 +99,7 @@ def read_answers(path: Path) -> list[Answers]:
 
 
 def mean_as_percent(grades: Sequence[int]) -> float:
-    """Mean grade as percent of 5, as in paper 004: 20 (all grades 1) to 100."""
+    """Mean grade as percent of 5, as in Lee et al. 2021: 20 (all grades 1) to 100."""
     return 100 * sum(grades) / len(grades) / HIGHEST
 
 

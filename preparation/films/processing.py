@@ -43,7 +43,7 @@ def process(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:
     Colour: three equal planes count as grey. With 3 channels the value of HSV is equalised, so
     hue stays; with 1 channel colour becomes luminance (BT.601).
 
-    Source: paper 003 (Ko, Cho and Chung, "GAN-based research for high-resolution medical image
+    Source: Ko et al. 2020 (Ko, Cho and Chung, "GAN-based research for high-resolution medical image
     generation"), which equalises the whole film, takes a random crop away and then resizes.
     Deviations: equalised after the resize, and padded, unless the layout says otherwise; the crop
     is taken last, in training.

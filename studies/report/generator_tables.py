@@ -13,7 +13,7 @@ _FIDELITY = ("precision", "recall", "density", "coverage")
 
 
 def training_table(specification: Specification, content: Mapping[str, Any], measure: str) -> Table:
-    """Methods as rows and epochs as columns, as in paper 003: distance to training films."""
+    """Methods as rows and epochs as columns, as in Ko et al. 2020: distance to training films."""
     columns = content["columns"]
     rows = []
     for row in content["training"][measure]:
