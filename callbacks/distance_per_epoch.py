@@ -207,8 +207,8 @@ class DistancePerEpoch(L.Callback):
         films = data.evaluation_set(self.real_split)
         places = np.linspace(0, len(films) - 1, min(self.num_images, len(films)))
         chosen = np.unique(places.round().astype(int))
-        patients = data.cache.patient_ids[films.places[chosen]].tolist()
-        ids = data.cache.ids[films.places[chosen]]
+        patients = data.cache.patient_ids[films.indices[chosen]].tolist()
+        ids = data.cache.ids[films.indices[chosen]]
         paths = [path_of_features(network, data, ids) for network in self._networks]
         kept = [kept_features(path, len(chosen)) for path in paths]
         features = [rows for rows in kept if rows is not None]

@@ -7,19 +7,22 @@ import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 
-from datamodules.cached import CachedDataModule
+from datamodules.cached_datamodule import CachedDataModule
+from datamodules.class_balance import counts_to_balance, imbalanced_counts, keep_per_class
 from datamodules.film_cache import UNLABELLED, FilmCache
-from datamodules.films import (
+from datamodules.film_dataset import (
     FilmDataset,
-    classes_of,
     collate,
-    imbalanced_counts,
-    keep_per_class,
     to_unit,
 )
-from datamodules.joining import check_settings, joining, knows_films_taken_away
 from datamodules.open_cache import open_cache
-from datamodules.synthetic import SyntheticSet, check_no_leak
+from datamodules.synthetic import SyntheticSet
+from datamodules.synthetic_films import (
+    check_synthetic_flags,
+    classes_of,
+    films_that_join,
+    unfair_generator,
+)
 from provenance import UserError
 
 WITHOUT_LABELS = "none"
@@ -61,6 +64,7 @@ class ChestXrayDataModule(CachedDataModule):
         seed: Of order, crops and the choice of films.
     """
 
+    cache: FilmCache
     collate = staticmethod(collate)
 
     def __init__(
@@ -80,11 +84,9 @@ class ChestXrayDataModule(CachedDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, images_per_epoch, num_workers, seed)
+        super().__init__(root, synthetic, batch_size, images_per_epoch, num_workers, seed)
         if imbalance is not None and not imbalance >= 1:  # NaN neither
             raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
-        self.root = root
-        self.synthetic = synthetic
         self.synthetic_share = synthetic_share
         self.real_films = real_films
         self.only_label = only_label
@@ -99,7 +101,7 @@ class ChestXrayDataModule(CachedDataModule):
                 f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
             )
         self._check_labels_are_there()
-        check_settings(synthetic, synthetic_share, real_films, balance, imbalance)
+        check_synthetic_flags(synthetic, synthetic_share, real_films, balance, imbalance)
         if self.label_column is not None:
             missing = int((self.cache.labels(self.label_column) == UNLABELLED).sum())
             if missing:
@@ -115,32 +117,32 @@ class ChestXrayDataModule(CachedDataModule):
         return [] if self.label_column is None else self.cache.class_names(self.label_column)
 
     def items(self, split: str) -> NDArray[np.int64]:
-        """Places in the cache of a split's films that this run uses.
+        """Indices in the cache of a split's films that this run uses.
 
         Raises:
             UserError: There are none, or not so unequal a choice of them as asked for.
         """
-        places = self.cache.indices(split)
+        indices = self.cache.indices(split)
         if self.label_column is not None:
-            places = self._chosen(places, self.label_column, training=split == "train")
-        if not len(places):
+            indices = self._chosen(indices, self.label_column, training=split == "train")
+        if not len(indices):
             wanted = self.only_label or " or ".join(self.class_names)
             raise UserError(
                 f"{self.root}: the {split} split has no film"
                 + (f" labelled {wanted}" if wanted else "")
                 + ". Prepare more patients, or other --split-ratios or --split-seed."
             )
-        return places
+        return indices
 
     def training_set(self) -> FilmDataset:
         """Real training films, then the synthetic ones, after the leak check."""
-        places, column = self.items("train"), self.label_column
-        synthetic = self._synthetic_set()
+        indices, column = self.items("train"), self.label_column
+        synthetic = self.joining_set(False, {self.cache.image_size, self.image_size})
         if synthetic is not None:
-            synthetic = self._joining(synthetic, places)
+            synthetic = self._chosen_synthetic(synthetic, indices)
         if not self.real_films:
-            places = places[:0]
-        dataset = FilmDataset(self.cache, places, synthetic, "random", label_column=column)
+            indices = indices[:0]
+        dataset = FilmDataset(self.cache, indices, synthetic, "random", label_column=column)
         if not len(dataset):
             raise UserError(
                 f"--data.real_films false: no film of {self.synthetic} joins, so there is nothing "
@@ -159,8 +161,8 @@ class ChestXrayDataModule(CachedDataModule):
 
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
         """A process's share of a split in the cache's order, centre crops."""
-        places = self.items(split)[rank::num_processes]
-        return FilmDataset(self.cache, places, label_column=self.label_column)
+        indices = self.items(split)[rank::num_processes]
+        return FilmDataset(self.cache, indices, label_column=self.label_column)
 
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The same scaling for who iterates a loader without a trainer."""
@@ -188,78 +190,50 @@ class ChestXrayDataModule(CachedDataModule):
                 "out --data.synthetic."
             )
 
-    def _synthetic_set(self) -> SyntheticSet | None:
-        if self.synthetic is None:
-            return None
-        synthetic = SyntheticSet.open(self.synthetic)
-        check_no_leak(synthetic, self.cache)
-        if synthetic.has_label_maps:
-            raise UserError(
-                f"--data.synthetic {self.synthetic}: holds slices with label maps, and no films. "
-                "Give a set that a generator of films made."
-            )
-        sizes = {self.cache.image_size, self.image_size}
-        if synthetic.manifest["image_size"] not in sizes:
-            raise UserError(
-                f"--data.synthetic {self.synthetic}: images of "
-                f"{synthetic.manifest['image_size']} px, but this run on {self.root} uses "
-                f"{' or '.join(map(str, sorted(sizes)))} px. Generate at that size."
-            )
-        return synthetic
-
-    def _counts(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _counts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
         """(num_classes,) films of each class; without labels (1,), all of them."""
         if self.label_column is None:
-            return np.array([len(places)])
-        labels = self.cache.labels(self.label_column)[places]
+            return np.array([len(indices)])
+        labels = self.cache.labels(self.label_column)[indices]
         return np.bincount(labels[labels != UNLABELLED], minlength=len(self.class_names))
 
-    def _joining(self, synthetic: SyntheticSet, real: NDArray[np.int64]) -> SyntheticSet:
-        """Those of a set that join so many real films."""
+    def _chosen_synthetic(self, synthetic: SyntheticSet, real: NDArray[np.int64]) -> SyntheticSet:
+        """Those films of a set that join these real ones."""
         names, counts = self.class_names or [""], self._counts(real)
         largest = names[int(self._counts(self.cache.indices("train")).argmax())]
-        unfair = knows_films_taken_away(synthetic, self.imbalance, self.seed, largest)
+        unfair = unfair_generator(synthetic, self.imbalance, self.seed, largest)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
         classes = np.zeros(len(synthetic.items), np.int64)
         if self.label_column is not None:
             classes = classes_of(synthetic, names)
         fill_up = self.balance == "synthetic"
-        return joining(synthetic, classes, counts, names, self.synthetic_share, fill_up)
+        return films_that_join(synthetic, classes, counts, names, self.synthetic_share, fill_up)
 
-    def _chosen(self, places: NDArray[np.int64], column: str, training: bool) -> NDArray[np.int64]:
+    def _chosen(self, indices: NDArray[np.int64], column: str, training: bool) -> NDArray[np.int64]:
         """Films with a label; of the training split as many of each class as asked for."""
         labels = self.cache.labels(column)
-        places = places[labels[places] != UNLABELLED]
-        if training and self.imbalance is not None and len(places):
-            there = np.bincount(labels[places], minlength=len(self.class_names))
+        indices = indices[labels[indices] != UNLABELLED]
+        if training and self.imbalance is not None and len(indices):
+            there = np.bincount(labels[indices], minlength=len(self.class_names))
             where = f"the training split of {self.root}"
             counts = imbalanced_counts(there, self.imbalance, self.class_names, where)
-            places = keep_per_class(self.cache, places, labels[places], counts, self.seed)
+            indices = keep_per_class(self.cache, indices, labels[indices], counts, self.seed)
         if self.only_label is not None:
-            places = places[labels[places] == self.class_names.index(self.only_label)]
-        if training and self.balance == "undersample" and len(places):
-            there = self._counts_to_balance(labels[places])
+            indices = indices[labels[indices] == self.class_names.index(self.only_label)]
+        if training and self.balance == "undersample" and len(indices):
+            there = counts_to_balance(labels[indices], len(self.class_names), self.balance)
             counts = np.minimum(there, there[there > 0].min())
-            places = keep_per_class(self.cache, places, labels[places], counts, self.seed)
-        return places
-
-    def _counts_to_balance(self, labels: NDArray[Any]) -> NDArray[np.int64]:
-        """Films of each class; at least two classes have some."""
-        counts = np.bincount(labels, minlength=len(self.class_names))
-        if (counts > 0).sum() < 2:
-            raise UserError(
-                f"--data.balance {self.balance}: all {counts.sum()} training films are of one "
-                "class, so there is nothing to balance. Leave the flag out."
-            )
-        return counts
+            indices = keep_per_class(self.cache, indices, labels[indices], counts, self.seed)
+        return indices
 
     def weights(self, dataset: FilmDataset) -> NDArray[np.float64] | None:
         """With `balance: oversample`, such that all classes are drawn equally often."""
         if self.balance != "oversample":
             return None
         assert dataset.labels is not None
-        return 1.0 / self._counts_to_balance(dataset.labels)[dataset.labels]
+        counts = counts_to_balance(dataset.labels, len(self.class_names), self.balance)
+        return 1.0 / counts[dataset.labels]
 
 
 def _open(root: str) -> FilmCache:

@@ -5,11 +5,10 @@ from typing import Any, Literal
 import numpy as np
 
 from augmentations.geometric import GeometricAugmentation
-from datamodules.cached import CachedDataModule
+from datamodules.cached_datamodule import CachedDataModule
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache, SliceItem
-from datamodules.slices import SliceDataset, collate, to_unit
-from datamodules.synthetic import SyntheticSet, check_no_leak
+from datamodules.slice_dataset import SliceDataset, collate, to_unit
 from provenance import UserError
 
 UNIFORM = "uniform"
@@ -36,6 +35,7 @@ class KiTS19DataModule(CachedDataModule):
         seed: Of order and augmentation.
     """
 
+    cache: SliceCache
     collate = staticmethod(collate)
 
     def __init__(
@@ -50,9 +50,7 @@ class KiTS19DataModule(CachedDataModule):
         num_workers: int = 0,
         seed: int = 0,
     ) -> None:
-        super().__init__(batch_size, images_per_epoch, num_workers, seed)
-        self.root = root
-        self.synthetic = synthetic
+        super().__init__(root, synthetic, batch_size, images_per_epoch, num_workers, seed)
         self.augmentation = augmentation
         self.slices = slices
         self.sampling = sampling
@@ -102,26 +100,13 @@ class KiTS19DataModule(CachedDataModule):
 
     def training_set(self) -> SliceDataset:
         """Real training slices, then the synthetic ones, after the leak check."""
-        synthetic = None
-        if self.synthetic is not None:
-            synthetic = SyntheticSet.open(self.synthetic)
-            check_no_leak(synthetic, self.cache)
-            if not synthetic.has_label_maps:
-                raise UserError(
-                    f"--data.synthetic {self.synthetic}: holds images without label maps, and this "
-                    "run trains on label maps. Give a set that a Pix2Pix generator made."
-                )
+        synthetic = self.joining_set(with_label_maps=True, sizes={self.image_size})
+        if synthetic is not None:
             made_of = synthetic.manifest.get("class_names", self.class_names)
             if made_of != self.class_names:
                 raise UserError(
                     f"--data.synthetic {self.synthetic}: its labels are {', '.join(made_of)}, but "
                     f"{self.root} has {', '.join(self.class_names)}. Give a set of these classes."
-                )
-            if synthetic.manifest["image_size"] != self.cache.image_size:
-                raise UserError(
-                    f"--data.synthetic {self.synthetic}: images of "
-                    f"{synthetic.manifest['image_size']} px, but {self.root} holds "
-                    f"{self.cache.image_size} px. Generate at the cache's size."
                 )
         augmentation = GeometricAugmentation() if self.augmentation == "geometric" else None
         return SliceDataset(self.cache, self.items("train"), synthetic, augmentation)

@@ -93,10 +93,10 @@ class SyntheticSet:
         """Whether every image has a label map, as slices do, and films do not."""
         return has_label_maps(self.items)
 
-    def keep(self, places: Sequence[int]) -> "SyntheticSet":
+    def keep(self, indices: Sequence[int]) -> "SyntheticSet":
         """The same set with these of its images alone, in this order. Nothing is read."""
         kept = copy.copy(self)
-        kept.items = [self.items[place] for place in places]
+        kept.items = [self.items[index] for index in indices]
         return kept
 
     def image(self, item: SyntheticItem) -> np.ndarray:

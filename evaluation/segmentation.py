@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache, SliceItem
-from datamodules.slices import to_unit
+from datamodules.slice_dataset import to_unit
 from display.sheet import overlay, save_png, sheet
 from evaluation.checkpoint import (
     check_classes_and_size,

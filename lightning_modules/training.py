@@ -2,8 +2,9 @@
 
 One call of `training_step` is one global batch. It is cut into micro-batches, their gradients are
 summed and averaged over the processes, clipped, and the optimiser steps. A step's randomness is a
-function of the seed and the number of steps done, and so is the data order (datamodules.ordering):
-a run that was killed and resumed ends with the same bits as one that was not.
+function of the seed and the number of steps done, and so is the order of the data
+(datamodules.batch_order): a run that was killed and resumed ends with the same bits as one that was
+not.
 """
 
 import hashlib

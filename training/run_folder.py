@@ -87,13 +87,13 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
         )
 
 
-def _leaves(node: Any, place: str = "") -> dict[str, Any]:
+def _leaves(node: Any, path: str = "") -> dict[str, Any]:
     """`model.network.width` and so on with their values; of a path its last part."""
     if isinstance(node, dict):
         found: dict[str, Any] = {}
         for key, value in node.items():
             if key not in ("root", "num_workers"):
-                inner = place if key == "init_args" else f"{place}.{key}".lstrip(".")
+                inner = path if key == "init_args" else f"{path}.{key}".lstrip(".")
                 found |= _leaves(value, inner)
         return found
-    return {place: Path(node).name if isinstance(node, str) else node}
+    return {path: Path(node).name if isinstance(node, str) else node}

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.film_cache import UNLABELLED, FilmCache
-from datamodules.films import FilmDataset, to_unit
+from datamodules.film_dataset import FilmDataset, to_unit
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet

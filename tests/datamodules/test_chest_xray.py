@@ -12,9 +12,9 @@ import torch
 
 import datamodules
 from datamodules import ChestXrayDataModule
+from datamodules.batch_order import Draw, OrderedBatches
 from datamodules.film_cache import FilmCache
-from datamodules.films import FilmDataset, collate
-from datamodules.ordering import Draw, OrderedBatches
+from datamodules.film_dataset import FilmDataset, collate
 from provenance import UserError
 
 MakeCache = Callable[..., Path]

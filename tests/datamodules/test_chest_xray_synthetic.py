@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from datamodules import ChestXrayDataModule
-from datamodules.joining import filling_up, share_of
-from datamodules.ordering import Draw
+from datamodules.batch_order import Draw
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
+from datamodules.synthetic_films import filling_up, share_of
 from provenance import UserError
 from tests.datamodules.test_chest_xray import many
 

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from datamodules import ChestXrayDataModule
+from datamodules.batch_order import Draw
 from datamodules.film_cache import FilmCache
-from datamodules.films import collate, to_unit
-from datamodules.ordering import Draw
+from datamodules.film_dataset import collate, to_unit
 from datamodules.synthetic import SyntheticItem, SyntheticSet, check_no_leak, finish_synthetic_set
 from provenance import UserError
 

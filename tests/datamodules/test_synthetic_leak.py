@@ -98,5 +98,5 @@ def test_slice_split_is_checked_by_slice(make_cache: Callable[..., Path], tmp_pa
 def test_other_image_size_is_refused(make_cache: Callable[..., Path], tmp_path: Path) -> None:
     cache = make_cache(tmp_path / "cache", size=64)
     made = synthetic_set(tmp_path / "set")
-    with pytest.raises(UserError, match=r"images of 32 px, but .* holds 64 px"):
+    with pytest.raises(UserError, match=r"images of 32 px, but .* uses 64 px"):
         KiTS19DataModule(str(cache), synthetic=str(made)).training_set()

@@ -26,9 +26,9 @@ class OrderedBatches(Sampler[list[Draw]]):
     """Batch sampler of one process.
 
     The order is an endless row of rounds. Each round is a permutation of all items (or, with
-    weights, as many draws with replacement), a function of (seed, round) only. Step s takes places
-    s*B to (s+1)*B of the row, and rank r the r-th equal part of these. So every item is seen
-    equally often, nothing is dropped, and an epoch is just a number of steps.
+    weights, as many draws with replacement), a function of (seed, round) only. Step s takes
+    positions s*B to (s+1)*B of the row, and rank r the r-th equal part of these. So every item is
+    seen equally often, nothing is dropped, and an epoch is just a number of steps.
 
     Args:
         num_items: Size of the data set.
@@ -82,11 +82,11 @@ class OrderedBatches(Sampler[list[Draw]]):
         first = self.steps_done()
         for step in range(first, first + len(self)):
             start = step * self.global_batch_size + self.rank * share
-            yield [self._draw(place) for place in range(start, start + share)]
+            yield [self._draw(position) for position in range(start, start + share)]
 
-    def _draw(self, place: int) -> Draw:
-        """What stands at a place of the endless row."""
-        number, offset = divmod(place, self.num_items)
+    def _draw(self, position: int) -> Draw:
+        """What stands at a position of the endless row."""
+        number, offset = divmod(position, self.num_items)
         if self._round is None or self._round[0] != number:
             random = np.random.default_rng([self.seed, number])
             if self.weights is not None:

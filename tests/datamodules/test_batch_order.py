@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from datamodules.ordering import OrderedBatches
+from datamodules.batch_order import OrderedBatches
 from provenance import UserError
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from augmentations.geometric import GeometricAugmentation
-from datamodules.ordering import Draw
+from datamodules.batch_order import Draw
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 
@@ -42,9 +42,9 @@ class SliceDataset(Dataset[Sample]):
     def __len__(self) -> int:
         return len(self.items)
 
-    def __getitem__(self, place: int | Draw) -> Sample:
+    def __getitem__(self, asked: int | Draw) -> Sample:
         """One sample: image uint8 (1, H, W), mask uint8 (H, W), id, patient_id, slice_index."""
-        index = place.index if isinstance(place, Draw) else place
+        index = asked.index if isinstance(asked, Draw) else asked
         item = self.items[index]
         if isinstance(item, SliceItem):
             pixels, labels = self.cache.image(item), self.cache.mask(item)
@@ -56,8 +56,8 @@ class SliceDataset(Dataset[Sample]):
         # Copies: a tensor must not share a read-only, memory-mapped page.
         image = torch.from_numpy(np.array(pixels)).unsqueeze(0)
         mask = torch.from_numpy(np.array(labels))
-        if self.augmentation is not None and isinstance(place, Draw):
-            generator = torch.Generator().manual_seed(place.seed)
+        if self.augmentation is not None and isinstance(asked, Draw):
+            generator = torch.Generator().manual_seed(asked.seed)
             image, mask = self.augmentation.apply(image, mask, self.augmentation.draw(generator))
         return {
             "image": image,

@@ -1,4 +1,4 @@
-"""What the datamodules of slices and of films share: the order, the processes' shares, loaders."""
+"""What the datamodules of slices and of films share: batches in their order, and the leak check."""
 
 from collections.abc import Sized
 from typing import Any
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from datamodules.ordering import OrderedBatches
+from datamodules.batch_order import OrderedBatches
+from datamodules.prepared_cache import PreparedCache
+from datamodules.synthetic import SyntheticSet, check_no_leak
 from provenance import UserError
 
 
@@ -16,6 +18,8 @@ class CachedDataModule(L.LightningDataModule):
     """A cache's splits in batches. Subclasses say what a split holds and how a batch is scaled.
 
     Args:
+        root: The cache folder.
+        synthetic: Folder of a synthetic set that joins the training split; None for none.
         batch_size: Images per optimiser step, over all processes together.
         images_per_epoch: Training images that make an epoch; None: all of them, once.
         num_workers: Processes that load; 0 loads in the training process.
@@ -25,8 +29,16 @@ class CachedDataModule(L.LightningDataModule):
         UserError: A number below the least that makes sense.
     """
 
+    cache: PreparedCache
+
     def __init__(
-        self, batch_size: int, images_per_epoch: int | None, num_workers: int, seed: int
+        self,
+        root: str,
+        synthetic: str | None,
+        batch_size: int,
+        images_per_epoch: int | None,
+        num_workers: int,
+        seed: int,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -36,6 +48,8 @@ class CachedDataModule(L.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        self.root = root
+        self.synthetic = synthetic
         self.batch_size = batch_size
         self.images_per_epoch = images_per_epoch
         self.num_workers = num_workers
@@ -64,6 +78,40 @@ class CachedDataModule(L.LightningDataModule):
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Scale a batch where it lies: images travel as integers."""
         raise NotImplementedError
+
+    def joining_set(self, with_label_maps: bool, sizes: set[int]) -> SyntheticSet | None:
+        """The synthetic set that joins the training split, after the leak check; None without one.
+
+        Args:
+            with_label_maps: Whether its images must have label maps, as slices do, or are films.
+            sizes: Sides in pixels that its images may have.
+
+        Raises:
+            UserError: It may know a validation or test patient, or is of another kind or size.
+        """
+        if self.synthetic is None:
+            return None
+        synthetic = SyntheticSet.open(self.synthetic)
+        check_no_leak(synthetic, self.cache)
+        if synthetic.has_label_maps != with_label_maps:
+            raise UserError(
+                f"--data.synthetic {self.synthetic}: holds "
+                + (
+                    "images without label maps, and this run trains on label maps. Give a set that "
+                    "a Pix2Pix generator made."
+                    if with_label_maps
+                    else "slices with label maps, and no films. Give a set that a generator of "
+                    "films made."
+                )
+            )
+        size = synthetic.manifest["image_size"]
+        if size not in sizes:
+            raise UserError(
+                f"--data.synthetic {self.synthetic}: images of {size} px, but this run on "
+                f"{self.root} uses {' or '.join(map(str, sorted(sizes)))} px. Generate at that "
+                "size."
+            )
+        return synthetic
 
     def weights(self, dataset: Any) -> NDArray[np.float64] | None:
         """Relative frequency of every training image; None for each once."""

@@ -11,7 +11,7 @@ from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 
-def check_settings(
+def check_synthetic_flags(
     synthetic: str | None,
     share: float | None,
     real_films: bool,
@@ -62,7 +62,25 @@ def check_settings(
                 )
 
 
-def joining(
+def classes_of(synthetic: SyntheticSet, class_names: list[str]) -> NDArray[np.int64]:
+    """(N,) the class of every synthetic image, by the name of its label.
+
+    Raises:
+        UserError: One has no label, or one of another class.
+    """
+    number = {name: label for label, name in enumerate(class_names)}
+    for item in synthetic.items:
+        if item.label not in number:
+            raise UserError(
+                f"{synthetic.root}: the image {item.id} "
+                + ("has no label" if item.label is None else f"is labelled {item.label!r}")
+                + f", but this run tells apart {', '.join(class_names)}. Generate films of these "
+                "classes, or leave out --data.synthetic."
+            )
+    return np.array([number[str(item.label)] for item in synthetic.items], np.int64)
+
+
+def films_that_join(
     synthetic: SyntheticSet,
     classes: NDArray[np.int64],
     real: NDArray[np.int64],
@@ -158,10 +176,10 @@ def first_of_each_class(
     return synthetic.keep(np.sort(np.concatenate(taken)).tolist())
 
 
-def knows_films_taken_away(
+def unfair_generator(
     synthetic: SyntheticSet, imbalance: float | None, seed: int, largest: str
 ) -> str | None:
-    """Whether a generator was trained on real films that an imbalance takes away from this run.
+    """A sentence where a generator was trained on real films that this run's imbalance leaves out.
 
     That is no leak of test data; but a comparison of ways to balance would then be one of more real
     data with less.
@@ -186,7 +204,7 @@ def knows_films_taken_away(
             f"{synthetic.root}: its generator of {maker.get('label', 'all classes')} was trained "
             f"with --data.imbalance {_or_none(told['imbalance'])} and seed "
             f"{_or_none(told['seed'])}, this run has {imbalance:g} and {seed}. So it has learnt "
-            "from real films that this run does without, which makes a comparison unfair to "
+            "from real films that this run leaves out, which makes a comparison unfair to "
             "runs without synthetic films. Train it with this run's imbalance and seed."
         )
     return None
