@@ -17,7 +17,7 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from provenance import UserError
 
 if TYPE_CHECKING:
-    from studies.run.commands import Verbs
+    from studies.run.verbs import Verbs
 
 _RUN = (
     "Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks. "
@@ -35,7 +35,7 @@ def load_verbs() -> "Verbs":
     """The other verbs as functions. Worker processes call this, so it loads only there."""
     from evaluate import evaluate, evaluate_images
     from generate import generate
-    from studies.run.commands import Verbs
+    from studies.run.verbs import Verbs
     from train import fit
 
     return Verbs(fit, generate, evaluate, evaluate_images)

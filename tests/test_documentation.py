@@ -8,7 +8,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jsonargparse
@@ -132,33 +134,56 @@ def test_files_and_make_targets_exist(page: Path) -> None:
         assert named <= targets, f"{page.name}: make {words}"
 
 
+def trainings_of(config: Path, out: Path) -> list[list[str]]:
+    """Arguments of `train.fit` for every training of a study's first seed; nothing is trained."""
+    from studies.run.folder import Study
+    from studies.run.job import Job
+    from studies.run.kind import kind_of
+    from studies.run.verbs import Verbs
+    from studies.specification.read import load_specification
+    from studies.specification.specification import generator_name
+
+    study = Study(load_specification(config), Path("data"), out)
+    specification = study.specification
+    generator = specification.generator
+    if generator and isinstance(generator.per_class, str):  # the data would say which
+        generator = replace(generator, per_class=("normal",))
+        study = replace(study, specification=replace(specification, generator=generator))
+    lines: list[list[str]] = []
+
+    def fit(words: list[str]) -> SimpleNamespace:
+        lines.append(list(words))
+        checkpoint = out / f"{len(lines)}.ckpt"
+        checkpoint.write_text("weights")
+        folder = Path(words[words.index("--run_folder") + 1])
+        return SimpleNamespace(
+            run_folder=folder,
+            best_checkpoint=checkpoint,
+            last_checkpoint=checkpoint,
+            images_seen=1,
+            seconds=0.0,
+        )
+
+    row = {specification.metric.name: 1.0, "label": 1, "probability": 1.0, "correct": 1}
+    verbs = Verbs(
+        fit,
+        lambda **_: out,
+        lambda **_: {"images": [row]},
+        lambda **_: {"distances": {}, "scores": {}},
+    )
+    names = [generator_name(specification.seeds[0])] if generator else []
+    names += [cell.name for cell in specification.cells() if cell.seed == specification.seeds[0]]
+    for name in names:
+        kind_of(specification).perform(Job(name, study, verbs, {"seed": 0}, []))
+    assert len(lines) >= len(names)
+    return lines
+
+
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_configurations_are_whole(config: Path, parse: Parse) -> None:
+def test_configurations_are_whole(config: Path, parse: Parse, tmp_path: Path) -> None:
     """Experiments parse alone, overlays after an experiment, studies in every cell."""
     if config.parent.name == "studies":
-        from studies.run.cells import cells_of
-        from studies.run.commands import (
-            JobContext,
-            cell_fit_arguments,
-            generator_fit_arguments,
-            pretrain_fit_arguments,
-        )
-        from studies.specification.read import load_specification
-
-        study = load_specification(config)
-        context = JobContext(study, Path("data"), Path("runs"))
-        seed = study.seeds[0]
-        cells = [cell for cell in cells_of(study) if cell.seed == seed]
-        lines = [cell_fit_arguments(context, cell) for cell in cells]
-        lines += [
-            pretrain_fit_arguments(context, cell)
-            for cell in cells
-            if cell.scenario.pretrain is not None
-        ]
-        if study.generator:
-            label = "normal" if study.generator.per_class else ""
-            lines.append(generator_fit_arguments(context, seed, label))
-        for words in lines:
+        for words in trainings_of(config, tmp_path):
             parse("train.py", words)
         return
     base = ["--config", "configs/kits19/unet_light.yaml"] if config.parent.name == "trainer" else []

@@ -5,7 +5,6 @@ from typing import Any
 
 from display.numbers import count
 from studies.report.answer import answer
-from studies.run.cells import cells_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, limits_of_tests
 from studies.statistics.item_scores import CORRECT_AMONG, average_over_seeds
@@ -50,7 +49,7 @@ def analyse(
 
 def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:
     """Those of the finished cells that are cells of this study."""
-    names = {cell.name for cell in cells_of(specification)}
+    names = {cell.name for cell in specification.cells()}
     return [record for record in records if record["name"] in names]
 
 
@@ -58,7 +57,7 @@ def state_of(
     specification: Specification, records: Sequence[Record], failures: Sequence[Record]
 ) -> dict[str, Any]:
     """What every study's report begins with: the study, and what is done, missing and failed."""
-    cells = cells_of(specification)
+    cells = specification.cells()
     done = {record["name"] for record in records}
     return {
         "format": "understudy-report",

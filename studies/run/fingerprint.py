@@ -1,16 +1,30 @@
-"""All that a job's outcome depends on, without any path of this machine, and what differs in it."""
+"""What makes two runs the same: their data, weights and configurations by content, not by path."""
 
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from datamodules.open_cache import open_cache
 from provenance import sha256_of
-from studies.run.cells import cells_of
-from studies.specification.specification import Specification, find_config
+from studies.specification.specification import find_config
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a study is given beside its specification, by content.
+
+    Attributes:
+        data: Its cache, see `describe_data`.
+        labels: The cache whose label maps condition the generator, likewise; None: its own.
+        weights_sha256: Of the extractor of a study of generators.
+    """
+
+    data: dict[str, Any]
+    labels: dict[str, Any] | None = None
+    weights_sha256: str | None = None
 
 
 def describe_data(root: Path) -> dict[str, Any]:
@@ -30,45 +44,15 @@ def describe_data(root: Path) -> dict[str, Any]:
     }
 
 
-def settings_of(
-    specification: Specification,
-    name: str,
-    data: dict[str, Any],
-    label_data: dict[str, Any] | None,
-    weights_sha256: str | None = None,
-) -> dict[str, Any]:
-    """Everything that a job's outcome depends on, without any path of this machine."""
-    generator = None
-    if specification.generator:
-        generator = {
-            "config": _config(specification.generator.config, specification.generator.arguments),
-            "num_images": specification.generator.num_images,
-            "labels": label_data,
-            "with_class": specification.generator.with_class,
-            "checkpoint": specification.generator.checkpoint,
-        }
-        if specification.generator.per_class:
-            generator["per_class"] = list(specification.generator.per_class)
-    if name.startswith("generator__"):
-        seed = int(name.removeprefix("generator__seed"))
-        return {"seed": seed, "data": data, "generator": generator}
-    cell = next(cell for cell in cells_of(specification) if cell.name == name)
-    # What the fit sees is the joined list: a flag may move between the three places freely.
-    arguments = specification.arguments + cell.scenario.arguments + cell.model.arguments
-    settings: dict[str, Any] = {
-        "seed": cell.seed,
-        "data": data,
-        "model": _config(cell.model.config, arguments),
-        "generator": generator if cell.scenario.synthetic else None,
+def describe_training(config: str, flags: Sequence[str]) -> dict[str, Any]:
+    """A training's YAMLs by content, and its flags. Overlays named in the flags count too."""
+    files = [config] + [word for word in flags if word.endswith((".yaml", ".yml"))]
+    return {
+        "arguments": list(flags),
+        "files": {
+            file: sha256_of(find_config(file)) for file in files if find_config(file).is_file()
+        },
     }
-    if cell.scenario.pretrain is not None:
-        settings["pretrain"] = list(cell.scenario.pretrain)
-    if specification.distances:
-        # Which epochs the table shows may change; the measurements are the same.
-        measured = asdict(specification.distances)
-        del measured["epochs"]
-        settings["distances"] = {**measured, "weights_sha256": weights_sha256}
-    return settings
 
 
 def differences(was: Any, now: Any, path: str = "") -> list[str]:
@@ -76,24 +60,12 @@ def differences(was: Any, now: Any, path: str = "") -> list[str]:
     if isinstance(was, dict) and isinstance(now, dict):
         found: list[str] = []
         for key in [*was, *(key for key in now if key not in was)]:
-            place = f"{path}.{key}" if path else str(key)
-            found += differences(was.get(key), now.get(key), place)
+            inner = f"{path}.{key}" if path else str(key)
+            found += differences(was.get(key), now.get(key), inner)
         return found
     if plain_values(was) == plain_values(now):
         return []
     return [f"{path}: was {_brief(was)}, now {_brief(now)}"]
-
-
-def _config(config: str, arguments: Iterable[str]) -> dict[str, Any]:
-    """A training's YAMLs by content, and its flags. Overlays named in the flags count too."""
-    words = list(arguments)
-    files = [config] + [word for word in words if word.endswith((".yaml", ".yml"))]
-    return {
-        "arguments": words,
-        "files": {
-            file: sha256_of(find_config(file)) for file in files if find_config(file).is_file()
-        },
-    }
 
 
 def digest(content: Any) -> str:

@@ -1,5 +1,6 @@
 """A study's folder: where everything lies, and what may not change between two visits."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,13 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
-from studies.run.cells import cells_of, generator_name
-from studies.run.fingerprint import describe_data, differences, digest, plain_values, settings_of
+from studies.run.fingerprint import Inputs, describe_data, differences, digest, plain_values
 from studies.specification.read import parse_specification
-from studies.specification.specification import Specification
+from studies.specification.specification import (
+    Specification,
+    generator_name,
+    seed_of_generator,
+)
 
 STUDY_FORMAT_VERSION = 1
 
@@ -33,7 +37,7 @@ class StudyFolder:
 
     def record(self, name: str) -> Path:
         """A finished cell's JSON, or a finished generator's (`generator__seed0`)."""
-        room = "generators" if name.startswith("generator__") else "cells"
+        room = "cells" if seed_of_generator(name) is None else "generators"
         return self.root / room / f"{name}.json"
 
     def failure(self, name: str) -> Path:
@@ -54,8 +58,8 @@ class StudyFolder:
 
     def run(self, name: str, part: str = "") -> Path:
         """Run folder of a job's training; `part` names one of several trainings of a job."""
-        seed = name.removeprefix("generator__seed")
-        room, run = ("runs", name) if seed == name else ("generators", f"seed_{seed}")
+        seed = seed_of_generator(name)
+        room, run = ("runs", name) if seed is None else ("generators", f"seed_{seed}")
         return self.root / room / (f"{run}__{part}" if part else run)
 
     def synthetic(self, seed: int) -> Path:
@@ -77,23 +81,57 @@ class StudyFolder:
         return [read_json(path) for path in paths if not path.name.endswith(".failed.json")]
 
 
+@dataclass(frozen=True)
+class Study:
+    """One study: what it compares, on which data, and where. Travels to worker processes.
+
+    Attributes:
+        specification: What it compares.
+        root: Prepared cache.
+        out: Its folder.
+        labels: Cache whose label maps condition the generator; None: its own data's.
+        weights: Of the extractor of a study of generators.
+    """
+
+    specification: Specification
+    root: Path
+    out: Path
+    labels: Path | None = None
+    weights: Path | None = None
+
+    @property
+    def folder(self) -> StudyFolder:
+        """Paths inside the study's folder."""
+        return StudyFolder(self.out)
+
+    def inputs(self) -> Inputs:
+        """What it is given, by content as it is now.
+
+        Raises:
+            UserError: There is no cache.
+        """
+        return Inputs(
+            describe_data(self.root),
+            describe_data(self.labels) if self.labels else None,
+            sha256_of(self.weights) if self.weights else None,
+        )
+
+
 def open_study(
-    folder: StudyFolder,
-    specification: Specification,
-    root: Path,
-    labels: Path | None,
-    weights: Path | None = None,
+    study: Study, settings: Callable[[Specification, str, Inputs], dict[str, Any]]
 ) -> None:
-    """Record the study, or check that the finished cells there belong to it.
+    """Record the study, or check that the finished cells in its folder belong to it.
+
+    Args:
+        study: The study.
+        settings: Gives what the outcome of a job depends on, by the job's name.
 
     Raises:
         UserError: A finished cell was made with other settings or data, or has no place in this
             specification; the sentence names what changed. Nothing is touched then.
     """
-    data = describe_data(root)
-    label_data = describe_data(labels) if labels else None
-    weights_sha256 = sha256_of(weights) if weights else None
-    known = {cell.name for cell in cells_of(specification)}
+    specification, folder, inputs = study.specification, study.folder, study.inputs()
+    known = {cell.name for cell in specification.cells()}
     known |= {generator_name(seed) for seed in specification.seeds}
     changes: dict[str, list[str]] = {}
     records = folder.finished() + folder.finished_generators()
@@ -102,8 +140,7 @@ def open_study(
         if name not in known:
             changes.setdefault("it is no longer part of the study", []).append(name)
             continue
-        settings = settings_of(specification, name, data, label_data, weights_sha256)
-        for change in differences(record["settings"], settings):
+        for change in differences(record["settings"], settings(specification, name, inputs)):
             changes.setdefault(change, []).append(name)
     if changes:
         told = "\n".join(
@@ -120,11 +157,11 @@ def open_study(
         "format_version": STUDY_FORMAT_VERSION,
         "specification": plain,
         "specification_sha256": digest(plain),
-        "data": data,
-        "data_root": str(root),
-        "labels": label_data,
-        "labels_root": str(labels) if labels else None,
-        "weights": str(weights) if weights else None,
+        "data": inputs.data,
+        "data_root": str(study.root),
+        "labels": inputs.labels,
+        "labels_root": str(study.labels) if study.labels else None,
+        "weights": str(study.weights) if study.weights else None,
         "versions": library_versions(),
     }
     # The specification travels with its results: from here the study can be run again anywhere.

@@ -1,97 +1,266 @@
-"""One job of a study, from its claim to its JSON: a generator's, or a cell's."""
+"""One job of a study while it is done: its trainings, its commands, and the JSON of its result."""
 
+import contextlib
+import csv
+import itertools
+import math
+import os
+import platform
+import shlex
+import shutil
+import sys
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, TypeVar
 
-from provenance import UserError, library_versions, read_json, write_json_atomic
-from studies.run.claim import Claim, holder
-from studies.run.commands import JobContext, Verbs
-from studies.run.perform import now, perform_of
+from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
+from studies.run.folder import Study
+from studies.run.verbs import Verbs, verb_command
+from studies.specification.specification import PROJECT_ROOT, Cell
 
-_POLL_SECONDS = 2.0
-_LOG_TAIL_LINES = 40
+MOST_POINTS = 300
+
+Curve = list[tuple[float, float]]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
-class JobOutcome:
-    """How a job ended. `state` is done, failed, or elsewhere (another process has it)."""
+class Fit:
+    """A finished training of a job; the first six are kept in its run folder.
 
-    name: str
-    state: str
+    Attributes:
+        resumed: It was interrupted, and went on from its last checkpoint.
+        part: Which of the job's trainings, if there are several.
+        reused: It was finished before this try at the job.
+    """
+
+    run_folder: str
+    checkpoint: str
+    checkpoint_sha256: str
+    images_seen: int
     seconds: float
-    message: str = ""
-    score: float | None = None
+    resumed: bool
+    part: str = ""
+    reused: bool = False
 
 
-def run_job(name: str, context: JobContext, load_verbs: Callable[[], Verbs]) -> JobOutcome:
-    """Do one job; whatever goes wrong inside becomes a record, never an exception."""
-    started = time.monotonic()
-    folder = context.folder
-    while True:
-        claim = Claim.take(folder.claim(name))
-        if claim:
-            break
-        if not name.startswith("generator__"):
-            return JobOutcome(name, "elsewhere", 0.0, f"left to {holder(folder.claim(name))}")
-        # Cells here need these images, so wait for whoever makes them.
-        time.sleep(_POLL_SECONDS)
-    with claim:
-        if folder.record(name).is_file():
-            return JobOutcome(
-                name, "done", 0.0, "was done by another process", _score(name, context)
-            )
-        commands: list[str] = []
-        try:
-            verbs = load_verbs()
-            perform_of(name, context)(name, context, verbs, commands)
-        except (Exception, SystemExit) as error:
-            message = record_failure(name, context, error, commands)
-            return JobOutcome(name, "failed", time.monotonic() - started, message)
-        folder.failure(name).unlink(missing_ok=True)
-    return JobOutcome(name, "done", time.monotonic() - started, "", _score(name, context))
+class Job:
+    """What a kind of study does a job with.
+
+    Args:
+        name: The job: a cell's name, or a generator's.
+        study: Which study.
+        verbs: The other scripts.
+        settings: All that the outcome depends on, as JSON gives it back.
+        commands: Gets every step as a shell command, also where a later one fails.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        study: Study,
+        verbs: Verbs,
+        settings: dict[str, Any],
+        commands: list[str],
+    ) -> None:
+        self.name = name
+        self.study = study
+        self.verbs = verbs
+        self._settings = settings
+        self._commands = commands
+        self._fits: list[Fit] = []
+        self._seconds: dict[str, float] = {}
+
+    @property
+    def cell(self) -> Cell:
+        """The cell that this job does."""
+        return self.study.specification.cell(self.name)
+
+    def fit(self, config: str, flags: Sequence[str], keep: str = "best", part: str = "") -> Fit:
+        """Train, or go on where an interrupted training with the same settings stopped.
+
+        A training that is finished is not repeated.
+
+        Args:
+            config: YAML for `train.py fit --config`.
+            flags: Further flags; later ones win.
+            keep: Which checkpoint is the result, "best" or "last".
+            part: Which of the job's trainings, if there are several.
+
+        Raises:
+            UserError: The run folder holds something that this study did not begin.
+        """
+        folder = self.study.folder
+        run_folder = folder.run(self.name, part)
+        arguments = [
+            *("fit", "--config", config, "--data.root", str(self.study.root), *flags),
+            *("--seed_everything", str(self._settings["seed"]), "--run_folder", str(run_folder)),
+        ]
+        self._commands.append(shlex.join(["python", "train.py", *arguments]))
+        begun_as = f"{self.name}__{part}" if part else self.name
+        begun, finished = folder.begun(begun_as), run_folder / "study_fit.json"
+        resumed = False
+        if run_folder.exists():
+            if not begun.is_file():
+                raise UserError(
+                    f"{run_folder}: exists, but this study did not begin it. Move it away."
+                )
+            same = read_json(begun)["settings"] == self._settings
+            if same and finished.is_file():
+                fit = Fit(**read_json(finished), part=part, reused=True)
+                checkpoint = Path(fit.checkpoint)
+                if checkpoint.is_file() and sha256_of(checkpoint) == fit.checkpoint_sha256:
+                    self._fits.append(fit)
+                    return fit
+            if same and (run_folder / "checkpoints" / "last.ckpt").is_file():
+                resumed = True
+                arguments += ["--resume", "true"]
+            else:
+                # Nothing to go on from: no checkpoint yet, or one of other settings.
+                shutil.rmtree(run_folder)
+        write_json_atomic(begun, {"name": begun_as, "settings": self._settings})
+        with _as_train_script(arguments):
+            result = self.verbs.fit(arguments)
+        checkpoint = Path(result.last_checkpoint)
+        if keep == "best" and result.best_checkpoint and Path(result.best_checkpoint).is_file():
+            checkpoint = Path(result.best_checkpoint)
+        kept = {
+            "run_folder": str(result.run_folder),
+            "checkpoint": str(checkpoint),
+            "checkpoint_sha256": sha256_of(checkpoint),
+            "images_seen": int(result.images_seen),
+            "seconds": float(result.seconds),
+            "resumed": resumed,
+        }
+        write_json_atomic(finished, kept)
+        self._fits.append(Fit(**kept, part=part))  # type: ignore[arg-type]
+        return self._fits[-1]
+
+    def call(self, verb: str, function: Callable[..., Result], **keywords: Any) -> Result:
+        """Run another verb, such as "evaluate.py images"; its command and time are noted."""
+        self._commands.append(verb_command(verb, keywords))
+        started = time.monotonic()
+        result = function(**keywords)
+        key = f"{verb.partition('.')[0]}_seconds"
+        self._seconds[key] = self._seconds.get(key, 0.0) + time.monotonic() - started
+        return result
+
+    def write(self, **result: Any) -> None:
+        """Write the job's JSON. The last training is the job's; those before led to it."""
+        fit = self._fits[-1]
+        record = {
+            "format": "understudy-job",
+            "format_version": 1,
+            "name": self.name,
+            "status": "done",
+            "settings": self._settings,
+            "commands": self._commands,
+            "run_folder": fit.run_folder,
+            "checkpoint": fit.checkpoint,
+            "checkpoint_sha256": fit.checkpoint_sha256,
+            "curves": read_curves(Path(fit.run_folder) / "metrics.csv"),
+            "parts": [
+                {"name": one.part, "checkpoint_sha256": one.checkpoint_sha256}
+                for one in self._fits
+                if one.part
+            ],
+            "timings": {
+                "fit_seconds": sum(one.seconds for one in self._fits),
+                "images_seen": sum(one.images_seen for one in self._fits),
+                "resumed": any(one.resumed for one in self._fits),
+                **self._seconds,
+            },
+            "machine": _machine(),
+            "finished": now(),
+            "versions": library_versions(),
+            **result,
+        }
+        write_json_atomic(self.study.folder.record(self.name), _jsonable(record))
 
 
-def record_failure(
-    name: str, context: JobContext, error: BaseException, commands: list[str] | None = None
-) -> str:
-    """Write `<name>.failed.json` and return the message in one line."""
-    message = str(error).strip() or type(error).__name__
-    if isinstance(error, SystemExit):
-        message = f"ended itself with status {error.code}; its last lines are in the log"
-    elif not isinstance(error, UserError):
-        message = f"{type(error).__name__}: {message}"
-    log = context.folder.log(name)
-    record = {
-        "format": "understudy-failure",
-        "name": name,
-        "status": "failed",
-        "message": message,
-        "traceback": "".join(traceback.format_exception(error)),
-        "commands": commands or [],
-        "log": str(log) if log.is_file() else None,
-        "log_tail": _tail(log),
-        "time": now(),
-        "versions": library_versions(),
-    }
+@contextlib.contextmanager
+def _as_train_script(arguments: list[str]) -> Iterator[None]:
+    """Lightning's ddp starts its other ranks by running sys.argv again: it must name train.py."""
+    kept = sys.argv
+    sys.argv = [str(PROJECT_ROOT / "train.py"), *arguments]
     try:
-        write_json_atomic(context.folder.failure(name), record)
-    except OSError as full:
-        message += f" (and {context.folder.failure(name)} could not be written: {full})"
-    return message
+        yield
+    finally:
+        sys.argv = kept
 
 
-def _score(name: str, context: JobContext) -> float | None:
-    if name.startswith("generator__"):
+def _machine() -> str:
+    """What a timing needs to be understood; not the host's name, which may say whose it is."""
+    import torch
+
+    gpu = f", {torch.cuda.get_device_name()}" if torch.cuda.is_available() else ""
+    return f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores{gpu}"
+
+
+def now() -> str:
+    """The time in UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _jsonable(value: Any) -> Any:
+    """Plain JSON values: tuples as lists, paths as text, NaN and infinity as null."""
+    if isinstance(value, dict):
+        return {str(key): _jsonable(inner) for key, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_jsonable(inner) for inner in value]
+    if isinstance(value, float) and not math.isfinite(value):
         return None
-    evaluation = read_json(context.folder.record(name))["evaluation"]
-    summary = evaluation.get("summary", {}).get(context.specification.metric.name) or {}
-    return summary.get("value")
+    return str(value) if isinstance(value, Path) else value
 
 
-def _tail(path: Path) -> list[str]:
+def read_curves(path: Path) -> dict[str, Curve]:
+    """Every curve as (images seen, value), in the order of training.
+
+    A run that was killed and resumed wrote some steps twice: the later line counts. Curves with
+    more than `MOST_POINTS` points are averaged in equal bins, since a plot shows no more.
+
+    Args:
+        path: metrics.csv. A missing file gives no curves; lines cut short are left out.
+    """
+    return {
+        name: _thinned([(images_seen, value) for images_seen, _, value in rows])
+        for name, rows in read_points(path).items()
+    }
+
+
+def read_points(path: Path) -> dict[str, list[tuple[float, int, float]]]:
+    """Every value as (images seen, epoch from 0, value), in the order of training, none left out.
+
+    Args:
+        path: metrics.csv. A missing file gives nothing; lines cut short are left out.
+    """
+    path = Path(path)
     if not path.is_file():
-        return []
-    return path.read_text(encoding="utf-8", errors="replace").splitlines()[-_LOG_TAIL_LINES:]
+        return {}
+    points: dict[str, dict[float, tuple[int, float]]] = {}
+    with open(path, newline="", encoding="utf-8") as stream:
+        for row in csv.DictReader(stream):
+            try:
+                name, value = row["name"], float(row["value"])
+                images_seen, epoch = float(row["images_seen"]), int(row["epoch"])
+            except (KeyError, TypeError, ValueError):
+                continue
+            if name and math.isfinite(value) and math.isfinite(images_seen):
+                points.setdefault(name, {})[images_seen] = epoch, value
+    return {
+        name: [(seen, epoch, value) for seen, (epoch, value) in sorted(by_images.items())]
+        for name, by_images in sorted(points.items())
+    }
+
+
+def _thinned(curve: Curve) -> Curve:
+    if len(curve) <= MOST_POINTS:
+        return curve
+    edges = [round(index * len(curve) / MOST_POINTS) for index in range(MOST_POINTS + 1)]
+    return [
+        (curve[end - 1][0], math.fsum(value for _, value in curve[start:end]) / (end - start))
+        for start, end in itertools.pairwise(edges)
+    ]

@@ -4,8 +4,8 @@ import sys
 import time
 from collections.abc import Callable
 
+from studies.run.attempt import JobOutcome
 from studies.run.folder import StudyFolder
-from studies.run.job import JobOutcome
 
 
 class StudyProgress:

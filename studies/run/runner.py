@@ -7,14 +7,17 @@ from pathlib import Path
 
 from display.numbers import count
 from provenance import UserError
-from studies.run.cells import cells_of, generator_name
-from studies.run.commands import JobContext, Verbs
-from studies.run.folder import StudyFolder, open_study
-from studies.run.generator_classes import with_classes_of
-from studies.run.job import JobOutcome, record_failure
+from studies.run.attempt import JobOutcome, record_failure
+from studies.run.folder import Study, StudyFolder, open_study
+from studies.run.kind import kind_of
 from studies.run.progress import StudyProgress, duration
+from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
-from studies.specification.specification import Specification
+from studies.specification.specification import (
+    Specification,
+    generator_name,
+    seed_of_generator,
+)
 
 
 @dataclass
@@ -67,17 +70,14 @@ def run_study(
             cell matches.
     """
     chosen = _chosen_cells(specification, only, shard)
-    specification = with_classes_of(specification, Path(root))
-    if labels is None and specification.generator and specification.generator.labels:
-        labels = Path(specification.generator.labels)
-    _check_weights(specification, weights)
-    context = JobContext(specification, Path(root), Path(out), labels, weights)
-    folder = context.folder
-    open_study(folder, specification, context.root, labels, weights)
+    kind = kind_of(specification)
+    study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
+    open_study(study, kind.settings)
+    folder = study.folder
 
     outcome = StudyOutcome()
     needs: dict[str, str | None] = {}
-    for cell in cells_of(specification):
+    for cell in specification.cells():
         if cell.name not in chosen:
             continue
         if folder.record(cell.name).is_file():
@@ -89,21 +89,21 @@ def run_study(
         if generator:
             needs.setdefault(generator, None)
         needs[cell.name] = generator
-    _say_plan(say, specification, context, needs, outcome)
+    _say_plan(say, study, needs, outcome)
     if not needs:
         return outcome
 
     pool: InlinePool | WorkerPool
     if workers > 0:
-        pool = WorkerPool(context, load_verbs, min(workers, len(needs)))
+        pool = WorkerPool(study, load_verbs, min(workers, len(needs)))
     else:
-        pool = InlinePool(context, load_verbs)
-    model_of = {cell.name: cell.model.name for cell in cells_of(specification)}
+        pool = InlinePool(study, load_verbs)
+    model_of = {cell.name: cell.model.name for cell in specification.cells()}
     kinds = {name: model_of.get(name, "generator") for name in needs}
     progress = StudyProgress(kinds, pool.num_workers, say)
     progress.learn(folder)
     try:
-        _work_through(needs, context, pool, progress, outcome)
+        _work_through(needs, study, pool, progress, outcome)
     finally:
         pool.close()
     return outcome
@@ -111,7 +111,7 @@ def run_study(
 
 def _work_through(
     needs: dict[str, str | None],
-    context: JobContext,
+    study: Study,
     pool: InlinePool | WorkerPool,
     progress: StudyProgress,
     outcome: StudyOutcome,
@@ -129,7 +129,7 @@ def _work_through(
             outcome.elsewhere.append(result.name)
         else:
             outcome.done.append(result.name)
-        progress.end(result, _shown(result, context.specification))
+        progress.end(result, _shown(result, study.specification))
 
     while waiting or running:
         for name in list(waiting):
@@ -137,7 +137,7 @@ def _work_through(
             if generator and states.get(generator) == "failed":
                 waiting.remove(name)
                 error = UserError(f"The generator it needs failed: see {generator}.")
-                finish(JobOutcome(name, "failed", 0.0, record_failure(name, context, error)))
+                finish(JobOutcome(name, "failed", 0.0, record_failure(name, study, error)))
             elif pool.idle() and (generator is None or states.get(generator) == "done"):
                 waiting.remove(name)
                 running.add(name)
@@ -149,26 +149,8 @@ def _work_through(
         progress.tick()
 
 
-def _check_weights(specification: Specification, weights: Path | None) -> None:
-    """Before the first of many trainings, not after it."""
-    distances = specification.distances
-    needed = distances is not None and distances.extractor != "random_vgg"
-    if weights is not None and not needed:
-        raise UserError(
-            f"--weights {weights}: this study has no extractor that takes weights. Leave it out."
-        )
-    if needed and (weights is None or not weights.is_file()):
-        assert distances is not None
-        raise UserError(
-            f"--weights {'' if weights is None else weights}: this study measures with "
-            f"{distances.extractor}, whose weights are a file that "
-            f"{'must be given' if weights is None else 'is not there'}. Nothing is downloaded; "
-            "for features without weights, write `extractor: random_vgg` under `distances`."
-        )
-
-
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:
-    cells = [cell.name for cell in cells_of(specification)]
+    cells = [cell.name for cell in specification.cells()]
     if shard:
         index, _, number = shard.partition("/")
         if not (index.isdigit() and number.isdigit() and 1 <= int(index) <= int(number)):
@@ -187,18 +169,17 @@ def _chosen_cells(specification: Specification, only: str | None, shard: str | N
 
 def _say_plan(
     say: Callable[[str], None],
-    specification: Specification,
-    context: JobContext,
+    study: Study,
     needs: dict[str, str | None],
     outcome: StudyOutcome,
 ) -> None:
-    generators = sum(name.startswith("generator__") for name in needs)
+    generators = sum(seed_of_generator(name) is not None for name in needs)
     say(
-        f"{specification.title}: {count(len(needs) - generators, 'cell')} to run, "
+        f"{study.specification.title}: {count(len(needs) - generators, 'cell')} to run, "
         f"{count(generators, 'generator')} to train, {len(outcome.already_done)} already done. "
-        f"Logs: {context.out / 'logs'}"
+        f"Logs: {study.out / 'logs'}"
     )
-    folder: StudyFolder = context.folder
+    folder: StudyFolder = study.folder
     again = [name for name in needs if folder.failure(name).is_file()]
     if again:
         say(f"Tried again after an earlier failure: {', '.join(again)}")

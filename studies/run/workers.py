@@ -14,8 +14,9 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from studies.run.commands import JobContext, Verbs
-from studies.run.job import JobOutcome, record_failure, run_job
+from studies.run.attempt import JobOutcome, record_failure, run_job
+from studies.run.folder import Study
+from studies.run.verbs import Verbs
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
@@ -23,8 +24,8 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS
 class InlinePool:
     """Does a job at once in this process: for debugging, and where processes cost too much."""
 
-    def __init__(self, context: JobContext, load_verbs: Callable[[], Verbs]) -> None:
-        self._context = context
+    def __init__(self, study: Study, load_verbs: Callable[[], Verbs]) -> None:
+        self._study = study
         self._load_verbs = load_verbs
         self._outcomes: list[JobOutcome] = []
         self.num_workers = 1
@@ -35,7 +36,7 @@ class InlinePool:
 
     def submit(self, name: str) -> None:
         """Do the job."""
-        self._outcomes.append(run_job(name, self._context, self._load_verbs))
+        self._outcomes.append(run_job(name, self._study, self._load_verbs))
 
     def collect(self, timeout_s: float) -> list[JobOutcome]:
         """Outcomes since the last call."""
@@ -49,10 +50,8 @@ class InlinePool:
 class WorkerPool:
     """A fixed number of spawned processes; what they print goes to the study's logs folder."""
 
-    def __init__(
-        self, context: JobContext, load_verbs: Callable[[], Verbs], num_workers: int
-    ) -> None:
-        self._context = context
+    def __init__(self, study: Study, load_verbs: Callable[[], Verbs], num_workers: int) -> None:
+        self._study = study
         self._load_verbs = load_verbs
         self._workers: list[_Worker | None] = [None] * num_workers
         self.num_workers = num_workers
@@ -66,7 +65,7 @@ class WorkerPool:
         for index, worker in enumerate(self._workers):
             if worker is None or worker.job is None:
                 if worker is None:
-                    worker = _Worker(self._context, self._load_verbs, index, self.num_workers)
+                    worker = _Worker(self._study, self._load_verbs, index, self.num_workers)
                     self._workers[index] = worker
                 worker.job = name
                 worker.started = time.monotonic()
@@ -107,20 +106,20 @@ class WorkerPool:
             how = signal.Signals(-code).name
         hint = " It may have run out of memory." if how == "SIGKILL" else ""
         error = ChildProcessError(f"the process that ran it died ({how}).{hint}")
-        message = record_failure(worker.job, self._context, error)
+        message = record_failure(worker.job, self._study, error)
         return JobOutcome(worker.job, "failed", time.monotonic() - worker.started, message)
 
 
 class _Worker:
     def __init__(
-        self, context: JobContext, load_verbs: Callable[[], Verbs], index: int, num_workers: int
+        self, study: Study, load_verbs: Callable[[], Verbs], index: int, num_workers: int
     ) -> None:
         # spawn: CUDA does not survive a fork, and neither do threads of the libraries.
         spawn = multiprocessing.get_context("spawn")
         self.connection, theirs = spawn.Pipe()
         # Not a daemon: those may not have children, and data loaders are children.
         self.process = spawn.Process(
-            target=_work, args=(theirs, context, load_verbs, index, num_workers), daemon=False
+            target=_work, args=(theirs, study, load_verbs, index, num_workers), daemon=False
         )
         self.process.start()
         theirs.close()
@@ -149,7 +148,7 @@ class _Worker:
 
 def _work(
     connection: Connection,
-    context: JobContext,
+    study: Study,
     load_verbs: Callable[[], Verbs],
     index: int,
     num_workers: int,
@@ -168,8 +167,8 @@ def _work(
             name = connection.recv()
         except (EOFError, OSError):
             return
-        _print_to(context.folder.log(name))
-        connection.send(run_job(name, context, load_verbs))
+        _print_to(study.folder.log(name))
+        connection.send(run_job(name, study, load_verbs))
 
 
 def thread_settings(environment: Mapping[str, str], share: int) -> dict[str, str]:

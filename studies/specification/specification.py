@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+_GENERATOR = "generator__seed"
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,24 @@ class Model:
     config: str
     title: str
     arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of one model in one scenario with one seed."""
+
+    scenario: Scenario
+    model: Model
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Such as `1__unet_light__seed0`; also the name of its files."""
+        return f"{self.scenario.id}__{self.model.name}__seed{self.seed}"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """Scenario, model and seed, as the cell's JSON has them."""
+        return {"scenario": self.scenario.id, "model": self.model.name, "seed": self.seed}
 
 
 @dataclass(frozen=True)
@@ -175,12 +194,39 @@ class Specification:
         """The model with this name."""
         return next(model for model in self.models if model.name == name)
 
+    def cells(self) -> list[Cell]:
+        """Every cell, seed by seed, so that a whole table exists as early as possible."""
+        return [
+            Cell(scenario, model, seed)
+            for seed in self.seeds
+            for scenario in self.scenarios
+            for model in self.models
+        ]
+
+    def cell(self, name: str) -> Cell:
+        """The cell with this name."""
+        return next(cell for cell in self.cells() if cell.name == name)
+
+    def flags_of(self, cell: Cell) -> list[str]:
+        """The study's flags of a cell's training. Later ones win: model over scenario over all."""
+        return [*self.arguments, *cell.scenario.arguments, *cell.model.arguments]
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values, in the YAML's own format: `parse_specification` reads them back."""
         plain = asdict(self)
         if self.distances:  # which name the metric
             del plain["metric"]
         return {key: value for key, value in plain.items() if value is not None}
+
+
+def generator_name(seed: int) -> str:
+    """Name of a seed's generator among the jobs of a study."""
+    return f"{_GENERATOR}{seed}"
+
+
+def seed_of_generator(name: str) -> int | None:
+    """Seed of the generator that has this name; None: a cell has it."""
+    return int(name.removeprefix(_GENERATOR)) if name.startswith(_GENERATOR) else None
 
 
 def find_config(config: str) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from studies.run.commands import Verbs
+from studies.run.verbs import Verbs
 
 CLASS_NAMES = ["background", "kidney", "tumour"]
 PATIENTS = 8

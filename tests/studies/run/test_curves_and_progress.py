@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from studies.run.curves import MOST_POINTS, read_curves
-from studies.run.job import JobOutcome
+from studies.run.attempt import JobOutcome
+from studies.run.job import MOST_POINTS, read_curves
 from studies.run.progress import StudyProgress, duration
 
 

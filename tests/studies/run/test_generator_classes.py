@@ -7,7 +7,8 @@ import fake_verbs
 import pytest
 
 from provenance import UserError, read_json
-from studies.run.generator_classes import with_classes_of
+from studies.run.downstream import ready
+from studies.run.folder import Study
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
@@ -21,7 +22,8 @@ def films(place: Path, film_cache: Callable[..., Path]) -> Path:
 
 def resolved(plan: dict, films: Path, per_class: object, *arguments: str) -> object:
     plan["generator"] |= {"per_class": per_class, "arguments": list(arguments)}
-    generator = with_classes_of(parse_specification(plan, "small.yaml"), films).generator
+    study = Study(parse_specification(plan, "small.yaml"), films, films / "study")
+    generator = ready(study).specification.generator
     assert generator is not None
     return generator.per_class
 

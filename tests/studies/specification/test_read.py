@@ -7,7 +7,6 @@ import pytest
 import yaml
 
 from provenance import UserError
-from studies.run.cells import cells_of
 from studies.run.folder import yaml_text
 from studies.specification.read import load_specification, parse_specification
 from studies.specification.specification import Metric, Scenario
@@ -17,7 +16,7 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "studies"
 
 def test_the_papers_study_has_its_cells_and_numbers() -> None:
     specification = load_specification(CONFIGS / "kits19_scenarios.yaml")
-    assert len(cells_of(specification)) == 12 * len(specification.seeds)
+    assert len(specification.cells()) == 12 * len(specification.seeds)
     assert specification.paper is not None
     assert specification.paper.values["1"]["unet_light"] == 58.51
     assert specification.paper.values["4"]["fpn"] == 91.41

@@ -1,0 +1,174 @@
+"""A study of downstream models: do the images of a generator help them?
+
+Its jobs are cells, each the training of one model and its evaluation, and for the scenarios with
+synthetic images a generator per seed (or one per seed and class), trained before them.
+"""
+
+import itertools
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from provenance import UserError
+from studies.run.fingerprint import Inputs, describe_training
+from studies.run.folder import Study
+from studies.run.job import Job
+from studies.specification.specification import Specification, seed_of_generator
+from studies.statistics.scores_of_cells import holds_score, known_scores
+
+_LABEL_COLUMN = "--data.label_column"
+
+
+def ready(study: Study) -> Study:
+    """The study with the generator's label maps, and its classes by name.
+
+    Raises:
+        UserError: Weights that nothing takes, or data without the classes that are wanted.
+    """
+    generator = study.specification.generator
+    if generator is not None and isinstance(generator.per_class, str):
+        generator = replace(generator, per_class=_classes(study))
+        study = replace(study, specification=replace(study.specification, generator=generator))
+    if study.labels is None and generator is not None and generator.labels:
+        study = replace(study, labels=Path(generator.labels))
+    if study.weights is not None:
+        raise UserError(
+            f"--weights {study.weights}: this study has no extractor that takes weights. Leave it "
+            "out."
+        )
+    return study
+
+
+def settings(specification: Specification, name: str, inputs: Inputs) -> dict[str, Any]:
+    """All that a cell's, or a generator's, outcome depends on."""
+    plan = specification.generator
+    generator: dict[str, Any] | None = None
+    if plan:
+        generator = {
+            "config": describe_training(plan.config, plan.arguments),
+            "num_images": plan.num_images,
+            "labels": inputs.labels,
+            "with_class": plan.with_class,
+            "checkpoint": plan.checkpoint,
+        }
+        if plan.per_class:
+            generator["per_class"] = list(plan.per_class)
+    seed = seed_of_generator(name)
+    if seed is not None:
+        return {"seed": seed, "data": inputs.data, "generator": generator}
+    cell = specification.cell(name)
+    found: dict[str, Any] = {
+        "seed": cell.seed,
+        "data": inputs.data,
+        # What the fit sees is the joined list: a flag may move between the three places freely.
+        "model": describe_training(cell.model.config, specification.flags_of(cell)),
+        "generator": generator if cell.scenario.synthetic else None,
+    }
+    if cell.scenario.pretrain is not None:
+        found["pretrain"] = list(cell.scenario.pretrain)
+    return found
+
+
+def perform(job: Job) -> None:
+    """Train a generator and make its images, or train a model and score it."""
+    seed = seed_of_generator(job.name)
+    if seed is None:
+        _train_and_score(job)
+    else:
+        _make_images(job, seed)
+
+
+def _make_images(job: Job, seed: int) -> None:
+    """Train the generators of a seed, one or one per class, and make their images."""
+    generator = job.study.specification.generator
+    assert generator is not None  # the specification refuses synthetic scenarios without one
+    assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
+    fits = []
+    for part in generator.per_class or ("",):
+        flags = [*generator.arguments, *(("--data.only_label", part) if part else ())]
+        fits.append(job.fit(generator.config, flags, generator.checkpoint, part))
+    out = job.study.folder.synthetic(seed)
+    if not all(fit.reused for fit in fits) and out.exists():
+        # Images of an earlier checkpoint; those of this one would be gone on with.
+        shutil.rmtree(out)
+    checkpoints = [Path(fit.checkpoint) for fit in fits]
+    made = job.call(
+        "generate.py",
+        job.verbs.generate,
+        checkpoint=checkpoints if generator.per_class else checkpoints[0],
+        labels=job.study.labels,
+        num_images=generator.num_images,
+        out=out,
+        seed=seed,
+        with_class=generator.with_class,
+    )
+    job.write(synthetic={"folder": made, "num_images": generator.num_images})
+
+
+def _train_and_score(job: Job) -> None:
+    """Train a model, after a pretraining where the scenario has one, and score it.
+
+    A pretraining sees the synthetic images; the training after it starts from its weights and sees
+    real images alone.
+    """
+    specification, folder, cell = job.study.specification, job.study.folder, job.cell
+    synthetic = ["--data.synthetic", str(folder.synthetic(cell.seed))]
+    before, after = synthetic if cell.scenario.synthetic else [], []
+    if cell.scenario.pretrain is not None:
+        given = specification.arguments + cell.scenario.pretrain + cell.model.arguments
+        pretrained = job.fit(cell.model.config, [*synthetic, *given], part="pretrain")
+        before, after = [], ["--model.start_from", pretrained.checkpoint]
+    flags = [*before, *specification.flags_of(cell), *after]
+    fit = job.fit(cell.model.config, flags)
+    out = folder.run(job.name) / "evaluation"
+    # What a killed evaluation left is refused by the next one, and it is quick to make again.
+    shutil.rmtree(out, ignore_errors=True)
+    evaluation = job.call(
+        "evaluate.py",
+        job.verbs.evaluate,
+        checkpoint=Path(fit.checkpoint),
+        out=out,
+        root=job.study.root,
+        split="test",
+    )
+    metric = specification.metric.name
+    if not holds_score(evaluation, metric):
+        raise UserError(
+            f"The evaluation holds no score {metric!r}, which the study decides by; it holds "
+            f"{', '.join(known_scores(evaluation))}. Correct `metric` in the study's YAML."
+        )
+    job.write(**cell.as_dict(), evaluation=evaluation)
+
+
+def _classes(study: Study) -> tuple[str, ...]:
+    """The names that `per_class: all` or `smaller` stands for.
+
+    Counted on the training split, before any `--data.imbalance`: that leaves the largest class
+    whole, so the smaller ones stay the smaller ones.
+
+    Raises:
+        UserError: The data has no labels, or less than two classes with training films.
+    """
+    from datamodules import ChestXrayDataModule  # loads torch
+
+    root, generator = study.root, study.specification.generator
+    assert generator is not None
+    wish = f"`per_class: {generator.per_class}` of the study's generator"
+    words = [part for word in generator.arguments for part in word.split("=", 1)]
+    columns = [value for flag, value in itertools.pairwise(words) if flag == _LABEL_COLUMN]
+    column = columns[-1] if columns else None
+    data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
+    if not data.class_names:
+        raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")
+    names, counts = data.class_names, data.class_counts()
+    if (counts > 0).sum() < 2:
+        told = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+        raise UserError(
+            f"{root}: {wish} needs two classes with training films in {data.label_column}; there "
+            f"are {told}. Prepare more patients."
+        )
+    chosen = [name for name, count in zip(names, counts, strict=True) if count]
+    if generator.per_class == "smaller":
+        chosen.remove(names[int(counts.argmax())])
+    return tuple(chosen)

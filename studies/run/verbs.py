@@ -1,0 +1,51 @@
+"""The other verbs as a study calls them, and the same as commands for a shell."""
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+
+class FitResult(Protocol):
+    """What `train.fit` returns."""
+
+    @property
+    def run_folder(self) -> Path: ...  # noqa: D102
+    @property
+    def best_checkpoint(self) -> Path: ...  # noqa: D102
+    @property
+    def last_checkpoint(self) -> Path: ...  # noqa: D102
+    @property
+    def images_seen(self) -> int: ...  # noqa: D102
+    @property
+    def seconds(self) -> float: ...  # noqa: D102
+
+
+@dataclass(frozen=True)
+class Verbs:
+    """The other root scripts as functions; given from outside, since rooms import no script.
+
+    Attributes:
+        fit: `train.fit(args)`, args as on the command line.
+        generate: `generate.generate(checkpoint=, num_images=, out=, seed=, ...)`; several
+            checkpoints for one generator per class.
+        evaluate: `evaluate.evaluate(checkpoint=, out=, root=, split=)`, returns evaluation.json.
+        evaluate_images: `evaluate.evaluate_images(synthetic=, root=, out=, split=, ...)`, likewise.
+    """
+
+    fit: Callable[[list[str]], FitResult]
+    generate: Callable[..., Path]
+    evaluate: Callable[..., dict[str, Any]]
+    evaluate_images: Callable[..., dict[str, Any]]
+
+
+def verb_command(verb: str, keywords: dict[str, Any]) -> str:
+    """A verb, such as "evaluate.py images", with keyword arguments as a shell command."""
+    words = ["python", *verb.split()]
+    for key, value in keywords.items():
+        if value is None:
+            continue
+        values = value if isinstance(value, list) else [value]
+        words += ["--" + key.replace("_", "-"), *map(str, values)]
+    return shlex.join(words)
