@@ -11,7 +11,8 @@ from tqdm import tqdm
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
-from preparation.volumes.shard import record_path, source_hash
+from preparation.disk import record_path
+from preparation.volumes.shard import source_hash
 from preparation.volumes.volume import Found
 from provenance import sha256_of
 

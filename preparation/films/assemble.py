@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datamodules.film_cache import COLUMNS, FilmCache, header
 from datamodules.prepared_cache import mapped
+from preparation.disk import record_path
 from preparation.films.duplicates import (
     Duplicates,
     across_splits,
@@ -23,7 +24,6 @@ from preparation.films.duplicates import (
 )
 from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
-from preparation.films.shard import record_path
 from preparation.split import (
     Split,
     check_no_split_is_empty,

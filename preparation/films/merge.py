@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from preparation.claim import claimed
+from preparation.disk import record_path
 from preparation.films.assemble import FilmOutcome, put_together
 from preparation.films.film_layout import FilmLayout
-from preparation.films.shard import record_path
 from preparation.split import Split
 from provenance import UserError, read_json, sha256_of
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from preparation.disk import full_disk_named, record_path
 from preparation.films.assemble import (
     FilmOutcome,
     OnDuplicates,
@@ -26,10 +27,8 @@ from preparation.films.shard import (
     MakeFilmShard,
     finished,
     in_shards,
-    record_path,
 )
 from preparation.split import Split
-from preparation.volumes.shard import DISK_FULL
 from provenance import UserError, write_json_atomic
 
 
@@ -121,20 +120,9 @@ def prepare_films(
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")
-    try:
-        with bar:
-            for shard, _ in make_shards(work, todo, options.workers):
-                bar.update(len(shard.files))
-    except OSError as error:
-        kept = "Finished shards are kept"
-        if error.errno not in DISK_FULL:
-            raise UserError(f"{out}: cannot be written ({error.strerror or error}). {kept}.") from (
-                error
-            )
-        raise UserError(
-            f"{out}: the disk is full. {kept}. Make room and run the same command again; it goes "
-            "on where it stopped."
-        ) from error
+    with bar, full_disk_named(out, "shards"):
+        for shard, _ in make_shards(work, todo, options.workers):
+            bar.update(len(shard.files))
     names = [shard.name for shard in shards]
     if part.of > 1:
         write_json_atomic(

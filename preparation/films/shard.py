@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from datamodules.film_cache import FILMS_PER_SHARD
+from preparation.disk import is_about, record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
 from preparation.films.film_layout import FilmLayout
@@ -23,7 +24,6 @@ from preparation.films.label_table import LabelTable
 from preparation.films.polarity import looks_inverted
 from preparation.films.processing import process, stored_spacing
 from preparation.films.pseudonyms import Pseudonyms
-from preparation.volumes.shard import is_about
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.
@@ -175,11 +175,6 @@ class MakeFilmShard:
                 f"{where} ({missing}). Left out; pass --unlabelled keep to have it without.",
             )
         return labels
-
-
-def record_path(out: Path, shard: str) -> Path:
-    """Return where a shard's record lies; it exists only when the shard is whole."""
-    return out / "records" / f"{shard}.json"
 
 
 def finished(out: Path, shard: FilmShard, layout: FilmLayout, verify: bool) -> bool | None:

@@ -16,6 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache
+from preparation.disk import full_disk_named, record_path
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -24,12 +25,10 @@ from preparation.split import (
 )
 from preparation.verify import Verification, verify_slices
 from preparation.volumes.shard import (
-    DISK_FULL,
     Layout,
     SourceChangedError,
     finished,
     make_or_skip,
-    record_path,
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
 from provenance import UserError, __version__, write_json_atomic, write_text_atomic
@@ -98,24 +97,14 @@ def prepare(
         unit="slice",
         desc=f"prepare {layout.dataset}",
     )
-    try:
-        with bar:
-            work = partial(make_or_skip, out=out, reader=reader, layout=layout)
-            for job, result in in_processes(work, todo, workers):
-                bar.update(job.num_slices)
-                if isinstance(result, SkipVolume):
-                    skipped.append((result.file, result.reason))
-                else:
-                    records[job.shard] = result
-    except OSError as error:
-        if error.errno not in DISK_FULL:
-            raise UserError(
-                f"{out}: cannot be written ({error.strerror or error}). Finished volumes are kept."
-            ) from error
-        raise UserError(
-            f"{out}: the disk is full. {len(records)} finished volumes are kept. Make room and "
-            "run the same command again; it goes on where it stopped."
-        ) from error
+    with bar, full_disk_named(out, "volumes"):
+        work = partial(make_or_skip, out=out, reader=reader, layout=layout)
+        for job, result in in_processes(work, todo, workers):
+            bar.update(job.num_slices)
+            if isinstance(result, SkipVolume):
+                skipped.append((result.file, result.reason))
+            else:
+                records[job.shard] = result
     for name in sorted(records):
         notes += records[name]["notes"]
         skipped += [(file, reason) for file, reason in records[name]["skipped"]]

@@ -4,7 +4,6 @@ Files are written as streams, not as memory maps: a full disk is then an error t
 reported, and not a crash. The record comes last, so a shard without one does not count.
 """
 
-import errno
 import hashlib
 import io
 import itertools
@@ -18,6 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
+from preparation.disk import is_about, record_path
 from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
 from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
@@ -112,9 +112,6 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     return record
 
 
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-
-
 def make_or_skip(
     job: Job, out: Path, reader: Reader, layout: Layout
 ) -> dict[str, Any] | SkipVolume:
@@ -133,16 +130,6 @@ def make_or_skip(
         if is_about(out, error):
             raise
         return SkipVolume(job.names[0], f"cannot be read ({error.strerror}). Left out.")
-
-
-def is_about(out: Path, error: OSError) -> bool:
-    """Whether an error is about writing the cache, not about reading the source."""
-    return error.errno in DISK_FULL or str(error.filename or out).startswith(str(out))
-
-
-def record_path(out: Path, shard: str) -> Path:
-    """Return where a shard's record lies; it exists only when the shard is whole."""
-    return out / "records" / f"{shard}.json"
 
 
 def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:

@@ -1,0 +1,36 @@
+"""What lies in a cache while it is made: records of finished shards, and the end of the disk."""
+
+import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from provenance import UserError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def record_path(out: Path, shard: str) -> Path:
+    """Return where a shard's record lies; it exists only when the shard is whole."""
+    return out / "records" / f"{shard}.json"
+
+
+def is_about(out: Path, error: OSError) -> bool:
+    """Whether an error is about writing the cache, not about reading the source."""
+    return error.errno in _FULL or str(error.filename or out).startswith(str(out))
+
+
+@contextmanager
+def full_disk_named(out: Path, unit: str) -> Iterator[None]:
+    """Say that the disk is full, or the cache not writable, and that finished `unit` are kept."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise UserError(
+                f"{out}: cannot be written ({error.strerror or error}). Finished {unit} are kept."
+            ) from error
+        raise UserError(
+            f"{out}: the disk is full. Finished {unit} are kept. Make room and run the same "
+            "command again; it goes on where it stopped."
+        ) from error
