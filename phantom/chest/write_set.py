@@ -5,10 +5,10 @@ import io
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from output_folder import claim_folder
 from phantom.chest.dicom_file import draw_encoding, file_bytes, film_dataset
 from phantom.chest.film import View, draw_film
 from phantom.chest.patient import ChestPatient, draw_chest_patient
@@ -16,9 +16,7 @@ from phantom.chest.wrong_files import WRONG_KINDS, wrong_file
 from provenance import (
     UserError,
     __version__,
-    read_json,
     whole_file,
-    write_json_atomic,
     write_text_atomic,
 )
 from worker_pool import in_processes
@@ -28,6 +26,7 @@ LABELS_FILE, WRONG_FILE, FILMS_FOLDER = "labels.csv", "wrong_files.csv", "films"
 _FORMAT = "understudy-phantom-cxr"
 # Raised whenever the same settings give other films, so that a set is never half old.
 _DRAWING_VERSION = 1
+_NOTE = "Drawn by a program: synthetic, nobody's chest, not for clinical conclusions."
 # From this many patients on, every kind of wrong file is there.
 _PATIENTS_FOR_ALL_KINDS = 20
 Progress = Callable[[int, int], None]
@@ -107,40 +106,6 @@ def _write_table(path: Path, rows: list[list[str]]) -> None:
     write_text_atomic(path, text.getvalue())
 
 
-def _claim_folder(out: Path, settings: dict[str, Any]) -> None:
-    """Make the folder this set's, or see that it is.
-
-    Raises:
-        UserError: It is a file, holds something else, or a phantom set of other settings.
-    """
-    path = out / SETTINGS_FILE
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out}: is a file, expected a folder. Nothing was written; pass another.")
-    if path.exists():
-        found = read_json(path)
-        found = found if isinstance(found, dict) else {}
-        other = [
-            f"{key} {found.get(key)} instead of {value}"
-            for key, value in settings.items()
-            if found.get(key) != value
-        ]
-        if other:
-            raise UserError(
-                f"{out}: holds a phantom set of other settings ({', '.join(other)}). Nothing was "
-                "written; use the same settings to continue it, or another folder."
-            )
-        return
-    if out.exists() and any(not p.name.startswith(".phantom") for p in out.iterdir()):
-        raise UserError(
-            f"{out}: is not empty and has no {SETTINGS_FILE}, so it is not a phantom set. Nothing "
-            "was written; pass an empty or new folder."
-        )
-    note = "Drawn by a program: synthetic, nobody's chest, not for clinical conclusions."
-    write_json_atomic(
-        path, {**settings, "synthetic": True, "note": note, "software_version": __version__}
-    )
-
-
 def write_phantom_cxr(
     out: Path,
     *,
@@ -183,15 +148,14 @@ def write_phantom_cxr(
     ):
         if value < least:
             raise UserError(f"{name} is {value}, expected {least} or more. Nothing was written.")
-    _claim_folder(
-        out,
-        {
-            "format": _FORMAT,
-            "drawing_version": _DRAWING_VERSION,
-            "image_size": image_size,
-            "seed": seed,
-        },
-    )
+    identity = {
+        "format": _FORMAT,
+        "drawing_version": _DRAWING_VERSION,
+        "image_size": image_size,
+        "seed": seed,
+    }
+    note = {"synthetic": True, "note": _NOTE, "software_version": __version__}
+    claim_folder(out, SETTINGS_FILE, identity, "phantom set", note=note)
     films = [film for index in range(num_patients) for film in _films_of(index, seed)]
     num_wrong = round(0.02 * len(films))
     if num_patients >= _PATIENTS_FOR_ALL_KINDS:

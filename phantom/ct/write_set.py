@@ -8,11 +8,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from phantom.ct.nifti_case import claim_folder, is_finished, write_case
+from output_folder import claim_folder
+from phantom.ct.nifti_case import is_finished, write_case
 from phantom.ct.volume import check_settings, draw_patient
-from provenance import UserError
+from provenance import UserError, __version__
 from worker_pool import in_processes
 
+SETTINGS_FILE = "phantom.json"
+_FORMAT = "understudy-phantom-ct"
+# Raised whenever the same settings give other voxels, so that a set is never half old.
+_DRAWING_VERSION = 1
+_NOTE = "Drawn by a program: synthetic, nobody's anatomy, not for clinical conclusions."
 Progress = Callable[[int, int, str], None]
 
 
@@ -59,7 +65,15 @@ def write_phantom_ct(
     for name, number in (("num_patients", num_patients), ("workers", workers)):
         if number < 1:
             raise UserError(f"{name} is {number}, expected 1 or more.")
-    claim_folder(out, {"image_size": image_size, "num_slices": num_slices, "seed": seed})
+    identity = {
+        "format": _FORMAT,
+        "drawing_version": _DRAWING_VERSION,
+        "image_size": image_size,
+        "num_slices": num_slices,
+        "seed": seed,
+    }
+    note = {"synthetic": True, "note": _NOTE, "software_version": __version__}
+    claim_folder(out, SETTINGS_FILE, identity, "phantom set", note=note)
     cases = [_case(out, index) for index in range(num_patients)]
     todo = [i for i, case in enumerate(cases) if not is_finished(case)]
     done = num_patients - len(todo)
