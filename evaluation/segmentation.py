@@ -22,12 +22,13 @@ from evaluation.checkpoint import (
     checked_finite,
     datamodule_to_evaluate,
 )
-from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from evaluation.folder import RESULT, Split, write_csv
 from lightning_modules.device import Device, chosen_device
 from lightning_modules.loading import data_root, load_module
 from lightning_modules.segmenter import Segmenter
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
+from output_folder import is_begun
 from provenance import UserError, library_versions, sha256_of, write_json_atomic
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
@@ -97,7 +98,7 @@ def evaluate_segmenter(
         "slices": datamodule.slices,
         "absent_class": absent_class or module.absent_class,
     }
-    claim_folder(out, identity, _FILES)
+    is_begun(out, RESULT, identity, "evaluation", _FILES)
     place = chosen_device(device)
     module.to(place)
 

@@ -22,13 +22,12 @@ from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from display.tensor_images import pictures_of
 from generation.generators import TrainedGenerator
 from lightning_modules.training import derived_seed
+from output_folder import claim_folder
 from provenance import (
     UserError,
     library_versions,
-    read_json,
     whole_file,
     without_paths,
-    write_json_atomic,
 )
 
 REQUEST = "request.json"
@@ -80,22 +79,7 @@ class Generation:
             "seed": self.seed,
             **asked,
         }
-        if (self.out / REQUEST).is_file():
-            earlier = read_json(self.out / REQUEST)
-            differing = [key for key in request if earlier.get(key) != request[key]]
-            if differing:
-                raise UserError(
-                    f"--out {self.out}: holds a set that was asked for with another "
-                    f"{', '.join(differing)}. Nothing is overwritten; choose another folder."
-                )
-            for leftover in self.out.glob("*/.*.part"):  # of a call that was killed
-                leftover.unlink()
-        elif self.out.exists() and (not self.out.is_dir() or any(self.out.iterdir())):
-            raise UserError(
-                f"--out {self.out}: is not empty. Nothing is overwritten; choose another one."
-            )
-        else:
-            write_json_atomic(self.out / REQUEST, request)
+        claim_folder(self.out, REQUEST, request, "synthetic set")
 
     def write_images(
         self,

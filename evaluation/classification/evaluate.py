@@ -32,10 +32,11 @@ from evaluation.classification.scores import (
     threshold_rows,
     trivial,
 )
-from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from evaluation.folder import RESULT, Split, write_csv
 from lightning_modules.classifier import Classifier
 from lightning_modules.device import Device, chosen_device
 from lightning_modules.loading import data_root, load_module
+from output_folder import is_begun
 from provenance import UserError, library_versions, sha256_of, write_json_atomic, write_text_atomic
 
 FILES = ("images.csv", "roc.png", "reliability.png", "grad_cam.png", "report.html")
@@ -105,7 +106,7 @@ def evaluate_classifier(
         "split": split,
         "split_id": cache.split_id,
     }
-    claim_folder(out, identity, FILES)
+    is_begun(out, RESULT, identity, "evaluation", FILES)
     place = chosen_device(device)
     module.to(place)
     images = {

@@ -19,7 +19,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
 from display.sheet import Picture, save_png, sheet
-from evaluation.folder import RESULT, Split, claim_folder, write_csv
+from evaluation.folder import RESULT, Split, write_csv
 from evaluation.images.compared_sets import (
     FEWEST,
     ImageSet,
@@ -35,6 +35,7 @@ from metrics.extractor import FeatureExtractor
 from metrics.features import build_extractor
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor, inception_weights
+from output_folder import is_begun
 from provenance import (
     UserError,
     library_versions,
@@ -113,7 +114,7 @@ def evaluate_images(
         "seed": seed,
     }
     of_films = isinstance(cache, FilmCache)
-    claim_folder(out, identity, [_CARD, _SHEET] + [_PAIRS] * (not of_films))
+    is_begun(out, RESULT, identity, "evaluation", [_CARD, _SHEET] + [_PAIRS] * (not of_films))
     network = network.to(place)
 
     def batches(items: Sequence[Any], what: str) -> Any:

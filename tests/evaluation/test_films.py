@@ -255,7 +255,7 @@ def test_sets_that_cannot_be_compared_are_sentences(
     assert not (tmp_path / "out").exists()
 
     compare(films_root, good, tmp_path / "out")
-    with pytest.raises(UserError, match="seed there: 0, here: 1"):
+    with pytest.raises(UserError, match="seed was 0, is now 1"):
         compare(films_root, good, tmp_path / "out", seed=1)
 
 

@@ -160,7 +160,7 @@ def test_an_evaluation_is_repeated_but_never_overwritten_by_another(
     other = write_checkpoint(tmp_path / "other.ckpt", small_cache, seed=1)
     with pytest.raises(UserError, match="holds another evaluation"):
         evaluate.evaluate(other, out, show_progress=False)
-    with pytest.raises(UserError, match="split there: test, here: val"):
+    with pytest.raises(UserError, match="split was test, is now val"):
         evaluate.evaluate(checkpoint, out, split="val", show_progress=False)
     assert (out / "evaluation.json").read_bytes() == before
     (tmp_path / "images.csv").write_text("mine")

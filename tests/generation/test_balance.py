@@ -127,9 +127,9 @@ def test_an_interrupted_set_ends_as_one_that_went_through(
     assert files(out) == expected
     assert (out / "manifest.json").read_bytes() == manifest
     assert kept.stat().st_mtime_ns == before
-    with pytest.raises(UserError, match="asked for with another num_images"):
+    with pytest.raises(UserError, match=r"another synthetic set \(num_images was"):
         make([normal, abnormal], out, num_images=9)
-    with pytest.raises(UserError, match="asked for with another checkpoint_sha256, num_images, la"):
+    with pytest.raises(UserError, match=r"checkpoint_sha256 was .*; num_images was .*; label"):
         make(normal, out, num_images=10)
 
 
