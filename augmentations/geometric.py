@@ -25,7 +25,7 @@ class AffineParameters:
 
 @dataclass(frozen=True)
 class GeometricAugmentation:
-    """Random rotation, shift and scale; the paper names the three, not their ranges.
+    """Random rotation, shift and scale; Choe et al. name the three, not their ranges.
 
     Args:
         max_rotation_degrees: Rotation is uniform in +- this.

@@ -24,8 +24,8 @@ class KiTS19DataModule(CachedDataModule):
         synthetic: Folder of a synthetic set that joins the training split, and only that. The run
             stops if the set knows a validation or test patient.
         augmentation: "geometric" rotates, shifts and scales training slices, image and mask alike.
-        slices: "foreground" uses the slices that hold any class but the background (in KiTS19, the
-            paper's 64 a patient match these), "all" every slice.
+        slices: "foreground" uses the slices that hold any class but the background (in KiTS19 the
+            64 a patient of Choe et al. 2022 match these), "all" every slice.
         sampling: "uniform" draws every training slice once per epoch; the name of a class, such as
             "tumour", draws with replacement so that every second slice holds it.
         images_per_epoch: Training images that make an epoch; None: all of them, once. A number

@@ -82,6 +82,12 @@ def check_classes_and_size(
             f"{root}: has {len(class_names)} classes ({', '.join(class_names)}), but "
             f"{checkpoint} predicts {num_classes}. Give the cache that it was trained on."
         )
+    known = list(record.get("class_names") or class_names)
+    if class_names != known:
+        raise UserError(
+            f"{root}: has the classes {', '.join(class_names)}, but {checkpoint} was trained to "
+            f"tell apart {', '.join(known)}. Prepare the data with labels of these names."
+        )
     trained_at = record.get("image_size", image_size)
     if image_size != trained_at:
         raise UserError(

@@ -78,6 +78,9 @@ def test_a_segmenter_is_trained_with_it_and_scored_by_class(
     out = tmp_path / "scores"
     words = ["--checkpoint", checkpoint, "--out", out, "--device", "cpu"]
     assert evaluate.main([*map(str, words)]) == 0
+    other = write_cache(tmp_path / "other", class_names=("background", "a", "b", "c"))
+    with pytest.raises(UserError, match=r"classes background, a, b, c, but .* apart background"):
+        evaluate.main([*map(str, words[:2]), "--root", str(other), "--out", str(tmp_path / "no")])
     result = json.loads((out / "evaluation.json").read_text())
     assert result["class_names"] == list(CLASSES)
     assert {"iou_liver", "iou_tumour", "iou_vessel", "dice_vessel"} <= set(result["summary"])

@@ -222,12 +222,6 @@ def _checked_classes(
         )
     size = datamodule.image_size
     check_classes_and_size(checkpoint, record, module.num_classes, root, names, size)
-    known = list(record.get("class_names") or module.class_names)
-    if names != known:
-        raise UserError(
-            f"{root}: has the classes {', '.join(names)}, but {checkpoint} was trained to tell "
-            f"apart {', '.join(known)}. Prepare the films with labels of these names."
-        )
     return names
 
 
