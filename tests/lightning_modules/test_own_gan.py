@@ -90,4 +90,4 @@ def test_what_own_networks_lack_is_named() -> None:
     with pytest.raises(UserError, match=r"no styles .* lacks mapping, noise_of, synthesis\. Leave"):
         module.synthesise([0], truncation=0.5)
     with pytest.raises(UserError, match="a WithoutDraws lacks draw_noise, which Pix2Pix calls"):
-        Pix2Pix(WithoutDraws, MultiScalePatchDiscriminator, image_size=32)
+        Pix2Pix(WithoutDraws, MultiScalePatchDiscriminator, image_size=32, num_classes=3)
