@@ -17,7 +17,6 @@ from typing import Any
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
-from evaluation.summary_lines import lines_of
 
 __all__ = ["evaluate", "evaluate_images", "main"]
 
@@ -33,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parsed(parser, flags)
     settings.pop("config")
     result = function(**vars(settings))
+    from evaluation.summary_lines import lines_of  # after the call: it imports what scores images
+
     lines, files = lines_of(result)
     print("\n".join(lines))
     print(f"Scores and pictures: {settings.out} ({files})")

@@ -8,7 +8,7 @@ import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
-from display.sheet import Picture, colour_of, save_png, sheet
+from display.sheet import ImageArray, colour_of, save_png, sheet
 from display.tensor_images import pictures_of
 from lightning_modules import Classifier
 from lightning_modules.classifier_scores import Predictions
@@ -108,7 +108,7 @@ def confusion_matrix(predictions: Predictions) -> NDArray[np.int64]:
     return counts
 
 
-def draw_scores(predictions: Predictions, class_names: tuple[str, ...]) -> Picture:
+def draw_scores(predictions: Predictions, class_names: tuple[str, ...]) -> ImageArray:
     """ROC curve and confusion matrix side by side.
 
     With two classes the curve is of class 1; with more there is one for each class against the
@@ -129,7 +129,7 @@ def draw_scores(predictions: Predictions, class_names: tuple[str, ...]) -> Pictu
     return np.ascontiguousarray(np.asarray(canvas.buffer_rgba())[..., :3])
 
 
-def draw_mistakes(rows: list[list[Any]], films: list[Picture]) -> Picture:
+def draw_mistakes(rows: list[list[Any]], films: list[ImageArray]) -> ImageArray:
     """Films with truth and prediction above each, six in a row.
 
     Args:
@@ -152,7 +152,7 @@ def draw_mistakes(rows: list[list[Any]], films: list[Picture]) -> Picture:
     return np.concatenate(padded)
 
 
-def _films(trainer: L.Trainer, places: NDArray[np.int64]) -> list[tuple[int, Picture, Any]]:
+def _films(trainer: L.Trainer, places: NDArray[np.int64]) -> list[tuple[int, ImageArray, Any]]:
     """Place, picture and sample of validation films, as the network saw them."""
     if not len(places):
         return []

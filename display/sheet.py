@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from provenance import UserError, whole_file
 
-Picture = NDArray[np.uint8]
+ImageArray = NDArray[np.uint8]
 
 # Okabe and Ito 2008: told apart with every common colour blindness. The first two stand out on
 # grey tissue.
@@ -45,7 +45,7 @@ def colour_of(label: int) -> tuple[int, int, int]:
     return CLASS_COLOURS[1 + (label - 1) % (len(CLASS_COLOURS) - 1)]
 
 
-def colour_mask(mask: NDArray[np.integer]) -> Picture:
+def colour_mask(mask: NDArray[np.integer]) -> ImageArray:
     """Label map as colours.
 
     Args:
@@ -60,8 +60,8 @@ def colour_mask(mask: NDArray[np.integer]) -> Picture:
 
 
 def overlay(
-    image: Picture, mask: NDArray[np.integer], opacity: float = 0.45, contour: int = 0
-) -> Picture:
+    image: ImageArray, mask: NDArray[np.integer], opacity: float = 0.45, contour: int = 0
+) -> ImageArray:
     """Slice with its classes in colour; the background keeps its grey.
 
     Args:
@@ -96,7 +96,7 @@ def sheet(
     cell_size: int | None = None,
     caption: str | None = None,
     legend: Sequence[str] | None = None,
-) -> Picture:
+) -> ImageArray:
     """Pictures in a grid on white, with titles at the left and above, and a caption below.
 
     Args:
@@ -169,7 +169,7 @@ def sheet(
     return np.asarray(paper, dtype=np.uint8)
 
 
-def save_png(path: Path | str, array: Picture) -> Path:
+def save_png(path: Path | str, array: ImageArray) -> Path:
     """Write (H, W) or (H, W, 3) uint8 as PNG: whole or not at all, and over nobody else's file.
 
     Returns:
@@ -193,7 +193,7 @@ def save_png(path: Path | str, array: Picture) -> Path:
     return path
 
 
-def png_bytes(array: Picture) -> bytes:
+def png_bytes(array: ImageArray) -> bytes:
     """(H, W) or (H, W, 3) uint8 as the content of a PNG file."""
     stream = io.BytesIO()
     Image.fromarray(array).save(stream, format="PNG")
@@ -223,12 +223,12 @@ def _inner_edge(labels: NDArray[np.integer], thickness: int) -> NDArray[np.bool_
     return edge & (labels > 0)
 
 
-def _natural_size(rows: Sequence[Sequence[Picture]]) -> int:
+def _natural_size(rows: Sequence[Sequence[ImageArray]]) -> int:
     largest = max(max(picture.shape[:2]) for row in rows for picture in row)
     return int(largest) * -(-_SMALLEST_CELL // int(largest))
 
 
-def _fitted(picture: Picture, size: int) -> Image.Image:
+def _fitted(picture: ImageArray, size: int) -> Image.Image:
     image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
     factor = size / max(image.size)
     if factor == 1:

@@ -1,16 +1,22 @@
-"""What every evaluation of a trained model on a cache shares: its data, and whose they are."""
+"""A trained model beside the data that it is scored on, checked to belong together."""
 
 import importlib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from datamodules.chest_xray import ChestXrayDataModule
-from provenance import UserError
+from device import Device, chosen_device
+from lightning_modules import Classifier, Segmenter
+from lightning_modules.loading import data_root, load_module
+from provenance import UserError, sha256_of
 
+_BATCH_SIZES = {Segmenter: 8, Classifier: 32}
 # Settings of our datamodules that change what is trained on, and nothing that is evaluated. Left
 # out, each takes its default, which is "no change".
 _OF_TRAINING = (
@@ -25,116 +31,172 @@ _OF_TRAINING = (
 )
 
 
-def datamodule_to_evaluate(
-    record: Mapping[str, Any], root: Path, batch_size: int, num_workers: int, **changed: Any
-) -> Any:
-    """The checkpoint's datamodule on a cache, without what belongs to training.
+@dataclass(frozen=True)
+class OpenedCheckpoint:
+    """A segmenter or a classifier, ready to predict a split of a cache.
+
+    Attributes:
+        checkpoint: Its file.
+        module: The model, on `device` and in evaluation mode.
+        record: What the checkpoint says of it; see `load_module`.
+        datamodule: Of the cache to score on, with the checkpoint's settings.
+        split: The split to score, none of whose patients was trained on (unless it is "train").
+        device: Where the model computes.
+    """
+
+    checkpoint: Path
+    module: Any
+    record: Mapping[str, Any]
+    datamodule: Any
+    split: str
+    device: torch.device
+
+    def unit_images(self, batch: Mapping[str, Any]) -> Tensor:
+        """Images of a batch as the model takes them: (N, C, H, W) in [-1, 1], on the device."""
+        tensors = {key: value for key, value in batch.items() if isinstance(value, Tensor)}
+        moved = {key: value.to(self.device) for key, value in tensors.items()}
+        images: Tensor = self.datamodule.to_unit(moved)["image"]
+        return images
+
+    def logits(self, batch: Mapping[str, Any]) -> Tensor:
+        """What the model says of a batch, without gradients.
+
+        Raises:
+            UserError: NaN or infinity.
+        """
+        with torch.inference_mode():
+            logits: Tensor = self.module(self.unit_images(batch))
+        if not bool(logits.isfinite().all()):
+            raise UserError(
+                f"{self.checkpoint}: predicts NaN or infinity, so its training has diverged. "
+                "Nothing was scored; use an earlier checkpoint, or train with a lower learning "
+                "rate."
+            )
+        return logits
+
+    def identity(self, task: str) -> dict[str, Any]:
+        """What makes an evaluation this one, whatever the kind of model."""
+        return {
+            "task": task,
+            "checkpoint_sha256": sha256_of(self.checkpoint),
+            "split": self.split,
+            "split_id": self.datamodule.cache.split_id,
+        }
+
+    def check_unseen(self, split: str) -> None:
+        """Refuse to score training patients as if they were new: another cache may split otherwise.
+
+        Raises:
+            UserError: The model was trained on some patients of the split, and it is not the
+                training split; names a few.
+        """
+        cache, trained = self.datamodule.cache, self.record.get("split", {})
+        if split == "train" or trained.get("split_id") == cache.split_id:
+            return
+        items = self.datamodule.items(split)
+        if isinstance(self.datamodule, ChestXrayDataModule):
+            patients = set(cache.patient_ids[items].tolist())
+        else:
+            patients = {item.patient_id for item in items}
+        seen = sorted(patients & set(trained.get("train", ())))
+        if seen:
+            named = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
+            raise UserError(
+                f"{cache.root}: {len(seen)} patients of its {split} split were training patients "
+                f"of {self.checkpoint} ({named}). The scores would be worthless. Give the cache "
+                "that it was trained on, or prepare this one with the same --split-seed and "
+                "--split-ratios."
+            )
+
+
+def open_checkpoint(
+    checkpoint: Path,
+    root: Path | None,
+    split: str,
+    batch_size: int | None,
+    num_workers: int,
+    device: Device,
+    **changed: Any,
+) -> OpenedCheckpoint:
+    """Open a model and its data, and check that one can be scored on the other.
 
     Films that were prepared larger than the checkpoint's are averaged to its size where that goes.
 
     Args:
-        record: As `load_module` gives it.
-        root: The cache.
-        batch_size: Images at once.
+        checkpoint: Of a segmenter or a classifier.
+        root: The cache; None takes the one that the checkpoint was trained on.
+        split: Which split is to be scored.
+        batch_size: Images at once; None: 8 slices or 32 films.
         num_workers: Processes that load.
-        changed: Further settings to replace; those that are None stay as in the record.
+        device: Where to compute.
+        changed: Settings of the datamodule to replace; those that are None stay as in the record.
 
     Raises:
-        UserError: The record names another software's class, or the cache does not serve.
+        UserError: Another kind of model, or a cache of other classes, of another image size,
+            without the split, or with training patients of the model in it.
     """
+    module, record = load_module(checkpoint)
+    kind = next((kind for kind in _BATCH_SIZES if isinstance(module, kind)), None)
+    if kind is None:
+        raise UserError(
+            f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter or a Classifier. "
+            "A generator is judged by its images: make some with generate.py, then run "
+            "evaluate.py images."
+        )
+    root = root if root is not None else data_root(checkpoint, record, "--root")
+    settings = {
+        "root": str(root),
+        "batch_size": _BATCH_SIZES[kind] if batch_size is None else batch_size,
+        "num_workers": num_workers,
+        **{key: value for key, value in changed.items() if value is not None},
+    }
+    datamodule = _datamodule(record, settings)
+    _check_classes_and_size(checkpoint, module, record, datamodule)
+    datamodule.items(split)  # there are some
+    place = chosen_device(device)
+    opened = OpenedCheckpoint(checkpoint, module.to(place), record, datamodule, split, place)
+    opened.check_unseen(split)
+    return opened
+
+
+def _datamodule(record: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+    """The checkpoint's datamodule with other settings, without what belongs to training."""
     data = record["data"]
     module_name, _, class_name = data["class_path"].rpartition(".")
     if not module_name.startswith("datamodules"):
         raise UserError(f"The checkpoint names the data class {data['class_path']}, not ours.")
     kind = getattr(importlib.import_module(module_name), class_name)
     known = inspect.signature(kind).parameters
-    settings = {key: value for key, value in data["init_args"].items() if key not in _OF_TRAINING}
-    settings |= {"root": str(root), "batch_size": batch_size, "num_workers": num_workers}
-    settings |= {key: value for key, value in changed.items() if value is not None}
+    kept = {key: value for key, value in data["init_args"].items() if key not in _OF_TRAINING}
+    arguments = {**kept, **settings}
     if issubclass(kind, ChestXrayDataModule) and record.get("image_size"):
-        settings["resolution"] = record["image_size"]
-    return kind(**{key: value for key, value in settings.items() if key in known})
+        arguments["resolution"] = record["image_size"]
+    return kind(**{key: value for key, value in arguments.items() if key in known})
 
 
-def check_classes_and_size(
-    checkpoint: Path,
-    record: Mapping[str, Any],
-    num_classes: int,
-    root: Path,
-    class_names: list[str],
-    image_size: int,
+def _check_classes_and_size(
+    checkpoint: Path, module: Any, record: Mapping[str, Any], datamodule: Any
 ) -> None:
-    """Refuse a cache of other classes or another image size than the checkpoint's.
-
-    Args:
-        checkpoint: For the sentence.
-        record: As `load_module` gives it.
-        num_classes: That the network predicts.
-        root: The cache.
-        class_names: Of the cache.
-        image_size: Side in pixels of what the network would see.
-
-    Raises:
-        UserError: They differ.
-    """
-    if len(class_names) != num_classes:
+    root, names, size = datamodule.root, list(datamodule.class_names), datamodule.image_size
+    if isinstance(module, Classifier) and not names:
         raise UserError(
-            f"{root}: has {len(class_names)} classes ({', '.join(class_names)}), but "
-            f"{checkpoint} predicts {num_classes}. Give the cache that it was trained on."
+            f"{root}: its films have no labels, so there is nothing to compare predictions with. "
+            "Prepare it with --labels TABLE."
         )
-    known = list(record.get("class_names") or class_names)
-    if class_names != known:
+    if len(names) != module.num_classes:
         raise UserError(
-            f"{root}: has the classes {', '.join(class_names)}, but {checkpoint} was trained to "
-            f"tell apart {', '.join(known)}. Prepare the data with labels of these names."
+            f"{root}: has {len(names)} classes ({', '.join(names)}), but {checkpoint} predicts "
+            f"{module.num_classes}. Give the cache that it was trained on."
         )
-    trained_at = record.get("image_size", image_size)
-    if image_size != trained_at:
+    known = list(record.get("class_names") or names)
+    if names != known:
         raise UserError(
-            f"{root}: holds images of {image_size} px, but {checkpoint} was trained at "
-            f"{trained_at} px. Prepare the data with --image-size {trained_at}."
+            f"{root}: has the classes {', '.join(names)}, but {checkpoint} was trained to tell "
+            f"apart {', '.join(known)}. Prepare the data with labels of these names."
         )
-
-
-def check_unseen(
-    checkpoint: Path,
-    record: Mapping[str, Any],
-    root: Path,
-    split_id: str,
-    patient_ids: Iterable[str],
-    split: str,
-) -> None:
-    """Refuse to score training patients as if they were new: another cache may split otherwise.
-
-    Args:
-        checkpoint: For the sentence.
-        record: As `load_module` gives it.
-        root: The cache.
-        split_id: Of the cache.
-        patient_ids: Patients to be scored.
-        split: The split they are in; the training split is scored as such.
-
-    Raises:
-        UserError: The model was trained on some of them; names a few.
-    """
-    trained = record.get("split", {})
-    if split == "train" or trained.get("split_id") == split_id:
-        return
-    seen = sorted(set(patient_ids) & set(trained.get("train", ())))
-    if seen:
-        named = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
+    trained_at = record.get("image_size", size)
+    if size != trained_at:
         raise UserError(
-            f"{root}: {len(seen)} patients of its {split} split were training patients of "
-            f"{checkpoint} ({named}). The scores would be worthless. Give the cache that it was "
-            "trained on, or prepare this one with the same --split-seed and --split-ratios."
+            f"{root}: holds images of {size} px, but {checkpoint} was trained at {trained_at} px. "
+            f"Prepare the data with --image-size {trained_at}."
         )
-
-
-def checked_finite(logits: Tensor, checkpoint: Path) -> Tensor:
-    """The logits, or the sentence for a model whose training has diverged."""
-    if not bool(logits.isfinite().all()):
-        raise UserError(
-            f"{checkpoint}: predicts NaN or infinity, so its training has diverged. Nothing was "
-            "scored; use an earlier checkpoint, or train with a lower learning rate."
-        )
-    return logits

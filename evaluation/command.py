@@ -1,12 +1,13 @@
-"""Score a checkpoint, each kind of model in its way."""
+"""Score a checkpoint, each kind of model in its way.
+
+The flags of evaluate.py are the function's arguments: nothing heavy is imported before the call.
+"""
 
 from pathlib import Path
 from typing import Any, Literal
 
-from evaluation.classification.evaluate import evaluate_classifier
+from device import Device
 from evaluation.folder import Split
-from evaluation.segmentation import evaluate_segmenter
-from lightning_modules.device import Device
 from provenance import UserError
 
 
@@ -54,27 +55,20 @@ def evaluate(
     Raises:
         UserError: Wrong input; the sentence says which and what to do.
     """
-    from lightning_modules import Classifier, Segmenter
-    from lightning_modules.loading import load_module
+    from evaluation.checkpoint import open_checkpoint
+    from evaluation.classification.evaluate import score_classifier
+    from evaluation.segmentation import score_segmenter
+    from lightning_modules import Segmenter
 
-    loaded = load_module(Path(checkpoint))
-    given: dict[str, Any] = {"num_workers": num_workers, "device": device}
-    given |= {"show_progress": show_progress, "loaded": loaded}
-    if batch_size is not None:
-        given["batch_size"] = batch_size
-    of_segmenters = {"absent_class": absent_class, "slices": slices}
-    of_classifiers = {"compare": compare}
-    if isinstance(loaded[0], Segmenter):
-        _refuse(of_classifiers, checkpoint, "classifiers", "Segmenter")
-        return evaluate_segmenter(checkpoint, out, root, split, **of_segmenters, **given)  # type: ignore[arg-type]
-    if isinstance(loaded[0], Classifier):
-        _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
-        return evaluate_classifier(checkpoint, out, root, split, compare=compare, **given)
-    raise UserError(
-        f"{checkpoint}: holds a {type(loaded[0]).__name__}, expected a Segmenter or a Classifier. "
-        "A generator is judged by its images: make some with generate.py, then run evaluate.py "
-        "images."
+    opened = open_checkpoint(
+        Path(checkpoint), root, split, batch_size, num_workers, device, slices=slices
     )
+    of_segmenters = {"absent_class": absent_class, "slices": slices}
+    if isinstance(opened.module, Segmenter):
+        _refuse({"compare": compare}, checkpoint, "classifiers", "Segmenter")
+        return score_segmenter(opened, Path(out), absent_class, show_progress)
+    _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
+    return score_classifier(opened, Path(out), compare or [], show_progress)
 
 
 def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) -> None:

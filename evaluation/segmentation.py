@@ -1,130 +1,79 @@
 """Scores of one segmenter on one split, with intervals over patients and pictures."""
 
-import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import lightning as L
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache, SliceItem
-from datamodules.slice_dataset import to_unit
+from display.numbers import number
 from display.sheet import overlay, save_png, sheet
-from evaluation.checkpoint import (
-    check_classes_and_size,
-    check_unseen,
-    checked_finite,
-    datamodule_to_evaluate,
-)
-from evaluation.folder import RESULT, Split, write_csv
-from lightning_modules.device import Device, chosen_device
-from lightning_modules.loading import data_root, load_module
-from lightning_modules.segmenter import Segmenter
+from evaluation.checkpoint import OpenedCheckpoint
+from evaluation.folder import RESULT, write_csv
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
 from output_folder import is_begun
-from provenance import UserError, library_versions, sha256_of, write_json_atomic
+from provenance import library_versions, write_json_atomic
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
 _PICTURES_OF_A_KIND = 2
 
 
-def evaluate_segmenter(
-    checkpoint: Path,
+def score_segmenter(
+    opened: OpenedCheckpoint,
     out: Path,
-    root: Path | None = None,
-    split: Split = "test",
-    absent_class: Literal["skip", "one"] | None = None,
-    slices: Literal["foreground", "all"] | None = None,
-    batch_size: int = 8,
-    num_workers: int = 0,
-    device: Device = "auto",
-    show_progress: bool = True,
-    loaded: tuple[L.LightningModule, dict[str, Any]] | None = None,
+    absent_class: Literal["skip", "one"] | None,
+    show_progress: bool,
 ) -> dict[str, Any]:
-    """Score a segmenter's checkpoint on one split of a cache.
-
-    Writes evaluation.json, images.csv, patients.csv and predictions.png.
+    """Score a segmenter: evaluation.json, images.csv, patients.csv and predictions.png.
 
     Args:
-        checkpoint: A segmenter's checkpoint, as train.py wrote it.
-        out: Folder for the results. One that holds another evaluation is refused, never
-            overwritten; the same evaluation is computed again.
-        root: The cache to score on; --data.root is understood too. Default: the one that the
-            checkpoint was trained on.
-        split: Which split to score.
-        absent_class: What an image counts for a class that neither truth nor prediction holds:
-            "skip" leaves the class out of that image's mean, "one" counts it as 1. Default: the
-            checkpoint's setting.
-        slices: "foreground" scores slices that hold any foreground, "all" scores every slice.
-            Default: as the checkpoint was trained.
-        batch_size: Images scored at once; the scores do not depend on it.
-        num_workers: Processes that load images; 0 loads in this one.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        opened: The segmenter and its data.
+        out: Folder for the results.
+        absent_class: See `evaluate`; None takes the checkpoint's setting.
         show_progress: A progress bar with the time left.
-        loaded: What `load_module` gave for the checkpoint, where it is open already.
 
     Returns:
         The content of evaluation.json.
 
     Raises:
-        UserError: Wrong input; the sentence says which and what to do.
+        UserError: The folder holds something else, or the model predicts NaN.
     """
     started = time.perf_counter()
-    checkpoint, out = Path(checkpoint), Path(out)
-    module, record = loaded if loaded is not None else load_module(checkpoint)
-    if not isinstance(module, Segmenter):
-        raise UserError(f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter.")
-    root = root if root is not None else data_root(checkpoint, record, "--root")
-    datamodule = datamodule_to_evaluate(record, root, batch_size, num_workers, slices=slices)
+    datamodule, split = opened.datamodule, opened.split
     cache: SliceCache = datamodule.cache
-    names, size = cache.class_names, cache.image_size
-    check_classes_and_size(checkpoint, record, module.num_classes, cache.root, names, size)
-    loader = datamodule.evaluation_loader(split)
-    items = {item.id: item for item in datamodule.items(split)}
-    patients = [item.patient_id for item in items.values()]
-    check_unseen(checkpoint, record, cache.root, cache.split_id, patients, split)
     identity = {
-        "task": "segmentation",
-        "checkpoint_sha256": sha256_of(checkpoint),
-        "split": split,
-        "split_id": cache.split_id,
+        **opened.identity("segmentation"),
         "slices": datamodule.slices,
-        "absent_class": absent_class or module.absent_class,
+        "absent_class": absent_class or opened.module.absent_class,
     }
     is_begun(out, RESULT, identity, "evaluation", _FILES)
-    place = chosen_device(device)
-    module.to(place)
-
-    def predict(image: Tensor) -> Tensor:
-        return _labels(module, image.to(place), checkpoint)
-
-    scores = SegmentationScores(cache.class_names, identity["absent_class"])
+    items = {item.id: item for item in datamodule.items(split)}
+    scores = SegmentationScores(datamodule.class_names, identity["absent_class"])
+    loader = datamodule.evaluation_loader(split)
     for batch in tqdm(loader, f"score {split}", unit="batch", disable=not show_progress):
         scores.update(
             batch["id"],
             batch["patient_id"],
-            predict(batch["image"]),
-            batch["mask"].to(place),
+            opened.logits(batch).argmax(dim=1),
+            batch["mask"].to(opened.device),
             slice_index=batch["slice_index"],
             spacing_mm=[_spacing_mm(items[name]) for name in batch["id"]],
         )
     found = scores.compute()
     result = {
         **identity,
-        "checkpoint": str(checkpoint),
-        "images_seen": record.get("images_seen"),
+        "checkpoint": str(opened.checkpoint),
+        "images_seen": opened.record.get("images_seen"),
         "data_root": str(cache.root),
         "split_by": cache.split_by,
         "num_images": len(found["images"]),
         "num_patients": len(found["patients"]),
-        "class_names": cache.class_names,
+        "class_names": datamodule.class_names,
         **found,
         "summary": _with_intervals(found),
         "versions": library_versions(),
@@ -133,40 +82,37 @@ def evaluate_segmenter(
     write_json_atomic(out / RESULT, result)
     write_csv(out / _FILES[0], found["images"])
     write_csv(out / _FILES[1], found["patients"])
-    save_png(out / _FILES[2], prediction_sheet(found["images"], cache, items, predict))
+    save_png(out / _FILES[2], prediction_sheet(opened, found["images"]))
     return result
 
 
 def prediction_sheet(
-    images: Sequence[Mapping[str, Any]],
-    cache: SliceCache,
-    items: Mapping[str, SliceItem],
-    predict: Callable[[Tensor], Tensor],
+    opened: OpenedCheckpoint, images: Sequence[Mapping[str, Any]]
 ) -> NDArray[np.uint8]:
     """Best, median and worst images by foreground IoU: image, truth, prediction.
 
     Args:
-        images: Entries of evaluation.json's "images".
-        cache: Where they lie.
-        items: Slices of the cache by id.
-        predict: From uint8 images (N, 1, H, W) to labels (N, H, W).
+        opened: The segmenter and its data.
+        images: Entries of evaluation.json's "images", in the split's order.
 
     Returns:
         (H', W', 3) uint8.
     """
-    size = cache.image_size
+    datamodule, names = opened.datamodule, opened.datamodule.class_names
+    samples = datamodule.evaluation_set(opened.split)
+    index = {image["id"]: position for position, image in enumerate(images)}
+    size = datamodule.image_size
     cell = 256 if size >= 256 else size * -(-160 // size)
     opacity, contour = (0.3, size // 256) if size >= 256 else (0.45, 0)
     rows, titles = [], []
     for kind, image in _best_median_worst(images):
-        item = items[image["id"]]
-        picture = np.array(cache.image(item))
-        prediction = predict(torch.from_numpy(picture)[None, None])[0].cpu().numpy()
-        truth = np.array(cache.mask(item))
+        batch = datamodule.collate([samples[index[image["id"]]]])
+        picture, truth = batch["image"][0, 0].numpy(), batch["mask"][0].numpy()
+        prediction = opened.logits(batch)[0].argmax(dim=0).cpu().numpy()
         drawn = [overlay(picture, labels, opacity, contour) for labels in (truth, prediction)]
         rows.append([picture, *drawn])
         lines = [kind, str(image["id"])]
-        lines += [f"{name} {_shown(image[f'iou_{name}'])}" for name in cache.class_names[1:]]
+        lines += [f"{name} {number(image[f'iou_{name}'], '.2f', '-')}" for name in names[1:]]
         titles.append("\n".join(lines))
     return sheet(
         rows,
@@ -175,7 +121,7 @@ def prediction_sheet(
         cell,
         f"IoU of {len(rows)} of {len(images)} images, ranked by the mean over the classes other "
         "than background. A hyphen: in neither truth nor prediction.",
-        legend=cache.class_names,
+        legend=names,
     )
 
 
@@ -209,14 +155,6 @@ def _of_different_patients(images: Sequence[Mapping[str, Any]]) -> list[Mapping[
     return [*first.values(), *(image for image in images if image["id"] not in leaders)]
 
 
-def _labels(module: Segmenter, image: Tensor, checkpoint: Path) -> Tensor:
-    """uint8 (N, 1, H, W) to predicted labels (N, H, W)."""
-    with torch.inference_mode():
-        logits = module(to_unit({"image": image, "mask": image[:, 0]})["image"])
-    checked_finite(logits, checkpoint)
-    return logits.argmax(dim=1)
-
-
 def _spacing_mm(item: SliceItem) -> tuple[float, float, float] | None:
     if item.pixel_spacing_mm is None or item.slice_spacing_mm is None:
         return None
@@ -233,7 +171,3 @@ def _with_intervals(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         interval = patient_bootstrap([r[key] for r in rows], [r["patient_id"] for r in rows])
         summary[key] = {**interval.as_dict(), "value": mean}
     return summary
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None or math.isnan(value) else f"{value:.2f}"

@@ -5,12 +5,12 @@ from typing import Any
 
 import torch
 
+from device import Device, chosen_device
 from generation.films import generate_films
 from generation.generators import TrainedGenerator, one_set
 from generation.slices import generate_slices
 from generation.synthetic_set import Generation, ImageFormat
 from lightning_modules import GAN, Pix2Pix
-from lightning_modules.device import Device, chosen_device
 from lightning_modules.loading import load_module
 from provenance import UserError
 

@@ -36,7 +36,7 @@ MAY_IMPORT = {
     },
 }
 VERBS = {"prepare", "train", "generate", "evaluate", "study"}
-FREE_FOR_ALL = {"provenance", "output_folder", "worker_pool"}
+FREE_FOR_ALL = {"device", "provenance", "output_folder", "worker_pool"}
 OURS = set(MAY_IMPORT) | VERBS | {"command_line", "benchmarks", "scripts", "tests"}
 
 

@@ -28,7 +28,7 @@ class OtherEvaluation:
     result: Mapping[str, Any]
 
 
-def opened(folder: Path) -> OtherEvaluation:
+def read_evaluation(folder: Path) -> OtherEvaluation:
     """Read the folder of another evaluation.
 
     Raises:

@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from display.sheet import sheet
+from display.sheet import ImageArray, sheet
+from evaluation.checkpoint import OpenedCheckpoint
 from provenance import UserError
 
 FILMS_OF_A_KIND = 4
@@ -20,38 +21,27 @@ _MOST_OPAQUE = 0.7
 Row = Mapping[str, Any]
 
 
-def grad_cam_sheet(
-    module: Any,
-    datamodule: Any,
-    split: str,
-    rows: Sequence[Row],
-    class_names: Sequence[str],
-    place: torch.device,
-) -> NDArray[np.uint8]:
+def grad_cam_sheet(opened: OpenedCheckpoint, rows: Sequence[Row]) -> ImageArray:
     """Three blocks of films with their maps: surest right calls, closest calls, worst mistakes.
 
     The map is of the class that the film was called.
 
     Args:
-        module: A Classifier.
-        datamodule: Gives the films.
-        split: The split that was scored.
+        opened: The classifier and its data.
         rows: evaluation.json's "images", in the split's order.
-        class_names: By label.
-        place: The device that the module is on.
 
     Returns:
         (H, W, 3) uint8.
     """
     chosen = {kind: films for kind, films in films_to_show(rows).items() if films}
-    images = datamodule.evaluation_set(split)
-    number = {row["id"]: index for index, row in enumerate(rows)}
+    datamodule, class_names = opened.datamodule, opened.datamodule.class_names
+    samples = datamodule.evaluation_set(opened.split)
+    index = {row["id"]: position for position, row in enumerate(rows)}
     blocks = []
     for kind, films in chosen.items():
-        batch = datamodule.collate([images[number[row["id"]]] for row in films])
-        image = datamodule.to_unit({"image": batch["image"].to(place)})["image"]
+        image = opened.unit_images(datamodule.collate([samples[index[r["id"]]] for r in films]))
         called = [row["prediction"] for row in films]
-        maps = grad_cam(module.network, image, called).cpu().numpy()
+        maps = grad_cam(opened.module.network, image, called).cpu().numpy()
         pictures = [_film(one) for one in image.cpu()]
         blocks.append(
             sheet(

@@ -104,7 +104,7 @@ def trivial(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, Any]:
     return {"class": class_names[int(counts.argmax())], "accuracy": share, "auroc": 0.5}
 
 
-def chosen_on(images: Mapping[str, Sequence[Row]], split: str) -> str | None:
+def chosen_on(images: Mapping[str, Sequence[Row]]) -> str | None:
     """The split that thresholds are chosen on: validation films of both classes, or none."""
     rows = images.get("val", [])
     return "val" if len({row["label"] for row in rows}) == 2 else None

@@ -17,10 +17,12 @@ from datamodules.film_dataset import FilmDataset, to_unit
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
+from display.sheet import ImageArray, sheet
 from provenance import UserError, sha256_of
 
 FEWEST = 4  # two halves of two images
 _SMALLEST_SIDE = 16  # pixels that every extractor can take
+_COLUMNS, _CELL_SIZE = 8, 128  # of the sheet of films; pixels
 
 Levels = NDArray[np.uint8]
 
@@ -180,6 +182,24 @@ def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageS
         facts["labels"] = _counts(item.label or "none" for item in items)
     sha256 = sha256_of(fakes.root / "manifest.json")
     return ImageSet([item.id for item in items], read, sha256, facts)
+
+
+def sheet_of_films(real: ImageSet, fake: ImageSet) -> ImageArray:
+    """Two rows of real and two of synthetic films, evenly spread over their sets."""
+    rows = []
+    for images in (real, fake):
+        some = [images.read(i).transpose(1, 2, 0) for i in spread(len(images), 2 * _COLUMNS)]
+        some = [np.ascontiguousarray(image.squeeze()) for image in some]
+        rows += [some[:_COLUMNS], some[_COLUMNS:]]
+    titles = ["real", "", "synthetic", ""]
+    kept = [(row, title) for row, title in zip(rows, titles, strict=True) if row]
+    return sheet(
+        [row for row, _ in kept],
+        [title for _, title in kept],
+        cell_size=_CELL_SIZE,
+        caption=f"Of {len(real)} real and {len(fake)} synthetic films, evenly spread. The real "
+        "ones show patients: treat this picture as you treat the data.",
+    )
 
 
 def generators_patients(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:

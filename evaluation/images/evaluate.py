@@ -1,40 +1,19 @@
-"""How close a synthetic set is to the real images of a cache."""
+"""How close a synthetic set is to the real images of a cache.
 
-import hashlib
+The flags of evaluate.py images are the function's arguments: nothing heavy is imported before it is
+called.
+"""
+
 import importlib.metadata
 import shlex
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-from tqdm import tqdm
-
-from datamodules.film_cache import FilmCache
-from datamodules.open_cache import open_cache
-from datamodules.synthetic import SyntheticSet
-from display.sheet import Picture, save_png, sheet
+from device import Device, chosen_device
 from evaluation.folder import RESULT, Split, write_csv
-from evaluation.images.compared_sets import (
-    FEWEST,
-    ImageSet,
-    Levels,
-    compared_sets,
-    generators_patients,
-    spread,
-)
-from evaluation.images.fid_card import fid_card
-from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
-from lightning_modules.device import Device, chosen_device
-from metrics.extractor import FeatureExtractor
-from metrics.features import build_extractor
-from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
-from metrics.inception import InceptionExtractor, inception_weights
 from output_folder import is_begun
 from provenance import (
     UserError,
@@ -45,7 +24,6 @@ from provenance import (
 )
 
 _CARD, _SHEET, _PAIRS = "fid_card.md", "sheet.png", "pairs.csv"
-_COLUMNS, _CELL_SIZE = 8, 128  # of the sheet of films; pixels
 
 
 def evaluate_images(
@@ -96,9 +74,24 @@ def evaluate_images(
     Raises:
         UserError: Wrong input; the sentence says which and what to do.
     """
+    import torch
+    from tqdm import tqdm
+
+    from datamodules.film_cache import FilmCache
+    from datamodules.open_cache import open_cache
+    from datamodules.synthetic import SyntheticSet
+    from display.sheet import save_png
+    from evaluation.images.compared_sets import compared_sets, generators_patients, sheet_of_films
+    from evaluation.images.embedding import embedded, similarities
+    from evaluation.images.fid_card import fid_card
+    from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
+    from metrics.features import build_extractor
+    from metrics.image_sets import class_scores, set_distances, set_fidelity
+    from metrics.inception import inception_weights
+
     started = time.perf_counter()
     _check_flags(extractor, weights, download, num_images, batch_size)
-    out, place = Path(out), chosen_device(device)
+    out, chosen = Path(out), chosen_device(device)
     file = inception_weights(weights, download) if extractor == "inception" else weights
     network = build_extractor(extractor, file)
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
@@ -115,30 +108,29 @@ def evaluate_images(
     }
     of_films = isinstance(cache, FilmCache)
     is_begun(out, RESULT, identity, "evaluation", [_CARD, _SHEET] + [_PAIRS] * (not of_films))
-    network = network.to(place)
+    network = network.to(chosen)
 
     def batches(items: Sequence[Any], what: str) -> Any:
         starts = range(0, len(items), batch_size)
         bar = tqdm(starts, what, unit="batch", disable=not show_progress)
         return (items[start : start + batch_size] for start in bar)
 
-    x = _embedded(network, real, batches(range(len(real)), "real images"))
-    y = _embedded(network, fake, batches(range(len(fake)), "synthetic images"))
+    x = embedded(network, real, batches(range(len(real)), "real images"))
+    y = embedded(network, fake, batches(range(len(fake)), "synthetic images"))
     if show_progress:  # minutes with thousands of images and 2048 features
         print("Scores, floors and intervals ...", file=sys.stderr)
     distances = set_distances(network.name, x.features, y.features, real.patients, seed)
     scores = set_fidelity(network.name, x.features, y.features, real.patients, seed)
     if x.logits is not None and y.logits is not None:
         scores |= class_scores(network.name, x.logits, y.logits, real.patients, seed)
-    scores |= _similarities(real, fake, place, seed)
+    scores |= similarities(real, fake, chosen, seed)
     rows: list[dict[str, Any]] = []
     differing = 0
     if isinstance(cache, FilmCache):
-        picture = _sheet_of_films(real, fake)
+        picture = sheet_of_films(real, fake)
     else:
         pairs, differing = find_pairs(fakes, cache)
-        in_batches = batches(pairs, "pairs")
-        rows = score_pairs(in_batches, fakes, cache, network, lambda b: _to_unit(b, place))
+        rows = score_pairs(batches(pairs, "pairs"), fakes, cache, network)
         picture = sheet_of_slices(pairs, fakes, cache, split)
     result = {
         **identity,
@@ -155,7 +147,7 @@ def evaluate_images(
         "scores": scores,
         "pairs": summaries(rows),
         "pairs_with_changed_label_map": differing,
-        "device": str(place) if place.type == "cpu" else torch.cuda.get_device_name(place),
+        "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": _versions(extractor),
         "command": _command(synthetic, root, out, split, extractor, file, num_images, seed),
         "seconds": round(time.perf_counter() - started, 3),
@@ -173,6 +165,8 @@ def _check_flags(
 ) -> None:
     if batch_size < 1:
         raise UserError(f"--batch-size is {batch_size}; it must be 1 or more.")
+    from evaluation.images.compared_sets import FEWEST
+
     if num_images is not None and num_images < FEWEST:
         raise UserError(
             f"--num-images is {num_images}; a distance needs at least {FEWEST} images of each set, "
@@ -183,80 +177,6 @@ def _check_flags(
             f"{'--download' if weights is None else '--weights'}: --extractor random_vgg uses no "
             "weights file. Add --extractor inception or timm:<model>, or leave the flag out."
         )
-
-
-@dataclass(frozen=True)
-class _Embedded:
-    """What is kept of a set of images."""
-
-    features: Tensor  # (N, D) on the CPU
-    logits: Tensor | None  # (N, 1008), of the Inception alone
-    pixels_sha256: str  # of all images in their order
-
-
-def _embedded(network: FeatureExtractor, images: ImageSet, batches: Any) -> _Embedded:
-    """One pass over a set; an image is read when its batch comes."""
-    place = next(network.parameters()).device
-    digest = hashlib.sha256()
-    features: list[Tensor] = []
-    logits: list[Tensor] = []
-    for batch in batches:
-        levels = [images.read(index) for index in batch]
-        for image in levels:
-            digest.update(image.tobytes())
-        with torch.inference_mode():
-            unit = _to_unit(levels, place)
-            if isinstance(network, InceptionExtractor):
-                found, classes = network.features_and_logits(unit)
-                logits.append(classes.cpu())
-            else:
-                found = network(unit)
-        if not bool(torch.isfinite(found).all()):
-            raise UserError(
-                f"{network.description}: gives features that are no numbers. Its weights are "
-                "damaged or of another network; nothing was written. Fetch them again."
-            )
-        features.append(found.cpu())
-    return _Embedded(torch.cat(features), torch.cat(logits) if logits else None, digest.hexdigest())
-
-
-def _similarities(
-    real: ImageSet, fake: ImageSet, place: torch.device, seed: int
-) -> dict[str, dict[str, Any]]:
-    """MS-SSIM within each set, under its name; nothing where a set has too few patients."""
-
-    def within(images: ImageSet) -> tuple[str, dict[str, Any]] | None:
-        return similarity_of_strangers(
-            lambda index: _to_unit([images.read(index)], place)[0], images.patients, seed=seed
-        )
-
-    ours, theirs = within(fake), within(real)
-    if ours is None or theirs is None:
-        return {}
-    return {ours[0]: {"synthetic": ours[1], "real": theirs[1]}}
-
-
-def _sheet_of_films(real: ImageSet, fake: ImageSet) -> Picture:
-    """Two rows of real and two of synthetic films, evenly spread over their sets."""
-    rows = []
-    for images in (real, fake):
-        some = [images.read(i).transpose(1, 2, 0) for i in spread(len(images), 2 * _COLUMNS)]
-        some = [np.ascontiguousarray(image.squeeze()) for image in some]
-        rows += [some[:_COLUMNS], some[_COLUMNS:]]
-    titles = ["real", "", "synthetic", ""]
-    kept = [(row, title) for row, title in zip(rows, titles, strict=True) if row]
-    return sheet(
-        [row for row, _ in kept],
-        [title for _, title in kept],
-        cell_size=_CELL_SIZE,
-        caption=f"Of {len(real)} real and {len(fake)} synthetic films, evenly spread. The real "
-        "ones show patients: treat this picture as you treat the data.",
-    )
-
-
-def _to_unit(images: Sequence[Levels], place: torch.device) -> Tensor:
-    """(N, C, H, W) float in [-1, 1]."""
-    return torch.from_numpy(np.stack(images)).to(place).float() / 127.5 - 1
 
 
 def _versions(extractor: str) -> dict[str, str]:

@@ -1,16 +1,16 @@
 """Synthetic slices beside the real slices that share their label maps."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from display.sheet import Picture, colour_mask, sheet
-from evaluation.images.compared_sets import Levels, spread
+from display.sheet import ImageArray, colour_mask, sheet
+from evaluation.images.compared_sets import spread
+from evaluation.images.embedding import unit_batch
 from metrics.extractor import FeatureExtractor
 from metrics.image_sets import paired_scores
 from metrics.intervals import patient_bootstrap
@@ -39,7 +39,6 @@ def score_pairs(
     fakes: SyntheticSet,
     cache: SliceCache,
     network: FeatureExtractor,
-    to_unit: Callable[[Sequence[Levels]], Tensor],
 ) -> list[dict[str, Any]]:
     """MAE, PSNR, SSIM and feature distance: one row per pair, None where a score is infinite.
 
@@ -48,16 +47,16 @@ def score_pairs(
         fakes: Knows the synthetic images.
         cache: Knows the real ones.
         network: Feature extractor.
-        to_unit: Batch (N, C, H, W) in [-1, 1] of N images (C, H, W), where the network lies.
     """
     rows = []
+    device = next(network.parameters()).device
     for batch in batches:
         scores = paired_scores(
-            to_unit([fakes.image(fake)[None] for fake, _ in batch]),
-            to_unit([cache.image(item)[None] for _, item in batch]),
+            unit_batch([fakes.image(fake)[None] for fake, _ in batch], device),
+            unit_batch([cache.image(item)[None] for _, item in batch], device),
             network,
         )
-        for place, (fake, item) in enumerate(batch):
+        for row, (fake, item) in enumerate(batch):
             rows.append(
                 {
                     "id": fake.id,
@@ -66,7 +65,7 @@ def score_pairs(
                     "split": item.split,
                 }
                 | {
-                    key: values[place] if math.isfinite(values[place]) else None
+                    key: values[row] if math.isfinite(values[row]) else None
                     for key, values in scores.items()
                 }
             )
@@ -93,7 +92,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 def sheet_of_slices(
     pairs: Sequence[Pair], fakes: SyntheticSet, cache: SliceCache, split: str
-) -> Picture:
+) -> ImageArray:
     """Columns of label map, synthetic image and real image; of one slice each where it is known."""
     size = max(128, min(192, cache.image_size))
     if pairs:

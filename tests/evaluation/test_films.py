@@ -18,8 +18,8 @@ from torch import Tensor
 import evaluate
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet, finish_synthetic_set
-from evaluation.images import evaluate as image_evaluation
 from evaluation.images.compared_sets import compared_sets, spread
+from metrics import features
 from metrics.diversity import pair_similarity
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
 from metrics.inception import InceptionExtractor
@@ -212,9 +212,7 @@ def test_only_the_canonical_inception_gives_a_fid(
     weights.write_bytes(b"weights")
     keys = {}
     for name in ("inception", "inception_0a1b2c3d"):
-        monkeypatch.setattr(
-            image_evaluation, "build_extractor", lambda *given, name=name: Inception(name)
-        )
+        monkeypatch.setattr(features, "build_extractor", lambda *given, name=name: Inception(name))
         words = f"images --data.root {films_root} --split test --synthetic {synthetic}"
         words += f" --extractor inception --inception-weights {weights} --out {tmp_path / name}"
         assert evaluate.main(words.split()) == 0
@@ -270,9 +268,9 @@ def test_slices_are_no_films(films_root: Path, tmp_path: Path) -> None:
 def test_features_that_are_no_numbers_are_refused(
     films_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    broken = image_evaluation.build_extractor("random_vgg")
+    broken = features.build_extractor("random_vgg")
     broken.get_parameter("projection.weight").data.fill_(math.nan)
-    monkeypatch.setattr(image_evaluation, "build_extractor", lambda *given: broken)
+    monkeypatch.setattr(features, "build_extractor", lambda *given: broken)
     synthetic = write_set(tmp_path / "set", crops(films_root))
     with pytest.raises(UserError, match="features that are no numbers"):
         compare(films_root, synthetic, tmp_path / "out")
