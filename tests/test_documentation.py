@@ -138,7 +138,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
     """Arguments of `train.fit` for every training of a study's first seed; nothing is trained."""
     from studies.run.folder import Study
     from studies.run.job import Job
-    from studies.run.kind import kind_of
+    from studies.run.kind import KINDS
     from studies.run.verbs import Verbs
     from studies.specification.read import load_specification
     from studies.specification.specification import generator_name
@@ -174,7 +174,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
     names = [generator_name(specification.seeds[0])] if generator else []
     names += [cell.name for cell in specification.cells() if cell.seed == specification.seeds[0]]
     for name in names:
-        kind_of(specification).perform(Job(name, study, verbs, {"seed": 0}, []))
+        KINDS[specification.kind].perform(Job(name, study, verbs, {"seed": 0}, []))
     assert len(lines) >= len(names)
     return lines
 

@@ -129,7 +129,7 @@ def _shown(image: np.ndarray) -> np.ndarray:
     return image if image.ndim == 2 else np.moveaxis(image, 0, -1)
 
 
-def prediction_pictures(
+def prediction_images(
     out: Path, specification_order: Sequence[tuple[str, str]], records: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[tuple[str, str], bytes], list[str]]:
     """Each (scenario, model)'s `evaluation/predictions.png` of its first seed; and what is lacking.

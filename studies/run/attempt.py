@@ -11,7 +11,7 @@ from studies.run.claim import Claim, holder
 from studies.run.fingerprint import plain_values
 from studies.run.folder import Study
 from studies.run.job import Job, now
-from studies.run.kind import kind_of
+from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
 from studies.specification.specification import seed_of_generator
 
@@ -48,7 +48,7 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
         commands: list[str] = []
         try:
             verbs = load_verbs()
-            kind = kind_of(study.specification)
+            kind = KINDS[study.specification.kind]
             settings = kind.settings(study.specification, name, study.inputs())
             kind.perform(Job(name, study, verbs, plain_values(settings), commands))
         except (Exception, SystemExit) as error:

@@ -20,7 +20,7 @@ _MEASURED = ("val/fid", "val/frechet_", "val/kernel_", "val/num_", "val/div")
 
 def distances_of(specification: Specification) -> Distances:
     """What such a study measures."""
-    assert specification.distances is not None  # by it `kind_of` knows this kind
+    assert specification.distances is not None  # by them a study is of this kind
     return specification.distances
 
 

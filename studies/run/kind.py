@@ -1,4 +1,4 @@
-"""The two kinds of study: of downstream models, and of generators. Chosen here, nowhere else."""
+"""The two kinds of study, of downstream models and of generators, and what each has to say."""
 
 from typing import Any, Protocol
 
@@ -26,6 +26,4 @@ class StudyKind(Protocol):
         """Do a job: train, make images or score, and write its JSON."""
 
 
-def kind_of(specification: Specification) -> StudyKind:
-    """The module of a study's kind."""
-    return downstream if specification.distances is None else generators
+KINDS: dict[str, StudyKind] = {"downstream": downstream, "generators": generators}

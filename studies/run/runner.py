@@ -9,7 +9,7 @@ from display.numbers import count
 from provenance import UserError
 from studies.run.attempt import JobOutcome, record_failure
 from studies.run.folder import Study, StudyFolder, open_study
-from studies.run.kind import kind_of
+from studies.run.kind import KINDS
 from studies.run.progress import StudyProgress, duration
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
@@ -70,7 +70,7 @@ def run_study(
             cell matches.
     """
     chosen = _chosen_cells(specification, only, shard)
-    kind = kind_of(specification)
+    kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
     open_study(study, kind.settings)
     folder = study.folder

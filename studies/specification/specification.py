@@ -181,6 +181,11 @@ class Specification:
     confidence: float = 0.95
     num_resamples: int = 2000
 
+    @property
+    def kind(self) -> Literal["downstream", "generators"]:
+        """What the models of this study are; `studies/run` and `studies/report` go by it."""
+        return "downstream" if self.distances is None else "generators"
+
     def configs(self) -> list[str]:
         """Configurations of every training, the generator's first."""
         generator = [self.generator.config] if self.generator else []

@@ -7,7 +7,7 @@ import fake_verbs
 import pytest
 
 from provenance import UserError
-from studies.report.generators import analyse_generators
+from studies.report.generators import analyse
 from studies.report.write import build_report
 from studies.run.runner import StudyOutcome, run_study
 from studies.specification.read import parse_specification
@@ -89,17 +89,17 @@ def finished(model: str, value: float, half_width: float, floor: float = 4.0) ->
 def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) -> None:
     specification = parse_specification(plan, "gans.yaml")
     apart = [finished("dcgan", 30, 2), finished("pggan", 20, 2)]
-    answer = analyse_generators(specification, apart, [])["answer"]
+    answer = analyse(specification, apart, [])["answer"]
     assert answer["headline"].startswith("Nearest to held-out films: PGGAN, Frechet distance")
     assert "20.0 [18.0 to 22.0]" in answer["headline"]
     assert [line["verdict"] for line in answer["lines"]] == ["nearest", "farther"]
     assert any("more than twice as far" in limit for limit in answer["limits"])
     assert any("One seed" in limit for limit in answer["limits"])
     close = [finished("dcgan", 23, 2), finished("pggan", 20, 2, floor=15.0)]
-    answer = analyse_generators(specification, close, [])["answer"]
+    answer = analyse(specification, close, [])["answer"]
     assert answer["headline"].endswith("Not told apart from it: DCGAN.")
     assert not any("more than twice" in limit for limit in answer["limits"])
-    nothing = analyse_generators(specification, [], [])
+    nothing = analyse(specification, [], [])
     assert nothing["answer"]["headline"].startswith("No answer yet")
     assert len(nothing["cells_missing"]) == 2
 

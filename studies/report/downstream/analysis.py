@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from display.numbers import count
-from studies.report.answer import answer
+from studies.report.downstream.answer import answer
+from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, limits_of_tests
 from studies.statistics.item_scores import CORRECT_AMONG, average_over_seeds
@@ -45,32 +46,6 @@ def analyse(
     }
     content["answer"] = answer(specification, content)
     return content
-
-
-def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:
-    """Those of the finished cells that are cells of this study."""
-    names = {cell.name for cell in specification.cells()}
-    return [record for record in records if record["name"] in names]
-
-
-def state_of(
-    specification: Specification, records: Sequence[Record], failures: Sequence[Record]
-) -> dict[str, Any]:
-    """What every study's report begins with: the study, and what is done, missing and failed."""
-    cells = specification.cells()
-    done = {record["name"] for record in records}
-    return {
-        "format": "understudy-report",
-        "format_version": 1,
-        "specification": specification.as_dict(),
-        "cells_total": len(cells),
-        "cells_done": len(records),
-        "cells_missing": [cell.name for cell in cells if cell.name not in done],
-        "failures": [
-            {key: failure.get(key) for key in ("name", "message", "traceback", "log")}
-            for failure in failures
-        ],
-    }
 
 
 def _groups(

@@ -5,7 +5,8 @@ from typing import Any
 
 from display.numbers import NONE, score, with_interval
 from display.tables import Table, TableCell
-from studies.report.generators import title_of
+from studies.report.generators.analysis import title_of
+from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 
 _KERNELS = ("kernel", "kid")
@@ -75,7 +76,6 @@ def held_out_tables(specification: Specification, content: Mapping[str, Any]) ->
     Distances first; then, for the first extractor and for the random VGG, what precision and its
     like say: how many generated films look real, and how much of the real variety they cover.
     """
-    assert specification.distances is not None
     rows = [row for row in content["held_out"] if row["scores"]]
     if not rows:
         return [Table(("Generator",), (), ("No cell is finished yet.",))]
@@ -83,10 +83,10 @@ def held_out_tables(specification: Specification, content: Mapping[str, Any]) ->
     distances = [key for key in content["measures"] if key in keys]
     distances += [key for key in keys if key.startswith(_KERNELS)]
     fidelity = [key for key in keys if key.startswith(_FIDELITY)]
-    first = rows[0]
+    first, split = rows[0], distances_of(specification).split
     note = (
         f"{first['num_synthetic']} generated images against {first['num_real']} real ones of "
-        f"{first['num_real_patients']} patients of the {specification.distances.split} split, whom "
+        f"{first['num_real_patients']} patients of the {split} split, whom "
         "no generator saw. In brackets the 95 % interval over images and patients (half samples); "
         "with several seeds its outermost ends."
     )

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display.numbers import count, difference, p_phrase, p_value, with_interval
+from studies.report.state import unfinished
 from studies.specification.specification import Specification
 
 FEW_PATIENTS = 10
@@ -98,15 +99,6 @@ def _line(specification: Specification, comparison: Mapping[str, Any]) -> dict[s
     if comparison["p_holm"] is not None:
         test = f"{p_phrase(comparison['p_holm'])} after Holm"
     return {**place, "numbers": f"{numbers} {interval}, {test}"}
-
-
-def unfinished(content: Mapping[str, Any]) -> list[str]:
-    """The sentence that says so, if cells are missing."""
-    missing = content["cells_total"] - content["cells_done"]
-    if not missing:
-        return []
-    total = count(content["cells_total"], "cell")
-    return [f"The study is unfinished: {missing} of {total} missing or failed."]
 
 
 def _limits(

@@ -1,31 +1,40 @@
-"""Tables and pictures of a study of generators, by the names of its template."""
+"""Tables and figures of a study of generators, by the names of its template."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display.pages import PageFigure
-from studies.report import generator_plots, generator_tables
-from studies.report.generators import groups_of, title_of
+from display.tables import Table
+from studies.report.generators import plots, tables
+from studies.report.generators.analysis import groups_of, title_of
 from studies.report.sheets import shrunk_png
 from studies.run.folder import StudyFolder
+from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 
+TITLES = {
+    "held_out": "Distance to held-out films",
+    "training": "Distance to training films by epoch",
+    "published": "Published",
+}
 _NOTHING = "no cell is finished."
 
 
-def tables(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
+def page_tables(
+    specification: Specification, content: Mapping[str, Any]
+) -> dict[str, Table | list[Table] | None]:
     """The tables of the page, in its order; `published` is None without a paper."""
     return {
-        "held_out": generator_tables.held_out_tables(specification, content),
+        "held_out": tables.held_out_tables(specification, content),
         "training": [
-            generator_tables.training_table(specification, content, measure)
+            tables.training_table(specification, content, measure)
             for measure in content["measures"]
         ],
-        "published": generator_tables.paper_table(specification),
+        "published": tables.paper_table(specification),
     }
 
 
-def pictures(
+def page_figures(
     folder: StudyFolder,
     specification: Specification,
     content: Mapping[str, Any],
@@ -36,7 +45,7 @@ def pictures(
         "held_out": [
             PageFigure(
                 "Distance to held-out films",
-                generator_plots.held_out_distances(specification, content),
+                plots.held_out_distances(specification, content),
                 "Distances with intervals; the table above holds the numbers.",
                 "Circle: mean over seeds; thick line: interval; ticks: seeds. The axis is "
                 "logarithmic."
@@ -47,7 +56,7 @@ def pictures(
         "curves": [
             PageFigure(
                 "Distance to training films",
-                generator_plots.distance_curves(specification, content, records),
+                plots.distance_curves(specification, content, records),
                 "Distances against images seen; the tables hold the numbers.",
                 "One line per seed; dotted: halves of the real films against one another. The "
                 "axis is logarithmic."
@@ -73,8 +82,7 @@ def _sheet(
     names = [r["name"] for r in records if (r["scenario"], r["model"]) == (scenario, model)]
     if not names:
         return PageFigure(title, None, alt, _NOTHING)
-    assert specification.distances is not None
-    short = specification.distances.extractor.removeprefix("timm:")
+    short = distances_of(specification).extractor.removeprefix("timm:")
     path = folder.run(names[0]) / f"distances_{short}" / "sheet.png"
     try:
         png = shrunk_png(path)

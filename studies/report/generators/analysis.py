@@ -5,15 +5,14 @@ from statistics import fmean, stdev
 from typing import Any
 
 from display.numbers import score
-from studies.report.answer import unfinished
-from studies.report.downstream import of_study, state_of
+from studies.report.state import Record, of_study, state_of, unfinished
+from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 
-Record = Mapping[str, Any]
 MOST_COLUMNS = 6
 
 
-def analyse_generators(
+def analyse(
     specification: Specification, records: Sequence[Record], failures: Sequence[Record]
 ) -> dict[str, Any]:
     """Tables, curves and the answer of a study of generators, finished or not.
@@ -81,12 +80,11 @@ def _measures(specification: Specification, records: Sequence[Record]) -> list[s
 
 def _columns(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
     """Epochs that the table shows, each with the images seen by then (they may differ)."""
-    assert specification.distances is not None
     seen: dict[int, set[int]] = {}
     for record in records:
         for images_seen, epoch, _ in points_of(record, specification.metric.name):
             seen.setdefault(epoch, set()).add(int(images_seen))
-    epochs = list(specification.distances.epochs) or sorted(seen)
+    epochs = list(distances_of(specification).epochs) or sorted(seen)
     if len(epochs) > MOST_COLUMNS:
         steps = range(1, MOST_COLUMNS + 1)
         epochs = [epochs[round(step * len(epochs) / MOST_COLUMNS) - 1] for step in steps]

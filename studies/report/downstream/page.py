@@ -1,0 +1,160 @@
+"""Tables and figures of a study of downstream models, by the names of its template."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
+from display.pages import PageFigure
+from display.tables import Table
+from provenance import UserError
+from studies.report.downstream import plots, tables
+from studies.report.sheets import (
+    prediction_images,
+    real_synthetic_films,
+    real_synthetic_sheet,
+    shrunk_png,
+)
+from studies.run.folder import StudyFolder
+from studies.specification.specification import Specification
+
+TITLES = {
+    "main": "Scores",
+    "comparisons": "Tests",
+    "further": "All scores",
+    "worst": "Test items with the worst scores",
+}
+
+
+def page_tables(
+    specification: Specification, content: Mapping[str, Any]
+) -> dict[str, Table | list[Table] | None]:
+    """Scores, tests, all further scores, and the worst test items."""
+    return {
+        "main": tables.main_table(specification, content),
+        "comparisons": tables.comparison_table(specification, content),
+        "further": tables.further_tables(specification, content) if content["further"] else [],
+        "worst": tables.worst_table(specification, content),
+    }
+
+
+def page_figures(
+    folder: StudyFolder,
+    specification: Specification,
+    content: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> dict[str, list[PageFigure]]:
+    """Plots of scores, differences and curves; images of the generator, and predictions."""
+    generators = folder.finished_generators()
+    metric = specification.metric.title
+    nothing = "no cell is finished."
+    curve_png, lacking = plots.curves(specification, records)
+    figures = {
+        "bars": [
+            PageFigure(
+                "Scores",
+                plots.bars(specification, content),
+                f"Bars of {metric} per model and scenario with intervals; the table above holds "
+                "the same numbers.",
+                "Bars or marks: mean; lines: interval over patients; dots: seeds; diamonds: "
+                "the paper."
+                if content["cells_done"]
+                else nothing,
+            )
+        ],
+        "differences": [
+            PageFigure(
+                "Differences",
+                plots.differences(specification, content),
+                "Differences between scenarios with intervals; the table above holds the numbers.",
+                "Circle: mean over patients, filled where significant; thick line: interval; "
+                "ticks: single patients."
+                if any(comparison["value"] is not None for comparison in content["comparisons"])
+                else "no pair of scenarios is finished.",
+            )
+        ],
+        "curves": [
+            PageFigure(
+                "Training curves",
+                curve_png,
+                "Training loss and validation score against images seen, per model and scenario.",
+                " ".join(lacking) if records else nothing,
+            )
+        ],
+        "sheets": [],
+        "predictions": [],
+    }
+    if generators:
+        generator_png = plots.generator_curves(generators)
+        figures["curves"].append(
+            PageFigure(
+                "The generator's training",
+                generator_png,
+                "Losses of the generator's training against images seen, one line per seed.",
+                "" if generator_png else "no loss was logged.",
+            )
+        )
+    if any(scenario.synthetic for scenario in specification.scenarios):
+        figures["sheets"].append(_sheet(folder, content, generators))
+    roc = plots.roc_curves(specification, content, records)
+    if roc is not None:
+        figures["predictions"] = [
+            PageFigure(
+                "ROC curves",
+                roc,
+                "ROC curves of all scenarios; the tables hold their AUROC.",
+                "Test split; one line per seed.",
+            ),
+            *_grad_cams(folder, specification, records),
+        ]
+        return figures
+    pairs = [(s.id, m.name) for m in specification.models for s in specification.scenarios]
+    found, without = prediction_images(folder.root, pairs, records)
+    for (scenario, model), png in found.items():
+        title = f"{specification.model(model).title}, scenario {scenario}"
+        name = specification.scenario(scenario).name
+        alt = f"Predictions of {title} ({name}) drawn over test images."
+        figures["predictions"].append(PageFigure(title, png, alt, name))
+    if without:
+        figures["predictions"].append(
+            PageFigure("Predictions", None, "", f"no predictions.png for: {'; '.join(without)}.")
+        )
+    return figures
+
+
+def _grad_cams(
+    folder: StudyFolder, specification: Specification, records: Sequence[Mapping[str, Any]]
+) -> list[PageFigure]:
+    """Where the first seed of every scenario and model looked."""
+    figures = []
+    for record in [record for record in records if record["seed"] == specification.seeds[0]]:
+        model = specification.model(record["model"]).title
+        name = specification.scenario(record["scenario"]).name
+        title = f"Grad-CAM, {model}, {name}"
+        path = folder.run(record["name"]) / "evaluation" / "grad_cam.png"
+        try:
+            png, caption = shrunk_png(path), "Which places raised the score, not why."
+        except OSError as error:
+            png, caption = None, f"{path} cannot be read ({error})."
+        alt = f"Test films with maps of what {model} ({name}) used."
+        figures.append(PageFigure(title, png, alt, caption))
+    return figures
+
+
+def _sheet(
+    folder: StudyFolder, content: Mapping[str, Any], generators: Sequence[Mapping[str, Any]]
+) -> PageFigure:
+    title = "Real and synthetic images"
+    alt = "Rows of real and of synthetic images."
+    if not generators:
+        return PageFigure(title, None, alt, "no generator is finished.")
+    seed = generators[0]["settings"]["seed"]
+    try:
+        cache, synthetic = open_cache(content["data_root"]), folder.synthetic(seed)
+        if isinstance(cache, FilmCache):
+            png, caption = real_synthetic_films(cache, synthetic)
+        else:
+            png, caption = real_synthetic_sheet(cache, synthetic)
+    except (UserError, OSError, ValueError, KeyError) as error:
+        return PageFigure(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
+    return PageFigure(title, png, alt, f"{caption} Generator of seed {seed}.")
