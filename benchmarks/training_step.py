@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from callbacks.record import peak_memory_mb
 from lightning_modules import Pix2Pix, Segmenter
-from lightning_modules.training import TrainingModule
+from lightning_modules.training_module import TrainingModule
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 
 

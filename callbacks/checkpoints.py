@@ -7,7 +7,7 @@ from typing import Any
 import lightning as L
 
 from lightning_modules.checkpoint_files import copy_checkpoint_file
-from lightning_modules.training import TrainingModule
+from lightning_modules.training_module import TrainingModule
 
 log = logging.getLogger(__name__)
 

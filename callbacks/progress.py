@@ -7,7 +7,7 @@ import lightning as L
 from lightning.pytorch.callbacks.progress.progress_bar import ProgressBar
 from tqdm import tqdm
 
-from lightning_modules.training import TrainingModule
+from lightning_modules.training_module import TrainingModule
 
 
 class RunProgress(ProgressBar):

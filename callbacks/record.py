@@ -9,7 +9,7 @@ from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
 from lightning_modules.loading import RECORD_KEY
-from lightning_modules.training import TrainingModule
+from lightning_modules.training_module import TrainingModule
 
 
 class RunRecord(L.Callback):

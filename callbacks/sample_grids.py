@@ -10,7 +10,7 @@ from torch import Tensor
 
 from display.sheet import save_png
 from display.tensor_images import render
-from lightning_modules.training import Batch, TrainingModule
+from lightning_modules.training_module import Batch, TrainingModule
 
 
 class SampleGrids(L.Callback):

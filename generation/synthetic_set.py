@@ -21,7 +21,7 @@ from tqdm import tqdm
 from datamodules.synthetic import SyntheticItem, finish_synthetic_set
 from display.tensor_images import pictures_of
 from generation.generators import TrainedGenerator
-from lightning_modules.training import derived_seed
+from lightning_modules.training_module import derived_seed
 from output_folder import claim_folder
 from provenance import (
     UserError,

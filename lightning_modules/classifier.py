@@ -21,7 +21,7 @@ from lightning_modules.classifier_start import (
     training_label_counts,
 )
 from lightning_modules.distributed import average_buffers
-from lightning_modules.training import Batch, TrainingError, TrainingModule
+from lightning_modules.training_module import Batch, TrainingError, TrainingModule
 from losses.classification import classification_losses
 from networks.staged_classifier import StagedNetwork
 from provenance import UserError

@@ -6,15 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.averaging import GeneratorAverage
 from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
 from lightning_modules.gan_settings import Augmentation, Penalties
+from lightning_modules.generator_average import GeneratorAverage
 from lightning_modules.global_mean import global_mean
 from lightning_modules.regularisation import Regularisation
 from lightning_modules.step_values import StepValues, mean_score
 from lightning_modules.synthesis import SynthesisModule
-from lightning_modules.training import Batch, without_gradient
+from lightning_modules.training_module import Batch, without_gradient
 from losses.unconditional import UnconditionalLossName, discriminator_loss, generator_loss
 from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from provenance import UserError

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from lightning_modules.distributed import average_buffers, sum_over_processes
-from lightning_modules.training import Batch, TrainingModule
+from lightning_modules.training_module import Batch, TrainingModule
 from losses.segmentation import segmentation_loss
 from metrics.segmentation import AbsentClass, image_iou
 from provenance import UserError

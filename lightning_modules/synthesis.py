@@ -5,9 +5,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.averaging import GeneratorAverage
 from lightning_modules.distributed import sum_over_processes
-from lightning_modules.training import Batch, TrainingModule, derived_seed
+from lightning_modules.generator_average import GeneratorAverage
+from lightning_modules.training_module import Batch, TrainingModule, derived_seed
 from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from networks.pyramid import image_pyramid
 from provenance import UserError

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.training import TrainingError, TrainingModule
+from lightning_modules.training_module import TrainingError, TrainingModule
 from provenance import UserError
 
 OnFailure = Literal["stop", "roll_back"]

@@ -10,8 +10,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from lightning_modules import Pix2Pix
-from lightning_modules.training import Batch
-from tests.lightning_modules.test_training import largest_difference, pix2pix, train
+from lightning_modules.training_module import Batch
+from tests.lightning_modules.test_training_module import largest_difference, pix2pix, train
 
 
 def scaled(**settings: Any) -> MixedPrecision:

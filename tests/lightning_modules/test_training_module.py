@@ -10,7 +10,7 @@ import torch
 
 from datamodules import KiTS19DataModule
 from lightning_modules import Pix2Pix, Segmenter
-from lightning_modules.training import TrainingModule, derived_seed
+from lightning_modules.training_module import TrainingModule, derived_seed
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 from provenance import UserError
 

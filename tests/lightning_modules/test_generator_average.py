@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.averaging import GeneratorAverage
+from lightning_modules.generator_average import GeneratorAverage
 from provenance import UserError
 
 
