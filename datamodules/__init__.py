@@ -1,4 +1,4 @@
-"""Lightning datamodules, and what turns raw files into the caches that they read."""
+"""Prepared caches, synthetic sets, and the two Lightning datamodules that make batches of them."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batch_order import OrderedBatches
+from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
-from datamodules.synthetic import SyntheticSet, check_no_leak
+from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 

@@ -1,4 +1,4 @@
-"""Synthetic sets on disk, and the check that one may join a training split.
+"""Synthetic sets on disk: opened, and finished with their card and manifest.
 
 A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (uint8), for slices
 `masks/<id>.png` (8-bit labels), `manifest.json` (per image: seed, and its label or where its label
@@ -7,7 +7,6 @@ map came from; per set: the generator's checkpoint and the patients it was train
 """
 
 import copy
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -15,10 +14,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lightning.pytorch.utilities import rank_zero_only
 from PIL import Image
 
-from datamodules.prepared_cache import PreparedCache
 from provenance import UserError, read_json, write_json_atomic, write_text_atomic
 
 FORMAT = "understudy-synthetic"
@@ -140,55 +137,6 @@ def _damaged(path: Path, error: Exception) -> str:
         f"{path}: cannot be read ({error}). The synthetic set is damaged; make it again with "
         "the command in its README.md."
     )
-
-
-def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
-    """Refuse a set that carries knowledge of a validation or test patient into training.
-
-    Two ways in: the generator was trained on such a patient, or the label map was drawn on one.
-    Where the cache is split by slice or by image, these are compared and not the patients. A set
-    whose generator knew nobody of the cache may come from elsewhere, or from the same people under
-    other names, which no comparison of names shows: that is said on stderr.
-
-    Raises:
-        UserError: Names the patients, or says that the set's origin is unknown.
-    """
-    by = cache.split_by
-    unit = by if by in ("patient", "slice") else "image"
-    by_patient = unit == "patient"
-    origin = synthetic.manifest.get("generator", {})
-    trained_on = origin.get("training_patients" if by_patient else "training_items")
-    if trained_on is None:
-        raise UserError(
-            f"{synthetic.root}: does not say what its generator was trained on"
-            + ("" if by_patient else f" by {unit}, while this cache is split by {unit}")
-            + ". It cannot be shown to be free of test data, so it does not join the training."
-        )
-    named = cache.patients if by_patient else cache.item_ids
-    held_out = {*named("val"), *named("test")}
-    labels = {
-        item.label_patient_id if by_patient else item.label_item_id for item in synthetic.items
-    }
-    for leaked, how in (
-        (held_out & set(trained_on), f"its generator was trained on this {unit}"),
-        (held_out & labels, f"its label maps were drawn on this {unit}"),
-    ):
-        if leaked:
-            some = ", ".join(sorted(leaked)[:5]) + (", ..." if len(leaked) > 5 else "")
-            raise UserError(
-                f"{synthetic.root}: leaks {len(leaked)} {unit}(s) of the validation or test split "
-                f"of {cache.root} ({how}: {some}). The run stops, because its test result would "
-                "be worthless. Train the generator on this cache's training split, and generate "
-                "from label maps of other patients."
-            )
-    if not {*named("train"), *held_out} & {*trained_on}:
-        rank_zero_only(print)(
-            f"{synthetic.root}: its generator knew none of the {unit}s of {cache.root}. Fine if it "
-            "was trained on other data. If it was trained on the same people, they have other "
-            "names there (another --patient-salt, another way to name patients), and a leak "
-            "cannot be seen: then train it on this cache.",
-            file=sys.stderr,
-        )
 
 
 def finish_synthetic_set(

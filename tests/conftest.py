@@ -167,16 +167,16 @@ def write_film_cache(
         np.save(root / f"arrays/{shard}.npy", part)
         shards.append({"name": shard, "array": f"arrays/{shard}.npy", "num_films": len(part)})
         for row, film in enumerate(part):
-            place = start + row
+            index = start + row
             table.append(
                 {
-                    "id": f"film_{place:016x}",
-                    "patient_id": owners[place],
-                    "split": patients[owners[place]],
+                    "id": f"film_{index:016x}",
+                    "patient_id": owners[index],
+                    "split": patients[owners[index]],
                     "shard": shard,
                     "row": row,
                     "sha256": hashlib.sha256(film.tobytes()).hexdigest(),
-                    **({"label:label": names[place]} if labels else {}),
+                    **({"label:label": names[index]} if labels else {}),
                 }
             )
     with open(root / "items.csv", "w", newline="", encoding="utf-8") as stream:

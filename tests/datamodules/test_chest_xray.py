@@ -59,9 +59,9 @@ def test_a_draw_crops_at_random_and_again_at_the_same_place(
 def test_everything_else_is_the_centre(film_cache: MakeCache, tmp_path: Path) -> None:
     cache = FilmCache.open(film_cache(tmp_path / "c"))
     centre = cache.image(5)[1:33, 1:33]
-    for crop, place in (("random", 5), ("centre", 5), ("centre", Draw(5, 3))):
+    for crop, asked in (("random", 5), ("centre", 5), ("centre", Draw(5, 3))):
         data = FilmDataset(cache, cache.indices("train"), crop=crop)  # type: ignore[arg-type]
-        assert np.array_equal(data[place]["image"][0], centre)  # type: ignore[index]
+        assert np.array_equal(data[asked]["image"][0], centre)  # type: ignore[index]
     small = FilmDataset(cache, cache.indices("train"), image_size=8)[5]["image"]
     assert np.array_equal(small[0], cache.image(5)[13:21, 13:21])
 
@@ -208,7 +208,7 @@ def test_films_of_a_patient_are_kept_together(film_cache: MakeCache, tmp_path: P
     labels = ["normal"] * 18 + ["abnormal"] * 18 + ["normal"] * 6
     root = film_cache(tmp_path / "c", patients=patients, films=3, labels=labels)
     data = ChestXrayDataModule(str(root), imbalance=3)
-    rare = [place for place in data.items("train") if place >= 18]
+    rare = [index for index in data.items("train") if index >= 18]
     assert len(rare) == 6
     assert len(set(data.cache.patient_ids[rare])) == 2
 

@@ -29,9 +29,9 @@ def memory_mb() -> float:
     return psutil.Process().memory_info().rss / 2**20
 
 
-def flip_byte(path: Path, place: int) -> None:
+def flip_byte(path: Path, index: int) -> None:
     data = bytearray(path.read_bytes())
-    data[place] ^= 1
+    data[index] ^= 1
     path.write_bytes(bytes(data))
 
 
@@ -163,19 +163,19 @@ def write_long_table(root: Path, count: int, shard: str, num_films: int) -> None
     with open(root / "items.csv", "w", newline="", encoding="utf-8") as stream:
         writer = csv.DictWriter(stream, header(["label"]))
         writer.writeheader()
-        for place in range(count):
+        for index in range(count):
             writer.writerow(
                 {
-                    "id": f"film_{place:016x}",
-                    "patient_id": f"patient_{place // 2:012x}",
-                    "split": ("train", "train", "val", "test")[place // 2 % 4],
+                    "id": f"film_{index:016x}",
+                    "patient_id": f"patient_{index // 2:012x}",
+                    "split": ("train", "train", "val", "test")[index // 2 % 4],
                     "shard": shard,
-                    "row": place % num_films,
-                    "sha256": f"{place:064x}",
-                    "source_sha256": f"{place:064x}",
+                    "row": index % num_films,
+                    "sha256": f"{index:064x}",
+                    "source_sha256": f"{index:064x}",
                     "spacing_row_mm": 0.7,
                     "spacing_column_mm": 0.7,
-                    "label:label": ("normal", "abnormal")[place % 2],
+                    "label:label": ("normal", "abnormal")[index % 2],
                 }
             )
 

@@ -15,7 +15,8 @@ from datamodules import ChestXrayDataModule
 from datamodules.batch_order import Draw
 from datamodules.film_cache import FilmCache
 from datamodules.film_dataset import collate, to_unit
-from datamodules.synthetic import SyntheticItem, SyntheticSet, check_no_leak, finish_synthetic_set
+from datamodules.leak_check import check_no_leak
+from datamodules.synthetic import SyntheticItem, SyntheticSet, finish_synthetic_set
 from provenance import UserError
 
 MakeCache = Callable[..., Path]

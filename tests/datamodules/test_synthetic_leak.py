@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from datamodules.kits19 import KiTS19DataModule
+from datamodules.leak_check import check_no_leak
 from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticSet, check_no_leak
+from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 

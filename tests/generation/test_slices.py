@@ -9,8 +9,9 @@ from PIL import Image
 
 import generate
 import train
+from datamodules.leak_check import check_no_leak
 from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticSet, check_no_leak
+from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 ROOT = Path(__file__).parents[2]
