@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning_modules.distributed import launched_rank
+from output_folder import refuse_differences
 from provenance import UserError
 
 _VARIABLE = "UNDERSTUDY_RUN_FOLDER"
@@ -75,16 +76,14 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
         raise UserError(f"{path}: is not readable YAML; the run cannot be gone on with.") from error
     parts = ("model", "data", "seed_everything")
     was = _leaves({part: before.get(part) for part in parts})
-    differing = [
-        f"{key} was {was[key]}, is now {value}"
-        for key, value in _leaves({part: now.get(part) for part in parts}).items()
-        if key in was and was[key] != value
-    ]
-    if differing:
-        raise UserError(
-            f"--resume true: {run_folder} was begun with other settings ({'; '.join(differing)}). "
-            "Nothing was changed. Give those of before, or another --run_folder."
-        )
+    is_now = _leaves({part: now.get(part) for part in parts})
+    refuse_differences(
+        run_folder,
+        "run",
+        was,
+        {key: value for key, value in is_now.items() if key in was},
+        flag="--run_folder",
+    )
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

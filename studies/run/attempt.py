@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from output_folder import plain_values
 from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies.run.claim import Claim, holder
-from studies.run.fingerprint import plain_values
 from studies.run.folder import Study
 from studies.run.job import Job, now
 from studies.run.kind import KINDS

@@ -55,31 +55,6 @@ def describe_training(config: str, flags: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def differences(was: Any, now: Any, path: str = "") -> list[str]:
-    """What differs between two trees of plain values, such as `seed: was 0, now 1`."""
-    if isinstance(was, dict) and isinstance(now, dict):
-        found: list[str] = []
-        for key in [*was, *(key for key in now if key not in was)]:
-            inner = f"{path}.{key}" if path else str(key)
-            found += differences(was.get(key), now.get(key), inner)
-        return found
-    if plain_values(was) == plain_values(now):
-        return []
-    return [f"{path}: was {_brief(was)}, now {_brief(now)}"]
-
-
 def digest(content: Any) -> str:
     """SHA-256 of plain values, whatever the order of their keys."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-
-
-def plain_values(value: Any) -> Any:
-    """As JSON gives it back: tuples are lists."""
-    return json.loads(json.dumps(value))
-
-
-def _brief(value: Any) -> str:
-    text = json.dumps(value)
-    if isinstance(value, str) and len(value) == 64:
-        return value[:12] + "..."
-    return text if len(text) <= 120 else text[:117] + "..."

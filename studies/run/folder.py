@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from output_folder import differences, plain_values
 from provenance import (
     UserError,
     library_versions,
@@ -13,7 +14,7 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
-from studies.run.fingerprint import Inputs, describe_data, differences, digest, plain_values
+from studies.run.fingerprint import Inputs, describe_data, digest
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
     Specification,

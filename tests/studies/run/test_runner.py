@@ -166,8 +166,8 @@ def test_other_settings_are_refused_and_named(plan: dict, place: Path) -> None:
     fewer = json.loads(json.dumps(plan))
     del fewer["models"][1]
     for changed, message in (
-        (learning, r"model.arguments: was \[\], now \[.*0.1.*1__fpn__seed0"),
-        (more, r"generator.num_images: was 8, now 9"),
+        (learning, r"model.arguments was \[\], is now \[.*0.1.*1__fpn__seed0"),
+        (more, r"generator.num_images was 8, is now 9"),
         (fewer, r"no longer part of the study.*1__fpn"),
     ):
         with pytest.raises(UserError, match=message):
@@ -183,7 +183,7 @@ def test_other_data_is_refused_but_a_moved_cache_is_not(small: Specification, pl
     manifest = json.loads((place / "moved/manifest.json").read_text())
     manifest["split_id"] = "e" * 64
     (place / "moved/manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"data\.split_id: was ffffffffffff\.\.\., now eeeeeeee"):
+    with pytest.raises(UserError, match=r"data\.split_id was ffffffffffff\.\.\., is now eeeeeeee"):
         go(small, place)
     with pytest.raises(UserError, match=r"holds no manifest\.json"):
         run_study(small, place, place / "out2", fake_verbs.load_verbs, workers=0)
@@ -206,7 +206,7 @@ def test_a_changed_configuration_file_is_noticed(plan: dict, place: Path) -> Non
     plan["models"][0]["config"] = str(config)
     go(parse_specification(plan, "a"), place, only="1__*")
     config.write_text("width: 16\n")
-    with pytest.raises(UserError, match=r"light.yaml: was .*1__unet_light__seed0"):
+    with pytest.raises(UserError, match=r"light.yaml was .*1__unet_light__seed0"):
         go(parse_specification(plan, "a"), place)
 
 
