@@ -1,11 +1,68 @@
-"""The name of a patient whom nobody shall recognise."""
+"""Who an image shows, as a pseudonym; the identifier itself is never stored."""
 
 import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from provenance import UserError
 
 # In use where none is given. Everybody knows it, so short identifiers can be found by trying.
 KNOWN_SALT = "understudy"
 
 
+@dataclass(frozen=True, kw_only=True)
+class SaltOptions:
+    """What is mixed into the names of patients and films.
+
+    Attributes:
+        patient_salt: Mixed into the hashes that name patients and films. Not stored.
+        patient_salt_file: File that holds the salt instead: a secret of your own, without which
+            short identifiers cannot be guessed from a shared cache.
+    """
+
+    patient_salt: str = KNOWN_SALT
+    patient_salt_file: Path | None = None
+
+    def read(self) -> str:
+        """The salt.
+
+        Raises:
+            UserError: The file that shall hold it is missing or empty.
+        """
+        path = self.patient_salt_file
+        if path is None:
+            return self.patient_salt
+        if path.is_file() and (salt := path.read_text().strip()):
+            return salt
+        raise UserError(
+            f"--patient-salt-file {path}: is {'empty' if path.is_file() else 'missing'}. Make one, "
+            f"for example: openssl rand -hex 32 > {path}"
+        )
+
+    def note(self) -> list[str]:
+        """A sentence where everybody knows the salt of names made from identifiers."""
+        if self.patient_salt_file is not None or self.patient_salt != KNOWN_SALT:
+            return []
+        return [
+            "patients are named by hashes with the salt that everybody knows; short identifiers "
+            "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
+        ]
+
+
 def pseudonym(identifier: str, salt: str) -> str:
     """Return `patient_` and 12 hex digits of the salted SHA-256 of an identifier."""
-    return "patient_" + hashlib.sha256(f"{salt}:{identifier}".encode()).hexdigest()[:12]
+    return "patient_" + _digits(f"{salt}:{identifier}", 12)
+
+
+def film_pseudonym(name: str, salt: str) -> str:
+    """`film_` and 16 hex digits: a million films then collide with probability 3e-8."""
+    return "film_" + _digits(f"{salt}:film:{name}", 16)
+
+
+def salt_check(salt: str) -> str:
+    """Eight hex digits that tell two salts apart, for joining parts of one preparation."""
+    return _digits(f"{salt}:check", 8)
+
+
+def _digits(text: str, count: int) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:count]

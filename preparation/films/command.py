@@ -19,16 +19,17 @@ from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import PictureReader, find_pictures
 from preparation.films.label_table import LabelOptions, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
-from preparation.films.pseudonyms import Pseudonyms, SaltOptions, salt_check
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
-from preparation.pseudonym import KNOWN_SALT
+from preparation.pseudonym import KNOWN_SALT, SaltOptions, salt_check
 from preparation.split import Split
 from provenance import UserError
 
 _MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
 _MOST_CLASS_FOLDERS = 20
+# Ends the sentence about a film that names no patient.
 _NO_PATIENT = "Left out; pass --patient-from folder or file, or --split-by image."
+_NO_PATTERN = "Left out; mend --patient-pattern or the table."
 
 
 def chest_xray(
@@ -78,7 +79,8 @@ def chest_xray(
             out=out,
             reader=DicomFilmReader(dicom, patient_from),
             layout=layout.layout("chest_xray"),
-            pseudonyms=Pseudonyms(salt.read(), split.by == "patient", _NO_PATIENT),
+            salt=salt.read(),
+            no_patient=_NO_PATIENT if split.by == "patient" else None,
             table=table,
             label_columns=table.columns if table else (),
             keep_unlabelled=labels.unlabelled == "keep",
@@ -130,7 +132,8 @@ def phantom_cxr(
             out=out,
             reader=DicomFilmReader(dicom, "tag"),
             layout=stored,
-            pseudonyms=Pseudonyms(KNOWN_SALT, split.by == "patient", _NO_PATIENT),
+            salt=KNOWN_SALT,
+            no_patient=_NO_PATIENT if split.by == "patient" else None,
             table=table,
             label_columns=table.columns,
             may_crash=True,
@@ -190,7 +193,7 @@ def image_folder(
                 out=out,
                 reader=arrays,
                 layout=layout.layout("image_folder", channels, size=size, margin=0, clahe="none"),
-                pseudonyms=Pseudonyms(salt.read(), needed=False, remedy=""),
+                salt=salt.read(),
                 label_columns=("label",),
                 keep_unlabelled=labels.unlabelled == "keep",
             )
@@ -220,11 +223,8 @@ def image_folder(
             out=out,
             reader=reader,
             layout=layout.layout("image_folder", channels, clahe=usual),
-            pseudonyms=Pseudonyms(
-                salt.read(),
-                needed=split.by == "patient",
-                remedy="Left out; mend --patient-pattern or the table.",
-            ),
+            salt=salt.read(),
+            no_patient=_NO_PATTERN if split.by == "patient" else None,
             table=table,
             label_columns=("label",) if classes else table.columns if table else (),
             keep_unlabelled=labels.unlabelled == "keep",

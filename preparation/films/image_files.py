@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
-from preparation.source import existing_folder
 from provenance import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
@@ -31,7 +30,6 @@ def find_pictures(source: Path) -> list[FilmFile]:
     Raises:
         UserError: The folder is missing, or one below it cannot be listed.
     """
-    existing_folder(source)
     found = [
         FilmFile(path.relative_to(source).as_posix(), path, _num_bytes(path))
         for path in _visible_files(source)

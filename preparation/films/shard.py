@@ -23,7 +23,7 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import LabelTable
 from preparation.films.polarity import looks_inverted
 from preparation.films.processing import process, stored_spacing
-from preparation.films.pseudonyms import Pseudonyms
+from preparation.pseudonym import film_pseudonym, pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.
@@ -61,7 +61,10 @@ class MakeFilmShard:
         out: The cache folder.
         reader: Reads one film of the source.
         layout: What all films of the cache have in common.
-        pseudonyms: Names films and patients.
+        salt: Mixed into the hashes that name films and patients. Who knows it can find a name by
+            trying identifiers, so it is not stored; the same one gives the same names everywhere.
+        no_patient: What to pass instead, said when a film names no patient and is refused for it;
+            None keeps such films, each as somebody else.
         table: Label table, None where the source has none.
         label_columns: Labels that the cache keeps, by name.
         keep_unlabelled: Keep a film that the table does not list, without labels.
@@ -72,7 +75,8 @@ class MakeFilmShard:
     out: Path
     reader: FilmReader
     layout: FilmLayout
-    pseudonyms: Pseudonyms
+    salt: str
+    no_patient: str | None = None
     table: LabelTable | None = None
     label_columns: tuple[str, ...] = ()
     keep_unlabelled: bool = False
@@ -121,8 +125,7 @@ class MakeFilmShard:
         film = self._read(file)
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
-        listed = row.get(self.table.patient_column or "") if self.table and row else None
-        patient = self.pseudonyms.patient(file, film, listed)
+        patient = self._patient(file, film, row)
         stored = process(film.pixels, self.layout)
         suspicions = list(film.suspicions)
         if self.watch_polarity and looks_inverted(film.pixels):
@@ -130,7 +133,7 @@ class MakeFilmShard:
         height, width = film.pixels.shape[:2]
         spacing = stored_spacing(film.spacing_mm, (height, width), self.layout)
         return stored, {
-            "id": self.pseudonyms.film(file),
+            "id": film_pseudonym(file.name, self.salt),
             "file": file.name,
             "patient_id": patient,
             "split": film.split,
@@ -162,6 +165,18 @@ class MakeFilmShard:
         finally:
             if watched:
                 signal.alarm(0)
+
+    def _patient(self, file: FilmFile, film: Film, row: dict[str, str] | None) -> str:
+        """The pseudonym of the patient: the table's, else whom the source names."""
+        listed = row.get(self.table.patient_column or "") if self.table and row else None
+        identifier = (listed or film.patient or "").strip()
+        if not identifier and self.no_patient is not None:
+            raise RejectedFilm(
+                "no_patient",
+                f"names no patient, so it cannot be kept on one side of the split. "
+                f"{self.no_patient}",
+            )
+        return pseudonym(identifier or f"nobody:{file.name}", self.salt)
 
     def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
         """The film's labels by column: the table's, else what the source knows."""

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from preparation.pseudonym import KNOWN_SALT, pseudonym
-from preparation.source import existing_folder
 from preparation.volumes.dicom_series import (
     Series,
     is_axial,
@@ -30,6 +29,7 @@ from preparation.volumes.volume import (
     SkipVolume,
     Volume,
     check_image,
+    existing_folder,
     listed,
 )
 from provenance import UserError

@@ -17,7 +17,6 @@ from nibabel.openers import Opener
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
-from preparation.source import existing_folder
 from preparation.volumes.volume import (
     AIR_HU,
     KIDNEY_AND_TUMOUR,
@@ -28,6 +27,7 @@ from preparation.volumes.volume import (
     Volume,
     check_image,
     check_labels,
+    existing_folder,
 )
 from provenance import UserError
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from preparation.source import existing_folder
 from preparation.volumes.volume import (
     KIDNEY_AND_TUMOUR,
     Found,
@@ -21,6 +20,7 @@ from preparation.volumes.volume import (
     SkipVolume,
     Volume,
     check_labels,
+    existing_folder,
 )
 from provenance import UserError
 

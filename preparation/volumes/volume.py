@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from provenance import UserError
+
 # Air, and what lies outside the field of view. CT stores at most 12 bits from here.
 AIR_HU = -1024
 MAX_HU = 3071
@@ -108,6 +110,15 @@ class Found:
 
 
 Reader = Callable[[Job], Volume]
+
+
+def existing_folder(source: Path) -> Path:
+    """Return the folder, or raise a UserError that says it is missing."""
+    if not source.is_dir():
+        raise UserError(
+            f"--source {source}: there is no such folder. Give the folder that holds the raw data."
+        )
+    return source
 
 
 def listed(class_names: Sequence[str], link: str) -> str:

@@ -55,7 +55,7 @@ def test_find_by_suffix_sorted_hidden_and_linked_folders_left_out(tmp_path):
 
 
 def test_find_in_a_missing_or_unreadable_folder(tmp_path, monkeypatch):
-    with pytest.raises(UserError, match="no such folder"):
+    with pytest.raises(UserError, match="nowhere: the folder cannot be listed"):
         find_pictures(tmp_path / "nowhere")
 
     def refused(top, onerror):

@@ -170,7 +170,6 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     from preparation.films.crash_isolation import make_shards
     from preparation.films.film_layout import FilmLayout
     from preparation.films.image_files import find_pictures
-    from preparation.films.pseudonyms import Pseudonyms
     from preparation.films.shard import MakeFilmShard, in_shards
 
     (tmp_path / "crashing_reader.py").write_text(
@@ -187,8 +186,7 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
 
     source = make_films(tmp_path / "source", num=9)
     layout = FilmLayout("image_folder", image_size=24, clahe="none")
-    names = Pseudonyms("salt", False, "")
-    work = MakeFilmShard(tmp_path / "out", Crashing(), layout, names, may_crash=True)
+    work = MakeFilmShard(tmp_path / "out", Crashing(), layout, "salt", may_crash=True)
     shards = in_shards(find_pictures(source / "films"))
     [(_, record)] = list(make_shards(work, shards, workers=1))
     assert record["num_films"] == 8
