@@ -8,11 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN, Pix2Pix
+from lightning_modules.loading import path_of_data
 from provenance import UserError, sha256_of
 
 # What all images of a set have in common, as a checkpoint's record names it.
@@ -62,7 +61,7 @@ class TrainedGenerator:
         split = self.record["split"]
         patients, items = set(split["train"]), set(split.get("training_items", ()))
         if self.data.get("synthetic") is not None:
-            earlier = _first_generators_set(self.checkpoint, self.data["synthetic"])
+            earlier = _first_generators_set(self.checkpoint, self.record)
             known = earlier.manifest["generator"]
             patients |= {*known["training_patients"]}
             patients |= {item.label_patient_id for item in earlier.items} - {None}
@@ -87,23 +86,17 @@ class TrainedGenerator:
         return {name: value for name, value in told.items() if value is not None}
 
 
-def _first_generators_set(checkpoint: Path, told: str) -> SyntheticSet:
-    """The set that a generator was trained with.
-
-    The checkpoint holds no absolute path; the run folder's config.yaml does.
-    """
-    config = Path(checkpoint).resolve().parent.parent / "config.yaml"
-    if config.is_file():
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        told = content["data"]["init_args"]["synthetic"] or told
-    if not Path(told, "manifest.json").is_file():
+def _first_generators_set(checkpoint: Path, record: dict[str, Any]) -> SyntheticSet:
+    """The set that a generator was trained with."""
+    root = path_of_data(checkpoint, record, "synthetic")
+    if not (root / "manifest.json").is_file():
         raise UserError(
-            f"{checkpoint}: was trained with the synthetic set {told}, which is not there as seen "
+            f"{checkpoint}: was trained with the synthetic set {root}, which is not there as seen "
             "from this folder. Whom that set's generator knew cannot be told without its "
             "manifest.json, and a later run could not be shown to be free of test data. Put it "
             "back, or use a generator that was trained on real images alone."
         )
-    return SyntheticSet.open(told)
+    return SyntheticSet.open(root)
 
 
 def one_set(

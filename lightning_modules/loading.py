@@ -49,10 +49,7 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
 
 
 def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:
-    """Where the data lie that a checkpoint was trained on.
-
-    The run folder's config.yaml tells; the checkpoint itself holds no absolute path, so one that
-    was moved away from its run folder knows only a path below the working folder.
+    """Where the data lie that a checkpoint was trained on; see `path_of_data`.
 
     Args:
         checkpoint: Its file.
@@ -62,18 +59,33 @@ def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:
     Raises:
         UserError: The data are not there.
     """
+    root = path_of_data(checkpoint, record, "root")
+    if not root.is_dir():
+        raise UserError(
+            f"{checkpoint}: was trained on the cache {root}, which is not there as seen from this "
+            f"folder. Say with {flag} where it is."
+        )
+    return root
+
+
+def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str) -> Path:
+    """A path among the settings of the data that a checkpoint was trained on.
+
+    The run folder's config.yaml tells; the checkpoint itself holds no absolute path, so one that
+    was moved away from its run folder knows only a path below the working folder.
+
+    Args:
+        checkpoint: Its file.
+        record: As `load_module` gives it.
+        setting: Name of the setting, for example "root".
+    """
     import yaml
 
-    told = record["data"]["init_args"]["root"]
+    told = record["data"]["init_args"][setting]
     config = Path(checkpoint).resolve().parent.parent / "config.yaml"
     if config.is_file():
         content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        told = content["data"]["init_args"]["root"]
-    if not Path(told).is_dir():
-        raise UserError(
-            f"{checkpoint}: was trained on the cache {told}, which is not there as seen from this "
-            f"folder. Say with {flag} where it is."
-        )
+        told = content["data"]["init_args"][setting] or told
     return Path(told)
 
 
