@@ -24,6 +24,8 @@ from phantom.chest.patient import ChestPatient
 
 # The detector lies a little behind the patient, so its pixels show less than their size.
 _MAGNIFICATION = 1.05
+# openjpeg halves an image five times, and refuses one of which nothing would be left.
+_SMALLEST_JPEG2000 = 32
 _FIRST_DAY = datetime.date(2000, 1, 1)
 _VIEW_POSITION = {"PA": "PA", "LATERAL": "LL"}
 # To the right and downwards on the film: left and feet, or back and feet.
@@ -156,8 +158,12 @@ def _store_pixels(dataset: Dataset, film: NDArray[np.float32], encoding: Encodin
 def file_bytes(dataset: Dataset, transfer_syntax: str) -> bytes:
     """The dataset as the bytes of a DICOM file, compressed if the transfer syntax says so.
 
-    The same dataset gives the same bytes, as long as the JPEG 2000 encoder is the same version.
+    An image of less than 32 pixels a side is not compressed by JPEG 2000, but stored as it is. The
+    same dataset gives the same bytes, as long as the JPEG 2000 encoder is the same version.
     """
+    side = min(dataset.Rows, dataset.Columns)
+    if transfer_syntax == JPEG2000Lossless and side < _SMALLEST_JPEG2000:
+        transfer_syntax = ExplicitVRLittleEndian
     compressed = transfer_syntax in (RLELossless, JPEG2000Lossless)
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = dataset.SOPClassUID

@@ -118,14 +118,19 @@ def phantom_cxr(
     settings = _settings("phantom_cxr", flags, LabelOptions(), SaltOptions(), options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
     with claimed(out, settings, split):
-        with tqdm(total=num_patients, unit="patient", desc="draw phantom_cxr") as bar:
+        with tqdm(unit="case", desc="draw phantom_cxr") as bar:
+
+            def show(done: int, total: int) -> None:
+                bar.total = total  # patients, and files that are wrong on purpose
+                bar.update(done - bar.n)
+
             write_phantom_cxr(  # those that are there already stay as they are
                 source,
                 num_patients=num_patients,
                 image_size=stored.stored_size,
                 seed=seed,
                 workers=options.workers,
-                progress=lambda done, total: bar.update(done - bar.n),
+                progress=show,
             )
         table = read_label_table(source / "labels.csv", "image", ("label",), None)
         work = MakeFilmShard(

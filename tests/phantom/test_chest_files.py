@@ -63,6 +63,15 @@ def test_monochrome_1_and_2_show_the_same_film(bits, syntax, film):
     np.testing.assert_allclose(films[0], films[1], atol=1.01 * step)
 
 
+def test_a_film_too_small_for_jpeg_2000_is_stored_as_it_is(film):
+    patient = draw_chest_patient(4)
+    encoding = Encoding("DX", 12, False, str(JPEG2000Lossless), (0.06, 0.93))
+    dataset = film_dataset(film[:31, :31], patient, "PA", encoding)
+    dataset = pydicom.dcmread(io.BytesIO(file_bytes(dataset, str(JPEG2000Lossless))))
+    assert dataset.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    np.testing.assert_allclose(as_looked_at(dataset), film[:31, :31], atol=1 / (0.86 * 2**12))
+
+
 def test_every_right_film_is_a_chest_film_of_nobody(film_set):
     rows = read_table(film_set / "labels.csv")
     seen, instances = set(), set()
