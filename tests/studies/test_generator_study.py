@@ -137,7 +137,7 @@ def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
 def test_other_weights_are_other_settings(plan: dict, place: Path) -> None:
     go(plan, place)
     (place / "other.safetensors").write_bytes(b"others")
-    with pytest.raises(UserError, match="weights_sha256: was"):
+    with pytest.raises(UserError, match="weights_sha256 was"):
         go(plan, place, weights=place / "other.safetensors")
     # which epochs the table shows is no setting of a training
     plan["distances"]["epochs"] = [2]
