@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from display.sheet import ImageArray, colour_of, save_png, sheet
 from display.tensor_images import pictures_of
 from lightning_modules import Classifier
-from lightning_modules.classifier_scores import Predictions
+from lightning_modules.predictions import Predictions
 from metrics.ranking import auroc, roc_curve
 from provenance import UserError
 
@@ -58,18 +58,18 @@ class ClassifierReport(L.Callback):
             return
         folder = Path(trainer.default_root_dir) / "samples"
         name = f"epoch_{trainer.current_epoch + 1:04d}_images_{module.images_seen:08d}.png"
-        scores = draw_scores(found, module.class_names)
-        save_png(folder / f"scores_{name}", scores)
-        places = worst_mistakes(found, self.num_mistakes)
+        plots = draw_scores(found, module.class_names)
+        save_png(folder / f"scores_{name}", plots)
+        indices = worst_mistakes(found, self.num_mistakes)
         rows, films = [], []
-        for place, film, sample in _films(trainer, places):
-            truth, called = int(found.labels[place]), int(found.predicted[place])
+        for index, film, sample in _films(trainer, indices):
+            truth, called = int(found.labels[index]), int(found.predicted[index])
             rows.append(
                 [
                     sample["id"],
                     module.class_names[truth],
                     module.class_names[called],
-                    float(found.probabilities[place, truth]),
+                    float(found.probabilities[index, truth]),
                 ]
             )
             films.append(film)
@@ -80,7 +80,7 @@ class ClassifierReport(L.Callback):
                 import wandb
 
                 step = module.images_seen
-                logger.log_image("val/scores", [scores], step=step)
+                logger.log_image("val/scores", [plots], step=step)
                 table = wandb.Table(
                     columns=["film", "id", "truth", "prediction", "probability of truth"],
                     data=[[wandb.Image(f), *row] for f, row in zip(films, rows, strict=True)],
@@ -89,11 +89,11 @@ class ClassifierReport(L.Callback):
 
 
 def worst_mistakes(predictions: Predictions, most: int) -> NDArray[np.int64]:
-    """Places of wrongly classified images, least probability of their true class first.
+    """Indices of wrongly classified images, least probability of their true class first.
 
     Args:
         predictions: Of a split.
-        most: How many places at most.
+        most: How many indices at most.
     """
     wrong = np.flatnonzero(predictions.predicted != predictions.labels)
     of_truth = predictions.probabilities[wrong, predictions.labels[wrong]]
@@ -152,15 +152,15 @@ def draw_mistakes(rows: list[list[Any]], films: list[ImageArray]) -> ImageArray:
     return np.concatenate(padded)
 
 
-def _films(trainer: L.Trainer, places: NDArray[np.int64]) -> list[tuple[int, ImageArray, Any]]:
-    """Place, picture and sample of validation films, as the network saw them."""
-    if not len(places):
+def _films(trainer: L.Trainer, indices: NDArray[np.int64]) -> list[tuple[int, ImageArray, Any]]:
+    """Index, picture and sample of validation films, as the network saw them."""
+    if not len(indices):
         return []
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     dataset = datamodule.evaluation_set("val")
-    samples = [dataset[int(place)] for place in places]
+    samples = [dataset[int(index)] for index in indices]
     films = pictures_of(datamodule.to_unit(datamodule.collate(samples))["image"])
-    return list(zip(places.tolist(), films, samples, strict=True))
+    return list(zip(indices.tolist(), films, samples, strict=True))
 
 
 def _draw_roc(axes: Any, predictions: Predictions, class_names: tuple[str, ...]) -> None:

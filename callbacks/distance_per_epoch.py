@@ -166,11 +166,11 @@ class DistancePerEpoch(L.Callback):
 
     @torch.no_grad()
     def _generated(self, module: GAN) -> list[Tensor]:
-        """Features (N, D) of images from seeds 0, 1, ..., N - 1, shared out over the processes."""
+        """Features (N, D) of images from N fixed seeds; each process makes its share of them."""
         seeds = [derived_seed(module.seed, "distance", i) for i in range(self.num_images)]
-        return self._shared_out(seeds, module.synthesise)
+        return self._gathered_features(seeds, module.synthesise)
 
-    def _shared_out(
+    def _gathered_features(
         self, items: list[int], images_of: Callable[[list[int]], Tensor]
     ) -> list[Tensor]:
         """Each network's features (N, D) of what `images_of` makes of N items; a collective."""
@@ -205,8 +205,8 @@ class DistancePerEpoch(L.Callback):
             return self._of_real
         data = self._data(trainer)
         films = data.evaluation_set(self.real_split)
-        places = np.linspace(0, len(films) - 1, min(self.num_images, len(films)))
-        chosen = np.unique(places.round().astype(int))
+        evenly = np.linspace(0, len(films) - 1, min(self.num_images, len(films)))
+        chosen = np.unique(evenly.round().astype(int))
         patients = data.cache.patient_ids[films.indices[chosen]].tolist()
         ids = data.cache.ids[films.indices[chosen]]
         paths = [path_of_features(network, data, ids) for network in self._networks]
@@ -216,13 +216,13 @@ class DistancePerEpoch(L.Callback):
         readers = torch.tensor(float(len(features) == len(paths)), device=module.device)
         if int(sum_over_processes(readers)) < process_count():
 
-            def images_of(places: list[int]) -> Tensor:
-                samples = [films[place]["image"] for place in places]
+            def images_of(indices: list[int]) -> Tensor:
+                samples = [films[index]["image"] for index in indices]
                 batch = {"image": torch.stack(samples).to(module.device)}
                 image: Tensor = data.to_unit(batch)["image"]
                 return image
 
-            features = self._shared_out(chosen.tolist(), images_of)
+            features = self._gathered_features(chosen.tolist(), images_of)
             if trainer.is_global_zero:
                 for path, rows in zip(paths, features, strict=True):
                     keep_features(path, rows.numpy())

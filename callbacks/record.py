@@ -49,8 +49,8 @@ class RunRecord(L.Callback):
         assert isinstance(module, TrainingModule)
         if module.report_due:
             rates = {
-                f"learning_rate/{place}" if place else "learning_rate": group["lr"]
-                for place, optimizer in enumerate(trainer.optimizers)
+                f"learning_rate/{index}" if index else "learning_rate": group["lr"]
+                for index, optimizer in enumerate(trainer.optimizers)
                 for group in optimizer.param_groups[:1]
             }
             self._send(trainer, module, {**module.reported, **rates})
@@ -108,7 +108,7 @@ def peak_memory_mb(device: torch.device) -> float:
 
 
 def patient_split_of(cache: Any) -> dict[str, Any]:
-    """What a later leak check needs of a cache: who was where, and what, where images were split.
+    """The patients of each split, for later leak checks; and the items, where images were split.
 
     Returns:
         "by", and for "train", "val" and "test" the patients; "training_items" and "held_out_items"

@@ -53,8 +53,8 @@ class SampleGrids(L.Callback):
         """Slices spread over the validation split, so that several patients are seen."""
         datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
         dataset = datamodule.val_dataloader().dataset
-        places = np.linspace(0, len(dataset) - 1, min(self.num_images, len(dataset)))
-        samples = [dataset[int(place)] for place in np.unique(places.round())]
+        evenly = np.linspace(0, len(dataset) - 1, min(self.num_images, len(dataset)))
+        samples = [dataset[int(index)] for index in np.unique(evenly.round())]
         from torch.utils.data import default_collate
 
         return datamodule.to_unit(default_collate(samples))

@@ -62,7 +62,7 @@ def generate(
         format: GAN: "png", or "npy", which loads faster. None: png.
         label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.
-        interpolation: GAN: also write a short film from image to image, .gif, .png or .webp; or
+        interpolation: GAN: also write an animation from image to image, .gif, .png or .webp; or
             .mp4 where ffmpeg is installed.
         balance: GAN: the cache that the generators were trained on. As many films of each class
             are made as its real training split lacks to its largest class, counted after the

@@ -48,11 +48,11 @@ def generate_films(
         generation: The call; its generators are GANs, growing or not.
         truncation: 0 to 1; below 1 draws images towards the average one.
         format: 8-bit PNG, grey or RGB; or NumPy files, which load faster.
-        label: What the person said of the only generator's class, for the command in the card.
-        interpolation: Also write a short film between latents; its ending says how.
+        label: The only generator's class as the person gave it, for the command in the card.
+        interpolation: Also write an animation between latents; its ending says how.
 
     Raises:
-        UserError: A truncation that the generator cannot do, a film that cannot be written, a
+        UserError: A truncation that the generator cannot do, an animation that cannot be written, a
             folder that holds something else, or a generator that makes no numbers.
     """
     if not 0 <= truncation <= 1:

@@ -50,7 +50,7 @@ class TrainedGenerator:
         return settings
 
     def seen(self) -> dict[str, set[str]]:
-        """Whom it has seen: "training_patients", and "training_items" where images were split.
+        """Its "training_patients", and "training_items" where images were split.
 
         One that was trained with synthetic images has seen what their generator had seen, and the
         patients whose label maps these were painted from.
@@ -73,7 +73,7 @@ class TrainedGenerator:
     @property
     def in_manifest(self) -> dict[str, Any]:
         """What a set's manifest says of it; of its data, what decided which films it saw."""
-        told = {
+        described = {
             "label": self.label,
             "checkpoint_sha256": self.checkpoint_sha256,
             "module": type(self.module).__name__,
@@ -83,7 +83,7 @@ class TrainedGenerator:
             "imbalance": self.data.get("imbalance"),
             "data_seed": self.data.get("seed"),
         }
-        return {name: value for name, value in told.items() if value is not None}
+        return {name: value for name, value in described.items() if value is not None}
 
 
 def _first_generators_set(checkpoint: Path, record: dict[str, Any]) -> SyntheticSet:
@@ -106,14 +106,14 @@ def one_set(
 
     Args:
         generators: As they were given.
-        balance: A cache that decides how many images each makes; see `lacking`. Those that make
-            none are left out.
+        balance: A cache that decides how many images each makes; see `class_shortfalls`. Those
+            that make none are left out.
 
     Raises:
         UserError: They make no common set, or cannot balance that cache.
     """
     _check_one_set(generators)
-    wanted = None if balance is None else lacking(generators, balance)
+    wanted = None if balance is None else class_shortfalls(generators, balance)
     order = list(generators[0].record["class_names"] if wanted is None else wanted)
     chosen = []
     for generator in sorted(generators, key=lambda one: order.index(str(one.label))):
@@ -132,7 +132,7 @@ def one_set(
 
 
 def _check_one_set(generators: Sequence[TrainedGenerator]) -> None:
-    """Refuse several generators whose images cannot be one set with a class each.
+    """Refuse several generators whose images cannot be one set, each of another class.
 
     Raises:
         UserError: One makes other images, was trained on another split, has no class, or has the
@@ -181,8 +181,8 @@ def _check_one_set(generators: Sequence[TrainedGenerator]) -> None:
             )
 
 
-def lacking(generators: Sequence[TrainedGenerator], root: Path) -> dict[str, int]:
-    """How many films of each class a real training split lacks to its largest class.
+def class_shortfalls(generators: Sequence[TrainedGenerator], root: Path) -> dict[str, int]:
+    """How many films each class needs to be as large as the largest one of a real training split.
 
     Counted after the imbalance that the generators were trained with.
 

@@ -1,7 +1,7 @@
-"""A short film from one synthetic image to the next, and back to the first.
+"""An animation that leads from one synthetic image to the next, and back to the first.
 
-Where a generator has learnt more than its training images, all pictures in between look like
-films too.
+Where a generator has learnt more than its training images, all images in between look like films
+(radiographs) too.
 """
 
 import itertools
@@ -32,15 +32,15 @@ _DESCRIPTION_TAG = 0x010E  # Exif's ImageDescription
 
 
 def check_animation(path: Path) -> None:
-    """Refuse a film that could not be written, before any work is done.
+    """Refuse an animation that could not be written, before any work is done.
 
     Raises:
         UserError: An ending that is no animation's, a video without ffmpeg, or a file that exists.
     """
     if path.suffix.lower() not in (*_FORMATS, _VIDEO):
         raise UserError(
-            f"--interpolation {path}: films are written as {', '.join(_FORMATS)} or {_VIDEO}, not "
-            f"as {path.suffix or 'a name without an ending'}. Give one of these."
+            f"--interpolation {path}: animations are written as {', '.join(_FORMATS)} or {_VIDEO}, "
+            f"not as {path.suffix or 'a name without an ending'}. Give one of these."
         )
     if path.suffix.lower() == _VIDEO and shutil.which("ffmpeg") is None:
         raise UserError(
@@ -63,7 +63,7 @@ def frames_between(
     stops: int = _STOPS,
     frames_per_stop: int = _FRAMES_PER_STOP,
 ) -> Iterator[NDArray[np.uint8]]:
-    """Images on a closed way through some latents, at equal steps.
+    """Images on a closed path through some latents, at equal steps.
 
     Latents are mixed spherically, so that a mixture has the length of a latent; a straight line
     between two passes near 0, where no training latent ever was. StyleGAN2's styles have no such
@@ -104,7 +104,7 @@ def spherical(start: Tensor, end: Tensor, share: float) -> Tensor:
     """Rows (N, L) that lie `share` of the angle from `start` to `end`, both (N, L).
 
     For rows of equal length the result has that length too; rows in one direction are mixed
-    linearly, and opposite ones have no way between them that is shorter than all others.
+    linearly, and opposite ones have no shortest path between them.
     """
     cosine = torch.cosine_similarity(start, end, dim=1).clamp(-1, 1)
     angle = cosine.double().acos()[:, None]
@@ -124,11 +124,11 @@ def save_animation(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
 
     Args:
         path: Its ending says the format: .gif, .png (an animated PNG), .webp or .mp4.
-        frames: (H, W) grey or (H, W, 3) colour, uint8; but for a video all are held until the film
-            is written.
+        frames: (H, W) grey or (H, W, 3) colour, uint8; but for a video all are held until the
+            animation is written.
 
     Raises:
-        UserError: ffmpeg failed; what it said is told.
+        UserError: ffmpeg failed; the message has its last line.
     """
     if path.suffix.lower() == _VIDEO:
         _save_video(path, frames)
@@ -157,7 +157,7 @@ def _save_video(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
     height, width = first.shape[:2]
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".video") as folder:
-        made, said = Path(folder, "film.mp4"), Path(folder, "said.txt")
+        made, said = Path(folder, "animation.mp4"), Path(folder, "said.txt")
         command = ["ffmpeg", "-loglevel", "error", "-nostdin", "-f", "rawvideo"]
         command += ["-pixel_format", "gray" if first.ndim == 2 else "rgb24"]
         command += ["-video_size", f"{width}x{height}", "-framerate", f"{1000 // _FRAME_MS}"]

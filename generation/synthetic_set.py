@@ -1,4 +1,4 @@
-"""A synthetic set while it is made: whose folder it is, what it lacks, and what it says of itself.
+"""A synthetic set while it is made: its folder, its images, its card and its manifest.
 
 Shared by the two kinds of generator; what each makes is in `generation.films` and
 `generation.slices`.

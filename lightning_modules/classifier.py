@@ -9,11 +9,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from lightning_modules.classifier_scores import (
-    Predictions,
-    gather_predictions,
-    validation_scores,
-)
 from lightning_modules.classifier_start import (
     balancing_weights,
     check_frozen_stages,
@@ -21,6 +16,11 @@ from lightning_modules.classifier_start import (
     training_label_counts,
 )
 from lightning_modules.distributed import average_buffers
+from lightning_modules.predictions import (
+    Predictions,
+    gather_predictions,
+    validation_metrics,
+)
 from lightning_modules.training_module import Batch, TrainingError, TrainingModule
 from losses.classification import classification_losses
 from networks.staged_classifier import StagedNetwork
@@ -96,7 +96,7 @@ class Classifier(TrainingModule):
         self.start_from = start_from
         self.validation: Predictions | None = None
         """All validation images' predictions, in the split's order, after a validation."""
-        self._said: set[str] = set()
+        self._undefined: set[str] = set()
         given = torch.tensor(class_weights) if isinstance(class_weights, list | tuple) else None
         self.register_buffer("class_weights", given, persistent=False)
         self.class_weights: Tensor | None
@@ -135,7 +135,7 @@ class Classifier(TrainingModule):
     # ---- training ------------------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Look at the training labels; take over another run's weights when told to."""
+        """Check the training labels; take over another run's weights if it is asked for."""
         super().on_fit_start()
         trainer: Any = self.trainer
         check_frozen_stages(self.network, self.start_from)
@@ -192,7 +192,7 @@ class Classifier(TrainingModule):
         self._rows.append((logits.softmax(dim=1), batch["label"], losses))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the scores over all processes' images."""
+        """Log the metrics of all processes' images."""
         self.validation = gather_predictions(
             *(
                 torch.cat([part.double() for part in parts])
@@ -205,18 +205,18 @@ class Classifier(TrainingModule):
                 "validation images are not finite. Checkpoints are kept. Lower "
                 "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
             )
-        scores = validation_scores(self.validation)
-        for name, value in scores.items():
-            if value is None and name not in self._said:
-                self._said.add(name)
-                self._say_missing(name)
-        known = {f"val/{name}": value for name, value in scores.items() if value is not None}
+        metrics = validation_metrics(self.validation)
+        for name, value in metrics.items():
+            if value is None and name not in self._undefined:
+                self._undefined.add(name)
+                self._print_undefined(name)
+        known = {f"val/{name}": value for name, value in metrics.items() if value is not None}
         self.log_dict(known, logger=False, rank_zero_only=True)
 
-    def _say_missing(self, name: str) -> None:
+    def _print_undefined(self, name: str) -> None:
         assert self.validation is not None
         there = set(self.validation.labels.tolist())
-        missing = [title for place, title in enumerate(self.class_names) if place not in there]
+        missing = [title for label, title in enumerate(self.class_names) if label not in there]
         rank_zero_only(print)(
             f"val/{name}: is not defined and not logged, since no validation image is "
             f"{' or '.join(missing)}. Prepare more patients, or another --split-seed.",

@@ -72,7 +72,7 @@ def start_from_checkpoint(
 
 
 def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:
-    """Refuse to keep layers as they are where nothing has taught them.
+    """Refuse frozen stages whose weights would stay random.
 
     Args:
         network: May have frozen stages and pretrained weights, as a `StagedClassifier`.

@@ -46,7 +46,7 @@ def process_count() -> int:
 
 
 def process_rank() -> int:
-    """This process's place among them, from 0."""
+    """This process's number among them, from 0."""
     return dist.get_rank() if process_count() > 1 else 0
 
 

@@ -92,7 +92,7 @@ class GeneratorAverage(nn.Module):
         self.images_averaged += num_images
 
     def check_updated(self, images_seen: int) -> None:
-        """Refuse an average that missed steps: it looks like a trained generator, only worse.
+        """Refuse an average that missed steps: its images are worse, and nothing else shows it.
 
         Args:
             images_seen: Images that the generator was trained with so far.

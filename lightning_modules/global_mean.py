@@ -39,7 +39,7 @@ class _MeanOverProcesses(torch.autograd.Function):
 
 
 def global_mean(values: Tensor) -> Tensor:
-    """Mean over all elements of all processes, with gradients through it; `torch.mean` with one.
+    """Mean over all elements of all processes, differentiable; of one process it is `torch.mean`.
 
     A collective, forward and backward: every process calls it equally often and in the same order,
     and runs the backward pass. Together with `average_gradients`, which divides by the number of

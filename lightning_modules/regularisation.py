@@ -24,7 +24,7 @@ class Term(NamedTuple):
 
 
 class Regularisation:
-    """`Penalties` at work.
+    """Computes the terms that `Penalties` asks for, at the steps at which they are due.
 
     Args:
         penalties: Weights and intervals.
@@ -91,7 +91,7 @@ class Regularisation:
     def path_length(
         self, generator: StyleGenerator, latent: Tensor, path_noise: Tensor, mean_length: Tensor
     ) -> tuple[Term, Tensor]:
-        """The term of the generator's loss, and the mean path length moved on.
+        """The term of the generator's loss, and the updated running mean of the path length.
 
         Args:
             generator: The one in training.

@@ -111,18 +111,18 @@ class Segmenter(TrainingModule):
         """Add a batch's per-image IoU."""
         prediction = self(batch["image"]).argmax(dim=1)
         iou = image_iou(prediction, batch["mask"], self.num_classes, self.absent_class)
-        scores = torch.cat([iou, iou.nanmean(dim=1, keepdim=True)], dim=1).to(self._iou_sums)
-        counted = ~scores.isnan()
-        self._iou_sums += torch.stack([scores.nan_to_num().sum(dim=0), counted.sum(dim=0)])
+        with_mean = torch.cat([iou, iou.nanmean(dim=1, keepdim=True)], dim=1).to(self._iou_sums)
+        counted = ~with_mean.isnan()
+        self._iou_sums += torch.stack([with_mean.nan_to_num().sum(dim=0), counted.sum(dim=0)])
 
     def on_validation_epoch_end(self) -> None:
         """Log mean per-image IoU, per class and over classes, over all processes' images."""
         total, count = sum_over_processes(self._iou_sums)
         names = [*self.class_names, "mean"]
         values = {
-            f"val/iou_{name}": float(total[place] / count[place])
-            for place, name in enumerate(names)
-            if count[place] > 0
+            f"val/iou_{name}": float(total[index] / count[index])
+            for index, name in enumerate(names)
+            if count[index] > 0
         }
         self.log_dict(values, logger=False, rank_zero_only=True)
 

@@ -101,7 +101,7 @@ def path_length_penalty(
     decay: float = 0.01,
     mean: Callable[[Tensor], Tensor] = torch.mean,
 ) -> tuple[Tensor, Tensor]:
-    """How much the generator's step in image space depends on place and direction in latent space.
+    """How much a step's length in image space depends on position and direction in latent space.
 
     (|J^T y| - a)^2 with J the Jacobian of the image by the latent vector, y a noise image scaled by
     1 / sqrt(H W), and a the running mean of that length.

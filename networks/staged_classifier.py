@@ -79,7 +79,7 @@ class StagedClassifier(nn.Module):
 
     @property
     def last_convolution(self) -> nn.Module:
-        """Its output (N, D, h, w) is the last map with places, as Grad-CAM wants it."""
+        """Its output (N, D, h, w) is the last feature map, which Grad-CAM reads."""
         raise NotImplementedError
 
     def prepare(

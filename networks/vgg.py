@@ -151,12 +151,12 @@ class VGG16(StagedClassifier):
 
     @property
     def last_convolution(self) -> nn.Module:
-        """The last activation before the last pooling: at 64 pixels 4x4 places, not 2x2."""
+        """The last activation before the last pooling: at 64 pixels a map of 4x4, not 2x2."""
         return self.features[-2]
 
     def _initialise(self, activation: ActivationName, initialization: str) -> None:
         layers = [m for m in self.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-        for place, layer in enumerate(layers):
+        for index, layer in enumerate(layers):
             assert layer.bias is not None
             nn.init.zeros_(layer.bias)
             if initialization == "glorot":
@@ -164,12 +164,12 @@ class VGG16(StagedClassifier):
                 continue
             fan_in = layer.weight[0].numel()
             gain = _GAINS[activation]
-            if place == 0 and activation == "sigmoid":
+            if index == 0 and activation == "sigmoid":
                 gain /= 2  # its input is an image, as tanh's is; tanh(x / 2) wants twice tanh's
-            if place == len(layers) - 1:
+            if index == len(layers) - 1:
                 gain = 1.0
             nn.init.normal_(layer.weight, 0.0, gain / math.sqrt(fan_in))
-            if activation == "sigmoid" and place > 0:
+            if activation == "sigmoid" and index > 0:
                 layer.bias.data = -0.5 * layer.weight.detach().flatten(1).sum(dim=1)
 
 

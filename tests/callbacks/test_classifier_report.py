@@ -17,7 +17,7 @@ from callbacks.classifier_report import (
     worst_mistakes,
 )
 from lightning_modules import Segmenter
-from lightning_modules.classifier_scores import Predictions
+from lightning_modules.predictions import Predictions
 from provenance import UserError
 from tests.conftest import write_film_cache
 

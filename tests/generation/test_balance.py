@@ -13,7 +13,7 @@ import generate
 import generation.command
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
-from generation.generators import TrainedGenerator, lacking, one_set
+from generation.generators import TrainedGenerator, class_shortfalls, one_set
 from lightning_modules.loading import load_module
 from provenance import UserError, sha256_of
 from tests import gan_runs
@@ -175,13 +175,13 @@ def test_numbers_of_three_classes(normal: Path, tmp_path: Path) -> None:
         with_data(replace(one, record=record, label=name), imbalance=None)
         for name in ("effusion", "normal", "abnormal")
     ]
-    assert lacking(makers, root) == {"normal": 0, "abnormal": 8, "effusion": 12}
+    assert class_shortfalls(makers, root) == {"normal": 0, "abnormal": 8, "effusion": 12}
     chosen = one_set(makers, root)
     assert [(m.label, m.class_index, m.num_images) for m in chosen] == [
         ("abnormal", 1, 8), ("effusion", 2, 12),
     ]  # fmt: skip
     rarer = [with_data(maker, imbalance=9.0) for maker in makers]
-    assert lacking(rarer, root) == {"normal": 0, "abnormal": 16, "effusion": 16}
+    assert class_shortfalls(rarer, root) == {"normal": 0, "abnormal": 16, "effusion": 16}
     everything = one_set(makers)
     assert [(m.label, m.class_index, m.num_images) for m in everything] == [
         ("normal", 0, 5), ("abnormal", 1, 5), ("effusion", 2, 5),
@@ -202,14 +202,14 @@ def test_a_balance_that_cannot_be_made_is_refused(
     equal = write_films(tmp_path / "equal", normal=6, abnormal=6)
     settings = {"imbalance": None}
     with pytest.raises(UserError, match=r"equally large already \(6 normal, 6 abnormal\)\. There"):
-        lacking([with_data(one, **settings), with_data(other, **settings)], equal)
+        class_shortfalls([with_data(one, **settings), with_data(other, **settings)], equal)
     with pytest.raises(UserError, match=r"different --data.imbalance \(4.0 and none\)"):
-        lacking([one, with_data(other, imbalance=None)], films)
+        class_shortfalls([one, with_data(other, imbalance=None)], films)
     with pytest.raises(UserError, match=r"different --seed_everything \(0 and 7\)"):
-        lacking([one, with_data(other, seed=7)], films)
+        class_shortfalls([one, with_data(other, seed=7)], films)
     split = {**other.record["split"], "split_id": "elsewhere"}
     with pytest.raises(UserError, match="is not split into the patients that"):
-        lacking([replace(other, record={**other.record, "split": split})], films)
+        class_shortfalls([replace(other, record={**other.record, "split": split})], films)
     assert not out.exists()
 
 

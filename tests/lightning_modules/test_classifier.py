@@ -13,8 +13,8 @@ from torch import nn
 import train
 from datamodules import ChestXrayDataModule
 from lightning_modules import Classifier
-from lightning_modules.classifier_scores import Predictions, gather_predictions, validation_scores
 from lightning_modules.loading import load_module
+from lightning_modules.predictions import Predictions, gather_predictions, validation_metrics
 from provenance import UserError
 from tests.classifier_runs import arguments, logged
 from tests.conftest import write_film_cache
@@ -77,7 +77,7 @@ def test_scores_of_two_classes_by_hand() -> None:
     positive = torch.tensor([0.9, 0.6, 0.4, 0.2, 0.7, 0.1], dtype=torch.float64)
     labels = torch.tensor([1, 1, 1, 0, 0, 0])
     table = torch.stack([1 - positive, positive], dim=1)
-    scores = validation_scores(gather_predictions(table, labels, torch.ones(6)))
+    scores = validation_metrics(gather_predictions(table, labels, torch.ones(6)))
     assert scores["auroc"] == pytest.approx(7 / 9)
     assert scores["sensitivity"] == scores["specificity"] == pytest.approx(2 / 3)
     assert scores["accuracy"] == pytest.approx(4 / 6)
@@ -88,11 +88,11 @@ def test_scores_of_three_classes_are_means_over_classes() -> None:
     table = torch.tensor([[0.8, 0.1, 0.1], [0.2, 0.7, 0.1], [0.1, 0.6, 0.3], [0.5, 0.3, 0.2]])
     labels = torch.tensor([0, 1, 2, 0])
     found = gather_predictions(table, labels, torch.zeros(4))
-    scores = validation_scores(found)
+    scores = validation_metrics(found)
     assert scores["accuracy"] == pytest.approx(3 / 4)
     assert scores["sensitivity"] == pytest.approx((1 + 1 + 0) / 3)
     assert scores["specificity"] == pytest.approx((1 + 2 / 3 + 1) / 3)
-    one_missing = validation_scores(
+    one_missing = validation_metrics(
         Predictions(found.probabilities, found.labels % 2, found.losses)
     )
     assert one_missing["auroc"] is one_missing["sensitivity"] is None

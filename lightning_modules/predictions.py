@@ -1,4 +1,4 @@
-"""What a classifier's validation says: all images' probabilities, and scores of them."""
+"""A classifier's predictions on a whole split, and the metrics of them that a validation logs."""
 
 from dataclasses import dataclass
 
@@ -50,8 +50,8 @@ def gather_predictions(probabilities: Tensor, labels: Tensor, losses: Tensor) ->
     return Predictions(in_order[:, 2:], in_order[:, 0].astype(np.int64), in_order[:, 1])
 
 
-def validation_scores(predictions: Predictions) -> dict[str, float | None]:
-    """Scores by name, without a stage; None where a class that the score needs is missing.
+def validation_metrics(predictions: Predictions) -> dict[str, float | None]:
+    """Metrics by name, without a stage; None where a class that a metric needs is missing.
 
     With two classes, class 1 is the positive one: sensitivity and specificity are at probability
     0.5, calibration is of its probability. With more, AUROC, average precision, sensitivity and
@@ -60,20 +60,20 @@ def validation_scores(predictions: Predictions) -> dict[str, float | None]:
     """
     probabilities, labels = predictions.probabilities, predictions.labels
     right = predictions.predicted == labels
-    scores: dict[str, float | None] = {
+    metrics: dict[str, float | None] = {
         "loss": float(predictions.losses.mean()),
         "accuracy": float(right.mean()),
     }
     if probabilities.shape[1] == 2:
         positive = probabilities[:, 1]
-        scores["auroc"] = auroc(positive, labels)
-        scores["average_precision"] = average_precision(positive, labels)
+        metrics["auroc"] = auroc(positive, labels)
+        metrics["average_precision"] = average_precision(positive, labels)
         pair = classification.sensitivity_specificity(positive, labels)
-        scores["sensitivity"], scores["specificity"] = pair
-        scores["ece"] = classification.calibration_error(positive, labels)
-        return scores
-    scores["auroc"] = auroc(probabilities, labels)
-    scores["average_precision"] = average_precision(probabilities, labels)
+        metrics["sensitivity"], metrics["specificity"] = pair
+        metrics["ece"] = classification.calibration_error(positive, labels)
+        return metrics
+    metrics["auroc"] = auroc(probabilities, labels)
+    metrics["average_precision"] = average_precision(probabilities, labels)
     pairs = [
         classification.sensitivity_specificity(
             (predictions.predicted == each).astype(np.float64), labels == each
@@ -83,6 +83,6 @@ def validation_scores(predictions: Predictions) -> dict[str, float | None]:
     sides = zip(*pairs, strict=True)
     for name, values in zip(("sensitivity", "specificity"), sides, strict=True):
         known = [value for value in values if value is not None]
-        scores[name] = float(np.mean(known)) if len(known) == len(values) else None
-    scores["ece"] = classification.calibration_error(probabilities.max(axis=1), right)
-    return scores
+        metrics[name] = float(np.mean(known)) if len(known) == len(values) else None
+    metrics["ece"] = classification.calibration_error(probabilities.max(axis=1), right)
+    return metrics
