@@ -8,7 +8,7 @@ from pathlib import Path
 from display.numbers import count
 from provenance import UserError
 from studies.run.attempt import JobOutcome, record_failure
-from studies.run.folder import Study, StudyFolder, open_study
+from studies.run.folder import Study, open_study
 from studies.run.kind import KINDS
 from studies.run.progress import StudyProgress, duration
 from studies.run.verbs import Verbs
@@ -44,31 +44,39 @@ def run_study(
     load_verbs: Callable[[], Verbs],
     *,
     workers: int = 1,
-    only: str | None = None,
-    shard: str | None = None,
     labels: Path | None = None,
     weights: Path | None = None,
+    only: str | None = None,
+    shard: str | None = None,
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
-    """Do every cell that is missing, and first the generators those cells need.
+    """Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks.
+
+    Generators are trained first, on training patients only. An interrupted study goes on when the
+    same command is given again; failed cells are tried again. Ends with status 1 when a cell
+    failed, after all others are done.
 
     Args:
         specification: The study.
         root: Prepared cache.
-        out: The study's folder; made, or gone on with.
+        out: Folder of the study; made, or gone on with.
         load_verbs: Gives the verbs; called in the worker process, so it must be importable there.
-        workers: Processes at a time; 0 runs everything in this process.
-        only: Glob over cell names, such as `*__unet_light__seed0`.
-        shard: `i/n`, this call's share of the cells, for n calls that share `out`.
-        labels: Cache whose label maps condition the generator; None: the specification's, else
-            the study's own.
-        weights: Of the extractor of a study of generators.
+        workers: Cells at a time, each in a process with its share of the cores and, where there
+            are several GPUs, one GPU. 0 runs in this process, where all output is seen.
+        labels: Cache whose label maps the generator is given. None: the study's setting, else the
+            label maps of the training patients.
+        weights: Weights of the feature extractor that a study of generators names: a file.
+        only: Run only cells whose name matches, such as '*__unet_light__seed0'.
+        shard: i/n: run the i-th of n shares of the cells; the n calls share --out, also from
+            several machines.
         say: Prints a line.
 
     Raises:
         UserError: The folder holds cells of other settings or data, the data is missing, or no
             cell matches.
     """
+    if workers < 0:
+        raise UserError(f"--workers {workers}: expected 0 or more.")
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
@@ -179,8 +187,7 @@ def _say_plan(
         f"{count(generators, 'generator')} to train, {len(outcome.already_done)} already done. "
         f"Logs: {study.out / 'logs'}"
     )
-    folder: StudyFolder = study.folder
-    again = [name for name in needs if folder.failure(name).is_file()]
+    again = [name for name in needs if study.folder.failure(name).is_file()]
     if again:
         say(f"Tried again after an earlier failure: {', '.join(again)}")
 
@@ -195,7 +202,7 @@ def _shown(result: JobOutcome, specification: Specification) -> str:
     return f"{metric.name} {score}"
 
 
-def closing_lines(outcome: StudyOutcome, folder: StudyFolder, seconds: float) -> list[str]:
+def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]:
     """What a person reads at the end: counts, what failed and what to do about it."""
     lines = [
         f"{count(len(outcome.done), 'run')} done in {duration(seconds)}, "
@@ -207,5 +214,5 @@ def closing_lines(outcome: StudyOutcome, folder: StudyFolder, seconds: float) ->
         lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
         for name, message in outcome.failed:
             lines.append(f"  {name}: {message.splitlines()[0]}")
-        lines.append(f"Details: {folder.root}/**/<name>.failed.json, logs in {folder.root}/logs")
+        lines.append(f"Details: {out}/**/<name>.failed.json, logs in {out}/logs")
     return lines

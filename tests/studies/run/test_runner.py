@@ -75,16 +75,10 @@ def test_a_failed_cell_leaves_the_others_and_is_tried_again(
     failure = read(place, "cells/1__fpn__seed0.failed.json")
     assert "fake_verbs.py" in failure["traceback"]
     assert failure["commands"][0].startswith("python train.py fit --config configs/fpn.yaml")
-    assert "1__fpn__seed0: ValueError" in "\n".join(closing_lines(outcome, fake_folder(place), 1.0))
+    assert "1__fpn__seed0: ValueError" in "\n".join(closing_lines(outcome, place / "out", 1.0))
     fake_verbs.order("1__fpn__seed0", "")
     assert go(small, place).done == ["1__fpn__seed0"]
     assert not (place / "out/cells/1__fpn__seed0.failed.json").exists()
-
-
-def fake_folder(place: Path):
-    from studies.run.folder import StudyFolder
-
-    return StudyFolder(place / "out")
 
 
 @pytest.mark.parametrize("where", ["seed_0", "generate"])
