@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
@@ -19,7 +19,7 @@ from PIL import Image
 from provenance import UserError, read_json, write_json_atomic, write_text_atomic
 
 FORMAT = "understudy-synthetic"
-IMAGE_FORMATS = ("png", "npy")
+ImageFormat = Literal["png", "npy"]
 
 
 @dataclass(frozen=True)
@@ -78,10 +78,10 @@ class SyntheticSet:
         manifest = read_json(root / "manifest.json")
         if manifest.get("format") != FORMAT:
             raise UserError(f"{root}: its manifest.json is not that of a synthetic set.")
-        if manifest.get("image_format", "png") not in IMAGE_FORMATS:
+        if manifest.get("image_format", "png") not in get_args(ImageFormat):
             raise UserError(
                 f"{root}: stores its images as {manifest['image_format']}; this program reads "
-                f"{' and '.join(IMAGE_FORMATS)}. Make the set again with generate.py."
+                f"{' and '.join(get_args(ImageFormat))}. Make the set again with generate.py."
             )
         return cls(root, manifest)
 

@@ -1,18 +1,19 @@
-"""Make a synthetic set, by whichever way the checkpoints of its generators need."""
+"""Make a synthetic set, by whichever way the checkpoints of its generators need.
+
+The flags of generate.py are the function's arguments: no torch is imported before the call.
+"""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
+from datamodules.synthetic import ImageFormat
 from device import Device, chosen_device
-from generation.films import generate_films
-from generation.generators import TrainedGenerator, one_set
-from generation.slices import generate_slices
-from generation.synthetic_set import Generation, ImageFormat
-from lightning_modules import GAN, Pix2Pix
-from lightning_modules.loading import load_module
 from provenance import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+    from generation.generators import TrainedGenerator
 
 _NUM_IMAGES = 1333  # as many as Choe et al. 2022 made
 
@@ -95,6 +96,12 @@ def generate(
             f"--label {label}: of several generators each gives its images the class that it was "
             "trained on. Leave it out."
         )
+    from generation.films import generate_films
+    from generation.generators import one_set
+    from generation.slices import generate_slices
+    from generation.synthetic_set import Generation
+    from lightning_modules import GAN, Pix2Pix
+
     target = chosen_device(device)
     of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
     of_films = _given(
@@ -127,8 +134,12 @@ def generate(
 
 
 def _opened(
-    checkpoint: Path, num_images: int, label: str | None, device: torch.device
-) -> TrainedGenerator:
+    checkpoint: Path, num_images: int, label: str | None, device: "torch.device"
+) -> "TrainedGenerator":
+    from generation.generators import TrainedGenerator
+    from lightning_modules import GAN, Pix2Pix
+    from lightning_modules.loading import load_module
+
     module, record = load_module(checkpoint)
     if not isinstance(module, GAN | Pix2Pix):
         raise UserError(
@@ -145,7 +156,7 @@ def _given(**flags: Any) -> dict[str, Any]:
     return {name: value for name, value in flags.items() if value is not None}
 
 
-def _refuse(flags: dict[str, Any], purpose: str, generator: TrainedGenerator) -> None:
+def _refuse(flags: dict[str, Any], purpose: str, generator: "TrainedGenerator") -> None:
     """No flag is ignored without a word."""
     for name in flags:
         raise UserError(

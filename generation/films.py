@@ -10,13 +10,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.synthetic import SyntheticItem, SyntheticSet
+from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
 from display.sheet import save_png, sheet
 from generation.generators import TrainedGenerator
 from generation.interpolation import check_animation, frames_between, save_animation
 from generation.synthetic_set import (
     Generation,
-    ImageFormat,
     Made,
     finite_pictures,
     value_or_list,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.synthetic import SyntheticItem, finish_synthetic_set
+from datamodules.synthetic import ImageFormat, SyntheticItem, finish_synthetic_set
 from display.tensor_images import pictures_of
 from generation.generators import TrainedGenerator
 from lightning_modules.training_module import derived_seed
@@ -31,8 +31,6 @@ from provenance import (
 )
 
 REQUEST = "request.json"
-
-ImageFormat = Literal["png", "npy"]
 
 Made = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
 """Images (n, H, W) or (n, H, W, 3), and the label maps (n, H, W) that they were painted on."""

@@ -1,0 +1,61 @@
+"""Help, and what is wrong with a command, are told at once: before torch is loaded."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+# What takes most of the seconds before a training begins.
+HEAVY = {"torch", "lightning", "torchvision", "monai", "timm", "skimage", "wandb", "matplotlib"}
+
+
+def told(verb: str, *words: str) -> tuple[int, str]:
+    """Exit status and what is printed by a verb that must not load what is HEAVY."""
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", f"{verb}.py", *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    lines = done.stderr.splitlines()
+    timed = [line.rpartition("|")[2].strip() for line in lines if line.startswith("import time:")]
+    assert not {name.partition(".")[0] for name in timed} & HEAVY
+    spoken = [line for line in lines if not line.startswith("import time:")]
+    return done.returncode, done.stdout + "\n".join(spoken)
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"),
+    [
+        ("prepare kits19 --outt=x", "--outt: no such flag. Did you mean --out?"),
+        ("prepare kit19", "kit19"),
+        ("prepare kits19 --config=no.yaml", "--config: File does not exist: "),
+        ("generate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
+        ("generate images", "images: unexpected word; flags begin with --."),
+        ("generate --config=no.yaml", "--config: File does not exist: "),
+        ("evaluate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
+        ("evaluate image", "image: unexpected word; flags begin with --."),
+        ("evaluate --config=no.yaml", "--config: File does not exist: "),
+        ("study run --outt=x", "--outt: no such flag. Did you mean --out?"),
+        ("study rum", "rum"),
+        ("study run --config=no.yaml", "--config: File does not exist: "),
+        ("study run no.yaml --data.root=x --out=x", "no.yaml"),
+    ],
+)
+def test_what_is_wrong_is_told_without_torch(words: str, answer: str) -> None:
+    status, printed = told(*words.split())
+    assert status == 2
+    assert answer in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    "words", ["prepare", "prepare kits19", "generate", "evaluate", "evaluate images", "study run"]
+)
+def test_help_is_told_without_torch(words: str) -> None:
+    status, printed = told(*words.split(), "--help")
+    assert status == 0
+    assert "--config CONFIG" in printed
