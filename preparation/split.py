@@ -56,11 +56,11 @@ def split_of(name: str, ratios: Sequence[float], seed: int) -> str:
     Independent of the other names, of their number and of the machine.
     """
     digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
-    place = int.from_bytes(digest[:8], "big") / 2**64
+    position = int.from_bytes(digest[:8], "big") / 2**64
     total = 0.0
     for split, ratio in zip(SPLITS, ratios, strict=True):
         total += ratio
-        if place < total:
+        if position < total:
             return split
     return next(s for s, r in zip(reversed(SPLITS), reversed(ratios), strict=True) if r > 0)
 

@@ -24,12 +24,12 @@ def commands(words: list[str], parts: int) -> tuple[list[list[str]], list[str]]:
     """
     if "--out" not in words or "--shard" in words:
         raise SystemExit("After --, give a prepare.py command with --out DIR, without --shard.")
-    place = words.index("--out") + 1
-    out = words[place]
+    index = words.index("--out") + 1
+    out = words[index]
     folders = [f"{out}.parts/{number:03d}" for number in range(1, parts + 1)]
     prepare = [sys.executable, str(ROOT / "prepare.py")]
     each = [
-        [*prepare, *words[:place], folder, *words[place + 1 :], "--shard", f"{number}/{parts}"]
+        [*prepare, *words[:index], folder, *words[index + 1 :], "--shard", f"{number}/{parts}"]
         for number, folder in enumerate(folders, start=1)
     ]
     return each, [*prepare, "merge", *folders, "--out", out]

@@ -77,13 +77,13 @@ def _crossings(patient: ChestPatient, is_lateral: bool) -> list[_Crossing]:
     return result
 
 
-def _rib_tables(ribs: list[_Crossing], place_mm: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Centre z, 1 / half-height and thickness of every rib at every place across: (K, 3, N)."""
+def _rib_tables(ribs: list[_Crossing], position_mm: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Centre z, 1 / half-height and thickness of every rib at every position across: (K, 3, N)."""
     columns = np.array(ribs, float).T[:, :, None]
     side, part, across, along, _, head_z, fall, end, half_height = columns
     thick = 1.2 * half_height
-    place = np.where(side == 0, place_mm, np.maximum(place_mm, 0))
-    outer, inner = np.clip(place / (across + thick), -1, 1), np.clip(place / across, -1, 1)
+    position = np.where(side == 0, position_mm, np.maximum(position_mm, 0))
+    outer, inner = np.clip(position / (across + thick), -1, 1), np.clip(position / across, -1, 1)
     near = np.arcsin(outer)
     facing = np.sqrt(1 - outer**2)
     chord = (along + thick) * facing - along * np.sqrt(1 - inner**2)
@@ -105,21 +105,21 @@ def add_ribs(bone: Array, patient: ChestPatient, grid: FilmGrid) -> None:
     """Add twelve pairs of ribs: bands around the thorax that fall from back to front.
 
     Seen from the back, a ray meets the band twice, behind and in front, and runs along it at the
-    thorax's side, where the bone is brightest. All but the height is a function of the place
+    thorax's side, where the bone is brightest. All but the height is a function of the position
     across, and comes from a table.
     """
     ribs = _crossings(patient, grid.is_lateral)
     widest = max(rib.across for rib in ribs) + 26
     step = max(_RIB_STEP_MM, 0.3 * grid.pixel_mm)
     start = -widest if grid.is_lateral else -14.0
-    place = np.arange(start, widest, step)
-    tables = _rib_tables(ribs, place)
+    position = np.arange(start, widest, step)
+    tables = _rib_tables(ribs, position)
     drawn = tables[:, 2] > _THINNEST_MM
     half = 1 / tables[:, 1]
     tops = np.where(drawn, tables[:, 0] - half, np.inf).min(axis=1).tolist()
     bottoms = np.where(drawn, tables[:, 0] + half, -np.inf).max(axis=1).tolist()
-    first = place[drawn.argmax(axis=1)].tolist()
-    last = place[len(place) - 1 - drawn[:, ::-1].argmax(axis=1)].tolist()
+    first = position[drawn.argmax(axis=1)].tolist()
+    last = position[len(position) - 1 - drawn[:, ::-1].argmax(axis=1)].tolist()
     for k, (rib, table) in enumerate(zip(ribs, tables, strict=True)):
         shift = rib.depth if grid.is_lateral else -grid.rotation * rib.depth
         mirror = rib.side or 1
@@ -128,7 +128,7 @@ def add_ribs(bone: Array, patient: ChestPatient, grid: FilmGrid) -> None:
         if box is None:
             continue
         u = grid.u[box] - rib.depth if grid.is_lateral else rib.side * grid.across(box, rib.depth)
-        index = np.clip((u - start) / step, 0, len(place) - 1).astype(np.int32)
+        index = np.clip((u - start) / step, 0, len(position) - 1).astype(np.int32)
         centre, per_height, thickness = table
         v = (grid.z[box] - centre[index]) * per_height[index]
         v *= v

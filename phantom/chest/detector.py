@@ -45,9 +45,9 @@ def _broad(image: Array, sigma_px: float) -> Array:
     small = image[:size, :size].reshape(size // step, step, size // step, step).mean(axis=(1, 3))
     small = ndimage.gaussian_filter(small, sigma_px / step, mode="nearest", truncate=3.0)
     # Sample the coarse cells' centres.
-    place = np.clip((np.arange(image.shape[0]) + 0.5) / step - 0.5, 0, len(small) - 1)
-    k = np.minimum(place.astype(int), len(small) - 2)
-    t = (place - k).astype(np.float32)
+    position = np.clip((np.arange(image.shape[0]) + 0.5) / step - 0.5, 0, len(small) - 1)
+    k = np.minimum(position.astype(int), len(small) - 2)
+    t = (position - k).astype(np.float32)
     rows = small[k] * (1 - t)[:, None] + small[k + 1] * t[:, None]
     return np.asarray(rows[:, k] * (1 - t) + rows[:, k + 1] * t)
 

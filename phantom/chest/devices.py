@@ -19,7 +19,7 @@ _LETTER_PX = 48
 
 @lru_cache(maxsize=16)
 def _letters(text: str) -> NDArray[np.uint8]:
-    """A word as a picture of 48 px letters."""
+    """A word as a image of 48 px letters."""
     font = ImageFont.load_default(_LETTER_PX)
     left, top, right, bottom = font.getbbox(text)
     image = Image.new("L", (int(right - left) + 16, int(bottom - top) + 16))
@@ -30,7 +30,7 @@ def _letters(text: str) -> NDArray[np.uint8]:
 def add_marker(metal: Array, marker: str, visit: Visit, pixel_mm: float) -> None:
     """Add the lead letters to a film of metal path lengths; the first word is the largest."""
     size = metal.shape[0]
-    column, row = visit.marker_place[0] * size, visit.marker_place[1] * size
+    column, row = visit.marker_position[0] * size, visit.marker_position[1] * size
     for word in sorted(marker.split(), key=len):
         # One letter says the side; a word is set small under it.
         letter_mm = 15.0 if len(word) == 1 else 7.0
@@ -86,9 +86,9 @@ def add_electrodes(metal: Array, patient: ChestPatient, grid: FilmGrid) -> None:
     """Add ECG electrodes on the skin with wires that leave the film below."""
     size, rng = patient.size, patient.film_rng(60)
     thorax = Thorax(patient)
-    places = [(-95, -62), (98, -66), (-88, 78), (92, 84), (28, 34)]
-    for place in places[: patient.visit.num_electrodes]:
-        x, z = (float(value + rng.normal(0, 8)) * size for value in place)
+    positions = [(-95, -62), (98, -66), (-88, 78), (92, 84), (28, 34)]
+    for position in positions[: patient.visit.num_electrodes]:
+        x, z = (float(value + rng.normal(0, 8)) * size for value in position)
         at = np.array([z])
         y = float(thorax.middle(at)[0] - 0.9 * thorax.body_half_depth(at)[0])
         grid.add_ellipsoid(metal, Ellipsoid((x, y, z), (5.0, 1.0, 5.0)), 0.6)

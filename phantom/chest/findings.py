@@ -12,7 +12,7 @@ from phantom.chest.grid import FilmGrid
 from phantom.chest.patient import ChestPatient, Finding
 from phantom.chest.shapes import Ellipsoid, length_of, oval, ramp
 from phantom.chest.torso import Thorax, domes
-from phantom.chest.vessels import Tree, places_in_lung
+from phantom.chest.vessels import Tree, points_in_lung
 from phantom.fields import Array
 
 # The line that the lung's coat leaves where rays run along it: half its width, its path.
@@ -42,19 +42,19 @@ class Lungs:
     trees: dict[int, Tree]
 
 
-def _place(patient: ChestPatient, finding: Finding) -> NDArray[np.float64]:
+def _position(patient: ChestPatient, finding: Finding) -> NDArray[np.float64]:
     """(x, y, z) in the lung, where neither heart nor diaphragm hides it."""
     at_rest = patient.in_full_breath()
-    places, shown = (
-        places_in_lung(body, finding.side, 64, np.random.default_rng([finding.seed, 0]))
+    points, shown = (
+        points_in_lung(body, finding.side, 64, np.random.default_rng([finding.seed, 0]))
         for body in (at_rest, patient)
     )
     thorax, size = Thorax(patient), patient.size
-    x = finding.side * places[:, 0]
-    room = np.minimum(x - 60 * size, thorax.lateral(places[:, 2]) - x - 14 * size)
+    x = finding.side * points[:, 0]
+    room = np.minimum(x - 60 * size, thorax.lateral(points[:, 2]) - x - 14 * size)
     floor = domes(at_rest)[finding.side]
     top = floor.centre_mm[2] - floor.radii_mm[2]
-    room = np.minimum(room, np.minimum(places[:, 2] + 85 * size, top - 16 * size - places[:, 2]))
+    room = np.minimum(room, np.minimum(points[:, 2] + 85 * size, top - 16 * size - points[:, 2]))
     # The first that is clear of everything, or else the clearest; the same on every visit.
     return np.asarray(shown[int(np.argmax(np.minimum(room, 6 * size)))])
 
@@ -63,14 +63,14 @@ def nodule(patient: ChestPatient, finding: Finding) -> Ellipsoid:
     """The nodule as a slightly uneven ball of about 5 to 30 mm."""
     radius = 2.5 + 12.5 * finding.strength
     uneven = np.random.default_rng([finding.seed, 1]).uniform(0.9, 1.1, 3) * radius
-    x, y, z = _place(patient, finding)
+    x, y, z = _position(patient, finding)
     return Ellipsoid((x, y, z), (uneven[0], uneven[1], uneven[2]), turn_rad=finding.seed % 3)
 
 
 def opacity(patient: ChestPatient, finding: Finding) -> list[Ellipsoid]:
     """The filled parts of the lung: one large beside smaller ones, or many patches."""
     rng = np.random.default_rng([finding.seed, 2])
-    centre = _place(patient, finding)
+    centre = _position(patient, finding)
     is_lobar = finding.seed % 2 == 0
     number = 5 if is_lobar else 11
     spread = np.array([20.0, 16.0, 18.0]) if is_lobar else np.array([24.0, 22.0, 30.0])
@@ -148,15 +148,15 @@ def shrunken_lung(patient: ChestPatient, grid: FilmGrid, finding: Finding) -> tu
     half = np.maximum((lateral - medial) / 2, 1e-3)
     if grid.is_lateral:
         depth = np.maximum(height(lambda z: thorax.half_depth(z - 0.8 * gap)), 1e-3)
-        place = (grid.u - height(thorax.middle)) / depth
-        inside = (1 - np.abs(place)) * depth
+        offset = (grid.u - height(thorax.middle)) / depth
+        inside = (1 - np.abs(offset)) * depth
     else:
-        place = (finding.side * grid.across(grid.whole, 0.0) - (lateral + medial) / 2) / half
+        offset = (finding.side * grid.across(grid.whole, 0.0) - (lateral + medial) / 2) / half
         # Only the outer border leaves the wall; the hilum holds the lung in the middle.
-        place = np.maximum(place, 0)
-        inside = (1 - place) * half
+        offset = np.maximum(offset, 0)
+        inside = (1 - offset) * half
     top = grid.z - (patient.apex_z_mm + 0.8 * gap)
-    return oval(place) * (top > 0), np.minimum(inside, top)
+    return oval(offset) * (top > 0), np.minimum(inside, top)
 
 
 def _add_nodule(lungs: Lungs, patient: ChestPatient, grid: FilmGrid, finding: Finding) -> None:

@@ -247,9 +247,9 @@ class FilmGrid:
                 continue
             amount = weight[used] * np.abs(share[used] - (level_of[used] == level))
             at, a, d = cell[used], across[used], down[used]
-            places = np.concatenate([at, at + 1, at + width, at + width + 1])
+            cells = np.concatenate([at, at + 1, at + width, at + width + 1])
             parts = [(1 - a) * (1 - d), a * (1 - d), (1 - a) * d, a * d]
-            layer = np.bincount(places, np.concatenate([amount * p for p in parts]), height * width)
+            layer = np.bincount(cells, np.concatenate([amount * p for p in parts]), height * width)
             result[top:bottom, left:right] += ndimage.gaussian_filter(
                 layer.astype(np.float32).reshape(height, width),
                 _FINEST_PX * _COARSER**level,

@@ -149,11 +149,11 @@ def gas_path(patient: ChestPatient, grid: FilmGrid) -> Array:
         gas *= np.clip(0.5 - level / max(1.5 * grid.pixel_mm, 2), 0, 1)
     if colon:
         for _ in range(int(rng.integers(3, 8))):
-            place = (
+            centre = (
                 dome.centre_mm[0] + float(rng.normal(12, 26)),
                 dome.centre_mm[1] - 10,
                 top + 34 + float(rng.uniform(0, 95)),
             )
             width = colon * float(rng.uniform(0.5, 1.1))
-            grid.add_ellipsoid(gas, Ellipsoid(place, (width, 0.7 * width, 0.8 * width)), 0.8)
+            grid.add_ellipsoid(gas, Ellipsoid(centre, (width, 0.7 * width, 0.8 * width)), 0.8)
     return gas

@@ -25,7 +25,7 @@ class Finding:
         kind: One of FINDINGS.
         side: RIGHT or LEFT; 0 for the heart.
         strength: From barely visible (above 0) to plain (1).
-        seed: Of its details (place, outline), the same on every film of the patient.
+        seed: Of its details (position, outline), the same on every film of the patient.
     """
 
     kind: str
@@ -53,7 +53,7 @@ class Visit:
         shutters_mm: Black border, (left, right, top, bottom).
         shutter_rad: Rotation of that border.
         marker: Lead letters on the detector.
-        marker_place: (column, row) of the marker as shares of the film.
+        marker_position: (column, row) of the marker as shares of the film.
         marker_rad: Its rotation.
         num_electrodes: ECG electrodes with wires.
     """
@@ -72,7 +72,7 @@ class Visit:
     shutters_mm: tuple[float, float, float, float]
     shutter_rad: float
     marker: str
-    marker_place: tuple[float, float]
+    marker_position: tuple[float, float]
     marker_rad: float
     num_electrodes: int
 
@@ -178,7 +178,7 @@ def _draw_visit(rng: np.random.Generator, number: int, width_mm: float) -> Visit
         ),
         shutter_rad=float(0.012 * bounded[6]) if is_skewed else 0.0,
         marker=marker,
-        marker_place=(float(column), float(rng.uniform(0.05, 0.14))),
+        marker_position=(float(column), float(rng.uniform(0.05, 0.14))),
         marker_rad=float(rng.normal(0, 0.12)),
         num_electrodes=int(rng.integers(3, 6)) if rng.random() < 0.1 else 0,
     )

@@ -90,9 +90,9 @@ def polygon_distance(x: Array, z: Array, corners: NDArray[np.float64]) -> Array:
 def smooth_line(corners: NDArray[np.float64], num_points: int) -> NDArray[np.float64]:
     """(num_points, D) on the Catmull-Rom curve through corners (N, D)."""
     ends = np.vstack([2 * corners[0] - corners[1], corners, 2 * corners[-1] - corners[-2]])
-    place = np.linspace(0, len(corners) - 1, num_points)
-    k = np.minimum(place.astype(int), len(corners) - 2)
-    t = (place - k)[:, None]
+    position = np.linspace(0, len(corners) - 1, num_points)
+    k = np.minimum(position.astype(int), len(corners) - 2)
+    t = (position - k)[:, None]
     a, b, c, d = ends[k], ends[k + 1], ends[k + 2], ends[k + 3]
     return np.asarray(
         0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2)

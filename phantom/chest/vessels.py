@@ -1,8 +1,8 @@
 """The vessels of the lungs: trees that fill the lungs' room, drawn cheaply.
 
-A tree is grown towards random places in the lung. At every fork the places that a branch feeds
+A tree is grown towards random points in the lung. At every fork the points that a branch feeds
 are parted in two across their longest extent, and each new branch goes a part of the way to the
-middle of its half. Thickness follows the number of places fed, so that all forks of one level are
+middle of its half. Thickness follows the number of points fed, so that all forks of one level are
 computed together and a tree of a thousand branches takes a millisecond.
 """
 
@@ -57,13 +57,13 @@ class Tree:
         )
 
 
-def places_in_lung(
+def points_in_lung(
     patient: ChestPatient, side: int, number: int, rng: np.random.Generator
 ) -> Points:
-    """Random places (number, 3) in a lung, above the diaphragm and outside the heart.
+    """Random points (number, 3) in a lung, above the diaphragm and outside the heart.
 
     They are drawn in full inspiration and without disease, then lifted by the breath of this
-    visit, so that all visits show the same places.
+    visit, so that all visits show the same points.
     """
     shown = patient
     patient = shown.in_full_breath()
@@ -84,7 +84,7 @@ def places_in_lung(
     for chamber in heart_chambers(patient):
         used &= ~chamber.holds(points)
     found = points[used]
-    # Places are far more than needed; a narrow lung repeats some.
+    # Points are far more than needed; a narrow lung repeats some.
     found = found[np.arange(number) % len(found)]
     root_z, floor = float(hilum(patient, side)[2]), dome.centre_mm[2] - dome.radii_mm[2]
     risen = shown.visit.short_breath_mm / (floor - root_z)
@@ -96,23 +96,23 @@ def grow_trees(
     rng: np.random.Generator,
     roots_mm: Points,
     headings: Points,
-    places: Points,
+    ends: Points,
     radii_mm: NDArray[np.float64],
     finest_mm: float,
 ) -> Tree:
-    """Grow trees from their roots towards their places.
+    """Grow trees from their roots towards their ends.
 
     Args:
         rng: For the forks.
         roots_mm: (R, 3) starts.
         headings: (R, 3) directions of the trunks.
-        places: (R, 2**levels, 3) ends.
+        ends: (R, 2**levels, 3) ends.
         radii_mm: (R,) of the trunks.
         finest_mm: Thinner branches are left out; the others stay as they are.
     """
     num_roots = len(roots_mm)
-    levels = int(np.log2(places.shape[1]))
-    groups, nodes, heading, radius = places, roots_mm, _unit(headings), radii_mm
+    levels = int(np.log2(ends.shape[1]))
+    groups, nodes, heading, radius = ends, roots_mm, _unit(headings), radii_mm
     t = ((np.arange(_PIECES) + 0.5) / _PIECES)[None, :, None]
     from_node, from_end = (1 + 2 * t) * (1 - t) ** 2, t**2 * (3 - 2 * t)
     from_start_slope, from_end_slope = t * (1 - t) ** 2, t**2 * (t - 1)
@@ -180,17 +180,17 @@ def lung_trees(patient: ChestPatient, finest_mm: float) -> dict[int, Tree]:
         By side; `root` is 0 for the artery and 1 for the vein.
     """
     rng = patient.rng(10)
-    roots, headings, places = [], [], []
+    roots, headings, all_ends = [], [], []
     for side in (RIGHT, LEFT):
         root = hilum(patient, side)
         roots += [root, root + np.array([-side * 8.0, 4.0, 26 * patient.size])]
         headings += [[side * 0.6, 0.1, 0.75], [side * 0.95, 0.1, 0.2]]
-        ends = places_in_lung(patient, side, 512, rng)
-        places += [ends, ends[rng.permutation(512)]]
+        ends = points_in_lung(patient, side, 512, rng)
+        all_ends += [ends, ends[rng.permutation(512)]]
     radii = np.array([7.8, 4.8, 7.8, 4.8]) * patient.vessel_gain * patient.size
     # All four at once: most of the time goes into calls, not into numbers.
     all_trees = grow_trees(
-        rng, np.stack(roots), np.array(headings), np.stack(places), radii, finest_mm
+        rng, np.stack(roots), np.array(headings), np.stack(all_ends), radii, finest_mm
     )
     return {
         side: replace(part, root=part.root % 2)

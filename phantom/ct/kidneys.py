@@ -28,7 +28,7 @@ def _draw_direction(rng: np.random.Generator, turn_rad: float, inside: bool) -> 
             return direction
 
 
-def _place(direction: np.ndarray, radii: np.ndarray, outside: float, size: float) -> np.ndarray:
+def _centre_of(direction: np.ndarray, radii: np.ndarray, outside: float, size: float) -> np.ndarray:
     """Centre of a ball: at the kidney's surface, moved by `outside` of its radius outwards."""
     surface = direction / np.linalg.norm(direction / radii)
     return surface + direction * outside * size
@@ -40,7 +40,7 @@ def draw_tumour(
     turn_rad: float,
     tissue_hu: dict[str, float],
 ) -> Tumour:
-    """Draw kind, size, place and texture.
+    """Draw kind, size, position and texture.
 
     The median diameter is 34 mm (5 to 60). Mean HU overlaps with kidney medulla, spleen, liver
     and unopacified bowel, so that a threshold cannot find a tumour.
@@ -50,7 +50,7 @@ def draw_tumour(
     # -0.8: inside the kidney; +0.55: a short contact. Big ones have no room inside.
     exophytic = float(rng.uniform(-0.8 if diameter < 30 else -0.3, 0.55))
     direction = _draw_direction(rng, turn_rad, inside=exophytic < -0.5)
-    centre = _place(direction, np.asarray(radii), exophytic, diameter / 2)
+    centre = _centre_of(direction, np.asarray(radii), exophytic, diameter / 2)
     cortex, medulla = tissue_hu["cortex"], tissue_hu["medulla"]
     hu, texture, core = {
         "clear_cell": (rng.uniform(0.45, 0.85) * cortex, rng.uniform(16, 32), 0.16),
@@ -82,7 +82,7 @@ def _draw_cysts(
     for _ in range(int(rng.integers(1, 4))):
         radius = float(np.clip(np.exp(rng.normal(np.log(6), 0.45)), 2.5, 14))
         direction = _draw_direction(rng, turn_rad, inside=True)
-        centre = _place(direction, np.asarray(radii), rng.uniform(-0.8, 0.1), radius)
+        centre = _centre_of(direction, np.asarray(radii), rng.uniform(-0.8, 0.1), radius)
         cysts.append((float(centre[0]), float(centre[1]), float(centre[2]), radius))
     return tuple(cysts)
 

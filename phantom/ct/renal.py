@@ -122,9 +122,9 @@ def paint_kidney(canvas: Canvas, patient: Patient, kidney: Kidney) -> None:
     lean = np.array([0.0, 12.0, 14.0])
     low, high = low - lean, high + lean
     for tumour in kidney.tumours:
-        place = to_world(kidney, tumour.centre)
-        low = np.minimum(low, place - 0.8 * tumour.diameter_mm)
-        high = np.maximum(high, place + 0.8 * tumour.diameter_mm)
+        centre = to_world(kidney, tumour.centre)
+        low = np.minimum(low, centre - 0.8 * tumour.diameter_mm)
+        high = np.maximum(high, centre + 0.8 * tumour.diameter_mm)
     box = canvas.box(tuple(low), tuple(high))
     if box is None:
         return

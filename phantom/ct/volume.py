@@ -27,7 +27,7 @@ class PhantomPatient:
         pixel_spacing_mm: Of rows and columns.
         slice_spacing_mm: Of neighbouring slices.
         description: Plain values: habitus, contrast phase, and each tumour's kidney, kind,
-            diameter and place. A tumour smaller than a voxel may have no voxel of its own.
+            diameter and position. A tumour smaller than a voxel may have no voxel of its own.
     """
 
     hounsfield: NDArray[np.int16]
@@ -59,7 +59,7 @@ def draw_patient(
     slice_mm = patient.coverage_mm / num_slices
     front, rear = body_depth_mm(patient.torso)
     centred = (np.arange(image_size) - (image_size - 1) / 2) * pixel_mm
-    # The couch is in the picture, so the body lies a little above the middle.
+    # The couch is in the image, so the body lies a little above the middle.
     y_mm = centred + (rear - front) / 2 + 14 + patient.shift_mm[0]
     x_mm = centred + patient.shift_mm[1]
     z_mm = patient.first_z_mm + (np.arange(num_slices) + 0.5) * slice_mm

@@ -120,7 +120,7 @@ def counted(reasons: Counter[str]) -> str:
     return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
 
 
-def put_together(
+def assemble(
     out: Path,
     shards: Sequence[str],
     layout: FilmLayout,
@@ -202,7 +202,7 @@ def _check_split(split: Split, tally: Tally, splits: Sequence[str]) -> list[str]
 
 
 def _together(tally: Tally, duplicates: Duplicates) -> dict[str, str]:
-    """Each patient who shares a film with others, to the one whose place in the split all take."""
+    """Each patient who shares a film with others, to the one whose split all take."""
     leader: dict[str, str] = {}
 
     def find(patient: str) -> str:
@@ -219,15 +219,15 @@ def _together(tally: Tally, duplicates: Duplicates) -> dict[str, str]:
 
 
 def _reader(out: Path, tally: Tally) -> Callable[[int], NDArray[Any]]:
-    """Reads a stored film by its place."""
+    """Reads a stored film by its index."""
     ends = np.cumsum([shard["num_films"] for shard in tally.arrays])
     arrays: dict[str, NDArray[Any]] = {}
 
-    def read(place: int) -> NDArray[Any]:
-        number = int(np.searchsorted(ends, place, side="right"))
+    def read(index: int) -> NDArray[Any]:
+        number = int(np.searchsorted(ends, index, side="right"))
         shard = tally.arrays[number]
         first = int(ends[number]) - shard["num_films"]
-        film: NDArray[Any] = mapped(arrays, out, shard["array"])[place - first]
+        film: NDArray[Any] = mapped(arrays, out, shard["array"])[index - first]
         return film
 
     return read

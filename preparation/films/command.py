@@ -16,7 +16,7 @@ from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
-from preparation.films.image_files import PictureReader, find_pictures
+from preparation.films.image_files import ImageFileReader, find_image_files
 from preparation.films.label_table import LabelOptions, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
@@ -52,7 +52,8 @@ def chest_xray(
         source: Folder, zip or tar of the films; only read.
         layout: See `LayoutOptions`.
         labels: See `LabelOptions`.
-        patient_from: tag: PatientID. folder: the folder's name. file: every film is somebody else.
+        patient_from: tag: PatientID. folder: the folder's name. file: every film is a patient of
+            its own.
         salt: See `SaltOptions`.
         dicom: See `DicomOptions`.
         options: See `FilmOptions`.
@@ -171,8 +172,8 @@ def image_folder(
         labels: See `LabelOptions`.
         patient_pattern: Regular expression that finds the patient in a file's name, such as
             'IM-\d+|person\d+'.
-        patient_from: folder: the folder's name is the patient. file: every picture is somebody
-            else.
+        patient_from: folder: the folder's name is the patient. file: every image is a patient of
+            its own.
         salt: See `SaltOptions`.
         options: See `FilmOptions`.
     """
@@ -205,23 +206,23 @@ def image_folder(
             return _prepare(files, work, split, settings, options, [medmnist.MEDMNIST_NOTE])
 
         folder = opened(source, out)
-        files = find_pictures(folder)
+        files = find_image_files(folder)
         if not files:
             raise UserError(
-                f"--source {folder}: holds no picture (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
+                f"--source {folder}: holds no image (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
                 "are prepared by prepare.py chest_xray."
             )
         table = labels.read()
         classes = _class_folders(files) if labels.labels is None else {}
-        reader = PictureReader(channels, patient_pattern, patient_from, bool(classes))
+        reader = ImageFileReader(channels, patient_pattern, patient_from, bool(classes))
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
         if split.by == "patient" and not named:
             raise UserError(
-                f"--source {folder}: nothing says which patient a picture shows, so patients "
+                f"--source {folder}: nothing says which patient an image shows, so patients "
                 "cannot be kept on one side of the split. Pass --patient-column with --labels, or "
                 r"--patient-pattern (for the names of the Kermany films: 'IM-\d+|person\d+'), or "
-                "--patient-from folder or file; --split-by image divides pictures as if each were "
-                "somebody else, which overstates every score if they are not."
+                "--patient-from folder or file; --split-by image divides images as if each were "
+                "another patient, which overstates every score if they are not."
             )
         usual: Clahe = "none" if channels == 3 else "after_resize"
         work = MakeFilmShard(
@@ -233,7 +234,7 @@ def image_folder(
             table=table,
             label_columns=("label",) if classes else table.columns if table else (),
             keep_unlabelled=labels.unlabelled == "keep",
-            watch_polarity=channels == 1,  # other colour pictures are no films at all
+            note_inverted=channels == 1,  # other colour images are no films at all
         )
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."

@@ -36,7 +36,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Duplicates:
-    """What `find_duplicates` found; films are called by their place.
+    """What `find_duplicates` found; films are called by their index.
 
     Attributes:
         exact: Groups of two or more films with equal pixels, each in rising order.
@@ -113,20 +113,20 @@ def find_duplicates(
     Args:
         pixel_hashes: A hash of each film's stored pixels.
         perceptual: (N,) `perceptual_hash` of each film.
-        read: Returns a stored film by its place; called for films that may be a near pair.
+        read: Returns a stored film by its index; called for films that may be a near pair.
         max_distance: Bits, 0 to 7. Larger ones sort by fewer bytes and are slower.
         min_correlation: -1 to 1.
     """
     groups: dict[str, list[int]] = defaultdict(list)
-    for place, pixels in enumerate(pixel_hashes):
-        groups[pixels].append(place)
-    # Dictionaries keep the order of insertion, so first places rise.
-    first_of_each = np.array([places[0] for places in groups.values()], dtype=np.int64)
-    exact = [places for places in groups.values() if len(places) > 1]
+    for index, pixels in enumerate(pixel_hashes):
+        groups[pixels].append(index)
+    # Dictionaries keep the order of insertion, so first indices rise.
+    first_of_each = np.array([indices[0] for indices in groups.values()], dtype=np.int64)
+    exact = [indices for indices in groups.values() if len(indices) > 1]
 
     @lru_cache(maxsize=_THUMBNAILS_KEPT)
-    def detail(place: int) -> NDArray[np.float32]:
-        return _detail(read(place))
+    def detail(index: int) -> NDArray[np.float32]:
+        return _detail(read(index))
 
     near = []
     for pair in first_of_each[_candidates(perceptual[first_of_each], max_distance)].tolist():
@@ -143,7 +143,7 @@ def across_splits(duplicates: Duplicates, splits: Sequence[str]) -> int:
         duplicates: What was found.
         splits: The split of each film.
     """
-    exact = sum(len({splits[place] for place in places}) > 1 for places in duplicates.exact)
+    exact = sum(len({splits[index] for index in indices}) > 1 for indices in duplicates.exact)
     return exact + sum(splits[first] != splits[second] for first, second, _ in duplicates.near)
 
 
@@ -184,10 +184,10 @@ def _cosine_transform(stored: NDArray[Any]) -> NDArray[np.float32]:
     if stored.dtype == np.uint16:
         stored = (stored >> 8).astype(np.uint8)  # Pillow averages 8 bits six times faster
     if stored.ndim == 3:
-        picture = Image.fromarray(np.ascontiguousarray(np.moveaxis(stored, 0, -1))).convert("L")
+        image = Image.fromarray(np.ascontiguousarray(np.moveaxis(stored, 0, -1))).convert("L")
     else:
-        picture = Image.fromarray(stored)
-    thumbnail = picture.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
+        image = Image.fromarray(stored)
+    thumbnail = image.resize((_THUMBNAIL_SIDE, _THUMBNAIL_SIDE), Image.Resampling.BOX)
     from scipy.fft import dctn  # here, since prepare.py --help needs none of scipy
 
     transform: NDArray[np.float32] = dctn(np.asarray(thumbnail, np.float32), norm="ortho")
@@ -205,26 +205,26 @@ def _detail(stored: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _candidates(hashes: NDArray[np.uint64], max_distance: int) -> NDArray[np.int64]:
-    """(M, 2) places of hashes at most `max_distance` bits apart, rising; see `find_duplicates`."""
+    """(M, 2) indices of hashes at most `max_distance` bits apart, rising; see `find_duplicates`."""
     count = len(hashes)
     # Pairs are kept as first * count + second, so that one call sorts them and drops doubles.
     codes = np.empty(0, np.int64)
     hash_bytes = hashes.astype(">u8").view(np.uint8).reshape(-1, 8)
     for number, shared in enumerate(combinations(range(8), 8 - max_distance)):
-        others = [place for place in range(8) if place not in shared]
+        others = [byte for byte in range(8) if byte not in shared]
         moved = np.ascontiguousarray(hash_bytes[:, [*shared, *others]]).view(">u8").ravel()
         order = np.argsort(moved, kind="stable")
         sorted_hashes = moved[order].astype(np.uint64)
         bucket = sorted_hashes >> np.uint64(8 * max_distance)
-        found, place = [codes], np.arange(count)
+        found, rank = [codes], np.arange(count)  # in the sorted hashes
         for step in range(1, _MAX_NEIGHBOURS + 1):
-            place = place[place + step < count]
-            place = place[bucket[place] == bucket[place + step]]
-            if not len(place):
+            rank = rank[rank + step < count]
+            rank = rank[bucket[rank] == bucket[rank + step]]
+            if not len(rank):
                 break
-            distance = np.bitwise_count(sorted_hashes[place] ^ sorted_hashes[place + step])
+            distance = np.bitwise_count(sorted_hashes[rank] ^ sorted_hashes[rank + step])
             # Equal hashes are neighbours in every order, so the first one is enough.
-            close = place[(distance <= max_distance) & ((distance > 0) | (number == 0))]
+            close = rank[(distance <= max_distance) & ((distance > 0) | (number == 0))]
             one, other = order[close], order[close + step]
             found.append(np.minimum(one, other) * count + np.maximum(one, other))
         codes = np.unique(np.concatenate(found))

@@ -46,7 +46,7 @@ class Film:
     """One film in memory, as it should be looked at: black is 0, white is 1.
 
     Attributes:
-        pixels: (H, W) float32 in [0, 1], or (H, W, 3) for a colour picture. Windowed, and inverted
+        pixels: (H, W) float32 in [0, 1], or (H, W, 3) for a colour image. Windowed, and inverted
             if the file stores black as the largest value.
         patient: The identifier in clear, or None. Hashed at once by the caller and never stored.
         keys: Names under which a label table may list the film (file name, SOPInstanceUID).

@@ -24,11 +24,11 @@ class FilmLayout:
             large and hold nothing more; a network that wants 3 gets them from the datamodule.
         bit_depth: 8 or 16 bits a value.
         on_nonsquare: `pad` with black to a centred square, `crop` the centred square, or
-            `stretch` to a square, which changes the shape of the heart as the paper's plain
-            resize does.
-        clahe: Where contrast is equalised: `after_resize`; `before_resize`, the paper's order,
-            18 times slower on a 2000x2000 film; or `none`.
-        clahe_clip_limit: See `process`.
+            `stretch` to a square, which changes the shape of the heart as the plain resize of Ko
+            et al. 2020 does.
+        clahe: Where contrast is equalised: `after_resize`; `before_resize`, the order of Ko et al.
+            2020, 18 times slower on a 2000x2000 film; or `none`.
+        clahe_clip_limit: See `stored_film`.
 
     Raises:
         UserError: A value is out of range; names the flag.
@@ -48,9 +48,9 @@ class FilmLayout:
         _require(0 <= self.margin <= 0.5, "margin", self.margin, "a share from 0 to 0.5")
         _require(self.channels in (1, 3), "channels", self.channels, "1 (grey) or 3 (colour)")
         _require(self.bit_depth in (8, 16), "bit-depth", self.bit_depth, "8 or 16")
-        fits, places = get_args(OnNonsquare), get_args(Clahe)
+        fits, orders = get_args(OnNonsquare), get_args(Clahe)
         _require(self.on_nonsquare in fits, "on-nonsquare", self.on_nonsquare, " or ".join(fits))
-        _require(self.clahe in places, "clahe", self.clahe, " or ".join(places))
+        _require(self.clahe in orders, "clahe", self.clahe, " or ".join(orders))
         _require(
             _MIN_CLIP_LIMIT <= self.clahe_clip_limit <= 1,
             "clahe-clip-limit",
@@ -76,7 +76,7 @@ class LayoutOptions:
         bit_depth: Bits of a stored pixel.
         on_nonsquare: Films that are not square: pad with black, crop the middle, or stretch.
         clahe: Contrast-limited adaptive histogram equalisation of the stored film, of the whole
-            film as the paper does, or none. Default: after_resize; none for colour and .npz.
+            film as Ko et al. 2020 do, or none. Default: after_resize; none for colour and .npz.
         clahe_clip_limit: scikit-image's: 0 to 1.
     """
 

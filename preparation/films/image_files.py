@@ -21,8 +21,8 @@ _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _TIFF_PHOTOMETRIC = 262
 
 
-def find_pictures(source: Path) -> list[FilmFile]:
-    """List the pictures under a folder, by suffix, sorted by their name relative to it.
+def find_image_files(source: Path) -> list[FilmFile]:
+    """List the images under a folder, by suffix, sorted by their name relative to it.
 
     Hidden files and folders are left out, links to folders are not followed. A link to a file
     that is gone is listed, so that its film is counted as unreadable.
@@ -58,10 +58,10 @@ def _num_bytes(path: Path) -> int:
 
 
 @dataclass(frozen=True)
-class PictureReader:
-    """Reads one picture.
+class ImageFileReader:
+    """Reads one image.
 
-    Eight bits and fewer are divided by their largest value; deeper grey goes from the picture's
+    Eight bits and fewer are divided by their largest value; deeper grey goes from the image's
     own lowest value to its highest, since a 12-bit film in a 16-bit file would else be black.
     Transparent pixels lie on black. EXIF orientation is applied, colour profiles are not.
 
@@ -171,28 +171,28 @@ def _decoded(
         _check_header(opened)
         # Pillow inverts a TIFF whose black is its largest value at 8 bits, but not above.
         white_is_zero = getattr(opened, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
-        picture = ImageOps.exif_transpose(opened)
-        geometry = {"source_shape": [picture.height, picture.width], "source_mode": opened.mode}
-        if _is_deep(picture):
-            pixels, limits, suspicions = _stretched(picture, white_is_zero)
+        image = ImageOps.exif_transpose(opened)
+        geometry = {"source_shape": [image.height, image.width], "source_mode": opened.mode}
+        if _is_deep(image):
+            pixels, limits, suspicions = _stretched(image, white_is_zero)
             return _planes(pixels, channels), {**geometry, "source_range": limits}, suspicions
-        levels, of_alpha = _flattened(picture)
+        levels, of_alpha = _flattened(image)
     pixels, of_colour = with_channels(levels, channels)
     return pixels, geometry, of_alpha + of_colour
 
 
-def _check_header(picture: ImageFile.ImageFile) -> None:
+def _check_header(image: ImageFile.ImageFile) -> None:
     """Refuse, before anything is decoded, what should not be."""
-    width, height = picture.size
+    width, height = image.size
     if width * height > MAX_PIXELS:
         raise _too_large()
     if min(width, height) < MIN_SIDE:
         raise RejectedFilm(
             "too_small", f"is {height}x{width}, expected at least {MIN_SIDE} pixels a side."
         )
-    if getattr(picture, "n_frames", 1) > 1:
+    if getattr(image, "n_frames", 1) > 1:
         raise RejectedFilm("multi_frame", "holds several frames or pages, expected one film.")
-    if not _is_deep(picture) and ";16" in str(picture.tile):
+    if not _is_deep(image) and ";16" in str(image.tile):
         # Pillow keeps the upper byte alone: of a 12-bit film, 16 grey levels near black.
         raise RejectedFilm(
             "bit_depth",
@@ -201,18 +201,18 @@ def _check_header(picture: ImageFile.ImageFile) -> None:
         )
 
 
-def _is_deep(picture: Image.Image) -> bool:
-    return picture.mode in ("I", "F") or picture.mode.startswith("I;16")
+def _is_deep(image: Image.Image) -> bool:
+    return image.mode in ("I", "F") or image.mode.startswith("I;16")
 
 
 def _stretched(
-    picture: Image.Image, white_is_zero: bool
+    image: Image.Image, white_is_zero: bool
 ) -> tuple[NDArray[np.float32], list[float], tuple[str, ...]]:
     """Grey of more than 8 bits, from its darkest value (0) to its brightest (1).
 
     By way of numpy: Pillow's own conversions clip such values to 255.
     """
-    values = np.asarray(picture).astype(np.float64)
+    values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise RejectedFilm("unreadable", "holds pixels that are not finite numbers.")
     low, high = float(values.min()), float(values.max())
@@ -220,24 +220,24 @@ def _stretched(
         raise _constant()
     above_black = high - values if white_is_zero else values - low
     pixels = (above_black / (high - low)).astype(np.float32)
-    transparent = picture.info.get("transparency")  # the one value that a PNG may declare so
+    transparent = image.info.get("transparency")  # the one value that a PNG may declare so
     if transparent is None or not (values == transparent).any():
         return pixels, [low, high], ()
     pixels[values == transparent] = 0
     return pixels, [low, high], ("had_transparency",)
 
 
-def _flattened(picture: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
-    """(H, W) or (H, W, 3) levels of a picture of 8 bits or fewer, composited on black."""
+def _flattened(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
+    """(H, W) or (H, W, 3) levels of an image of 8 bits or fewer, composited on black."""
     suspicions: tuple[str, ...] = ()
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        if np.asarray(picture)[..., 3].min() < 255:
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        if np.asarray(image)[..., 3].min() < 255:
             suspicions = ("had_transparency",)
-        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
-        picture = Image.alpha_composite(black, picture)
-    grey = picture.mode in ("1", "L")
-    return np.asarray(picture.convert("L" if grey else "RGB")), suspicions
+        black = Image.new("RGBA", image.size, (0, 0, 0, 255))
+        image = Image.alpha_composite(black, image)
+    grey = image.mode in ("1", "L")
+    return np.asarray(image.convert("L" if grey else "RGB")), suspicions
 
 
 def _constant() -> RejectedFilm:

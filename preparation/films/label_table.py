@@ -24,7 +24,7 @@ class LabelOptions:
 
     Attributes:
         labels: Table (CSV) with a row per film. Default of image_folder: the names of the class
-            folders, where the pictures lie in 2 to 20 of them; none: no labels.
+            folders, where the images lie in 2 to 20 of them; none: no labels.
         label_columns: Columns of the table to keep as labels; no other column is read.
         key_column: Column that names the film: its file or SOPInstanceUID. Default: image, file,
             filename, path, sop_instance_uid or Image Index.
@@ -152,21 +152,21 @@ def read_label_table(
     if len(filled) < 2:
         raise UserError(f"{path}: the label table is empty. Expected a header and a row per film.")
     header = filled[0][1]
-    key_place = _place(path, header, key_column, KEY_COLUMNS, "--key-column")
-    if key_place is None:
+    key_index = _column_index(path, header, key_column, KEY_COLUMNS, "--key-column")
+    if key_index is None:
         raise UserError(
             f"{path}: has none of the columns {', '.join(KEY_COLUMNS)} that name the films. Name "
             f"the column with --key-column; there are {', '.join(header)}."
         )
-    patient_place = _place(path, header, patient_column, PATIENT_COLUMNS, "--patient-column")
-    kept = {name: _named_place(path, header, name, "--label-columns") for name in label_columns}
-    if patient_place is not None:
-        kept[header[patient_place]] = patient_place
+    patient_index = _column_index(path, header, patient_column, PATIENT_COLUMNS, "--patient-column")
+    kept = {name: _index_of(path, header, name, "--label-columns") for name in label_columns}
+    if patient_index is not None:
+        kept[header[patient_index]] = patient_index
     return LabelTable(
         path,
-        _rows(path, filled[1:], len(header), key_place, kept),
+        _rows(path, filled[1:], len(header), key_index, kept),
         tuple(label_columns),
-        None if patient_place is None else header[patient_place],
+        None if patient_index is None else header[patient_index],
     )
 
 
@@ -176,17 +176,17 @@ def _separator(text: str) -> str:
     return max(",;\t", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))
 
 
-def _place(
+def _column_index(
     path: Path, header: list[str], given: str | None, usual: tuple[str, ...], flag: str
 ) -> int | None:
     if given is not None:
-        return _named_place(path, header, given, flag)
+        return _index_of(path, header, given, flag)
     lowered = [name.lower() for name in header]
     name = next((name for name in usual if name.lower() in lowered), None)
-    return None if name is None else _named_place(path, lowered, name.lower(), flag)
+    return None if name is None else _index_of(path, lowered, name.lower(), flag)
 
 
-def _named_place(path: Path, header: list[str], name: str, flag: str) -> int:
+def _index_of(path: Path, header: list[str], name: str, flag: str) -> int:
     match header.count(name):
         case 1:
             return header.index(name)
@@ -202,7 +202,7 @@ def _rows(
     path: Path,
     lines: list[tuple[int, list[str]]],
     num_columns: int,
-    key_place: int,
+    key_index: int,
     kept: dict[str, int],
 ) -> dict[str, dict[str, str]]:
     rows: dict[str, dict[str, str]] = {}
@@ -214,10 +214,10 @@ def _rows(
                 "separator inside a cell shifts the labels; put quotes around such cells."
             )
         cells += [""] * (num_columns - len(cells))
-        key = _as_key(cells[key_place])
+        key = _as_key(cells[key_index])
         if not key:
             raise UserError(f"{path}: line {number} does not name its film. Fill or remove it.")
-        row = {name: cells[place] for name, place in kept.items()}
+        row = {name: cells[index] for name, index in kept.items()}
         if rows.setdefault(key, row) != row:
             raise UserError(
                 f"{path}: line {number} lists the film of line {line_of[key]} again, with another "
@@ -238,14 +238,14 @@ def class_order(values: Iterable[str]) -> list[str]:
     A value is negative if it is one of `NEGATIVE_NAMES`, in any case, or a number equal to 0.
     """
 
-    def place(value: str) -> tuple[int, float, str, str]:
+    def order(value: str) -> tuple[int, float, str, str]:
         name, number = value.strip().lower(), _number(value)
         name = "0" if number == 0 else name
         if name in NEGATIVE_NAMES:
             return 0, NEGATIVE_NAMES.index(name), name, value
         return (2, 0.0, name, value) if number is None else (1, number, name, value)
 
-    return sorted(set(values), key=place)
+    return sorted(set(values), key=order)
 
 
 def _number(value: str) -> float | None:

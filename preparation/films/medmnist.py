@@ -164,7 +164,7 @@ class ArrayFilmReader:
     no patient, see `MEDMNIST_NOTE`.
 
     Attributes:
-        channels: 1 for (H, W), 3 for (H, W, 3) films; see `PictureReader`.
+        channels: 1 for (H, W), 3 for (H, W, 3) films; see `ImageFileReader`.
         labels: Names of the classes by number, from `locate_medmnist`.
     """
 

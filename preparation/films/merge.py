@@ -8,7 +8,7 @@ from typing import Any
 
 from preparation.claim import claimed
 from preparation.disk import record_path
-from preparation.films.assemble import FilmOutcome, put_together
+from preparation.films.assemble import FilmOutcome, assemble
 from preparation.films.film_layout import FilmLayout
 from preparation.split import Split
 from provenance import UserError, read_json, sha256_of
@@ -37,7 +37,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
             for shard in part["shards"]:
                 _bring(folder, out, shard)
         shards = sorted(shard for part in found for shard in part["shards"])
-        return put_together(
+        return assemble(
             out,
             shards,
             FilmLayout(**first["layout"]),

@@ -17,7 +17,7 @@ from preparation.films.assemble import (
     FilmOutcome,
     OnDuplicates,
     Tally,
-    put_together,
+    assemble,
 )
 from preparation.films.crash_isolation import make_shards
 from preparation.films.film import FilmFile
@@ -140,9 +140,7 @@ def prepare_films(
         )
         tally = Tally(out, names, ())
         return FilmOutcome(out, None, tally, resumed)
-    outcome = put_together(
-        out, names, work.layout, split, work.label_columns, options.on_duplicates
-    )
+    outcome = assemble(out, names, work.layout, split, work.label_columns, options.on_duplicates)
     outcome.num_resumed = resumed
     return outcome
 

@@ -20,9 +20,9 @@ from preparation.disk import is_about, record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
 from preparation.films.film_layout import FilmLayout
+from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
-from preparation.films.polarity import looks_inverted
-from preparation.films.processing import process, stored_spacing
+from preparation.films.stored_film import stored_film, stored_spacing
 from preparation.pseudonym import film_pseudonym, pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
@@ -45,7 +45,7 @@ class FilmShard:
 
 
 def in_shards(files: Sequence[FilmFile]) -> list[FilmShard]:
-    """Cut a list of films into shards of 128, named by their place."""
+    """Cut a list of films into shards of 128, numbered in their order."""
     return [
         FilmShard(f"films_{start // FILMS_PER_SHARD:06d}",
                   tuple(files[start : start + FILMS_PER_SHARD]))
@@ -68,7 +68,7 @@ class MakeFilmShard:
         table: Label table, None where the source has none.
         label_columns: Labels that the cache keeps, by name.
         keep_unlabelled: Keep a film that the table does not list, without labels.
-        watch_polarity: Note chest films that look inverted.
+        note_inverted: Note chest films that look inverted.
         may_crash: The reader uses decoders that can take their process along.
     """
 
@@ -80,7 +80,7 @@ class MakeFilmShard:
     table: LabelTable | None = None
     label_columns: tuple[str, ...] = ()
     keep_unlabelled: bool = False
-    watch_polarity: bool = False
+    note_inverted: bool = False
     may_crash: bool = False
 
     def __call__(self, shard: FilmShard) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class MakeFilmShard:
         rejected: list[tuple[str, str, str]] = []
         relative = f"arrays/{shard.name}.npy"
         with whole_file(self.out / relative) as stream:
-            stream.write(bytes(_HEADER_BYTES))  # its place; the count is known at the end
+            stream.write(bytes(_HEADER_BYTES))  # room for it; the count is known at the end
             for file in shard.files:
                 try:
                     stored, item = self._film(file)
@@ -121,14 +121,14 @@ class MakeFilmShard:
         return record
 
     def _film(self, file: FilmFile) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Read and process one film; its item lacks only the place in the shard."""
+        """Read and process one film; its item lacks only the row in the shard."""
         film = self._read(file)
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
         patient = self._patient(file, film, row)
-        stored = process(film.pixels, self.layout)
+        stored = stored_film(film.pixels, self.layout)
         suspicions = list(film.suspicions)
-        if self.watch_polarity and looks_inverted(film.pixels):
+        if self.note_inverted and looks_inverted(film.pixels):
             suspicions.append("looks_inverted")
         height, width = film.pixels.shape[:2]
         spacing = stored_spacing(film.spacing_mm, (height, width), self.layout)

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from datamodules.film_cache import FilmCache
 from preparation.films.film import FilmFile
-from preparation.films.processing import process
 from preparation.films.shard import MakeFilmShard
+from preparation.films.stored_film import stored_film
 
 _MOST_SHOWN = 8
 
@@ -31,7 +31,7 @@ def write_film_sheet(cache: FilmCache, files: Sequence[FilmFile], work: MakeFilm
         names = [row["file"] for row in csv.DictReader(stream)]
     shown = sorted({len(names) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})
     plain = replace(work.layout, clahe="none")
-    before = [process(work.reader(named[names[index]]).pixels, plain) for index in shown]
+    before = [stored_film(work.reader(named[names[index]]).pixels, plain) for index in shown]
     after = [cache.image(index) for index in shown]
     rows = [[_displayed(film) for film in films] for films in (before, after)]
     titles = ["as it came", "as it is stored"]

@@ -53,11 +53,11 @@ def _split_lines(cache: FilmCache) -> list[str]:
     column = cache.label_columns[0] if cache.label_columns else None
     lines = []
     for split in SPLITS:
-        places = cache.indices(split)
-        line = f"  {split:5s} {len(cache.patients(split)):6,d} patients {len(places):7,d} films"
+        indices = cache.indices(split)
+        line = f"  {split:5s} {len(cache.patients(split)):6,d} patients {len(indices):7,d} films"
         if column is not None:
             names = [*cache.class_names(column), "unlabelled"]
-            counts = Counter(cache.labels(column)[places].tolist())
+            counts = Counter(cache.labels(column)[indices].tolist())
             each = [f"{counts[i]:,} {name}" for i, name in enumerate(names[:-1])]
             each += [f"{counts[UNLABELLED]:,} unlabelled"] if counts[UNLABELLED] else []
             line += ": " + ", ".join(each)

@@ -46,8 +46,8 @@ class SliceOptions:
     """What every source of slices takes.
 
     Attributes:
-        split_by: patient: all slices of a patient in one split. slice: as in the paper; slices of
-            one patient fall on both sides, which overstates every score.
+        split_by: patient: all slices of a patient in one split. slice: as in Choe et al. 2022;
+            slices of one patient fall on both sides, which overstates every score.
         split_ratios: Shares of train, val and test.
         split_seed: Another seed, another division.
         split_all_to: Put everything into train, val or test. Default: test for a single patient.

@@ -217,12 +217,12 @@ def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) 
         )
     tolerance = 0.25 * (image.spacing_mm or 1.0)
     for one, other in zip(image.slices, mask.slices, strict=True):
-        if abs(one.place - other.place) > tolerance:
+        if abs(one.position_mm - other.position_mm) > tolerance:
             raise SkipVolume(
                 name,
-                f"{other.path.name} lies at {other.place:.2f} mm where {image_name}/"
-                f"{one.path.name} lies at {one.place:.2f} mm. Left out; mask and image are of "
-                "different scans or were shifted.",
+                f"{other.path.name} lies at {other.position_mm:.2f} mm where {image_name}/"
+                f"{one.path.name} lies at {one.position_mm:.2f} mm. Left out; mask and image are "
+                "of different scans or were shifted.",
             )
 
 

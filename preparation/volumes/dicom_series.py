@@ -35,10 +35,10 @@ _TAGS = [
 
 @dataclass(frozen=True)
 class Slice:
-    """One file of a series, without its pixels. `place` is mm along the normal, up = larger."""
+    """One file of a series, without its pixels. `position_mm` is along the normal, up = larger."""
 
     path: Path
-    place: float
+    position_mm: float
     header: Any
 
 
@@ -92,7 +92,7 @@ def read_series(folder: Path, name: str, wanted_uid: str | None = None) -> Serie
             f"identifier ending in {uid[-6:]}). Pass --series to take another."
         )
     slices = [_slice(path, header, f"{name}/{path.name}") for path, header in series[uid]]
-    slices.sort(key=lambda s: (-s.place, s.path.name))
+    slices.sort(key=lambda s: (-s.position_mm, s.path.name))
     _check_alike(slices, name)
     return Series(slices, uid, _check_spacing(slices, name), notes)
 
@@ -162,21 +162,22 @@ def _check_spacing(slices: list[Slice], name: str) -> float | None:
     """Return the slice spacing; SkipVolume for a doubled or missing slice."""
     if len(slices) < 2:
         return None
-    gaps = -np.diff([s.place for s in slices])
+    gaps = -np.diff([s.position_mm for s in slices])
     typical = float(np.median(gaps))
     for i, gap in enumerate(gaps):
         above, below = slices[i].path.name, slices[i + 1].path.name
+        upper, lower = (f"{s.position_mm:.2f} mm" for s in slices[i : i + 2])
         if gap < max(1e-3, 0.1 * typical):
             raise SkipVolume(
                 name,
-                f"has a doubled slice: {above} and {below} both lie at {slices[i].place:.2f} mm. "
+                f"has a doubled slice: {above} and {below} both lie at {upper}. "
                 "Left out; remove one of the two files and run the command again.",
             )
         if gap > 1.5 * typical:
             raise SkipVolume(
                 name,
                 f"misses {max(1, round(gap / typical) - 1)} slice(s) between {above} "
-                f"({slices[i].place:.2f} mm) and {below} ({slices[i + 1].place:.2f} mm); "
+                f"({upper}) and {below} ({lower}); "
                 f"neighbours lie {typical:.2f} mm apart. Left out; export the series again.",
             )
     return round(typical, 6)

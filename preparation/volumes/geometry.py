@@ -56,8 +56,8 @@ def fit_image(
     if image.shape[0] != size:
         shrink = image.shape[0] > size
         how = Image.Resampling.BOX if shrink else Image.Resampling.BILINEAR
-        picture = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
-        image = np.asarray(picture.resize((size, size), how))
+        resizable = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
+        image = np.asarray(resizable.resize((size, size), how))
     if window is None:
         return np.clip(np.rint(image), 0, 255).astype(np.uint8)
     return window_to_uint8(image, *window)
@@ -69,8 +69,8 @@ def fit_mask(mask: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
     if height != width:
         mask = np.pad(mask, padding_to_square(height, width), constant_values=0)
     if mask.shape[0] != size:
-        picture = Image.fromarray(np.ascontiguousarray(mask))
-        mask = np.asarray(picture.resize((size, size), Image.Resampling.NEAREST))
+        resizable = Image.fromarray(np.ascontiguousarray(mask))
+        mask = np.asarray(resizable.resize((size, size), Image.Resampling.NEAREST))
     return np.ascontiguousarray(mask)
 
 

@@ -61,7 +61,7 @@ def find_pairs(source: Path) -> Found:
     by_patient: dict[str, dict[int, str]] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            file, case, place = str(row["file"]), str(row["case"] or ""), int(row["slice"])
+            file, case, slice_index = str(row["file"]), str(row["case"] or ""), int(row["slice"])
             if not case.strip() or Path(file).name != file:
                 raise ValueError
         except (TypeError, ValueError):
@@ -70,12 +70,15 @@ def find_pairs(source: Path) -> Found:
             )
             continue
         slices = by_patient.setdefault(patient_of(case), {})
-        if place in slices:
+        if slice_index in slices:
             found.skipped.append(
-                (f"image/{file}", f"is slice {place} of case {case} again, after {slices[place]}.")
+                (
+                    f"image/{file}",
+                    f"is slice {slice_index} of case {case} again, after {slices[slice_index]}.",
+                )
             )
             continue
-        slices[place] = file
+        slices[slice_index] = file
     listed = {file for slices in by_patient.values() for file in slices.values()}
     for path in sorted((source / "image").glob("*.png")):
         if path.name not in listed and f"image/{path.name}" not in dict(found.skipped):
@@ -92,9 +95,9 @@ def _job(
 ) -> Job | None:
     files: list[Path] = []
     names: list[str] = []
-    places: list[int] = []
+    slice_indices: list[int] = []
     shape = None
-    for place, file in sorted(slices.items()):
+    for slice_index, file in sorted(slices.items()):
         lost = [kind for kind in ("image", "label") if not (source / kind / file).is_file()]
         if lost:
             skipped.append((f"{lost[0]}/{file}", "is missing, though index.csv lists it."))
@@ -103,7 +106,7 @@ def _job(
             shape = _shape(source / "image" / file)
         files += [source / "image" / file, source / "label" / file]
         names += [f"image/{file}", f"label/{file}"]
-        places.append(place)
+        slice_indices.append(slice_index)
     if not files:
         return None
     return Job(
@@ -112,9 +115,9 @@ def _job(
         files=tuple(files),
         names=tuple(names),
         slice_shape=shape or (0, 0),
-        num_slices=len(places),
+        num_slices=len(slice_indices),
         class_names=KIDNEY_AND_TUMOUR,
-        options={"places": places},
+        options={"slice_indices": slice_indices},
     )
 
 
@@ -138,7 +141,7 @@ def read_pairs(job: Job) -> Volume:
     """
     images: list[NDArray[np.uint8]] = []
     masks: list[NDArray[np.uint8]] = []
-    places: list[int] = []
+    slice_indices: list[int] = []
     skipped: list[tuple[str, str]] = []
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
@@ -164,7 +167,7 @@ def read_pairs(job: Job) -> Volume:
             continue
         images.append(image)
         masks.append(mask)
-        places.append(int(job.options["places"][i]))
+        slice_indices.append(int(job.options["slice_indices"][i]))
     if not images:
         if len(skipped) == 1:
             raise SkipVolume(*skipped[0])
@@ -172,7 +175,7 @@ def read_pairs(job: Job) -> Volume:
     return Volume(
         image=np.stack(images),
         mask=np.stack(masks),
-        slice_indices=places,
+        slice_indices=slice_indices,
         geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
         skipped=skipped,
     )

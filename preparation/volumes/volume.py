@@ -41,7 +41,7 @@ class Job:
         class_names: Names of the labels 0, 1, ... that its mask may hold.
         options: What the reader needs besides (plain values).
         folder: The source's name for the patient where it may identify somebody; messages on
-            the screen show it, files of the cache have the pseudonym in its place.
+            the screen show it, files of the cache have the pseudonym instead.
     """
 
     shard: str
@@ -67,7 +67,7 @@ class Volume:
         image: (S, H, W) int16 in Hounsfield units, clipped to [-1024, 3071]; or uint8 grey that
             passes through unwindowed; or None where the source has label maps alone.
         mask: (S, H, W) uint8 labels.
-        slice_indices: Place of each slice in the source.
+        slice_indices: Index of each slice in the source's volume.
         pixel_spacing_mm: (row, column) of the source, None where unknown.
         slice_spacing_mm: Distance of neighbouring slices, None where unknown.
         geometry: What the manifest keeps about the source's geometry (plain values).

@@ -19,7 +19,7 @@ from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.dicom.pixels import decode, transfer_syntax
 from preparation.films.film import Film, FilmFile, RejectedFilm
-from preparation.films.polarity import looks_inverted
+from preparation.films.inversion import looks_inverted
 from provenance import UserError
 
 _ENDINGS = (".dcm", ".dicom", ".dic", ".ima")

@@ -181,18 +181,18 @@ def _check_rle(data: bytes, wanted: _Frame) -> None:
     if num_segments != wanted.bits // 8:
         raise RejectedFilm("bit_depth", "Its RLE segments are not as many as its bytes per pixel.")
     ends = [*starts[1:num_segments], len(data)]
-    for place, end in zip(starts[:num_segments], ends, strict=True):
+    for offset, end in zip(starts[:num_segments], ends, strict=True):
         length = 0
-        while place < end and length <= num_pixels + 1:
-            control = data[place]
+        while offset < end and length <= num_pixels + 1:
+            control = data[offset]
             if control < 128:  # that many and one bytes as they are
-                length += min(control + 1, end - place - 1)
-                place += control + 2
+                length += min(control + 1, end - offset - 1)
+                offset += control + 2
             elif control > 128:  # one byte repeated
                 length += 257 - control
-                place += 2
+                offset += 2
             else:
-                place += 1
+                offset += 1
         if length < num_pixels:
             raise RejectedFilm("truncated", f"It unpacks to {length} pixels of {num_pixels}.")
         if length > num_pixels + 1:
@@ -205,23 +205,23 @@ def _jpeg_frame(data: bytes, syntax: uid.UID) -> _Frame | None:
     Source: ITU-T T.81 B.1 and B.2.
     """
     frame = None
-    place = 2 if data.startswith(b"\xff\xd8") else len(data)
-    while place + 4 <= len(data):
-        marker, length = struct.unpack_from(">HH", data, place)
+    offset = 2 if data.startswith(b"\xff\xd8") else len(data)
+    while offset + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, offset)
         if marker == 0xFFFF:  # a fill byte
-            place += 1
+            offset += 1
             continue
         if marker == _START_OF_SCAN:
             return frame
         if marker < 0xFFC0 or 0xFFD0 <= marker <= 0xFFD9 or length < 2:
             return None
         if marker in _FRAME_MARKERS[syntax]:
-            if frame is not None or length != 11 or place + 13 > len(data):
+            if frame is not None or length != 11 or offset + 13 > len(data):
                 # Eight bytes and three for each component: more are a colour picture.
                 return None
-            bits, rows, columns, samples = struct.unpack_from(">BHHB", data, place + 4)
+            bits, rows, columns, samples = struct.unpack_from(">BHHB", data, offset + 4)
             frame = _Frame(rows, columns, samples, bits)
-        place += 2 + length
+        offset += 2 + length
     return None
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from preparation.films.dicom.film_reader import DicomFilmReader
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
-from preparation.films.polarity import looks_inverted
+from preparation.films.inversion import looks_inverted
 from tests.preparation.films.dicom_films import PERMISSIVE
 
 DATA = Path(__file__).parents[3] / "../shared/data"

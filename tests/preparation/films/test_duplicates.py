@@ -22,7 +22,7 @@ from preparation.films.duplicates import (
     write_duplicates_csv,
 )
 from preparation.films.film_layout import FilmLayout
-from preparation.films.processing import process
+from preparation.films.stored_film import stored_film
 
 DATA = Path(__file__).parents[3] / "../shared/data"
 
@@ -200,7 +200,7 @@ def test_copies_in_four_transfer_syntaxes():
     films = []
     for path in paths:
         pixels = pydicom.dcmread(path).pixel_array.astype(np.float32)
-        films.append(process((pixels - pixels.min()) / np.ptp(pixels), FilmLayout("x", 256)))
+        films.append(stored_film((pixels - pixels.min()) / np.ptp(pixels), FilmLayout("x", 256)))
     found = found_in(films)
     assert found.exact == [[0, 1]]
     assert sorted(pair[:2] for pair in found.near) == [(0, 2), (0, 3), (2, 3)]
@@ -214,7 +214,7 @@ def test_real_films_of_different_patients_are_not_near():
         pytest.skip("../shared/data/nih_pa is not here")
     sources = [np.asarray(Image.open(path).convert("L")) for path in paths]
     sources += [jpeg(source) for source in sources[:20]]
-    films = [process(source.astype(np.float32) / 255, FilmLayout("x")) for source in sources]
+    films = [stored_film(source.astype(np.float32) / 255, FilmLayout("x")) for source in sources]
     found = found_in(films)
     assert found.exact == []
     assert sorted(pair[:2] for pair in found.near) == [(i, 120 + i) for i in range(20)]

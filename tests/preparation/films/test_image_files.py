@@ -12,7 +12,7 @@ from PIL import Image
 
 from preparation.films import image_files
 from preparation.films.film import FilmFile, RejectedFilm
-from preparation.films.image_files import PictureReader, find_pictures
+from preparation.films.image_files import ImageFileReader, find_image_files
 from provenance import UserError
 
 KERMANY = Path(__file__).parents[3] / "../shared/data/kermany_train"
@@ -33,7 +33,7 @@ def saved(tmp_path, picture, name="film.png", **options):
 
 def rejection(file, reader=None):
     with pytest.raises(RejectedFilm) as caught:
-        (reader or PictureReader())(file)
+        (reader or ImageFileReader())(file)
     assert file.path.name not in caught.value.sentence
     assert caught.value.sentence.endswith(".")
     return caught.value.reason
@@ -46,17 +46,17 @@ def test_find_by_suffix_sorted_hidden_and_linked_folders_left_out(tmp_path):
         (tmp_path / name).write_bytes(b"12345")
     (tmp_path / "loop").symlink_to(tmp_path)
     (tmp_path / "gone.bmp").symlink_to(tmp_path / "nowhere")
-    found = find_pictures(tmp_path)
+    found = find_image_files(tmp_path)
     assert [file.name for file in found] == ["a.jpg", "b/1.tiff", "b/2.PNG", "c.webp", "gone.bmp"]
     assert found[1] == FilmFile("b/1.tiff", tmp_path / "b/1.tiff", 5)
     assert found[-1].num_bytes == 0
     with pytest.raises(RejectedFilm, match="cannot be opened"):
-        PictureReader()(found[-1])
+        ImageFileReader()(found[-1])
 
 
 def test_find_in_a_missing_or_unreadable_folder(tmp_path, monkeypatch):
     with pytest.raises(UserError, match="nowhere: the folder cannot be listed"):
-        find_pictures(tmp_path / "nowhere")
+        find_image_files(tmp_path / "nowhere")
 
     def refused(top, onerror):
         onerror(PermissionError(13, "Permission denied", str(top / "locked")))
@@ -64,17 +64,17 @@ def test_find_in_a_missing_or_unreadable_folder(tmp_path, monkeypatch):
 
     monkeypatch.setattr(image_files.os, "walk", refused)
     with pytest.raises(UserError, match="locked: the folder cannot be listed"):
-        find_pictures(tmp_path)
+        find_image_files(tmp_path)
 
 
 def test_8_bit_grey_is_divided_by_255_and_repeated_for_colour(tmp_path):
     file = saved(tmp_path, GREY)
-    film = PictureReader()(file)
+    film = ImageFileReader()(file)
     assert film.pixels.dtype == np.float32
     np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
     assert film.suspicions == ()
     assert film.geometry == {"source_shape": [20, 24], "source_mode": "L"}
-    colour = PictureReader(channels=3)(file)
+    colour = ImageFileReader(channels=3)(file)
     np.testing.assert_array_equal(colour.pixels, np.stack([film.pixels] * 3, axis=-1))
 
 
@@ -82,7 +82,7 @@ def test_8_bit_grey_is_divided_by_255_and_repeated_for_colour(tmp_path):
 def test_equal_planes_are_grey_without_suspicion(tmp_path, suffix):
     options = {"lossless": True} if suffix == "webp" else {}
     planes = Image.fromarray(np.stack([GREY] * 3, axis=-1))
-    film = PictureReader()(saved(tmp_path, planes, f"film.{suffix}", **options))
+    film = ImageFileReader()(saved(tmp_path, planes, f"film.{suffix}", **options))
     np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
     assert film.suspicions == ()
 
@@ -90,28 +90,28 @@ def test_equal_planes_are_grey_without_suspicion(tmp_path, suffix):
 def test_colour_becomes_itu_r_601_luminance_with_a_suspicion(tmp_path):
     colour = np.random.default_rng(0).integers(0, 256, (20, 24, 3)).astype(np.uint8)
     file = saved(tmp_path, colour)
-    film = PictureReader()(file)
+    film = ImageFileReader()(file)
     expected = colour @ np.array([0.299, 0.587, 0.114]) / 255
     np.testing.assert_allclose(film.pixels, expected, atol=0.51 / 255)
     assert film.suspicions == ("was_colour",)
-    kept = PictureReader(channels=3)(file)
+    kept = ImageFileReader(channels=3)(file)
     np.testing.assert_array_equal(kept.pixels, colour.astype(np.float32) / 255)
     assert kept.suspicions == ()
 
 
 def test_bilevel_palette_and_cmyk(tmp_path):
     bits = GREY > 100
-    film = PictureReader()(saved(tmp_path, Image.fromarray(bits)))
+    film = ImageFileReader()(saved(tmp_path, Image.fromarray(bits)))
     np.testing.assert_array_equal(film.pixels, bits.astype(np.float32))
 
     palette = Image.fromarray(255 - GREY, "P")
     palette.putpalette([255 - value for value in range(256) for _ in range(3)])
-    film = PictureReader()(saved(tmp_path, palette))
+    film = ImageFileReader()(saved(tmp_path, palette))
     np.testing.assert_array_equal(film.pixels, GREY.astype(np.float32) / 255)
 
     ink = np.zeros((20, 24, 4), np.uint8)
     ink[..., 3] = 255 - GREY
-    film = PictureReader()(saved(tmp_path, Image.fromarray(ink, "CMYK"), "film.tif"))
+    film = ImageFileReader()(saved(tmp_path, Image.fromarray(ink, "CMYK"), "film.tif"))
     np.testing.assert_allclose(film.pixels, GREY / 255, atol=1e-6)
 
 
@@ -125,7 +125,7 @@ def test_transparency_lies_on_black(tmp_path, mode):
         alpha = alpha if mode != "opaque" else np.full_like(GREY, 255)
         bands = [picture] * (1 if mode == "LA" else 3) + [Image.fromarray(alpha)]
         picture = Image.merge("LA" if mode == "LA" else "RGBA", bands)
-    film = PictureReader()(saved(tmp_path, picture, **options))
+    film = ImageFileReader()(saved(tmp_path, picture, **options))
     np.testing.assert_allclose(film.pixels, GREY / 255 * alpha / 255, atol=0.51 / 255)
     assert film.suspicions == (() if mode == "opaque" else ("had_transparency",))
 
@@ -146,12 +146,12 @@ BIG_ENDIAN = Image.frombytes("I;16B", (24, 20), TWELVE_BIT.astype(">u2").tobytes
 )
 def test_more_than_8_bits_go_from_lowest_to_highest(tmp_path, values, suffix):
     file = saved(tmp_path, values, f"film.{suffix}")
-    film = PictureReader()(file)
+    film = ImageFileReader()(file)
     np.testing.assert_allclose(film.pixels, RAMP / RAMP.max(), atol=2e-7)
     assert len(np.unique(film.pixels)) == RAMP.size  # Pillow's conversion would have clipped
     extremes = [np.asarray(values).min(), np.asarray(values).max()]
     assert film.geometry["source_range"] == pytest.approx(extremes)
-    np.testing.assert_array_equal(PictureReader(channels=3)(file).pixels[..., 2], film.pixels)
+    np.testing.assert_array_equal(ImageFileReader(channels=3)(file).pixels[..., 2], film.pixels)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -162,13 +162,13 @@ def test_a_tiff_whose_black_is_its_largest_value_is_inverted(tmp_path, dtype):
     file = saved(tmp_path, stored, "film.tif", tiffinfo={262: 0})
     raw = Image.open(file.path)
     assert raw.tag_v2[262] == 0
-    pixels = PictureReader()(file).pixels
+    pixels = ImageFileReader()(file).pixels
     expected = np.asarray(raw) / 255 if dtype == np.uint8 else values / values.max()
     np.testing.assert_allclose(pixels, expected, atol=1e-6)
 
 
 def test_a_transparent_value_of_a_16_bit_png_is_black(tmp_path):
-    film = PictureReader()(saved(tmp_path, Image.fromarray(RAMP), transparency=479))
+    film = ImageFileReader()(saved(tmp_path, Image.fromarray(RAMP), transparency=479))
     assert film.pixels[-1, -1] == 0
     assert film.pixels[-1, -2] == pytest.approx(478 / 479)
     assert film.suspicions == ("had_transparency",)
@@ -187,7 +187,7 @@ def test_exif_orientation_is_applied_once(tmp_path, orientation, suffix):
     blocks = np.kron(np.arange(6).reshape(2, 3) * 50, np.ones((16, 16))).astype(np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    film = PictureReader()(saved(tmp_path, blocks, f"film.{suffix}", exif=exif))
+    film = ImageFileReader()(saved(tmp_path, blocks, f"film.{suffix}", exif=exif))
     np.testing.assert_allclose(film.pixels, TURNED[orientation](blocks) / 255, atol=0.02)
     assert film.geometry["source_shape"] == list(film.pixels.shape)
 
@@ -196,28 +196,28 @@ def test_patients_labels_and_keys(tmp_path):
     path = saved(tmp_path, GREY).path
     stem = "NORMAL2-IM-1018-0001"
     file = film_file(path, f"NORMAL/{stem}.jpeg")
-    film = PictureReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)(file)
+    film = ImageFileReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)(file)
     assert (film.patient, film.labels) == ("IM-1018", {"label": "normal"})
     assert film.keys == (f"NORMAL/{stem}.jpeg", f"{stem}.jpeg", stem)
-    assert PictureReader(patient_pattern=r"IM-\d+")(file).patient == "IM-1018"
+    assert ImageFileReader(patient_pattern=r"IM-\d+")(file).patient == "IM-1018"
     # A first group that took no part says nothing; numbers alone would mix IM-7 with person7.
-    assert PictureReader(patient_pattern=r"person(\d+)|IM-\d+")(file).patient == "IM-1018"
-    assert PictureReader(patient_pattern=r"person\d+")(file).patient is None
-    assert PictureReader(patient_pattern=r"x*")(file).patient is None
-    assert PictureReader(patient_from="folder")(file).patient == "NORMAL"
-    assert PictureReader(patient_from="file")(file).patient == file.name
-    assert PictureReader()(file).patient is None
+    assert ImageFileReader(patient_pattern=r"person(\d+)|IM-\d+")(file).patient == "IM-1018"
+    assert ImageFileReader(patient_pattern=r"person\d+")(file).patient is None
+    assert ImageFileReader(patient_pattern=r"x*")(file).patient is None
+    assert ImageFileReader(patient_from="folder")(file).patient == "NORMAL"
+    assert ImageFileReader(patient_from="file")(file).patient == file.name
+    assert ImageFileReader()(file).patient is None
     top = film_file(path)
-    film = PictureReader(patient_from="folder", label_from_folder=True)(top)
+    film = ImageFileReader(patient_from="folder", label_from_folder=True)(top)
     assert (film.patient, film.labels) == (None, {})
 
 
 def test_settings_that_cannot_be_and_a_reader_sent_to_workers():
     with pytest.raises(UserError, match=r"--patient-pattern \(IM: is not a regular expression"):
-        PictureReader(patient_pattern="(IM")
+        ImageFileReader(patient_pattern="(IM")
     with pytest.raises(UserError, match="Give one of them"):
-        PictureReader(patient_pattern="IM", patient_from="file")
-    reader = PictureReader(channels=3, patient_pattern=r"\d+")
+        ImageFileReader(patient_pattern="IM", patient_from="file")
+    reader = ImageFileReader(channels=3, patient_pattern=r"\d+")
     assert pickle.loads(pickle.dumps(reader)) == reader  # noqa: S301
 
 
@@ -227,7 +227,7 @@ def test_small_constant_and_several_frames(tmp_path):
         assert rejection(saved(tmp_path, flat)) == "constant"
     coloured = saved(tmp_path, np.full((20, 24, 3), (9, 8, 7), np.uint8))
     for channels in (1, 3):
-        assert rejection(coloured, PictureReader(channels)) == "constant"
+        assert rejection(coloured, ImageFileReader(channels)) == "constant"
     pages = [Image.fromarray(GREY), Image.fromarray(255 - GREY)]
     for name in ("film.tif", "film.png", "film.webp"):
         file = saved(tmp_path, pages[0], name, save_all=True, append_images=pages[1:])
@@ -300,7 +300,7 @@ def test_cut_and_flipped_files_are_refused_or_read_never_anything_else(tmp_path,
 
 def outcome(path):
     try:
-        film = PictureReader()(film_file(path))
+        film = ImageFileReader()(film_file(path))
     except RejectedFilm as rejected:
         return rejected.reason
     assert film.pixels.ndim == 2
@@ -310,9 +310,9 @@ def outcome(path):
 
 @pytest.mark.skipif(not KERMANY.is_dir(), reason="needs ../shared/data/kermany_train")
 def test_kermany_films():
-    files = find_pictures(KERMANY)
+    files = find_image_files(KERMANY)
     assert len(files) == 5216
-    reader = PictureReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)
+    reader = ImageFileReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)
     assert len({reader._patient(file.name, None) for file in files}) == 2635
     films = [reader(file) for file in files[::100]]
     assert {film.labels["label"] for film in films} == {"normal", "pneumonia"}

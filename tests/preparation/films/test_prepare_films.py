@@ -169,13 +169,13 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     """The reader ends its process, as a C library does that crashes."""
     from preparation.films.crash_isolation import make_shards
     from preparation.films.film_layout import FilmLayout
-    from preparation.films.image_files import find_pictures
+    from preparation.films.image_files import find_image_files
     from preparation.films.shard import MakeFilmShard, in_shards
 
     (tmp_path / "crashing_reader.py").write_text(
         "import os\n"
-        "from preparation.films.image_files import PictureReader\n"
-        "class Crashing(PictureReader):\n"
+        "from preparation.films.image_files import ImageFileReader\n"
+        "class Crashing(ImageFileReader):\n"
         "    def __call__(self, file):\n"
         "        if file.name.endswith('7.png'):\n"
         "            os.abort()\n"
@@ -187,7 +187,7 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     source = make_films(tmp_path / "source", num=9)
     layout = FilmLayout("image_folder", image_size=24, clahe="none")
     work = MakeFilmShard(tmp_path / "out", Crashing(), layout, "salt", may_crash=True)
-    shards = in_shards(find_pictures(source / "films"))
+    shards = in_shards(find_image_files(source / "films"))
     [(_, record)] = list(make_shards(work, shards, workers=1))
     assert record["num_films"] == 8
     assert [entry[1] for entry in record["rejected"]] == ["decoder_crashed"]
@@ -212,7 +212,7 @@ def test_without_patients_it_does_not_split(tmp_path, capsys):
     words = ("image_folder", "--source", source / "films", "--out", tmp_path / "out")
     assert run(*words, "--clahe", "none") == 2
     said = capsys.readouterr().err
-    assert "nothing says which patient a picture shows" in said
+    assert "nothing says which patient an image shows" in said
     assert "--split-by image" in said
     pattern = ("--patient-pattern", r"Schmidt_\d\d", "--split-all-to", "test")
     assert run(*words[:-1], tmp_path / "told", *pattern, "--image-size", "24") == 0

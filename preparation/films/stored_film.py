@@ -14,7 +14,7 @@ _MIN_EQUALISED_SIDE = 512
 _LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def process(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:
+def stored_film(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:
     """Make the stored film: the same bytes on every run.
 
     Resizing averages the area that a pixel covers (Pillow's `BILINEAR`, a triangle as wide as two
@@ -48,11 +48,11 @@ def process(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:
     Deviations: equalised after the resize, and padded, unless the layout says otherwise; the crop
     is taken last, in training.
     """
-    picture = _without_equal_planes(pixels, layout.channels)
+    image = _without_equal_planes(pixels, layout.channels)
     if layout.clahe == "before_resize":
-        picture = _equalised(picture, layout)
-    region, content_shape = _fit(picture.shape[:2], layout)
-    content = _resized(picture[region], content_shape)
+        image = _equalised(image, layout)
+    region, content_shape = _fit(image.shape[:2], layout)
+    content = _resized(image[region], content_shape)
     if layout.clahe == "after_resize":
         content = _equalised(content, layout)
 
@@ -92,7 +92,7 @@ def stored_spacing(
 
 
 def _without_equal_planes(pixels: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """(H, W) where the picture is grey or has to become so, else (H, W, 3)."""
+    """(H, W) where the image is grey or has to become so, else (H, W, 3)."""
     if pixels.ndim == 2:
         return pixels
     red, green, blue = np.moveaxis(pixels, -1, 0)
@@ -125,15 +125,15 @@ def _fit(shape: tuple[int, ...], layout: FilmLayout) -> tuple[tuple[slice, slice
     return whole, (height, width)
 
 
-def _resized(picture: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
+def _resized(image: NDArray[np.float32], shape: tuple[int, int]) -> NDArray[np.float32]:
     """Resize (H, W) or (H, W, 3) to a (height, width), with antialiasing."""
-    if picture.ndim == 3:
-        return np.stack([_resized(plane, shape) for plane in np.moveaxis(picture, -1, 0)], axis=-1)
-    plane = Image.fromarray(np.ascontiguousarray(picture, dtype=np.float32))
+    if image.ndim == 3:
+        return np.stack([_resized(plane, shape) for plane in np.moveaxis(image, -1, 0)], axis=-1)
+    plane = Image.fromarray(np.ascontiguousarray(image, dtype=np.float32))
     return np.asarray(plane.resize(shape[::-1], Image.Resampling.BILINEAR))
 
 
-def _equalised(picture: NDArray[np.float32], layout: FilmLayout) -> NDArray[np.float32]:
+def _equalised(image: NDArray[np.float32], layout: FilmLayout) -> NDArray[np.float32]:
     """CLAHE of (H, W), or of the value of (H, W, 3).
 
     scikit-image puts clipped pixels back one per bin, and may put back more than there were, up
@@ -144,16 +144,16 @@ def _equalised(picture: NDArray[np.float32], layout: FilmLayout) -> NDArray[np.f
     # Here, since it takes a third of a second and only the preparation needs it.
     from skimage.exposure import equalize_adapthist
 
-    value = picture.max(axis=-1) if picture.ndim == 3 else picture
+    value = image.max(axis=-1) if image.ndim == 3 else image
     if value.min() == value.max():  # nothing to equalise; scikit-image would make it white
-        return picture
+        return image
     height, width = value.shape
     times = -(-_MIN_EQUALISED_SIDE // max(height, width))
-    larger = np.repeat(np.repeat(picture, times, axis=0), times, axis=1)
+    larger = np.repeat(np.repeat(image, times, axis=0), times, axis=1)
     bins = 256 if layout.bit_depth == 8 else 1024
     # The limit counts pixels of one bin, so narrower bins get less.
     clip_limit = layout.clahe_clip_limit * 256 / bins
     equal = equalize_adapthist(larger, clip_limit=clip_limit, nbins=bins)
-    blocks = equal.reshape(height, times, width, times, *picture.shape[2:])
+    blocks = equal.reshape(height, times, width, times, *image.shape[2:])
     result: NDArray[np.float32] = blocks.mean(axis=(1, 3), dtype=np.float32)
     return result
