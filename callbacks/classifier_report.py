@@ -8,6 +8,7 @@ import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
+from callbacks.epoch_reports import image_name, report_due
 from display.sheet import ImageArray, colour_of, save_png, sheet
 from display.tensor_images import pictures_of
 from lightning_modules import Classifier
@@ -51,13 +52,12 @@ class ClassifierReport(L.Callback):
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Draw on rank 0, which has gathered the predictions of all processes."""
         assert isinstance(module, Classifier)
-        last = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
-        due = (trainer.current_epoch + 1) % self.every_epochs == 0 or last
+        due = report_due(trainer, self.every_epochs)
         found = module.validation
         if trainer.sanity_checking or not trainer.is_global_zero or not due or found is None:
             return
         folder = Path(trainer.default_root_dir) / "samples"
-        name = f"epoch_{trainer.current_epoch + 1:04d}_images_{module.images_seen:08d}.png"
+        name = image_name(trainer, module)
         plots = draw_scores(found, module.class_names)
         save_png(folder / f"scores_{name}", plots)
         indices = worst_mistakes(found, self.num_mistakes)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from callbacks.epoch_reports import report_due
 from callbacks.kept_features import keep_features, kept_features, path_of_features
 from lightning_modules.distributed import (
     gather_rows,
@@ -118,11 +119,10 @@ class DistancePerEpoch(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Measure and log; a collective."""
         assert isinstance(module, GAN)
-        last = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
-        due = (trainer.current_epoch + 1) % self.every_epochs == 0 or last
         if trainer.sanity_checking:
             return
-        if not due:  # Lightning would show the values of an earlier epoch as this one's
+        if not report_due(trainer, self.every_epochs):
+            # Lightning would show the values of an earlier epoch as this one's.
             for name in self._measured:
                 trainer.callback_metrics.pop(name, None)
             return

@@ -8,6 +8,7 @@ import numpy as np
 from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
+from callbacks.epoch_reports import image_name, report_due
 from display.sheet import save_png
 from display.tensor_images import render
 from lightning_modules.training_module import Batch, TrainingModule
@@ -31,8 +32,7 @@ class SampleGrids(L.Callback):
     def on_validation_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Render on rank 0; the other processes have nothing to add."""
         assert isinstance(module, TrainingModule)
-        last = trainer.max_epochs is not None and trainer.current_epoch == trainer.max_epochs - 1
-        due = (trainer.current_epoch + 1) % self.every_epochs == 0 or last
+        due = report_due(trainer, self.every_epochs)
         if trainer.sanity_checking or not trainer.is_global_zero or not due:
             return
         if self._batch is None:
@@ -41,10 +41,8 @@ class SampleGrids(L.Callback):
             key: value.to(module.device) if isinstance(value, Tensor) else value
             for key, value in self._batch.items()
         }
-        columns = module.illustrate(batch)  # type: ignore[operator]
-        picture = render(columns)
-        name = f"epoch_{trainer.current_epoch + 1:04d}_images_{module.images_seen:08d}.png"
-        save_png(self.folder / name, picture)
+        picture = render(module.illustrate(batch))
+        save_png(self.folder / image_name(trainer, module), picture)
         for logger in trainer.loggers:
             if isinstance(logger, WandbLogger):
                 logger.log_image("samples", [picture], step=module.images_seen)

@@ -95,6 +95,14 @@ class TrainingModule(L.LightningModule):
         self.report_due = False
         self.gradient_norm = torch.zeros(())
 
+    def illustrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Columns of the sheet of samples, by their titles; a row for each image of the batch.
+
+        Returns:
+            Images (N, C, H, W) in [-1, 1], or label maps (N, H, W).
+        """
+        raise NotImplementedError
+
     # ---- one training step -------------------------------------------------------------------
 
     def begin_step(self) -> None:
