@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provenance import UserError
 
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def record_path(out: Path, shard: str) -> Path:
@@ -17,7 +17,7 @@ def record_path(out: Path, shard: str) -> Path:
 
 def is_about(out: Path, error: OSError) -> bool:
     """Whether an error is about writing the cache, not about reading the source."""
-    return error.errno in _FULL or str(error.filename or out).startswith(str(out))
+    return error.errno in DISK_FULL or str(error.filename or out).startswith(str(out))
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def full_disk_named(out: Path, unit: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in _FULL:
+        if error.errno not in DISK_FULL:
             raise UserError(
                 f"{out}: cannot be written ({error.strerror or error}). Finished {unit} are kept."
             ) from error

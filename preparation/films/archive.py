@@ -1,8 +1,8 @@
 """Archives of films: checked as a whole, unpacked into a new folder, or refused.
 
 An archive from outside may try to write beside its folder, to plant links, or to fill the disk.
-Nothing of it is trusted: names and sizes are judged before anything is written, and files are
-written by this module, without the archive's owners, permissions and times.
+Nothing of it is trusted: names, kinds and sizes are judged before anything is written, and then
+tarfile and zipfile extract it, without its owners, permissions and times.
 """
 
 import os
@@ -13,11 +13,13 @@ import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import IO, Any, Self
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
 
+from output_folder import is_begun
+from preparation.disk import DISK_FULL
 from provenance import UserError, read_json, sha256_of, write_json_atomic
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -25,7 +27,6 @@ MARKER = ".unpacked"
 # Beyond 1 GiB, more than 200 bytes out of one are no films: JPEG itself gains about 20.
 _MOST_RATIO, _RATIO_FREE_BYTES = 200, 2**30
 _MOST_MEMBERS, _MOST_NAME_CHARACTERS, _MOST_HEADER_BYTES = 2_000_000, 1024, 2**20
-_BLOCK_BYTES = 1 << 20
 _TAR_HEADERS = (b"L", b"K", b"x", b"g", b"X")  # long names and links, pax headers
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
@@ -58,7 +59,7 @@ def opened(source: Path, out: Path) -> Path:
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
-    """Unpack a zip or tar (also gz, bz2, xz) into a folder that is whole or not there.
+    """Unpack a zip (also npz) or tar (also gz, bz2, xz) into a folder that is whole or not there.
 
     It is unpacked beside it, into `<folder>.part`, and renamed. A folder that holds this very
     archive already (its size and SHA-256 stand in `.unpacked`) is left as it is. Archives inside
@@ -81,26 +82,21 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     if not archive.is_file():
         raise UserError(f"{archive}: there is no such file. Expected {', '.join(SUFFIXES)}.")
     identity = {"archive_bytes": archive.stat().st_size, "archive_sha256": sha256_of(archive)}
-    if (folder / MARKER).is_file():
-        marker = read_json(folder / MARKER)
-        if all(marker.get(key) == value for key, value in identity.items()):
-            return int(marker["files"])
-        raise UserError(
-            f"{folder}: was unpacked from another archive than {archive.name}, or it has changed "
-            "since. Remove the folder, or give another."
-        )
+    if is_begun(folder, MARKER, identity, "unpacked archive"):
+        return int(read_json(folder / MARKER)["files"])
     part = folder.with_name(folder.name + ".part")
-    _check_free(folder, part)
-    with _members(archive) as members:
-        listed = _checked(members, archive, _disk_room(folder), max_bytes)
-        num_files = sum(not member.is_folder for _, member in listed)
+    is_begun(part, MARKER, {}, "unpacked archive")  # what a killed run left is removed, no more
+    shutil.rmtree(part, ignore_errors=True)
+    with _damage_named(archive), _members(archive) as listed:
+        members = list(_judged(listed, archive, max_bytes, _disk_room(folder)))
+        num_files = sum(not member.is_folder for member in members)
         try:
             part.mkdir(parents=True)
             # First, so that a part left by a killed run is known as ours; the folder's name comes
             # last and says that it is whole.
             write_json_atomic(part / MARKER, {**identity, "files": num_files})
-            for place, member in listed:
-                _write(part.joinpath(*place), member, archive)
+            for member in members:
+                _extract(member, part, archive)
             os.replace(part, folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -116,22 +112,7 @@ class _Member:
     num_bytes: int
     is_folder: bool
     refusal: str | None
-    open: Callable[[], IO[bytes]]
-
-
-def _check_free(folder: Path, part: Path) -> None:
-    """Make sure that nothing of somebody else's is overwritten, and remove what a kill left."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UserError(
-            f"{folder}: holds files that were not unpacked from an archive. Give a new folder."
-        )
-    if not part.exists():
-        return
-    if not part.is_dir() or (any(part.iterdir()) and not (part / MARKER).is_file()):
-        raise UserError(
-            f"{part}: is in the way and was not made here. Remove it, or give another folder."
-        )
-    shutil.rmtree(part)
+    extract: Callable[[Path], object]
 
 
 def _disk_room(folder: Path) -> int:
@@ -141,12 +122,16 @@ def _disk_room(folder: Path) -> int:
 
 @contextmanager
 def _members(archive: Path) -> Iterator[Iterator[_Member]]:
-    """Open an archive and list its members; it stays open for reading them."""
-    with _damage_named(archive):
-        is_zip = archive.name.lower().endswith(".zip")
-        file = zipfile.ZipFile(archive) if is_zip else tarfile.open(archive, tarinfo=_TarInfo)  # noqa: SIM115
-    with file:
-        yield _zip_members(file) if isinstance(file, zipfile.ZipFile) else _tar_members(file)
+    """Open an archive and list its members; it stays open for extracting them."""
+    if archive.suffix.lower() in (".zip", ".npz"):
+        with zipfile.ZipFile(archive) as file:
+            yield _zip_members(file)
+    else:
+        with tarfile.open(archive, tarinfo=_TarInfo) as file:
+            # Python before 3.11.4 has no filter; what it refuses, `_judged` has refused before.
+            if hasattr(tarfile, "data_filter"):
+                file.extraction_filter = tarfile.data_filter
+            yield _tar_members(file)
 
 
 def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:
@@ -162,9 +147,8 @@ def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:
         # zipfile stops silently at the declared size; one byte more shows that there is more.
         info.file_size += 1
         # orig_filename: as it stands there, before zipfile cuts it at a zero byte.
-        yield _Member(
-            info.orig_filename, num_bytes, info.is_dir(), refusal, partial(file.open, info)
-        )
+        extract = partial(file.extract, info)
+        yield _Member(info.orig_filename, num_bytes, info.is_dir(), refusal, extract)
 
 
 class _TarInfo(tarfile.TarInfo):
@@ -185,118 +169,75 @@ def _tar_members(file: tarfile.TarFile) -> Iterator[_Member]:
     for info in file:
         special = not (info.isreg() or info.isdir()) or info.issparse()
         refusal = "is a link, a device or sparse: pack the films themselves" if special else None
-        yield _Member(info.name, info.size, info.isdir(), refusal, partial(_tar_data, file, info))
+        extract = partial(file.extract, info, set_attrs=False)
+        yield _Member(info.name, info.size, info.isdir(), refusal, extract)
     # tarfile takes a header that it cannot read for the end; the end is a block of zeros.
     stream: Any = file.fileobj
     stream.seek(file.offset)
     if stream.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError("it ends before its end mark")
-    while stream.read(_BLOCK_BYTES):  # the checksum of what is compressed comes last
+    while stream.read(1 << 20):  # the checksum of what is compressed comes last
         pass
 
 
-def _tar_data(file: tarfile.TarFile, info: tarfile.TarInfo) -> IO[bytes]:
-    stream = file.extractfile(info)
-    assert stream is not None  # it is a regular file
-    return stream
-
-
-def _checked(
-    members: Iterator[_Member], archive: Path, room: int, max_bytes: int
-) -> list[tuple[tuple[str, ...], _Member]]:
-    """Judge the whole listing; returns members with the parts of their paths.
+def _judged(
+    members: Iterator[_Member], archive: Path, max_bytes: int, room: int
+) -> Iterator[_Member]:
+    """Give members on, unless one is refused.
 
     Sentences number the members and do not name them: names may identify.
     """
-    listed: list[tuple[tuple[str, ...], _Member]] = []
-    places = _Places()
-    sizes = _Sizes(archive.stat().st_size, room, max_bytes)
-    with _damage_named(archive):
-        for number, member in enumerate(members, start=1):
-            refusal = member.refusal or _refusal_of_name(member.name)
-            place = tuple(p for p in member.name.split("/") if p not in ("", "."))
-            refusal = refusal or places.refusal(place, member.is_folder)
-            if not member.is_folder:
-                refusal = refusal or sizes.refusal(member.num_bytes)
-            if number > _MOST_MEMBERS:
-                refusal = f"follows {_MOST_MEMBERS:,} others, as no films do: unpack it yourself"
-            if refusal is not None:
-                raise UserError(f"{archive.name}: member {number} {refusal}. Nothing was unpacked.")
-            listed.append((place, member))
-    return listed
+    folders: dict[PurePosixPath, bool] = {}  # whether what lies at a path is one
+    total, packed = 0, archive.stat().st_size
+    for number, member in enumerate(members, start=1):
+        total += 0 if member.is_folder else member.num_bytes
+        refusal = member.refusal or _refusal_of_name(member, folders)
+        if number > _MOST_MEMBERS:
+            refusal = f"follows {_MOST_MEMBERS:,} others, as no films do: unpack it yourself"
+        elif member.num_bytes < 0:
+            refusal = "has a negative size: do not trust this archive"
+        elif total > max_bytes:
+            refusal = f"brings it beyond {max_bytes:,} bytes: unpack it yourself"
+        elif total > room:
+            refusal = f"brings it beyond the {room:,} bytes free on the disk: make room"
+        elif total > max(_RATIO_FREE_BYTES, _MOST_RATIO * packed):
+            refusal = (
+                f"brings it to {total:,} bytes out of {packed:,}, as no films do: do not trust "
+                "this archive"
+            )
+        if refusal is not None:
+            raise UserError(f"{archive.name}: member {number} {refusal}. Nothing was unpacked.")
+        yield member
 
 
-def _refusal_of_name(name: str) -> str | None:
+def _refusal_of_name(member: _Member, folders: dict[PurePosixPath, bool]) -> str | None:
     distrust = "do not trust this archive, or pack the films again"
+    name, path = member.name, PurePosixPath(member.name)
     if len(name) > _MOST_NAME_CHARACTERS or any(ord(character) < 32 for character in name):
         return f"has a name that is too long or has control characters: {distrust}"
-    if name.startswith("/") or "\\" in name or re.match("[A-Za-z]:", name):
+    if path.is_absolute() or "\\" in name or re.match("[A-Za-z]:", name):
         return f"has an absolute path, or one of another system: {distrust}"
-    return f"would lie outside the folder: {distrust}" if ".." in name.split("/") else None
+    if ".." in path.parts:
+        return f"would lie outside the folder: {distrust}"
+    if not member.is_folder and path in (PurePosixPath(), PurePosixPath(MARKER)):
+        return f"has no name, or the reserved name {MARKER}: pack the films again"
+    above = [folders.setdefault(parent, True) for parent in path.parents]
+    again = path in folders and not (member.is_folder and folders[path])
+    folders[path] = member.is_folder
+    if again or not all(above):
+        return "has the name of another member: pack the films again"
+    return None
 
 
-@dataclass
-class _Places:
-    """The paths listed so far, each as its parts."""
-
-    files: set[tuple[str, ...]] = field(default_factory=set)
-    folders: set[tuple[str, ...]] = field(default_factory=set)
-
-    def refusal(self, place: tuple[str, ...], is_folder: bool) -> str | None:
-        above = {place[:length] for length in range(1, len(place))}
-        if not is_folder and place in ((), (MARKER,)):
-            return f"has no name, or the reserved name {MARKER}: pack the films again"
-        if place in self.files or above & self.files or (not is_folder and place in self.folders):
-            return "has the name of another member: pack the films again"
-        self.folders |= above | ({place} if is_folder else set())
-        self.files |= set() if is_folder else {place}
-        return None
-
-
-@dataclass
-class _Sizes:
-    """The bytes declared so far, of an archive of `packed` bytes."""
-
-    packed: int
-    room: int
-    max_bytes: int
-    total: int = 0
-
-    def refusal(self, num_bytes: int) -> str | None:
-        self.total += num_bytes
-        if num_bytes < 0:
-            return "has a negative size: do not trust this archive"
-        if self.total > self.max_bytes:
-            return f"brings it beyond {self.max_bytes:,} bytes: unpack it yourself"
-        if self.total > self.room:
-            return f"brings it beyond the {self.room:,} bytes free on the disk: make room"
-        if self.total > max(_RATIO_FREE_BYTES, _MOST_RATIO * self.packed):
-            return (
-                f"brings it to {self.total:,} bytes out of {self.packed:,}, as no films do: "
-                "do not trust this archive"
-            )
-        return None
-
-
-def _write(path: Path, member: _Member, archive: Path) -> None:
-    if member.is_folder:
-        path.mkdir(parents=True, exist_ok=True)
-        return
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "xb") as target:
-        written = sum(map(target.write, _blocks(member, archive)))
-    if written != member.num_bytes:
+def _extract(member: _Member, part: Path, archive: Path) -> None:
+    member.extract(part)
+    path = part / PurePosixPath(member.name)
+    if not member.is_folder and path.stat().st_size != member.num_bytes:
         raise UserError(
             f"{archive.name}: a member unpacks to another size than the {member.num_bytes:,} bytes "
             "that it declares. What was unpacked is removed; copy the archive again, or do not "
             "trust it."
         )
-
-
-def _blocks(member: _Member, archive: Path) -> Iterator[bytes]:
-    with _damage_named(archive), member.open() as stream:
-        while block := stream.read(_BLOCK_BYTES):
-            yield block
 
 
 @contextmanager
@@ -307,6 +248,9 @@ def _damage_named(archive: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
+        of_the_disk = isinstance(error, OSError) and (error.filename or error.errno in DISK_FULL)
+        if of_the_disk:
+            raise
         raise UserError(
             f"{archive.name}: is damaged, or no such archive ({type(error).__name__}). Nothing of "
             "it was kept; copy it again."
