@@ -14,10 +14,10 @@ from preparation.films.merge import merge
 from preparation.films.summary import print_film_summary
 from preparation.verify import Verification, print_verification, verify
 from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
-from preparation.volumes.prepare import Outcome
-from preparation.volumes.summary import print_summary
+from preparation.volumes.prepare import SliceOutcome
+from preparation.volumes.summary import print_slice_summary
 
-COMMANDS: dict[str, Callable[..., Outcome | FilmOutcome | Verification]] = {
+COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = {
     "phantom_ct": phantom_ct,
     "kits19": kits19,
     "ct_dicom": ct_dicom,
@@ -45,8 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(result, FilmOutcome):
         print_film_summary(result)
         return 0
-    if isinstance(result, Outcome):
-        print_summary(result)
+    if isinstance(result, SliceOutcome):
+        print_slice_summary(result)
         verification = result.verification
     else:
         print_verification(result)

@@ -10,7 +10,7 @@ from tqdm import tqdm
 from preparation.claim import claimed
 from preparation.pseudonym import KNOWN_SALT
 from preparation.split import Split, check_no_split_is_empty
-from preparation.volumes.prepare import Outcome, common_size, prepare
+from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.volume import Found, Reader
 from provenance import UserError
@@ -84,7 +84,7 @@ def phantom_ct(
     image_size: int = 64,
     window: Window = Window(),
     options: SliceOptions = SliceOptions(),
-) -> Outcome:
+) -> SliceOutcome:
     """Draw synthetic abdominal CT with kidneys and tumours, in KiTS19's layout, and prepare it.
 
     Needs no data: what the quickstart and the tests run on.
@@ -125,7 +125,7 @@ def kits19(
     image_size: int | None = None,
     window: Window = Window(),
     options: SliceOptions = SliceOptions(),
-) -> Outcome:
+) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
 
     Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour.
@@ -153,7 +153,7 @@ def ct_dicom(
     patient_salt: str = KNOWN_SALT,
     patient_id_from: Literal["tag", "folder"] = "tag",
     options: SliceOptions = SliceOptions(),
-) -> Outcome:
+) -> SliceOutcome:
     """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
 
     For one patient or a folder of patients (3D-IRCADb's layout).
@@ -185,7 +185,7 @@ def slices(
     source: Path,
     image_size: int | None = None,
     options: SliceOptions = SliceOptions(),
-) -> Outcome:
+) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
 
     The index has the columns file, case and slice. Grey values pass through unwindowed.
@@ -207,7 +207,7 @@ def masks(
     source: Path,
     image_size: int | None = None,
     options: SliceOptions = SliceOptions(),
-) -> Outcome:
+) -> SliceOutcome:
     """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
 
     Args:
@@ -230,7 +230,7 @@ def _prepare(
     image_size: int | None,
     window: Window | None,
     options: SliceOptions,
-) -> Outcome:
+) -> SliceOutcome:
     split, size = options.split, image_size or common_size(found) or _IMAGE_SIZE
     hu = None if window is None else window.pair
     layout = Layout(dataset, size, hu, options.on_nonsquare, dataset != "masks")

@@ -36,7 +36,7 @@ from worker_pool import in_processes
 
 
 @dataclass
-class Outcome:
+class SliceOutcome:
     """What a preparation did.
 
     Attributes:
@@ -72,7 +72,7 @@ def prepare(
     split: Split,
     workers: int,
     verify: bool,
-) -> Outcome:
+) -> SliceOutcome:
     """Make every shard that is missing, then the manifest and `skipped.csv`.
 
     Args:
@@ -126,7 +126,7 @@ def prepare(
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if verify else None
-    return Outcome(out, manifest, num_found, resumed, skipped, notes, verification)
+    return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, verification)
 
 
 def _sort_out(

@@ -5,7 +5,7 @@ from typing import Any
 
 from datamodules.prepared_cache import SPLITS
 from preparation.verify import MOST_LISTED, print_checked, print_listed
-from preparation.volumes.prepare import Outcome
+from preparation.volumes.prepare import SliceOutcome
 
 _NEXT = {
     "masks": "python generate.py --checkpoint runs/<run>/checkpoints/best.ckpt --labels {out} "
@@ -16,7 +16,7 @@ _NEXT = {
 }
 
 
-def print_summary(outcome: Outcome) -> None:
+def print_slice_summary(outcome: SliceOutcome) -> None:
     """Print the account of a preparation; its last line names the next command."""
     manifest, out = outcome.manifest, outcome.out
     if outcome.verification is not None:

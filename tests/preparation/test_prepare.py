@@ -18,7 +18,7 @@ from preparation.split import Split
 from preparation.volumes.nifti import find_cases, read_case
 from preparation.volumes.prepare import prepare
 from preparation.volumes.shard import Layout
-from preparation.volumes.summary import print_summary
+from preparation.volumes.summary import print_slice_summary
 from prepare import COMMANDS
 from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
 
@@ -101,7 +101,7 @@ def test_labels_are_those_that_the_source_names(tmp_path, capsys):
     cache = SliceCache.open(tmp_path / "out")
     assert cache.class_names == list(names)
     assert [item.class_pixels for item in cache.items] == [(0, 0, 0, 256)] * 4
-    print_summary(outcome)
+    print_slice_summary(outcome)
     assert "0 with liver, 0 with tumour, 4 with vessel" in capsys.readouterr().out
     assert len(outcome.skipped) == 11
     assert (
