@@ -103,7 +103,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
             real = training[cache.labels(column)[training] == names.index(label)]
         fakes = [item for item in made.items if str(item.label or "") == label]
         size = int(made.manifest["image_size"])
-        rows.append([_averaged(cache.image(int(place)), size) for place in _evenly(real)])
+        rows.append([_averaged(cache.image(int(index)), size) for index in _evenly(real)])
         rows.append([_shown(made.image(item)) for item in _evenly(fakes)])
         titles += [f"real\n{label}", f"synthetic\n{label}"]
     caption = "Of each class real training films above, synthetic ones below, evenly spread."
@@ -111,8 +111,8 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
 
 
 def _evenly(items: Any) -> list[Any]:
-    places = np.linspace(0, len(items) - 1, min(NUM_COLUMNS, len(items))).round().astype(int)
-    return [items[place] for place in places]
+    indices = np.linspace(0, len(items) - 1, min(NUM_COLUMNS, len(items))).round().astype(int)
+    return [items[index] for index in indices]
 
 
 def _averaged(film: np.ndarray, size: int) -> np.ndarray:

@@ -5,8 +5,7 @@ from typing import Any
 
 from display.numbers import count
 from studies.specification.specification import Specification
-
-Record = Mapping[str, Any]
+from studies.statistics.results import Record
 
 
 def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:

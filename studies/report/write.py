@@ -9,10 +9,10 @@ from display.pages import PageFigure, render_page
 from display.tables import Table, markdown
 from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
-from studies.report.state import Record
 from studies.run.folder import StudyFolder, load_study, yaml_text
 from studies.run.progress import duration
 from studies.specification.specification import Specification
+from studies.statistics.results import Record
 
 
 class ReportKind(Protocol):

@@ -15,7 +15,7 @@ from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import Job
 from studies.specification.specification import Specification, seed_of_generator
-from studies.statistics.scores_of_cells import holds_score, known_scores
+from studies.statistics.results import holds_score, known_scores
 
 _LABEL_COLUMN = "--data.label_column"
 
@@ -61,7 +61,7 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
     found: dict[str, Any] = {
         "seed": cell.seed,
         "data": inputs.data,
-        # What the fit sees is the joined list: a flag may move between the three places freely.
+        # The joined list, so that a flag may move from the study to a scenario or a model.
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
         "generator": generator if cell.scenario.synthetic else None,
     }

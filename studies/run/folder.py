@@ -128,7 +128,7 @@ def open_study(
         settings: Gives what the outcome of a job depends on, by the job's name.
 
     Raises:
-        UserError: A finished cell was made with other settings or data, or has no place in this
+        UserError: A finished cell was made with other settings or data, or is no part of this
             specification; the sentence names what changed. Nothing is touched then.
     """
     specification, folder, inputs = study.specification, study.folder, study.inputs()

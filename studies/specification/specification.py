@@ -9,8 +9,10 @@ _GENERATOR = "generator__seed"
 
 
 @dataclass(frozen=True)
-class Generator:
-    """What makes the synthetic images: trained once per seed, on training patients only.
+class GeneratorPlan:
+    """How the generator of the synthetic images is trained, once per seed, and what it makes.
+
+    It sees training patients only.
 
     Attributes:
         config: YAML for `train.py fit --config`.
@@ -173,7 +175,7 @@ class Specification:
     scenarios: tuple[Scenario, ...]
     models: tuple[Model, ...]
     baseline_scenario: str
-    generator: Generator | None = None
+    generator: GeneratorPlan | None = None
     distances: Distances | None = None
     arguments: tuple[str, ...] = ()
     extra_comparisons: tuple[tuple[str, str], ...] = ()

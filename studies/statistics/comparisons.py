@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.specification.specification import Scenario, Specification
-from studies.statistics.scores_of_cells import Record, pair_of
-from studies.statistics.tests import holm, patients_needed
+from studies.statistics.results import Record, pair_of
+from studies.statistics.significance import holm, patients_needed
 
 
 def comparisons(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ def small(plan: dict) -> Specification:
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a cache in data/ and the fake verbs' steering folder."""
     (tmp_path / "control").mkdir()
     monkeypatch.setenv("UNDERSTUDY_FAKE", str(tmp_path / "control"))

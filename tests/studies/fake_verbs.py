@@ -303,8 +303,8 @@ def write_cache(root: Path, image_size: int = 64) -> Path:
     for index in range(PATIENTS):
         patient = f"case_{index:05d}"
         drawn = [draw(10 * index + row, image_size) for row in range(SLICES)]
-        for kind, place in (("mask", 0), ("image", 1)):
-            np.save(root / "arrays" / f"{patient}_{kind}.npy", np.stack([d[place] for d in drawn]))
+        for kind, which in (("mask", 0), ("image", 1)):
+            np.save(root / "arrays" / f"{patient}_{kind}.npy", np.stack([d[which] for d in drawn]))
         shards[patient] = {
             "image": f"arrays/{patient}_image.npy",
             "mask": f"arrays/{patient}_mask.npy",

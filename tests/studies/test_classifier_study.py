@@ -38,23 +38,23 @@ def plan() -> dict:
     }
 
 
-def go(plan: dict, place: Path) -> StudyOutcome:
+def go(plan: dict, home: Path) -> StudyOutcome:
     specification = parse_specification(plan, "classifiers.yaml")
     return run_study(
         specification,
-        place / "data",
-        place / "out",
+        home / "data",
+        home / "out",
         fake_verbs.load_verbs,
         workers=0,
         say=lambda line: None,
     )
 
 
-def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, place: Path) -> None:
-    outcome = go(plan, place)
+def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, home: Path) -> None:
+    outcome = go(plan, home)
     assert not outcome.failed
-    html = build_report(place / "out").read_text()
-    content = json.loads((place / "out/report.json").read_text())
+    html = build_report(home / "out").read_text()
+    content = json.loads((home / "out/report.json").read_text())
     (comparison,) = content["comparisons"]
     assert (comparison["test"], comparison["verdict"]) == ("delong", "helps")
     assert comparison["isolates_synthetic"]
@@ -71,30 +71,30 @@ def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, place: Path) -
     assert "sign-flip" not in html
 
 
-def test_one_generator_per_class_makes_one_set(plan: dict, place: Path) -> None:
-    go(plan, place)
-    record = json.loads((place / "out/generators/generator__seed1.json").read_text())
+def test_one_generator_per_class_makes_one_set(plan: dict, home: Path) -> None:
+    go(plan, home)
+    record = json.loads((home / "out/generators/generator__seed1.json").read_text())
     normal, abnormal, generate = record["commands"]
     assert "--data.only_label normal" in normal
-    assert f"--run_folder {place}/out/generators/seed_1__normal" in normal
+    assert f"--run_folder {home}/out/generators/seed_1__normal" in normal
     assert "--data.only_label abnormal" in abnormal
-    checkpoints = [f"{place}/out/generators/seed_1__{name}" for name in ("normal", "abnormal")]
+    checkpoints = [f"{home}/out/generators/seed_1__{name}" for name in ("normal", "abnormal")]
     joined = " ".join(f"{folder}/checkpoints/last.ckpt" for folder in checkpoints)
     assert f"--checkpoint {joined} --num-images 8" in generate
     assert [part["name"] for part in record["parts"]] == ["normal", "abnormal"]
     assert record["timings"]["images_seen"] == 2 * 768
 
 
-def test_a_pretrained_cell_starts_from_its_first_training(plan: dict, place: Path) -> None:
+def test_a_pretrained_cell_starts_from_its_first_training(plan: dict, home: Path) -> None:
     plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
     plan["scenarios"][1]["arguments"] = ["--model.learning_rate", "0.001"]
-    go(plan, place)
-    record = json.loads((place / "out/cells/good__vgg16__seed0.json").read_text())
+    go(plan, home)
+    record = json.loads((home / "out/cells/good__vgg16__seed0.json").read_text())
     first, second, _ = record["commands"]
     assert "--data.real_films false" in first
     assert "--data.synthetic" in first
     assert "--model.learning_rate" not in first
-    start = f"{place}/out/runs/good__vgg16__seed0__pretrain/checkpoints/best.ckpt"
+    start = f"{home}/out/runs/good__vgg16__seed0__pretrain/checkpoints/best.ckpt"
     assert f"--model.start_from {start}" in second
     assert "--data.synthetic" not in second
     assert "--model.learning_rate 0.001" in second
@@ -102,19 +102,19 @@ def test_a_pretrained_cell_starts_from_its_first_training(plan: dict, place: Pat
         {"name": "pretrain", "checkpoint_sha256": record["parts"][0]["checkpoint_sha256"]}
     ]
     # neither training is repeated when the record alone is lost
-    (place / "out/cells/good__vgg16__seed0.json").unlink()
-    go(plan, place)
+    (home / "out/cells/good__vgg16__seed0.json").unlink()
+    go(plan, home)
     events = fake_verbs.events()
     assert events.count("fit good__vgg16__seed0") == 1
     assert events.count("fit good__vgg16__seed0__pretrain") == 1
 
 
-def test_a_failed_pretraining_is_gone_on_with(plan: dict, place: Path) -> None:
+def test_a_failed_pretraining_is_gone_on_with(plan: dict, home: Path) -> None:
     plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
     fake_verbs.order("good__vgg16__seed0", "fail")
-    assert [name for name, _ in go(plan, place).failed] == ["good__vgg16__seed0"]
+    assert [name for name, _ in go(plan, home).failed] == ["good__vgg16__seed0"]
     fake_verbs.order("good__vgg16__seed0", "")
-    assert go(plan, place).done == ["good__vgg16__seed0"]
+    assert go(plan, home).done == ["good__vgg16__seed0"]
     assert fake_verbs.events().count("fit good__vgg16__seed0__pretrain") == 1
 
 
@@ -136,14 +136,14 @@ def test_how_many_synthetic_films_join_is_no_other_training() -> None:
 
 
 def test_a_pretrained_scenario_answers_only_against_a_control_that_the_study_names(
-    plan: dict, place: Path
+    plan: dict, home: Path
 ) -> None:
     plan["scenarios"][1]["pretrain"] = ["--data.real_films", "false"]
     plan["scenarios"].append({"id": "twice", "name": "real, twice as long"})
     plan["extra_comparisons"] = [["good", "twice"]]
-    go(plan, place)
-    build_report(place / "out")
-    content = json.loads((place / "out/report.json").read_text())
+    go(plan, home)
+    build_report(home / "out")
+    content = json.loads((home / "out/report.json").read_text())
     isolating = [
         (c["scenario"], c["against"]) for c in content["comparisons"] if c["isolates_synthetic"]
     ]

@@ -30,22 +30,20 @@ def plan() -> dict:
     }
 
 
-def go(plan: dict, place: Path, **settings: object) -> StudyOutcome:
+def go(plan: dict, home: Path, **settings: object) -> StudyOutcome:
     specification = parse_specification(plan, "gans.yaml")
-    weights = place / "tiny.safetensors"
+    weights = home / "tiny.safetensors"
     weights.write_bytes(b"weights")
     settings = {"weights": weights, "workers": 0, "say": lambda line: None} | settings
-    return run_study(
-        specification, place / "data", place / "out", fake_verbs.load_verbs, **settings
-    )
+    return run_study(specification, home / "data", home / "out", fake_verbs.load_verbs, **settings)
 
 
-def test_a_cell_is_a_training_its_films_and_their_distances(plan: dict, place: Path) -> None:
-    outcome = go(plan, place)
+def test_a_cell_is_a_training_its_films_and_their_distances(plan: dict, home: Path) -> None:
+    outcome = go(plan, home)
     assert sorted(outcome.done) == ["all__dcgan__seed0", "all__pggan__seed0"], outcome.failed
-    cell = json.loads((place / "out/cells/all__dcgan__seed0.json").read_text())
+    cell = json.loads((home / "out/cells/all__dcgan__seed0.json").read_text())
     fit, films, *distances = cell["commands"]
-    assert f"--distance.extractor timm:tiny --distance.weights {place}/tiny.safetensors" in fit
+    assert f"--distance.extractor timm:tiny --distance.weights {home}/tiny.safetensors" in fit
     assert "--distance.num_images 8 --distance.every_epochs 1" in fit
     assert "--distance.random_vgg_too true" in fit
     assert films.startswith("python generate.py --checkpoint")
@@ -66,7 +64,7 @@ def test_a_cell_is_a_training_its_films_and_their_distances(plan: dict, place: P
         "precision_random_vgg",
     }
     before = fake_verbs.events()
-    assert len(go(plan, place).already_done) == 2
+    assert len(go(plan, home).already_done) == 2
     assert fake_verbs.events() == before
 
 
@@ -105,13 +103,13 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
 
 
 def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
-    plan: dict, place: Path
+    plan: dict, home: Path
 ) -> None:
     plan["seeds"] = [0, 1]
     fake_verbs.order("all__pggan__seed1", "fail")
-    go(plan, place)
-    html = build_report(place / "out").read_text()
-    content = json.loads((place / "out/report.json").read_text())
+    go(plan, home)
+    html = build_report(home / "out").read_text()
+    content = json.loads((home / "out/report.json").read_text())
     assert [column["epoch"] for column in content["columns"]] == [1, 2, 12]
     assert content["columns"][2]["images_seen"] == [768]
     first = content["training"]["frechet_tiny"][0]["epochs"]["1"]
@@ -130,18 +128,18 @@ def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
     ):
         assert text in html, text
     assert html.count("data:image/png;base64,") == 4  # two plots, two sheets
-    markdown = (place / "out/report.md").read_text()
+    markdown = (home / "out/report.md").read_text()
     assert "| Generator | epoch 1, 64 images | epoch 2, 128 images |" in markdown
 
 
-def test_other_weights_are_other_settings(plan: dict, place: Path) -> None:
-    go(plan, place)
-    (place / "other.safetensors").write_bytes(b"others")
+def test_other_weights_are_other_settings(plan: dict, home: Path) -> None:
+    go(plan, home)
+    (home / "other.safetensors").write_bytes(b"others")
     with pytest.raises(UserError, match="weights_sha256 was"):
-        go(plan, place, weights=place / "other.safetensors")
+        go(plan, home, weights=home / "other.safetensors")
     # which epochs the table shows is no setting of a training
     plan["distances"]["epochs"] = [2]
-    assert len(go(plan, place).already_done) == 2
+    assert len(go(plan, home).already_done) == 2
 
 
 @pytest.mark.parametrize(
@@ -164,12 +162,12 @@ def test_a_study_that_cannot_be_is_refused(plan: dict, change: dict, sentence: s
         parse_specification(plan | change, "gans.yaml")
 
 
-def test_weights_are_asked_for_before_the_first_training(plan: dict, place: Path) -> None:
+def test_weights_are_asked_for_before_the_first_training(plan: dict, home: Path) -> None:
     with pytest.raises(UserError, match="measures with timm:tiny, whose weights are a file"):
-        go(plan, place, weights=None)
+        go(plan, home, weights=None)
     with pytest.raises(UserError, match="is not there"):
-        go(plan, place, weights=place / "nowhere.pth")
+        go(plan, home, weights=home / "nowhere.pth")
     plan["distances"] = {"extractor": "random_vgg", "num_images": 8}
     with pytest.raises(UserError, match="no extractor that takes weights"):
-        go(plan, place)
-    assert len(go(plan, place, weights=None).done) == 2
+        go(plan, home)
+    assert len(go(plan, home, weights=None).done) == 2

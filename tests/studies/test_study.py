@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "control").mkdir()
     monkeypatch.setenv("UNDERSTUDY_FAKE", str(tmp_path / "control"))
     monkeypatch.setattr(study, "load_verbs", fake_verbs.load_verbs)
@@ -26,55 +26,55 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def words(place: Path, *more: str) -> list[str]:
+def words(home: Path, *more: str) -> list[str]:
     return [
-        *("run", str(place / "plan.yaml"), "--data.root", str(place / "data")),
-        *("--out", str(place / "out"), "--workers", "0", *more),
+        *("run", str(home / "plan.yaml"), "--data.root", str(home / "data")),
+        *("--out", str(home / "out"), "--workers", "0", *more),
     ]
 
 
 def test_run_ends_with_the_report_and_report_writes_it_again(
-    place: Path, capsys: pytest.CaptureFixture
+    home: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    assert study.main(words(place)) == 0
+    assert study.main(words(home)) == 0
     last = capsys.readouterr().out.strip().splitlines()[-1]
-    assert last == f"Report: {place}/out/report.html (also report.md, report.json)"
-    (place / "out/report.html").unlink()
-    assert study.main(["report", str(place / "out")]) == 0
-    assert (place / "out/report.html").is_file()
+    assert last == f"Report: {home}/out/report.html (also report.md, report.json)"
+    (home / "out/report.html").unlink()
+    assert study.main(["report", str(home / "out")]) == 0
+    assert (home / "out/report.html").is_file()
 
 
 def test_a_failed_cell_gives_status_1_and_is_listed(
-    place: Path, capsys: pytest.CaptureFixture
+    home: Path, capsys: pytest.CaptureFixture
 ) -> None:
     fake_verbs.order("2__unet_light__seed0", "fail")
-    assert study.main(words(place, "--only", "[12]__*")) == 1
+    assert study.main(words(home, "--only", "[12]__*")) == 1
     printed = capsys.readouterr().out
     assert "1 failed; the same command tries them again:" in printed
     assert "2__unet_light__seed0: ValueError: the loss is not finite" in printed
     assert printed.strip().splitlines()[-1].startswith("Report: ")
 
 
-def test_flags_may_come_from_a_file(place: Path) -> None:
-    config = place / "flags.yaml"
+def test_flags_may_come_from_a_file(home: Path) -> None:
+    config = home / "flags.yaml"
     config.write_text(
-        yaml.safe_dump({"data": {"root": str(place / "data")}, "workers": 0, "only": "1__*"})
+        yaml.safe_dump({"data": {"root": str(home / "data")}, "workers": 0, "only": "1__*"})
     )
-    given = ["run", "--config", str(config), str(place / "plan.yaml"), "--out", str(place / "out")]
+    given = ["run", "--config", str(config), str(home / "plan.yaml"), "--out", str(home / "out")]
     assert study.main(given) == 0
-    assert len(list((place / "out/cells").glob("*.json"))) == 1
+    assert len(list((home / "out/cells").glob("*.json"))) == 1
 
 
-def test_other_data_is_a_sentence(place: Path) -> None:
+def test_other_data_is_a_sentence(home: Path) -> None:
     with pytest.raises(UserError, match="nowhere: there is no such folder"):
-        study.main(["run", str(place / "plan.yaml"), "--data.root", "nowhere", "--out", "x"])
+        study.main(["run", str(home / "plan.yaml"), "--data.root", "nowhere", "--out", "x"])
 
 
-def test_a_misspelt_key_is_answered_without_torch(place: Path) -> None:
-    plan = yaml.safe_load((place / "plan.yaml").read_text())
+def test_a_misspelt_key_is_answered_without_torch(home: Path) -> None:
+    plan = yaml.safe_load((home / "plan.yaml").read_text())
     plan["modles"] = plan.pop("models")
-    (place / "plan.yaml").write_text(yaml.safe_dump(plan))
-    script = f"import study; study.main({words(place)!r})"
+    (home / "plan.yaml").write_text(yaml.safe_dump(plan))
+    script = f"import study; study.main({words(home)!r})"
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", script], cwd=ROOT, capture_output=True, text=True
     )

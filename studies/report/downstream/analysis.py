@@ -1,4 +1,4 @@
-"""Everything the report states, as plain values: this is what report.json holds."""
+"""What the report of a study of downstream models states, as plain values for report.json."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,9 +8,9 @@ from studies.report.downstream.answer import answer
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, limits_of_tests
-from studies.statistics.item_scores import CORRECT_AMONG, average_over_seeds
-from studies.statistics.scores_of_cells import Record, group_of, scores_by_seed
-from studies.statistics.set_scores import SET_METRICS, is_set_metric
+from studies.statistics.per_image import CORRECT_AMONG, average_over_seeds
+from studies.statistics.results import Record, group_of, scores_by_seed
+from studies.statistics.whole_set import SET_METRICS, is_set_metric
 
 NUM_WORST_IMAGES = 5
 # Between 0 and 1 like a share, but shown as it is.

@@ -39,16 +39,16 @@ def _headline(
     tested: Sequence[Mapping[str, Any]],
     can_be_significant: bool,
 ) -> str:
-    places = {
+    named = {
         verdict: [
-            _place(specification, comparison)
+            _model_and_pair(specification, comparison)
             for comparison in tested
             if comparison["verdict"] == verdict
         ]
         for verdict in ("helps", "hurts", "no difference shown")
     }
-    undecided = places["no difference shown"]
-    if not places["helps"] and not places["hurts"]:
+    undecided = named["no difference shown"]
+    if not named["helps"] and not named["hurts"]:
         small = f"{subject[0].lower()}{subject[1:]}"
         if not can_be_significant:
             return (
@@ -60,10 +60,10 @@ def _headline(
             f"{_measured(specification, tested)}"
         )
     parts = []
-    if places["helps"]:
-        parts.append(f"{subject} helps {_listed(places['helps'])}")
-    if places["hurts"]:
-        parts.append(f"{'it' if parts else subject} hurts {_listed(places['hurts'])}")
+    if named["helps"]:
+        parts.append(f"{subject} helps {_listed(named['helps'])}")
+    if named["hurts"]:
+        parts.append(f"{'it' if parts else subject} hurts {_listed(named['hurts'])}")
     sentence = "; ".join(parts)
     if undecided:
         sentence += f"; no difference is shown for {_listed(undecided)}"
@@ -78,27 +78,27 @@ def _measured(specification: Specification, tested: Sequence[Mapping[str, Any]])
     return f"Measured: {low}{unit}." if low == high else f"Measured: {low} to {high}{unit}."
 
 
-def _place(specification: Specification, comparison: Mapping[str, Any]) -> str:
+def _model_and_pair(specification: Specification, comparison: Mapping[str, Any]) -> str:
     title = specification.model(comparison["model"]).title
     return f"{title} ({comparison['scenario']} against {comparison['against']})"
 
 
 def _line(specification: Specification, comparison: Mapping[str, Any]) -> dict[str, str]:
     metric = specification.metric
-    place = {
+    line = {
         "model": specification.model(comparison["model"]).title,
         "pair": f"scenario {comparison['scenario']} against {comparison['against']}",
         "verdict": comparison["verdict"],
     }
     if comparison["value"] is None:
-        return {**place, "numbers": "a scenario of this pair has no finished cell"}
+        return {**line, "numbers": "a scenario of this pair has no finished cell"}
     unit = " points" if metric.percent else ""
     numbers = difference(comparison["value"], metric.percent) + unit
     interval = with_interval(comparison, metric.percent, signed=True)
     test = "no test for this score"
     if comparison["p_holm"] is not None:
         test = f"{p_phrase(comparison['p_holm'])} after Holm"
-    return {**place, "numbers": f"{numbers} {interval}, {test}"}
+    return {**line, "numbers": f"{numbers} {interval}, {test}"}
 
 
 def _limits(

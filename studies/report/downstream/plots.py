@@ -28,23 +28,23 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
     factor = 100 if specification.metric.percent else 1
     width = min(0.8 / len(specification.scenarios), 0.25)
     figure, axes = new_figure(figsize=(9, 4.2))
-    for place, scenario in enumerate(specification.scenarios):
+    for index, scenario in enumerate(specification.scenarios):
         label: str | None = _title(scenario)
         for column, model in enumerate(specification.models):
             group = groups[model.name, scenario.id]
-            x = column + (place - (len(specification.scenarios) - 1) / 2) * width
+            x = column + (index - (len(specification.scenarios) - 1) / 2) * width
             if group["paper"] is not None:
                 axes.plot(x, group["paper"], "D", color="white", mec="#222222", ms=6, zorder=4)
             if group["value"] is None:
                 axes.annotate("no cell", (x, 0), rotation=90, ha="center", va="bottom", fontsize=8)
                 continue
             value = factor * group["value"]
-            colour = COLOURS[place % len(COLOURS)]
+            colour = COLOURS[index % len(COLOURS)]
             if specification.metric.percent:
-                hatch = _HATCHES[place % len(_HATCHES)]
+                hatch = _HATCHES[index % len(_HATCHES)]
                 axes.bar(x, value, width * 0.9, color=colour, hatch=hatch, label=label)
             else:  # a bar starts at 0, where differences of AUROCs cannot be seen
-                mark = _MARKS[place % len(_MARKS)]
+                mark = _MARKS[index % len(_MARKS)]
                 axes.plot(x, value, mark, color=colour, ms=10, label=label)
             label = None
             if group["low"] is not None:
@@ -89,9 +89,9 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
     factor = 100 if specification.metric.percent else 1
     figure, axes = new_figure(figsize=(9, 0.9 + 0.36 * len(shown)))
     axes.axvline(0, color="#222222", lw=1)
-    places = [model.name for model in specification.models]
+    models = [model.name for model in specification.models]
     for row, comparison in enumerate(shown):
-        colour = COLOURS[places.index(comparison["model"]) % len(COLOURS)]
+        colour = COLOURS[models.index(comparison["model"]) % len(COLOURS)]
         patients = [factor * value for value in comparison["patients"].values()]
         axes.plot(patients, [row] * len(patients), "|", color=colour, ms=9, alpha=0.55)
         if comparison["low"] is not None:
@@ -146,7 +146,7 @@ def curves(
     for row, model in enumerate(specification.models):
         for column, name in enumerate(columns):
             panel = axes[row][column]
-            for place, scenario in enumerate(specification.scenarios):
+            for index, scenario in enumerate(specification.scenarios):
                 label: str | None = _title(scenario)
                 for record in records:
                     points = record.get("curves", {}).get(name)
@@ -155,8 +155,8 @@ def curves(
                         continue
                     panel.plot(
                         *zip(*points, strict=True),
-                        color=COLOURS[place % len(COLOURS)],
-                        ls=DASHES[place % len(DASHES)],
+                        color=COLOURS[index % len(COLOURS)],
+                        ls=DASHES[index % len(DASHES)],
                         lw=1.3,
                         marker="o" if len(points) == 1 else None,
                         label=label,
@@ -191,7 +191,7 @@ def roc_curves(
     )
     for row, model in enumerate(specification.models):
         for panel, end in zip(axes[row], ends, strict=True):
-            for place, scenario in enumerate(specification.scenarios):
+            for index, scenario in enumerate(specification.scenarios):
                 label: str | None = f"{scenario.name}{_auroc(content, scenario.id, model.name)}"
                 for record in records:
                     if (record["scenario"], record["model"]) != (scenario.id, model.name):
@@ -200,8 +200,8 @@ def roc_curves(
                     panel.plot(
                         roc["false_positive_rate"],
                         roc["true_positive_rate"],
-                        color=COLOURS[place % len(COLOURS)],
-                        ls=DASHES[place % len(DASHES)],
+                        color=COLOURS[index % len(COLOURS)],
+                        ls=DASHES[index % len(DASHES)],
                         lw=1.1,
                         label=label,
                     )
@@ -231,13 +231,13 @@ def generator_curves(records: Sequence[Mapping[str, Any]]) -> bytes | None:
         return None
     figure, axes = new_figure(1, len(losses), figsize=(9, 2.6), squeeze=False)
     for panel, name in zip(axes[0], losses, strict=True):
-        for place, record in enumerate(records):
+        for index, record in enumerate(records):
             points = record.get("curves", {}).get(name)
             if points:
                 panel.plot(
                     *zip(*points, strict=True),
-                    color=COLOURS[place % len(COLOURS)],
-                    ls=DASHES[place % len(DASHES)],
+                    color=COLOURS[index % len(COLOURS)],
+                    ls=DASHES[index % len(DASHES)],
                     lw=1.2,
                     marker="o" if len(points) == 1 else None,
                     label=f"seed {record['settings']['seed']}",

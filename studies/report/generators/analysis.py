@@ -5,9 +5,10 @@ from statistics import fmean, stdev
 from typing import Any
 
 from display.numbers import score
-from studies.report.state import Record, of_study, state_of, unfinished
+from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
+from studies.statistics.results import Record
 
 MOST_COLUMNS = 6
 

@@ -24,7 +24,7 @@ def distance_curves(
         return None
     figure, axes = figures.new_figure(1, len(measures), figsize=(9, 4.2), squeeze=False)
     for panel, measure in zip(axes[0], measures, strict=True):
-        for place, (scenario, model) in enumerate(groups_of(specification)):
+        for index, (scenario, model) in enumerate(groups_of(specification)):
             label: str | None = title_of(specification, scenario, model)
             for record in records:
                 points = points_of(record, measure)
@@ -33,9 +33,9 @@ def distance_curves(
                 panel.plot(
                     [images_seen for images_seen, _, _ in points],
                     [value for _, _, value in points],
-                    color=figures.COLOURS[place % len(figures.COLOURS)],
-                    ls=figures.DASHES[place % len(figures.DASHES)],
-                    marker=_MARKS[place % len(_MARKS)],
+                    color=figures.COLOURS[index % len(figures.COLOURS)],
+                    ls=figures.DASHES[index % len(figures.DASHES)],
+                    marker=_MARKS[index % len(_MARKS)],
                     ms=5,
                     lw=1.4,
                     label=label,
@@ -66,17 +66,17 @@ def held_out_distances(specification: Specification, content: Mapping[str, Any])
         sharey=True,
     )
     for panel, measure in zip(axes[0], measures, strict=True):
-        for place, row in enumerate(rows):
+        for y, row in enumerate(rows):
             entry = row["scores"].get(measure)
             if entry is None:
                 continue
-            colour = figures.COLOURS[place % len(figures.COLOURS)]
+            colour = figures.COLOURS[y % len(figures.COLOURS)]
             if entry["low"] is not None:
                 ends = [entry["low"], entry["high"]]
-                panel.plot(ends, [place, place], color=colour, lw=2.6, solid_capstyle="butt")
+                panel.plot(ends, [y, y], color=colour, lw=2.6, solid_capstyle="butt")
             dots = entry["seeds"]
-            panel.plot(dots, [place] * len(dots), "|", color=colour, ms=9)
-            panel.plot(entry["value"], place, "o", color="white", mec=colour, ms=7, mew=1.8)
+            panel.plot(dots, [y] * len(dots), "|", color=colour, ms=9)
+            panel.plot(entry["value"], y, "o", color="white", mec=colour, ms=7, mew=1.8)
         panel.set_yticks(
             range(len(rows)),
             [title_of(specification, row["scenario"], row["model"]) for row in rows],

@@ -16,25 +16,25 @@ from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
 
-def run(plan: dict, place: Path, gains: dict[str, float] | None = None) -> Path:
+def run(plan: dict, home: Path, gains: dict[str, float] | None = None) -> Path:
     fake_verbs.order("gains", json.dumps(gains or {}))
     run_study(
         parse_specification(plan, "plan"),
-        place / "data",
-        place / "out",
+        home / "data",
+        home / "out",
         fake_verbs.load_verbs,
         workers=0,
         say=lambda line: None,
     )
-    return place / "out"
+    return home / "out"
 
 
 def records(out: Path) -> list[dict]:
     return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*seed?.json"))]
 
 
-def analysed(plan: dict, place: Path, gains: dict[str, float]) -> dict:
-    out = run(plan, place, gains)
+def analysed(plan: dict, home: Path, gains: dict[str, float]) -> dict:
+    out = run(plan, home, gains)
     return analyse(parse_specification(plan, "plan"), records(out), [])
 
 
@@ -61,11 +61,11 @@ class Page(HTMLParser):
             self.text += data
 
 
-def test_the_page_is_whole_and_needs_nothing_else(plan: dict, place: Path) -> None:
+def test_the_page_is_whole_and_needs_nothing_else(plan: dict, home: Path) -> None:
     plan["seeds"] = [0, 1]
     plan["paper"] = {"title": "Paper <000>", "values": {1: {"unet_light": 58.51}}}
     fake_verbs.order("3__unet_light__seed1", "fail")
-    out = run(plan, place)
+    out = run(plan, home)
     path = build_report(out)
     html = path.read_text()
     page = Page(html)
@@ -89,10 +89,10 @@ def test_the_page_is_whole_and_needs_nothing_else(plan: dict, place: Path) -> No
     assert content["groups"][0]["num_patients"] == fake_verbs.PATIENTS
 
 
-def test_an_empty_study_says_what_is_lacking(plan: dict, place: Path) -> None:
+def test_an_empty_study_says_what_is_lacking(plan: dict, home: Path) -> None:
     for name in ("seed_0", "1__unet_light__seed0", "1__fpn__seed0"):
         fake_verbs.order(name, "fail")
-    page = Page(build_report(run(plan, place)).read_text())
+    page = Page(build_report(run(plan, home)).read_text())
     assert "No answer yet" in page.text
     assert "no cell is finished" in page.text
     assert "no generator is finished" in page.text
@@ -112,17 +112,17 @@ def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
     ],
 )
 def test_the_answer_follows_the_numbers(
-    plan: dict, place: Path, gains: dict, verdict: str, headline: str
+    plan: dict, home: Path, gains: dict, verdict: str, headline: str
 ) -> None:
-    content = analysed(plan, place, gains)
+    content = analysed(plan, home, gains)
     assert re.fullmatch(headline, content["answer"]["headline"])
     assert [line["verdict"] for line in content["answer"]["lines"]] == [verdict] * 2
     # 8 patients all agree: 2/2^8, times the family of two.
     assert [c["p_holm"] for c in content["comparisons"]] == [2 * 2 / 2**8] * 2
 
 
-def test_no_effect_is_called_that(plan: dict, place: Path) -> None:
-    out = run(plan, place)
+def test_no_effect_is_called_that(plan: dict, home: Path) -> None:
+    out = run(plan, home)
     found = records(out)
     images = {record["name"]: record["evaluation"]["images"] for record in found}
     for record in found:
@@ -138,8 +138,8 @@ def test_no_effect_is_called_that(plan: dict, place: Path) -> None:
     assert all(c["p"] == 1.0 for c in content["comparisons"])
 
 
-def test_too_few_patients_are_never_called_no_difference(plan: dict, place: Path) -> None:
-    out = run(plan, place, {"3": 0.1})
+def test_too_few_patients_are_never_called_no_difference(plan: dict, home: Path) -> None:
+    out = run(plan, home, {"3": 0.1})
     found = records(out)
     for record in found:
         evaluation = record["evaluation"]
@@ -155,8 +155,8 @@ def test_too_few_patients_are_never_called_no_difference(plan: dict, place: Path
     assert any("at least 7 test patients" in limit for limit in content["answer"]["limits"])
 
 
-def test_a_model_that_finds_nothing_is_named(plan: dict, place: Path) -> None:
-    found = records(run(plan, place))
+def test_a_model_that_finds_nothing_is_named(plan: dict, home: Path) -> None:
+    found = records(run(plan, home))
     for record in found:
         if record["name"] == "1__fpn__seed0":
             for row in record["evaluation"]["images"]:
@@ -168,28 +168,28 @@ def test_a_model_that_finds_nothing_is_named(plan: dict, place: Path) -> None:
     assert any("Intervals rest on 8 test patients" in limit for limit in limits)
 
 
-def test_only_pairs_that_differ_in_synthetic_data_answer(plan: dict, place: Path) -> None:
+def test_only_pairs_that_differ_in_synthetic_data_answer(plan: dict, home: Path) -> None:
     flip = ["--data.augmentation", "geometric"]
     plan["scenarios"] += [
         {"id": 2, "name": "geometric", "arguments": flip},
         {"id": 4, "name": "both", "synthetic": True, "arguments": flip},
     ]
     plan["extra_comparisons"] = [[4, 2]]
-    content = analysed(plan, place, {"3": 0.1, "2": -0.1, "4": -0.1})
+    content = analysed(plan, home, {"3": 0.1, "2": -0.1, "4": -0.1})
     pairs = {line["pair"] for line in content["answer"]["lines"]}
     assert pairs == {"scenario 3 against 1", "scenario 4 against 2"}
     assert content["tests"]["family_size"] == 8
 
 
-def test_lower_may_be_better(plan: dict, place: Path) -> None:
+def test_lower_may_be_better(plan: dict, home: Path) -> None:
     plan["metric"] = {"name": "hd95_kidney", "percent": False, "higher_is_better": False}
-    content = analysed(plan, place, {"3": 0.1})
+    content = analysed(plan, home, {"3": 0.1})
     assert {c["verdict"] for c in content["comparisons"]} == {"helps"}
     assert all(c["value"] < 0 for c in content["comparisons"])
 
 
-def test_units_that_mix_are_not_averaged(plan: dict, place: Path) -> None:
-    out = run(plan, place)
+def test_units_that_mix_are_not_averaged(plan: dict, home: Path) -> None:
+    out = run(plan, home)
     found = records(out)
     found[0]["evaluation"]["patients"][0]["hd95_unit"] = "px"
     further = analyse(parse_specification(plan, "plan"), found, [])["further"]
@@ -198,8 +198,8 @@ def test_units_that_mix_are_not_averaged(plan: dict, place: Path) -> None:
     assert mixed["groups"] == []
 
 
-def test_a_split_by_slice_is_warned_of(plan: dict, place: Path) -> None:
-    found = records(run(plan, place))
+def test_a_split_by_slice_is_warned_of(plan: dict, home: Path) -> None:
+    found = records(run(plan, home))
     found[0]["evaluation"]["split_by"] = "slice"
     notes = analyse(parse_specification(plan, "plan"), found, [])["data_notes"]
     assert any("split by slice" in note for note in notes)

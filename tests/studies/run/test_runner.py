@@ -21,19 +21,17 @@ from studies.specification.specification import Specification
 ROOT = Path(__file__).parents[3]
 
 
-def go(specification: Specification, place: Path, **settings: object) -> StudyOutcome:
+def go(specification: Specification, home: Path, **settings: object) -> StudyOutcome:
     settings = {"workers": 0, "say": lambda line: None} | settings
-    return run_study(
-        specification, place / "data", place / "out", fake_verbs.load_verbs, **settings
-    )
+    return run_study(specification, home / "data", home / "out", fake_verbs.load_verbs, **settings)
 
 
-def read(place: Path, name: str) -> dict:
-    return json.loads((place / "out" / name).read_text())
+def read(home: Path, name: str) -> dict:
+    return json.loads((home / "out" / name).read_text())
 
 
-def test_a_whole_study_and_nothing_twice(small: Specification, place: Path) -> None:
-    outcome = go(small, place)
+def test_a_whole_study_and_nothing_twice(small: Specification, home: Path) -> None:
+    outcome = go(small, home)
     assert sorted(outcome.done) == [
         "1__fpn__seed0",
         "1__unet_light__seed0",
@@ -41,52 +39,52 @@ def test_a_whole_study_and_nothing_twice(small: Specification, place: Path) -> N
         "3__unet_light__seed0",
         "generator__seed0",
     ]
-    cell = read(place, "cells/3__fpn__seed0.json")
+    cell = read(home, "cells/3__fpn__seed0.json")
     assert cell["status"] == "done"
-    assert f"--data.synthetic {place}/out/synthetic/seed_0" in cell["commands"][0]
+    assert f"--data.synthetic {home}/out/synthetic/seed_0" in cell["commands"][0]
     assert cell["commands"][1].startswith("python evaluate.py --checkpoint")
     assert cell["evaluation"]["images"][0]["patient_id"] == "case_00000"
     assert len(cell["curves"]["val/iou_mean"]) == 12
     assert len(cell["checkpoint_sha256"]) == 64
     assert cell["timings"]["fit_seconds"] == 1.5
-    assert "--data.synthetic" not in read(place, "cells/1__fpn__seed0.json")["commands"][0]
+    assert "--data.synthetic" not in read(home, "cells/1__fpn__seed0.json")["commands"][0]
     before = fake_verbs.events()
-    again = go(small, place)
+    again = go(small, home)
     assert (again.done, len(again.already_done)) == ([], 4)
     assert fake_verbs.events() == before
 
 
-def test_arguments_come_in_the_documented_order(plan: dict, place: Path) -> None:
+def test_arguments_come_in_the_documented_order(plan: dict, home: Path) -> None:
     plan["arguments"] = ["--study", "x"]
     plan["scenarios"][0]["arguments"] = ["--scenario", "y"]
     plan["models"][1]["arguments"] = ["--model", "z"]
-    go(parse_specification(plan, "a"), place, only="1__fpn*")
-    command = read(place, "cells/1__fpn__seed0.json")["commands"][0]
+    go(parse_specification(plan, "a"), home, only="1__fpn*")
+    command = read(home, "cells/1__fpn__seed0.json")["commands"][0]
     assert "--study x --scenario y --model z --seed_everything 0 --run_folder" in command
 
 
 def test_a_failed_cell_leaves_the_others_and_is_tried_again(
-    small: Specification, place: Path
+    small: Specification, home: Path
 ) -> None:
     fake_verbs.order("1__fpn__seed0", "fail")
-    outcome = go(small, place)
+    outcome = go(small, home)
     assert outcome.failed == [("1__fpn__seed0", "ValueError: the loss is not finite")]
     assert len(outcome.done) == 4
-    failure = read(place, "cells/1__fpn__seed0.failed.json")
+    failure = read(home, "cells/1__fpn__seed0.failed.json")
     assert "fake_verbs.py" in failure["traceback"]
     assert failure["commands"][0].startswith("python train.py fit --config configs/fpn.yaml")
-    assert "1__fpn__seed0: ValueError" in "\n".join(closing_lines(outcome, place / "out", 1.0))
+    assert "1__fpn__seed0: ValueError" in "\n".join(closing_lines(outcome, home / "out", 1.0))
     fake_verbs.order("1__fpn__seed0", "")
-    assert go(small, place).done == ["1__fpn__seed0"]
-    assert not (place / "out/cells/1__fpn__seed0.failed.json").exists()
+    assert go(small, home).done == ["1__fpn__seed0"]
+    assert not (home / "out/cells/1__fpn__seed0.failed.json").exists()
 
 
 @pytest.mark.parametrize("where", ["seed_0", "generate"])
 def test_a_failed_generator_fails_only_what_needs_it(
-    small: Specification, place: Path, where: str
+    small: Specification, home: Path, where: str
 ) -> None:
     fake_verbs.order(where, "fail")
-    outcome = go(small, place)
+    outcome = go(small, home)
     assert sorted(outcome.done) == ["1__fpn__seed0", "1__unet_light__seed0"]
     assert [name for name, _ in outcome.failed] == [
         "generator__seed0",
@@ -94,42 +92,42 @@ def test_a_failed_generator_fails_only_what_needs_it(
         "3__fpn__seed0",
     ]
     fake_verbs.order(where, "")
-    assert len(go(small, place).done) == 3
+    assert len(go(small, home).done) == 3
 
 
 def test_a_finished_fit_is_not_repeated_when_only_its_evaluation_failed(
-    small: Specification, place: Path
+    small: Specification, home: Path
 ) -> None:
     fake_verbs.order("1__fpn__seed0", "fail evaluate")
-    go(small, place, only="1__fpn*")
+    go(small, home, only="1__fpn*")
     fake_verbs.order("1__fpn__seed0", "")
-    assert go(small, place, only="1__fpn*").done == ["1__fpn__seed0"]
+    assert go(small, home, only="1__fpn*").done == ["1__fpn__seed0"]
     assert fake_verbs.events().count("fit 1__fpn__seed0") == 1
 
 
 def test_a_deleted_result_is_made_again_from_its_checkpoint(
-    small: Specification, place: Path
+    small: Specification, home: Path
 ) -> None:
-    go(small, place, only="1__fpn*")
-    (place / "out/cells/1__fpn__seed0.json").unlink()
-    assert go(small, place, only="1__fpn*").done == ["1__fpn__seed0"]
+    go(small, home, only="1__fpn*")
+    (home / "out/cells/1__fpn__seed0.json").unlink()
+    assert go(small, home, only="1__fpn*").done == ["1__fpn__seed0"]
     assert fake_verbs.events().count("fit 1__fpn__seed0") == 1
     assert fake_verbs.events().count("evaluate 1__fpn__seed0") == 2
 
 
-def test_a_verb_that_exits_or_lacks_the_metric_is_a_failed_cell(plan: dict, place: Path) -> None:
+def test_a_verb_that_exits_or_lacks_the_metric_is_a_failed_cell(plan: dict, home: Path) -> None:
     fake_verbs.order("1__fpn__seed0", "exit")
     plan["metric"] = "accuracy"
-    outcome = go(parse_specification(plan, "a"), place, only="1__*")
+    outcome = go(parse_specification(plan, "a"), home, only="1__*")
     messages = dict(outcome.failed)
     assert "ended itself with status 2" in messages["1__fpn__seed0"]
     assert "no score 'accuracy'" in messages["1__unet_light__seed0"]
     assert "iou_mean" in messages["1__unet_light__seed0"]
 
 
-def test_only_and_shard_choose_cells(small: Specification, place: Path) -> None:
-    assert go(small, place, only="1__*").done == ["1__unet_light__seed0", "1__fpn__seed0"]
-    first, second = go(small, place, shard="1/2"), go(small, place, shard="2/2")
+def test_only_and_shard_choose_cells(small: Specification, home: Path) -> None:
+    assert go(small, home, only="1__*").done == ["1__unet_light__seed0", "1__fpn__seed0"]
+    first, second = go(small, home, shard="1/2"), go(small, home, shard="2/2")
     assert first.already_done + second.already_done == ["1__unet_light__seed0", "1__fpn__seed0"]
     assert sorted(first.done + second.done) == [
         "3__fpn__seed0",
@@ -137,9 +135,9 @@ def test_only_and_shard_choose_cells(small: Specification, place: Path) -> None:
         "generator__seed0",
     ]
     with pytest.raises(UserError, match=r"matches no cell. Cells are named like 1__unet_light"):
-        go(small, place, only="unet")
+        go(small, home, only="unet")
     with pytest.raises(UserError, match="expected i/n"):
-        go(small, place, shard="3/2")
+        go(small, home, shard="3/2")
 
 
 def test_one_thread_setting_stands_for_all_libraries() -> None:
@@ -150,8 +148,8 @@ def test_one_thread_setting_stands_for_all_libraries() -> None:
     assert thread_settings(dict.fromkeys(names, "2"), 4) == {}
 
 
-def test_other_settings_are_refused_and_named(plan: dict, place: Path) -> None:
-    go(parse_specification(plan, "a"), place)
+def test_other_settings_are_refused_and_named(plan: dict, home: Path) -> None:
+    go(parse_specification(plan, "a"), home)
     before = fake_verbs.events()
     learning = json.loads(json.dumps(plan))
     learning["models"][1]["arguments"] = ["--model.learning_rate", "0.1"]
@@ -165,62 +163,60 @@ def test_other_settings_are_refused_and_named(plan: dict, place: Path) -> None:
         (fewer, r"no longer part of the study.*1__fpn"),
     ):
         with pytest.raises(UserError, match=message):
-            go(parse_specification(changed, "a"), place)
+            go(parse_specification(changed, "a"), home)
     assert fake_verbs.events() == before
 
 
-def test_other_data_is_refused_but_a_moved_cache_is_not(small: Specification, place: Path) -> None:
-    go(small, place, only="1__*")
-    (place / "data").rename(place / "moved")
-    (place / "data").symlink_to(place / "moved")
-    assert go(small, place, only="1__*").done == []
-    manifest = json.loads((place / "moved/manifest.json").read_text())
+def test_other_data_is_refused_but_a_moved_cache_is_not(small: Specification, home: Path) -> None:
+    go(small, home, only="1__*")
+    (home / "data").rename(home / "moved")
+    (home / "data").symlink_to(home / "moved")
+    assert go(small, home, only="1__*").done == []
+    manifest = json.loads((home / "moved/manifest.json").read_text())
     manifest["split_id"] = "e" * 64
-    (place / "moved/manifest.json").write_text(json.dumps(manifest))
+    (home / "moved/manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match=r"data\.split_id was ffffffffffff\.\.\., is now eeeeeeee"):
-        go(small, place)
+        go(small, home)
     with pytest.raises(UserError, match=r"holds no manifest\.json"):
-        run_study(small, place, place / "out2", fake_verbs.load_verbs, workers=0)
+        run_study(small, home, home / "out2", fake_verbs.load_verbs, workers=0)
 
 
-def test_adding_is_allowed_and_titles_may_change(plan: dict, place: Path) -> None:
-    go(parse_specification(plan, "a"), place)
+def test_adding_is_allowed_and_titles_may_change(plan: dict, home: Path) -> None:
+    go(parse_specification(plan, "a"), home)
     plan["seeds"] = [0, 1]
     plan["title"] = "Another title"
     plan["scenarios"].insert(1, {"id": 2, "name": "real + geometric", "arguments": ["--g", "1"]})
-    outcome = go(parse_specification(plan, "a"), place)
+    outcome = go(parse_specification(plan, "a"), home)
     assert len(outcome.already_done) == 4
     assert len(outcome.done) == 8 + 1
-    assert read(place, "study.json")["specification"]["seeds"] == [0, 1]
+    assert read(home, "study.json")["specification"]["seeds"] == [0, 1]
 
 
-def test_a_changed_configuration_file_is_noticed(plan: dict, place: Path) -> None:
-    config = place / "light.yaml"
+def test_a_changed_configuration_file_is_noticed(plan: dict, home: Path) -> None:
+    config = home / "light.yaml"
     config.write_text("width: 8\n")
     plan["models"][0]["config"] = str(config)
-    go(parse_specification(plan, "a"), place, only="1__*")
+    go(parse_specification(plan, "a"), home, only="1__*")
     config.write_text("width: 16\n")
     with pytest.raises(UserError, match=r"light.yaml was .*1__unet_light__seed0"):
-        go(parse_specification(plan, "a"), place)
+        go(parse_specification(plan, "a"), home)
 
 
-def test_a_cell_that_a_living_process_holds_is_left_to_it(
-    small: Specification, place: Path
-) -> None:
-    path = place / "out/claims/1__fpn__seed0.json"
+def test_a_cell_that_a_living_process_holds_is_left_to_it(small: Specification, home: Path) -> None:
+    path = home / "out/claims/1__fpn__seed0.json"
     with Claim.take(path) as claim:
         assert claim is not None
         assert Claim.take(path) is None
-        outcome = go(small, place, only="1__*")
+        outcome = go(small, home, only="1__*")
     assert outcome.elsewhere == ["1__fpn__seed0"]
     assert outcome.done == ["1__unet_light__seed0"]
 
 
 def test_two_workers_survive_a_killed_process_and_resume_its_run(
-    small: Specification, place: Path
+    small: Specification, home: Path
 ) -> None:
     fake_verbs.order("1__fpn__seed0", "die")
-    outcome = go(small, place, workers=2)
+    outcome = go(small, home, workers=2)
     assert outcome.failed == [
         (
             "1__fpn__seed0",
@@ -229,18 +225,18 @@ def test_two_workers_survive_a_killed_process_and_resume_its_run(
         )
     ]
     assert len(outcome.done) == 4
-    log = (place / "out/logs/1__unet_light__seed0.log").read_text()
+    log = (home / "out/logs/1__unet_light__seed0.log").read_text()
     assert "training 1__unet_light__seed0" in log
-    assert go(small, place, workers=1).done == ["1__fpn__seed0"]
+    assert go(small, home, workers=1).done == ["1__fpn__seed0"]
     assert "fit 1__fpn__seed0 resumed" in fake_verbs.events()
-    assert read(place, "cells/1__fpn__seed0.json")["timings"]["resumed"]
+    assert read(home, "cells/1__fpn__seed0.json")["timings"]["resumed"]
 
 
 def test_a_killed_study_ends_its_workers_and_goes_on(
-    plan: dict, small: Specification, place: Path
+    plan: dict, small: Specification, home: Path
 ) -> None:
     fake_verbs.order("1__fpn__seed0", "sleep")
-    script = place / "go.py"
+    script = home / "go.py"
     script.write_text(
         "import json, sys\nfrom pathlib import Path\n"
         f"sys.path[:0] = [{str(ROOT)!r}, {str(Path(__file__).parents[1])!r}]\n"
@@ -248,19 +244,19 @@ def test_a_killed_study_ends_its_workers_and_goes_on(
         "from studies.specification.read import parse_specification\n"
         "if __name__ == '__main__':\n"
         f"    plan = json.loads({json.dumps(plan)!r})\n"
-        f"    run_study(parse_specification(plan, 'a'), Path({str(place / 'data')!r}), "
-        f"Path({str(place / 'out')!r}), fake_verbs.load_verbs, only='1__*')\n"
+        f"    run_study(parse_specification(plan, 'a'), Path({str(home / 'data')!r}), "
+        f"Path({str(home / 'out')!r}), fake_verbs.load_verbs, only='1__*')\n"
     )
     study = subprocess.Popen([sys.executable, str(script)], stdout=subprocess.DEVNULL)
     try:
         wait_for(lambda: "sleeping 1__fpn__seed0" in fake_verbs.events())
-        holder = json.loads((place / "out/claims/1__fpn__seed0.json").read_text())["pid"]
+        holder = json.loads((home / "out/claims/1__fpn__seed0.json").read_text())["pid"]
     finally:
         study.send_signal(signal.SIGKILL)
         study.wait()
     wait_for(lambda: not running(holder))
     fake_verbs.order("1__fpn__seed0", "")
-    outcome = go(small, place, only="1__*")
+    outcome = go(small, home, only="1__*")
     assert (outcome.done, outcome.already_done) == (["1__fpn__seed0"], ["1__unet_light__seed0"])
     assert fake_verbs.events()[-2] == "fit 1__fpn__seed0 resumed"
 

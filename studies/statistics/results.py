@@ -1,20 +1,20 @@
-"""From the study's cells to the scores of a scenario and model, whatever kind of score it is."""
+"""What a scenario and model scored, and the difference of two, from the cells of a study."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from studies.specification.specification import Specification
-from studies.statistics.item_scores import (
+from studies.statistics.per_image import (
     CORRECT_AMONG,
     GroupResult,
+    ImageScores,
     PairedResult,
-    Scores,
-    group_result,
+    group_of_images,
     is_share_of_correct,
-    paired_result,
-    scores_of,
+    pair_of_images,
+    scores_per_image,
 )
-from studies.statistics.set_scores import (
+from studies.statistics.whole_set import (
     SET_METRICS,
     Predictions,
     group_of_sets,
@@ -59,13 +59,15 @@ def _of_seeds(records: Sequence[Record], scenario: str, model: str) -> dict[int,
 
 def scores_by_seed(
     records: Sequence[Record], scenario: str, model: str, metric: str
-) -> dict[int, Scores]:
+) -> dict[int, ImageScores]:
     """Per-image (or per-patient) scores of each finished seed of a scenario and model."""
     found = _of_seeds(records, scenario, model)
-    return {seed: scores_of(record, metric) for seed, record in found.items()}
+    return {seed: scores_per_image(record, metric) for seed, record in found.items()}
 
 
-def _sets_by_seed(records: Sequence[Record], scenario: str, model: str) -> dict[int, Predictions]:
+def _predictions_by_seed(
+    records: Sequence[Record], scenario: str, model: str
+) -> dict[int, Predictions]:
     found = _of_seeds(records, scenario, model)
     return {seed: predictions_of(record) for seed, record in found.items()}
 
@@ -76,8 +78,8 @@ def group_of(
     """A scenario and model over its seeds, for a mean over images and a score of the set alike."""
     drawn = (specification.confidence, specification.num_resamples)
     if is_set_metric(metric):
-        return group_of_sets(_sets_by_seed(records, scenario, model), metric, *drawn)
-    return group_result(scores_by_seed(records, scenario, model, metric), *drawn)
+        return group_of_sets(_predictions_by_seed(records, scenario, model), metric, *drawn)
+    return group_of_images(scores_by_seed(records, scenario, model, metric), *drawn)
 
 
 def pair_of(
@@ -87,7 +89,7 @@ def pair_of(
     metric = specification.metric.name
     drawn = (specification.confidence, specification.num_resamples)
     if is_set_metric(metric):
-        sets = [_sets_by_seed(records, scenario, model) for scenario in pair]
+        sets = [_predictions_by_seed(records, scenario, model) for scenario in pair]
         return pair_of_sets(sets[0], sets[1], metric, *drawn)
     scores = [scores_by_seed(records, scenario, model, metric) for scenario in pair]
-    return paired_result(scores[0], scores[1], *drawn)
+    return pair_of_images(scores[0], scores[1], *drawn)

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from studies.statistics.item_scores import (
+from studies.statistics.per_image import (
     average_over_seeds,
-    group_result,
+    group_of_images,
     patient_differences,
-    scores_of,
+    scores_per_image,
 )
-from studies.statistics.tests import holm, patients_needed, sign_flip_test
+from studies.statistics.significance import holm, patients_needed, sign_flip_test
 
 
 @pytest.mark.parametrize("number", [1, 2, 5, 9])
@@ -92,7 +92,7 @@ def test_seeds_are_averaged_within_images_and_gaps_left_out() -> None:
     second = {"a": ("p", 0.4), "b": ("q", 0.5), "c": ("q", None), "extra": ("r", 1.0)}
     averaged = average_over_seeds([first, second])
     assert averaged == {"a": ("p", pytest.approx(0.3)), "b": ("q", 0.5), "c": ("q", None)}
-    result = group_result({0: first, 1: second}, 0.95, 100)
+    result = group_of_images({0: first, 1: second}, 0.95, 100)
     assert result.interval.value == pytest.approx(0.4)
     assert result.seed_means[0] == 0.2
     assert result.seed_spread is not None
@@ -111,5 +111,5 @@ def test_scores_come_per_image_or_else_per_patient() -> None:
         "images": [{"id": "p/1", "patient_id": "p", "iou_mean": 0.5}],
         "patients": [{"patient_id": "p", "hd95": None}],
     }
-    assert scores_of({"evaluation": evaluation}, "iou_mean") == {"p/1": ("p", 0.5)}
-    assert scores_of({"evaluation": evaluation}, "hd95") == {"p": ("p", None)}
+    assert scores_per_image({"evaluation": evaluation}, "iou_mean") == {"p/1": ("p", 0.5)}
+    assert scores_per_image({"evaluation": evaluation}, "hd95") == {"p": ("p", None)}

@@ -1,4 +1,4 @@
-"""From the cells' evaluations to scores that can be compared: seeds averaged, patients kept."""
+"""Scores that an image, or a patient, has by itself: averaged over seeds, tested by patients."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,11 +7,10 @@ from statistics import stdev
 from typing import Any, Literal
 
 from metrics.intervals import Interval, patient_bootstrap
-from studies.statistics.tests import sign_flip_test
+from studies.statistics.significance import sign_flip_test
 
 # item id -> (patient id, score); an item is an image, or a patient for scores per patient
-Scores = dict[str, tuple[str, float | None]]
-
+ImageScores = dict[str, tuple[str, float | None]]
 
 # The class over whose images `correct` is averaged; None: over all.
 CORRECT_AMONG = {"accuracy": None, "sensitivity": 1, "specificity": 0}
@@ -57,7 +56,7 @@ class PairedResult:
     test: Literal["sign_flip", "delong"] | None
 
 
-def scores_of(record: Mapping[str, Any], metric: str) -> Scores:
+def scores_per_image(record: Mapping[str, Any], metric: str) -> ImageScores:
     """One cell's scores: per image where the evaluation has them, else per patient.
 
     A classifier's accuracy is the mean of `correct`; of two classes, its sensitivity is the same
@@ -91,22 +90,22 @@ def is_share_of_correct(evaluation: Mapping[str, Any], metric: str) -> bool:
     return CORRECT_AMONG[metric] is None or not any("probabilities" in row for row in images)
 
 
-def average_over_seeds(scores: Sequence[Scores]) -> Scores:
+def average_over_seeds(scores: Sequence[ImageScores]) -> ImageScores:
     """Mean per item over the seeds in which it is defined; items that some seed lacks are left out.
 
     Cells of one study share the test set, so nothing is left out unless the data changed.
     """
     if not scores:
         return {}
-    averaged: Scores = {}
+    averaged: ImageScores = {}
     for item, (patient, _) in scores[0].items():
         if all(item in other for other in scores):
             averaged[item] = (patient, _mean(other[item][1] for other in scores))
     return averaged
 
 
-def group_result(
-    by_seed: Mapping[int, Scores], confidence: float, num_resamples: int
+def group_of_images(
+    by_seed: Mapping[int, ImageScores], confidence: float, num_resamples: int
 ) -> GroupResult:
     """Summarise one scenario and model.
 
@@ -126,7 +125,7 @@ def group_result(
 
 
 def patient_differences(
-    treated: Mapping[int, Scores], control: Mapping[int, Scores]
+    treated: Mapping[int, ImageScores], control: Mapping[int, ImageScores]
 ) -> dict[str, float]:
     """Mean difference per patient, treated minus control, over the seeds that both have.
 
@@ -149,9 +148,9 @@ def patient_differences(
     }
 
 
-def paired_result(
-    treated: Mapping[int, Scores],
-    control: Mapping[int, Scores],
+def pair_of_images(
+    treated: Mapping[int, ImageScores],
+    control: Mapping[int, ImageScores],
     confidence: float,
     num_resamples: int,
 ) -> PairedResult:

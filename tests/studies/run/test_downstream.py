@@ -14,10 +14,10 @@ from studies.specification.read import parse_specification
 
 
 @pytest.fixture
-def films(place: Path, film_cache: Callable[..., Path]) -> Path:
+def films(home: Path, film_cache: Callable[..., Path]) -> Path:
     """Of three classes, in training 3 normal, 6 effusion and 3 mass; a film without a label."""
     labels = ("normal", "effusion", "effusion", "mass") * 3 + ("",) * 12
-    return film_cache(place / "films", labels=labels, films=3)
+    return film_cache(home / "films", labels=labels, films=3)
 
 
 def resolved(plan: dict, films: Path, per_class: object, *arguments: str) -> object:
@@ -36,9 +36,9 @@ def test_all_classes_or_those_smaller_than_the_largest(plan: dict, films: Path) 
     assert resolved(plan, films, []) == ()
 
 
-def test_the_study_keeps_the_names(plan: dict, films: Path, place: Path) -> None:
+def test_the_study_keeps_the_names(plan: dict, films: Path, home: Path) -> None:
     plan["generator"]["per_class"] = "smaller"
-    study, out = parse_specification(plan, "small.yaml"), place / "out"
+    study, out = parse_specification(plan, "small.yaml"), home / "out"
     arguments = (study, films, out, fake_verbs.load_verbs)
     outcome = run_study(*arguments, workers=0, only="3__fpn__*", say=print)
     assert not outcome.failed
@@ -51,14 +51,14 @@ def test_the_study_keeps_the_names(plan: dict, films: Path, place: Path) -> None
 
 
 def test_what_cannot_be_chosen_is_said(
-    plan: dict, films: Path, place: Path, film_cache: Callable[..., Path]
+    plan: dict, films: Path, home: Path, film_cache: Callable[..., Path]
 ) -> None:
     with pytest.raises(UserError, match="no label column 'finding'"):
         resolved(plan, films, "all", "--data.label_column=finding")
-    plain = film_cache(place / "plain", labels=None)
+    plain = film_cache(home / "plain", labels=None)
     with pytest.raises(UserError, match="has no labels, which `per_class: all`"):
         resolved(plan, plain, "all")
-    one = film_cache(place / "one", labels=("normal",))
+    one = film_cache(home / "one", labels=("normal",))
     with pytest.raises(UserError, match="two classes with training films in label; there are norm"):
         resolved(plan, one, "smaller")
     with pytest.raises(UserError, match=r"per_class: expected all, or smaller .* found 'rare'"):

@@ -1,6 +1,6 @@
 """Scores of a whole test set in a study, which no image has alone: AUROC, average precision, ECE.
 
-They give the results that `item_scores` gives for means over images: a group with its interval
+They give the results that `per_image` gives for means over images: a group with its interval
 over patients and its seeds, and a pair of scenarios with its test.
 """
 
@@ -17,7 +17,7 @@ from metrics.delong import delong_test
 from metrics.intervals import Interval
 from metrics.ranking import Score, mean_over_trainings, ranking_score
 from provenance import UserError
-from studies.statistics.item_scores import GroupResult, PairedResult
+from studies.statistics.per_image import GroupResult, PairedResult
 
 RANKINGS: tuple[Score, ...] = ("auroc", "average_precision")
 SET_METRICS = (*RANKINGS, "ece")

@@ -12,9 +12,9 @@ from metrics.ranking import auroc
 from provenance import UserError
 from studies.report.downstream import analyse
 from studies.specification.read import parse_specification
-from studies.statistics.item_scores import scores_of
-from studies.statistics.scores_of_cells import holds_score, known_scores
-from studies.statistics.set_scores import group_of_sets, pair_of_sets, predictions_of
+from studies.statistics.per_image import scores_per_image
+from studies.statistics.results import holds_score, known_scores
+from studies.statistics.whole_set import group_of_sets, pair_of_sets, predictions_of
 
 
 def record(
@@ -24,14 +24,14 @@ def record(
     random = np.random.default_rng([seed, int(100 * skill)])
     ease = np.random.default_rng(0).normal(0, 1, patients)
     images = []
-    for place in range(2 * patients):
-        patient = place // 2
+    for film in range(2 * patients):
+        patient = film // 2
         label = patient % classes
         logits = random.normal(0, 1, classes)
         logits[label] += skill + ease[patient]
         shares = np.exp(logits) / np.exp(logits).sum()
         image = {
-            "id": f"film_{place}",
+            "id": f"film_{film}",
             "patient_id": f"patient_{patient}",
             "label": label,
             "prediction": int(shares.argmax()),
@@ -122,8 +122,8 @@ def test_more_classes_are_averaged_and_not_tested() -> None:
     assert (pair.interval.value, pair.p_value) == (0.0, None)
     # The mean over classes is no mean of `correct` over images of one class.
     assert not holds_score(records[0]["evaluation"], "sensitivity")
-    assert scores_of(records[0], "sensitivity") == {}
-    assert len(scores_of(records[0], "accuracy")) == 80
+    assert scores_per_image(records[0], "sensitivity") == {}
+    assert len(scores_per_image(records[0], "accuracy")) == 80
 
 
 def test_a_study_of_auroc() -> None:
