@@ -103,7 +103,7 @@ def instantiate_module(model: dict[str, Any], source: Path) -> L.LightningModule
     parser.add_subclass_arguments(L.LightningModule, "model", required=True)
     try:
         config = parser.parse_object({"model": _without_initial_weights(model)})
-        return parser.instantiate_classes(config).model
+        return parser.instantiate(config).model
     except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
         raise UserError(
             f"{source}: its network cannot be built ({innermost_cause(error)})."
