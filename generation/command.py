@@ -11,8 +11,6 @@ from device import Device, chosen_device
 from provenance import UserError
 
 if TYPE_CHECKING:
-    import torch
-
     from generation.generators import TrainedGenerator
 
 _NUM_IMAGES = 1333  # as many as Choe et al. 2022 made
@@ -97,17 +95,17 @@ def generate(
             "trained on. Leave it out."
         )
     from generation.films import generate_films
-    from generation.generators import one_set
+    from generation.generators import TrainedGenerator, one_set
     from generation.slices import generate_slices
     from generation.synthetic_set import Generation
-    from lightning_modules import GAN, Pix2Pix
+    from lightning_modules import GAN
 
     target = chosen_device(device)
     of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
     of_films = _given(
         truncation=truncation, format=format, label=label, interpolation=interpolation
     )
-    generators = [_opened(Path(path), number, label, target) for path in paths]
+    generators = [TrainedGenerator.open(Path(path), number, label, target) for path in paths]
     first, are_gans = generators[0], isinstance(generators[0].module, GAN)
     if are_gans:
         _refuse(of_slices, "is for Pix2Pix, which paints label maps", first)
@@ -128,27 +126,8 @@ def generate(
     if are_gans:
         generate_films(generation, **of_films)
     else:
-        assert isinstance(first.module, Pix2Pix)
-        generate_slices(generation, first.module, **of_slices)
+        generate_slices(generation, **of_slices)
     return generation.out
-
-
-def _opened(
-    checkpoint: Path, num_images: int, label: str | None, device: "torch.device"
-) -> "TrainedGenerator":
-    from generation.generators import TrainedGenerator
-    from lightning_modules import GAN, Pix2Pix
-    from lightning_modules.loading import load_module
-
-    module, record = load_module(checkpoint)
-    if not isinstance(module, GAN | Pix2Pix):
-        raise UserError(
-            f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
-            "checkpoint of a Pix2Pix run or of a GAN's."
-        )
-    if isinstance(module, GAN) and label is None:
-        label = record["data"]["init_args"].get("only_label")
-    return TrainedGenerator(checkpoint, module.to(device), record, num_images, label)
 
 
 def _given(**flags: Any) -> dict[str, Any]:

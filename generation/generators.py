@@ -8,10 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN, Pix2Pix
-from lightning_modules.loading import path_of_data
+from lightning_modules.loading import load_module, path_of_data
 from provenance import UserError, sha256_of
 
 # What all images of a set have in common, as a checkpoint's record names it.
@@ -37,6 +39,25 @@ class TrainedGenerator:
     num_images: int
     label: str | None = None
     class_index: int | None = None
+
+    @classmethod
+    def open(
+        cls, checkpoint: Path, num_images: int, label: str | None, device: torch.device
+    ) -> "TrainedGenerator":
+        """Load a generator; without a label its images have the class that it was trained on.
+
+        Raises:
+            UserError: A file that cannot be loaded, or holds no generator.
+        """
+        module, record = load_module(checkpoint)
+        if not isinstance(module, GAN | Pix2Pix):
+            raise UserError(
+                f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
+                "checkpoint of a Pix2Pix run or of a GAN's."
+            )
+        if isinstance(module, GAN) and label is None:
+            label = record["data"]["init_args"].get("only_label")
+        return cls(checkpoint, module.to(device), record, num_images, label)
 
     @cached_property
     def checkpoint_sha256(self) -> str:

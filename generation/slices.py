@@ -19,7 +19,6 @@ from provenance import UserError
 
 def generate_slices(
     generation: Generation,
-    module: Pix2Pix,
     labels: Path | None = None,
     dropout: bool = True,
     with_class: str | None = None,
@@ -32,7 +31,6 @@ def generate_slices(
     Args:
         generation: The call. More images than there are label maps: these are used again with
             other noise.
-        module: The generator.
         labels: A cache with label maps; None takes the training slices of the generator's data.
         dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
         with_class: Only label maps that hold this class; None takes every one with any foreground.
@@ -41,6 +39,8 @@ def generate_slices(
         UserError: No usable label map, other image sizes, or a folder that holds something else.
     """
     [generator] = generation.generators
+    module = generator.module
+    assert isinstance(module, Pix2Pix)  # generate.py refuses others
     checkpoint, record = generator.checkpoint, generator.record
     root = labels if labels is not None else data_root(checkpoint, record, "--labels")
     cache = SliceCache.open(root)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import generate
-import lightning_modules.loading
+import generation.generators
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from generation.generators import TrainedGenerator, class_shortfalls, one_set
@@ -276,7 +276,7 @@ def test_the_union_of_several_is_what_the_leak_check_reads(
             by_image["train"] = [*by_image["train"], STRANGER]
         return module, {**record, "split": by_image}
 
-    monkeypatch.setattr(lightning_modules.loading, "load_module", opened)
+    monkeypatch.setattr(generation.generators, "load_module", opened)
     made = SyntheticSet.open(make([normal, abnormal], tmp_path / "set", num_images=1))
     origin = made.manifest["generator"]
     assert origin["training_patients"] == [STRANGER, *(f"t{i:03d}" for i in range(12))]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import generate
-import lightning_modules.loading
+import generation.generators
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from display.tensor_images import pictures_of, render
@@ -174,7 +174,7 @@ def test_a_generator_that_diverged_makes_no_set(
     module, record = load_module(stylegan)
     with torch.no_grad():
         next(module.averaged.parameters()).fill_(float("nan"))  # type: ignore[union-attr]
-    monkeypatch.setattr(lightning_modules.loading, "load_module", lambda _: (module, record))
+    monkeypatch.setattr(generation.generators, "load_module", lambda _: (module, record))
     with pytest.raises(UserError, match="not numbers, so its training has diverged"):
         make(stylegan, tmp_path / "set")
     assert not (tmp_path / "set").exists()
