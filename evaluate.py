@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parsed(parser, flags)
     settings.pop("config")
     result = function(**vars(settings))
-    from evaluation.summary_lines import lines_of  # after the call: it imports what scores images
+    from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
 
     lines, files = lines_of(result)
     print("\n".join(lines))

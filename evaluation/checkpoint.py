@@ -153,8 +153,8 @@ def open_checkpoint(
     datamodule = _datamodule(record, settings)
     _check_classes_and_size(checkpoint, module, record, datamodule)
     datamodule.items(split)  # there are some
-    place = chosen_device(device)
-    opened = OpenedCheckpoint(checkpoint, module.to(place), record, datamodule, split, place)
+    target = chosen_device(device)
+    opened = OpenedCheckpoint(checkpoint, module.to(target), record, datamodule, split, target)
     opened.check_unseen(split)
     return opened
 

@@ -132,7 +132,7 @@ def _best_median_worst(
         (image for image in images if image["iou_foreground"] is not None),
         key=lambda image: (-image["iou_foreground"], image["id"]),
     ) or list(images)
-    rank = {image["id"]: place for place, image in enumerate(ranked)}
+    rank = {image["id"]: position for position, image in enumerate(ranked)}
     from_the_middle = sorted(ranked, key=lambda image: abs(rank[image["id"]] - len(ranked) // 2))
     chosen: dict[str, tuple[str, Mapping[str, Any]]] = {}
     for kind, order in (

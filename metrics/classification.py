@@ -71,10 +71,10 @@ def reliability(
     if len(scores) and (scores.min() < 0 or scores.max() > 1):
         raise ValueError("Calibration needs probabilities between 0 and 1, got others (logits?).")
     edges = np.linspace(0, 1, num_bins + 1)
-    place = np.minimum(np.searchsorted(edges, scores, side="right") - 1, num_bins - 1)
-    counts = np.bincount(place, minlength=num_bins)
-    forecast = np.bincount(place, weights=scores, minlength=num_bins)
-    positive = np.bincount(place, weights=truth, minlength=num_bins)
+    bins = np.minimum(np.searchsorted(edges, scores, side="right") - 1, num_bins - 1)
+    counts = np.bincount(bins, minlength=num_bins)
+    forecast = np.bincount(bins, weights=scores, minlength=num_bins)
+    positive = np.bincount(bins, weights=truth, minlength=num_bins)
     return [
         ReliabilityBin(
             float(edges[row]),

@@ -19,8 +19,8 @@ from metrics.distances import (
 from metrics.diversity import pair_similarity
 from metrics.extractor import FeatureExtractor
 from metrics.image_quality import paired_quality
+from metrics.inception_score import inception_score
 from metrics.prdc import prdc
-from metrics.scores import inception_score
 from metrics.set_intervals import half_sample_intervals
 
 NUM_NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -177,7 +177,7 @@ def similarity_of_strangers(
     independent of each other, and the interval is that of a mean (Student's t).
 
     Args:
-        read: Image of a place as float (C, H, W) in [-1, 1].
+        read: Image of an index as float (C, H, W) in [-1, 1].
         patient_ids: N patients; of synthetic images, each its own.
         num_pairs: Pairs at most.
         seed: Of the drawing.
@@ -196,7 +196,7 @@ def similarity_of_strangers(
         return None
     pairs = one_each[: 2 * count].reshape(count, 2).tolist()
     found = [
-        pair_similarity(torch.stack([read(place) for place in pair]), num_pairs=1) for pair in pairs
+        pair_similarity(torch.stack([read(index) for index in pair]), num_pairs=1) for pair in pairs
     ]
     values = np.array([similarity.value for similarity in found])
     margin = float(student.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))

@@ -71,8 +71,8 @@ def half_sample_intervals(
             "and 1, and at least 2."
         )
     names = [
-        _group_numbers(len(sample), None if groups is None else groups[place])
-        for place, sample in enumerate(samples)
+        _group_numbers(len(sample), None if groups is None else groups[index])
+        for index, sample in enumerate(samples)
     ]
     rng = np.random.default_rng(seed)
     whole = statistic(*samples)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.classification.scores import labels_of, patients_of, positive_probabilities
+from evaluation.classification.summary import labels_of, patients_of, positive_probabilities
 from evaluation.folder import RESULT
 from metrics.auroc_intervals import bootstrap_difference
 from metrics.delong import delong_test
@@ -28,11 +28,16 @@ class OtherEvaluation:
     result: Mapping[str, Any]
 
 
-def read_evaluation(folder: Path) -> OtherEvaluation:
+def read_evaluation(folder: Path, ids: Iterable[str]) -> OtherEvaluation:
     """Read the folder of another evaluation.
 
+    Args:
+        folder: Its --out.
+        ids: Of the films that it must have been made on.
+
     Raises:
-        UserError: It holds none of a classifier of two classes.
+        UserError: It holds none of a classifier of two classes, or one of more, fewer or other
+            films.
     """
     path = folder / RESULT
     if not path.is_file():
@@ -47,69 +52,50 @@ def read_evaluation(folder: Path) -> OtherEvaluation:
             f"--compare {folder}: is an evaluation of {task or 'another kind'}, expected one of a "
             "classifier of two classes."
         )
+    mine, theirs = set(ids), {row["id"] for row in result["images"]}
+    if mine != theirs:
+        raise UserError(
+            f"--compare {folder}: was evaluated on other films ({len(mine & theirs)} of "
+            f"{len(mine)} here and {len(theirs)} there are the same). Evaluate both on the same "
+            "split of the same cache."
+        )
     # A run's evaluation is often called "evaluation": then the run's name says more.
     resolved = folder.resolve()
     own = resolved.name
     return OtherEvaluation(folder, own if own != "evaluation" else resolved.parent.name, result)
 
 
-def comparisons(
-    rows: Sequence[Mapping[str, Any]], others: Sequence[OtherEvaluation]
-) -> list[dict[str, Any]]:
-    """This classifier's AUROC minus each other's, paired by film.
+def compared(rows: Sequence[Mapping[str, Any]], other: OtherEvaluation) -> dict[str, Any]:
+    """This classifier's AUROC minus another's, paired by film.
 
     Args:
         rows: This classifier's predictions.
-        others: The other evaluations.
+        other: The other evaluation, of the same films.
 
     Returns:
-        Per other: name, its AUROC, the difference with its bootstrap interval over patients, and
+        The other's name and AUROC, the difference with its bootstrap interval over patients, and
         the two-sided p of DeLong's test with patients as clusters. Not corrected for several
         comparisons: a study does that.
 
     Raises:
-        UserError: Another one was evaluated on different films.
+        UserError: A film has another class or patient there.
     """
-    check_same_films((row["id"] for row in rows), others)
-    found = []
-    for other in others:
-        theirs = {row["id"]: row for row in other.result["images"]}
-        _check_same_truth(rows, theirs, other.folder)
-        labels, patients = labels_of(rows), patients_of(rows)
-        mine = positive_probabilities(rows)
-        matched = positive_probabilities([theirs[row["id"]] for row in rows])
-        difference = bootstrap_difference(mine, matched, labels, patients)
-        test = delong_test(mine, matched, labels, patients)
-        found.append(
-            {
-                "name": other.name,
-                "checkpoint_sha256": other.result["checkpoint_sha256"],
-                "auroc": auroc(matched, labels),
-                **difference.as_dict(),
-                "p": test.p_value,
-                "z": test.z,
-                "standard_error": test.standard_error,
-                "num_patients_rarer_class": test.num_patients_rarer_class,
-            }
-        )
-    return found
-
-
-def check_same_films(ids: Iterable[str], others: Sequence[OtherEvaluation]) -> None:
-    """Refuse evaluations of other films, before anything is computed.
-
-    Raises:
-        UserError: An evaluation holds more, fewer or other films.
-    """
-    mine = set(ids)
-    for other in others:
-        theirs = {row["id"] for row in other.result["images"]}
-        if mine != theirs:
-            raise UserError(
-                f"--compare {other.folder}: was evaluated on other films "
-                f"({len(mine & theirs)} of {len(mine)} here and {len(theirs)} there are the "
-                "same). Evaluate both on the same split of the same cache."
-            )
+    theirs = {row["id"]: row for row in other.result["images"]}
+    _check_same_truth(rows, theirs, other.folder)
+    labels, patients = labels_of(rows), patients_of(rows)
+    mine = positive_probabilities(rows)
+    matched = positive_probabilities([theirs[row["id"]] for row in rows])
+    test = delong_test(mine, matched, labels, patients)
+    return {
+        "name": other.name,
+        "checkpoint_sha256": other.result["checkpoint_sha256"],
+        "auroc": auroc(matched, labels),
+        **bootstrap_difference(mine, matched, labels, patients).as_dict(),
+        "p": test.p_value,
+        "z": test.z,
+        "standard_error": test.standard_error,
+        "num_patients_rarer_class": test.num_patients_rarer_class,
+    }
 
 
 def _check_same_truth(

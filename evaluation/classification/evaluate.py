@@ -11,11 +11,11 @@ from tqdm import tqdm
 
 from display.sheet import ImageArray, save_png
 from evaluation.checkpoint import OpenedCheckpoint
-from evaluation.classification.comparison import check_same_films, comparisons, read_evaluation
+from evaluation.classification.comparison import compared, read_evaluation
 from evaluation.classification.grad_cam import grad_cam_sheet, looked_at
 from evaluation.classification.page import page
 from evaluation.classification.plots import reliability_picture, roc_picture
-from evaluation.classification.scores import (
+from evaluation.classification.summary import (
     chosen_on,
     notes,
     reliability_rows,
@@ -62,14 +62,13 @@ def score_classifier(
             f"--compare: DeLong's test is for two classes, and {opened.checkpoint} tells apart "
             f"{module.num_classes}. Leave it out."
         )
-    others = [read_evaluation(Path(folder)) for folder in compare]
-    check_same_films(cache.ids[datamodule.items(split)].tolist(), others)
+    ids = cache.ids[datamodule.items(split)].tolist()
+    others = [read_evaluation(Path(folder), ids) for folder in compare]
     splits = _splits_to_predict(opened)
     identity = opened.identity("classification")
     is_begun(out, RESULT, identity, "evaluation", FILES)
     images = {each: predictions(opened, each, show_progress) for each in splits}
     rows = images[split]
-    compared = comparisons(rows, others)
     choice = chosen_on(images)
     result = {
         **identity,
@@ -92,7 +91,7 @@ def score_classifier(
         "thresholds": threshold_rows(images[choice] if choice else None, rows) if two else [],
         "roc": roc_of(rows) if two else None,
         "reliability": reliability_rows(rows) if two else [],
-        "comparisons": compared,
+        "comparisons": [compared(rows, other) for other in others],
         "versions": library_versions(),
     }
     result["notes"] = notes(result)

@@ -11,7 +11,7 @@ from PIL import Image
 from display.figures import COLOURS, new_figure, styled
 from display.numbers import interval, number
 from evaluation.classification.comparison import OtherEvaluation
-from evaluation.classification.scores import labels_of, positive_probabilities
+from evaluation.classification.summary import labels_of, positive_probabilities
 from metrics.ranking import auroc, roc_curve
 
 _DPI = 150

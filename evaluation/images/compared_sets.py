@@ -33,7 +33,7 @@ class ImageSet:
 
     Attributes:
         patients: Whose each image is; a synthetic image counts as its own.
-        read: Image of a place 0 to N - 1, uint8 (1 | 3, S, S).
+        read: Image of an index 0 to N - 1, uint8 (1 | 3, S, S).
         sha256: Of the list of images that the set was opened with.
         facts: What another lab needs to know of it, for the card.
     """
@@ -48,7 +48,7 @@ class ImageSet:
 
 
 def spread(count: int, wanted: int | None) -> list[int]:
-    """So many of the places 0 to count - 1, evenly spread; all where fewer or None is wanted."""
+    """So many of the indices 0 to count - 1, evenly spread; all where fewer or None is wanted."""
     if wanted is None or wanted >= count:
         return list(range(count))
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
@@ -107,13 +107,13 @@ def compared_sets(
 
 
 def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> ImageSet:
-    places = cache.indices(split)
-    places = places[spread(len(places), num_images)]
-    films = FilmDataset(cache, places)
+    chosen = cache.indices(split)
+    chosen = chosen[spread(len(chosen), num_images)]
+    films = FilmDataset(cache, chosen)
     manifest = cache.manifest
 
-    def read(place: int) -> Levels:
-        image = to_unit({"image": films[place]["image"][None]}, size)["image"][0]
+    def read(index: int) -> Levels:
+        image = to_unit({"image": films[index]["image"][None]}, size)["image"][0]
         return ((image + 1) * 127.5).round().byte().numpy()
 
     factor = cache.image_size // size
@@ -133,15 +133,15 @@ def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> I
         facts["preparation"] = ", ".join(f"{key} {value}" for key, value in preparation.items())
     for column in cache.label_columns:
         names = cache.class_names(column)
-        labels = cache.labels(column)[places].tolist()
+        labels = cache.labels(column)[chosen].tolist()
         key = "labels" if len(cache.label_columns) == 1 else f"labels, {column}"
         facts[key] = _counts("none" if label == UNLABELLED else names[label] for label in labels)
-    return ImageSet(cache.patient_ids[places].tolist(), read, manifest["sha256_items"], facts)
+    return ImageSet(cache.patient_ids[chosen].tolist(), read, manifest["sha256_items"], facts)
 
 
 def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
     items = cache.select(split, foreground_only=True)
-    items = [items[place] for place in spread(len(items), num_images)]
+    items = [items[index] for index in spread(len(items), num_images)]
     facts = {
         **_common(cache, split, cache.image_size),
         "channels": 1,
@@ -152,17 +152,17 @@ def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
         facts["window"] = cache.manifest["window"]
     sha256 = sha256_of(cache.root / "manifest.json")
     patients = [item.patient_id for item in items]
-    return ImageSet(patients, lambda place: cache.image(items[place])[None], sha256, facts)
+    return ImageSet(patients, lambda index: cache.image(items[index])[None], sha256, facts)
 
 
 def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageSet:
-    items = [fakes.items[place] for place in spread(len(fakes.items), num_images)]
+    items = [fakes.items[index] for index in spread(len(fakes.items), num_images)]
 
-    def read(place: int) -> Levels:
-        image = fakes.image(items[place])
+    def read(index: int) -> Levels:
+        image = fakes.image(items[index])
         if image.shape[-2:] != (size, size):
             raise UserError(
-                f"{fakes.root}: the image of {items[place].id} is {image.shape[-2]}x"
+                f"{fakes.root}: the image of {items[index].id} is {image.shape[-2]}x"
                 f"{image.shape[-1]}, but its manifest.json says {size}x{size}. The set is damaged; "
                 "make it again with the command in its README.md."
             )

@@ -104,14 +104,14 @@ def test_predictions_are_those_of_the_network(
     _, result = evaluated
     cache = FilmCache.open(films)
     module, _ = load_module(checkpoint)
-    places = cache.indices("test")
-    assert [row["id"] for row in result["images"]] == cache.ids[places].tolist()
-    for place, row in zip(places, result["images"], strict=True):
-        pixels = torch.from_numpy(np.array(cache.image(int(place))[1:-1, 1:-1])).float()
+    indices = cache.indices("test")
+    assert [row["id"] for row in result["images"]] == cache.ids[indices].tolist()
+    for index, row in zip(indices, result["images"], strict=True):
+        pixels = torch.from_numpy(np.array(cache.image(int(index))[1:-1, 1:-1])).float()
         with torch.no_grad():
             shares = module(pixels[None, None] / 127.5 - 1).double().softmax(1)[0]
         assert row["probability"] == pytest.approx(float(shares[1]), abs=1e-5)
-        assert row["label"] == cache.labels("label")[place]
+        assert row["label"] == cache.labels("label")[index]
         assert row["log_loss"] == pytest.approx(-float(shares[row["label"]].log()), abs=1e-3)
         assert row["brier"] == pytest.approx(float(shares[1] - row["label"]) ** 2, abs=1e-5)
         assert row["correct"] == int((row["probability"] >= 0.5) == row["label"])

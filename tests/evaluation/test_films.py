@@ -44,17 +44,17 @@ def crops(root: Path, split: str = "test") -> list[np.ndarray]:
     cache = FilmCache.open(root)
     first = (cache.stored_size - cache.image_size) // 2
     inside = slice(first, first + cache.image_size)
-    return [np.array(cache.image(place)[..., inside, inside]) for place in cache.indices(split)]
+    return [np.array(cache.image(index)[..., inside, inside]) for index in cache.indices(split)]
 
 
 def write_set(root: Path, films: Films, origin: dict[str, Any] | None = None, **more: Any) -> Path:
     """Films as if a generator had made them."""
     (root / "images").mkdir(parents=True)
     items = []
-    for place, film in enumerate(films):
+    for index, film in enumerate(films):
         picture = film if film.ndim == 2 else film.transpose(1, 2, 0)
-        Image.fromarray(picture).save(root / f"images/{place:05d}.png")
-        items.append(SyntheticItem(f"{place:05d}", place, label="normal"))
+        Image.fromarray(picture).save(root / f"images/{index:05d}.png")
+        items.append(SyntheticItem(f"{index:05d}", index, label="normal"))
     manifest = {
         "dataset": "chest_xray",
         "image_size": films[0].shape[-1],
@@ -290,19 +290,19 @@ def test_similarity_pairs_strangers_once_each() -> None:
     patients = list("aabbccdde")
     asked: list[int] = []
 
-    def read(place: int) -> Tensor:
-        asked.append(place)
-        return images[place]
+    def read(index: int) -> Tensor:
+        asked.append(index)
+        return images[index]
 
     found = similarity_of_strangers(read, patients)
     assert found is not None
     name, entry = found
     assert name == "ms_ssim_1_scales"
     assert entry["num_pairs"] == 2  # five patients make two pairs
-    assert len({patients[place] for place in asked}) == len(asked) == 4
+    assert len({patients[index] for index in asked}) == len(asked) == 4
     expected = [float(pair_similarity(images[asked[i : i + 2]], 1).value) for i in (0, 2)]
     assert entry["value"] == pytest.approx(np.mean(expected))
-    same = similarity_of_strangers(lambda place: images[0], patients)
+    same = similarity_of_strangers(lambda index: images[0], patients)
     assert same is not None
     assert same[1]["value"] == pytest.approx(1)
     assert similarity_of_strangers(read, list("aaabbbccc")) is None

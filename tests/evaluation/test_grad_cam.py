@@ -43,11 +43,11 @@ def test_grad_cam_is_the_papers() -> None:
             assert maps[row].max() == 0
             continue
         assert maps[row].max() == 1
-        # The map is the coarse one enlarged: the strongest place stays the strongest.
+        # The map is the coarse one enlarged: the strongest position stays the strongest.
         peak = divmod(int(maps[row].argmax()), 16)
         coarse = divmod(int(expected[0, 0].argmax()), expected.shape[-1])
         factor = 16 / expected.shape[-1]
-        assert [int(place // factor) for place in peak] == list(coarse)
+        assert [int(pixel // factor) for pixel in peak] == list(coarse)
 
 
 def test_grad_cam_leaves_the_network_as_it_was() -> None:

@@ -19,15 +19,15 @@ def write_synthetic(root: Path, cache_root: Path, distortion: float) -> Path:
     items = []
     for folder in ("images", "masks"):
         (root / folder).mkdir(parents=True)
-    for place, item in enumerate(cache.select("train", foreground_only=True)):
+    for index, item in enumerate(cache.select("train", foreground_only=True)):
         image = cache.image(item) + random.normal(0, distortion, cache.image(item).shape)
         mask = np.array(cache.mask(item))
-        if place == 0:
+        if index == 0:
             mask = mask[::-1].copy()  # a label map that was changed after it was taken
-        name = f"{place:05d}"
+        name = f"{index:05d}"
         Image.fromarray(image.clip(0, 255).astype(np.uint8)).save(root / f"images/{name}.png")
         Image.fromarray(mask).save(root / f"masks/{name}.png")
-        items.append(SyntheticItem(name, place, item.id, item.patient_id, item.class_pixels))
+        items.append(SyntheticItem(name, index, item.id, item.patient_id, item.class_pixels))
     manifest = {
         "dataset": "test",
         "image_size": cache.image_size,

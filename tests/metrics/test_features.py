@@ -17,17 +17,17 @@ def random_vgg() -> FeatureExtractor:
 
 
 def pictures(count: int = 24, size: int = 48, seed: int = 0) -> Tensor:
-    """Discs of varied place, size and brightness with some texture, (N, 1, H, W) in [-1, 1]."""
+    """Discs of varied position, size and brightness with some texture, (N, 1, H, W) in [-1, 1]."""
     generator = torch.Generator().manual_seed(seed)
     rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
-    place = torch.rand(count, 4, generator=generator)
+    draws = torch.rand(count, 4, generator=generator)
     distance = torch.hypot(
-        rows - (0.3 + 0.4 * place[:, 0, None, None]) * size,
-        columns - (0.3 + 0.4 * place[:, 1, None, None]) * size,
+        rows - (0.3 + 0.4 * draws[:, 0, None, None]) * size,
+        columns - (0.3 + 0.4 * draws[:, 1, None, None]) * size,
     )
-    inside = (distance < (0.1 + 0.2 * place[:, 2, None, None]) * size).float()
+    inside = (distance < (0.1 + 0.2 * draws[:, 2, None, None]) * size).float()
     texture = 0.1 * torch.randn(count, size, size, generator=generator)
-    images = -0.6 + inside * (0.5 + place[:, 3, None, None]) + texture
+    images = -0.6 + inside * (0.5 + draws[:, 3, None, None]) + texture
     return images.clamp(-1, 1)[:, None]
 
 

@@ -33,24 +33,24 @@ def test_agrees_with_scikit_image() -> None:
     first = noise(1)
     second = (first + 0.3 * noise(2)).clamp(-1, 1)
     scores = paired_quality(first, second)
-    for place in range(3):
-        a, b = (side[place, 0].double().numpy() for side in (first, second))
+    for index in range(3):
+        a, b = (side[index, 0].double().numpy() for side in (first, second))
         expected = structural_similarity(
             a, b, data_range=2.0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
         )
-        assert float(scores["ssim"][place]) == pytest.approx(expected, rel=1e-6)
+        assert float(scores["ssim"][index]) == pytest.approx(expected, rel=1e-6)
         psnr = peak_signal_noise_ratio(a, b, data_range=2.0)
-        assert float(scores["psnr"][place]) == pytest.approx(psnr, rel=1e-9)
-        assert float(scores["mae"][place]) == pytest.approx(np.abs(a - b).mean())
+        assert float(scores["psnr"][index]) == pytest.approx(psnr, rel=1e-9)
+        assert float(scores["mae"][index]) == pytest.approx(np.abs(a - b).mean())
 
 
 def test_each_pair_is_scored_by_itself() -> None:
     first, second = noise(3), noise(4)
     whole = paired_quality(first, second)
-    for place in range(3):
-        alone = paired_quality(first[place : place + 1], second[place : place + 1])
+    for index in range(3):
+        alone = paired_quality(first[index : index + 1], second[index : index + 1])
         for key, values in whole.items():
-            assert float(alone[key]) == pytest.approx(float(values[place]), rel=1e-9)
+            assert float(alone[key]) == pytest.approx(float(values[index]), rel=1e-9)
 
 
 def test_wrong_range_size_and_shape_are_named() -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from metrics.distances import frechet_distance, kernel_distance
 from metrics.features import build_extractor
 from metrics.inception import InceptionExtractor, inception_weights
-from metrics.scores import inception_score
+from metrics.inception_score import inception_score
 from provenance import UserError
 
 NUM_IMAGES = 12

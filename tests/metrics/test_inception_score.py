@@ -9,8 +9,8 @@ from torch import Tensor
 
 from metrics.distances import frechet_distance
 from metrics.diversity import pair_similarity
+from metrics.inception_score import inception_score
 from metrics.prdc import prdc
-from metrics.scores import inception_score
 from metrics.set_intervals import half_sample_intervals
 
 
