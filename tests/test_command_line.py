@@ -1,12 +1,13 @@
 """What the verbs share: spelling of flags, errors in words, exit statuses."""
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 import pytest
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser
 
 from command_line import (
     Stopped,
@@ -17,6 +18,7 @@ from command_line import (
     verb_parser,
     with_underscores,
 )
+from command_line.sentences import sentence_of
 from provenance import UserError, whole_file
 
 
@@ -60,6 +62,117 @@ def test_errors_are_sentences(
         parsed(parser, given)
     assert str(caught.value).startswith(sentence.replace("{bad}", str(bad)))
     assert "\n" not in str(caught.value)
+
+
+class Part:
+    """A class that a setting may name."""
+
+    def __init__(self, size: int = 1) -> None:
+        self.size = size
+
+
+PART = f"{__name__}.Part"
+
+# jsonargparse's own words for every kind of error, and the sentence that is made of them.
+WORDINGS = [
+    ("a --nosuch=3", "unrecognized arguments: --nosuch=3", "--nosuch: no such flag."),
+    (
+        "b",
+        "argument subcommand: invalid choice: 'b' (choose from ",
+        "b: no such subcommand. There is: a.",
+    ),
+    (
+        "--config={empty}",
+        'expected "subcommand" to be one of {a}, but it was not provided.',
+        "missing: a subcommand, one of a.",
+    ),
+    ("a", "the following arguments are required: a.out", "missing: a.out."),
+    ("a --out", "argument --out: expected one argument", "--out: expected one argument."),
+    (
+        "a --out=x --size=many",
+        'Parser key "size":\n  Does not validate against any of the Union subtypes\n'
+        "  Subtypes: [<class 'int'>, <class 'NoneType'>]\n  Errors:\n"
+        "    - Expected a <class 'int'>\n    - Expected a <class 'NoneType'>\n"
+        "  Given value type: <class 'str'>\n  Given value: many",
+        "--size: expected int, found 'many'.",
+    ),
+    (
+        "a --out=x --side=middle",
+        "Parser key \"side\":\n  Expected a typing.Literal['left', 'right']. Got value: middle",
+        "--side: expected one of 'left', 'right', found 'middle'.",
+    ),
+    (
+        "a --out=x --part.sice=3",
+        f"Parser key \"part\":\n  Problem with given class_path '{PART}':\n"
+        "    Option 'sice' is not accepted",
+        f"--part.sice: {PART} has no such setting. Did you mean size? Settings: size.",
+    ),
+    (
+        "a --out=x --part=Port",
+        'Parser key "part":\n\n  - Expected a path but Port either not accessible or invalid\n'
+        "  - Expected a dot import path string: Port",
+        "--part: Port is no class that can be imported",
+    ),
+    (
+        f"a --out=x --part={__name__}.Port",
+        f'Parser key "part":\n\n  - Expected a path but {__name__}.Port either not accessible '
+        f"or invalid\n  - Problem with given class_path '{__name__}.Port':\n"
+        f"    module '{__name__}' has no attribute 'Port'",
+        f"--part: {__name__}.Port is no class that can be imported",
+    ),
+    (
+        "a --config={misspelt}",
+        "Subcommand 'a' does not accept option 'otu.far'",
+        "--config {misspelt}: otu: no such setting. Did you mean out?",
+    ),
+    (
+        "a --config={broken}",
+        "Problems parsing config: while parsing a flow sequence",
+        "--config {broken}: cannot be read as YAML (while parsing a flow sequence",
+    ),
+    ("a --config={words}", "Unexpected config: just words", "--config {words}: holds no settings"),
+    (
+        "a --config=no.yaml",
+        'Parser key "config": File does not exist: ',
+        "--config: File does not exist: ",
+    ),
+]
+
+
+@pytest.mark.parametrize(("words", "raw", "sentence"), WORDINGS)
+def test_jsonargparse_words_its_errors_as_the_sentences_expect(
+    words: str, raw: str, sentence: str, tmp_path: Path
+) -> None:
+    files = {
+        "broken": "a: [b",
+        "misspelt": "otu: {far: x}",
+        "words": "just words",
+        "empty": "{}",
+    }
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+    paths = {name: str(tmp_path / name) for name in files}
+    given = [word.format(**paths) for word in words.split()]
+    parser, sub = verb_parser("verb.py", None), verb_parser("verb.py a", None)
+    sub.add_argument("--out", type=str, required=True)
+    sub.add_argument("--size", type=int | None, default=1)
+    sub.add_argument("--side", type=Literal["left", "right"], default="left")
+    sub.add_subclass_arguments(Part, "part", default={"class_path": PART})
+    parser.add_subcommands(required=True).add_subcommand("a", sub)
+    with pytest.raises(ArgumentError) as caught:
+        parser.parse_args(given)
+    assert str(caught.value).startswith(raw), "mend the expressions of command_line/sentences.py"
+    told = sentence_of(caught.value, given, (parser, sub))
+    assert told.startswith(re.sub(r"{(\w+)}", lambda name: paths[name[1]], sentence))
+    assert "\n" not in told
+
+
+def test_a_misspelt_key_is_named_where_there_are_no_subcommands(
+    parser: ArgumentParser, tmp_path: Path
+) -> None:
+    (tmp_path / "c.yaml").write_text("out: x\nnum_imags: 3\n")
+    with pytest.raises(UserError, match=r"num_imags: no such setting. Did you mean num_images\?"):
+        parsed(parser, [f"--config={tmp_path / 'c.yaml'}"])
 
 
 @dataclass(frozen=True, kw_only=True)

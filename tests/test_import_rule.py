@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "preparation": {"datamodules", "phantom", "display"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
     "callbacks": {"lightning_modules", "metrics", "display"},
+    "command_line": set(),
     "training": {"callbacks", "lightning_modules", "command_line"},
     "generation": {"lightning_modules", "networks", "datamodules", "display"},
     "evaluation": {"lightning_modules", "datamodules", "metrics", "display"},
@@ -37,7 +38,7 @@ MAY_IMPORT = {
 }
 VERBS = {"prepare", "train", "generate", "evaluate", "study"}
 FREE_FOR_ALL = {"device", "provenance", "output_folder", "worker_pool"}
-OURS = set(MAY_IMPORT) | VERBS | {"command_line", "benchmarks", "scripts", "tests"}
+OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 
 
 def imported_modules(file: Path) -> set[str]:

@@ -1,0 +1,22 @@
+"""What the five verbs share at the prompt."""
+
+from command_line.exit_status import Stopped, run_verb
+from command_line.parser import (
+    PARSER_SETTINGS,
+    call,
+    function_parser,
+    parsed,
+    verb_parser,
+    with_underscores,
+)
+
+__all__ = [
+    "PARSER_SETTINGS",
+    "Stopped",
+    "call",
+    "function_parser",
+    "parsed",
+    "run_verb",
+    "verb_parser",
+    "with_underscores",
+]

@@ -1,0 +1,39 @@
+"""How a verb ends: its own status, or a failure as a sentence and the status that goes with it."""
+
+import sys
+from collections.abc import Callable
+
+from provenance import UserError
+
+
+class Stopped(KeyboardInterrupt):
+    """Work that was told to stop; the message says how to go on.
+
+    Attributes:
+        status: Exit status, 128 + the signal's number: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, message: str, status: int = 130) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def run_verb(name: str, work: Callable[[], int | None]) -> int:
+    """Run a verb's work. Exit status: its own, or 2 for a UserError, 130 for Ctrl-C."""
+    try:
+        return work() or 0
+    except UserError as error:
+        print(f"{name}: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        print(
+            f"{name}: {place}{error.strerror or error}. Files being written were left out, "
+            "not cut short; put it right and give the same command again.",
+            file=sys.stderr,
+        )
+        return 2
+    except KeyboardInterrupt as stop:
+        told = str(stop) or "stopped. The same command goes on where it stopped."
+        print(f"\n{name}: {told}", file=sys.stderr)
+        return stop.status if isinstance(stop, Stopped) else 130

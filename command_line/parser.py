@@ -1,0 +1,113 @@
+"""The parsers of the verbs: flags in either spelling, from the signatures of functions."""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import docstring_parser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+
+from command_line.sentences import sentence_of
+from provenance import UserError
+
+# Abbreviated flags are refused: one that is unique today may mean another flag tomorrow. Errors
+# are raised, and `parsed` words them; jsonargparse would print a page of usage before each.
+PARSER_SETTINGS: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
+R = TypeVar("R")
+
+
+def verb_parser(prog: str, description: str | None) -> ArgumentParser:
+    """A verb's parser, or a subcommand's: with --config, and for `parsed`."""
+    parser = ArgumentParser(
+        prog=prog,
+        description=f"{(description or '').rstrip()} In flags, - and _ mean the same.",
+        **PARSER_SETTINGS,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
+    return parser
+
+
+def function_parser(prog: str, function: Callable[..., Any]) -> ArgumentParser:
+    """A verb's parser, or a subcommand's, whose flags are the parameters of a function.
+
+    Its docstring is the help. As jsonargparse's own `add_function_arguments`, but for what people
+    type: a tuple takes as many words as it holds, a bool may stand alone, a frozen dataclass
+    gives a flag for each of its fields under the field's own name, and a parameter that is not
+    keyword-only is given by its position.
+
+    Args:
+        prog: What was typed to get there.
+        function: Typed; its docstring has an entry for every parameter. `call` calls it.
+    """
+    parser = verb_parser(prog, docstring_parser.parse(function.__doc__ or "").description)
+    _add_flags(parser, function, None)
+    return parser
+
+
+def _add_flags(parser: ArgumentParser, function: Callable[..., Any], default: Any) -> None:
+    """The flags of a function, or of a dataclass whose `default` instance holds their defaults."""
+    parameters = docstring_parser.parse(function.__doc__ or "").params
+    described = {entry.arg_name: entry.description for entry in parameters}
+    kinds = get_type_hints(function)
+    for name, parameter in inspect.signature(function).parameters.items():
+        kind, value = kinds[name], getattr(default, name, parameter.default)
+        if isinstance(kind, type) and is_dataclass(kind):
+            _add_flags(parser, kind, value)
+            continue
+        settings: dict[str, Any] = {"type": kind, "help": described[name]}
+        if get_origin(kind) is tuple:
+            parts = get_args(kind)
+            several = "*" if value == () else "+"
+            settings.update(type=parts[0], nargs=several if ... in parts else len(parts))
+        elif kind is bool:
+            settings.update(nargs="?", const=True)
+        by_name = parameter.kind is parameter.KEYWORD_ONLY
+        if value is not parameter.empty:
+            settings["default"] = list(value) if isinstance(value, tuple) else value
+        elif by_name:
+            settings["required"] = True
+        parser.add_argument(f"--{name}" if by_name else name, **settings)
+
+
+def call(function: Callable[..., R], flags: Namespace) -> R:
+    """Call a function with the flags that its `function_parser` parsed."""
+    values: dict[str, Any] = {}
+    kinds = get_type_hints(function)
+    for name in inspect.signature(function).parameters:
+        kind = kinds[name]
+        if isinstance(kind, type) and is_dataclass(kind):
+            values[name] = call(kind, flags)
+        else:
+            values[name] = tuple(flags[name]) if get_origin(kind) is tuple else flags[name]
+    return function(**values)
+
+
+def with_underscores(words: Sequence[str]) -> list[str]:
+    """Spell flags as Python names: --num-images 5 and --num_images 5 mean the same."""
+    spelled = []
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            word = f"--{name.replace('-', '_')}{equals}{value}"
+        spelled.append(word)
+    return spelled
+
+
+def parsed(
+    parser: ArgumentParser, words: Sequence[str], subparsers: Sequence[ArgumentParser] = ()
+) -> Namespace:
+    """Parse a command line with a parser made with `PARSER_SETTINGS`.
+
+    Args:
+        parser: The verb's.
+        words: What was given.
+        subparsers: Of its subcommands; their flags too are proposed where one was misspelt.
+
+    Raises:
+        UserError: What is wrong, in one sentence, and which flag to mend.
+    """
+    try:
+        return parser.parse_args(list(words))
+    except ArgumentError as error:
+        raise UserError(sentence_of(error, words, (parser, *subparsers))) from None

@@ -1,0 +1,209 @@
+"""What is wrong with a command, as a sentence that begins with the flag.
+
+jsonargparse says it over a page. What it raised tells the kind where it can: YAML's own error, that
+of an import, argparse's with the name of the flag. The rest stands in its English alone, which the
+expressions below expect of version 4.53. `tests/test_command_line.py` makes it say each of them:
+where a newer version words one differently, that test fails, and the expression is to be mended.
+"""
+
+import argparse
+import difflib
+import importlib
+import inspect
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Sequence
+
+import yaml
+from jsonargparse import ArgumentError, ArgumentParser
+
+HELP = "Add --help to the command for all flags."
+
+KEY = re.compile(r'Parser key "([^"]+)"')
+UNKNOWN_FLAG = re.compile(r"unrecognized arguments: ([^=\s]+)", re.IGNORECASE)
+UNKNOWN_SETTING = re.compile(r"Option '([^']+)' is not accepted|accept option '([^']+)'")
+OWNER = re.compile(r"class_path[ =]'([\w.]+)'")
+UNKNOWN_SUBCOMMAND = re.compile(r"invalid choice: '([^']+)'")
+NO_SUBCOMMAND = re.compile(r'expected "\w+" to be one of {(.+)}, but it was not provided')
+MISSING = re.compile(r"arguments are required: (.+)")
+NO_SETTINGS = re.compile(r"^Unexpected config:")
+NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
+EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: (.*))?$", re.MULTILINE)
+GIVEN = re.compile(r"Given value: (.*)")
+
+
+def sentence_of(
+    error: ArgumentError, words: Sequence[str], parsers: Sequence[ArgumentParser]
+) -> str:
+    """The sentence for an error of the parser.
+
+    Args:
+        error: What jsonargparse raised.
+        words: What was given.
+        parsers: The verb's and its subcommands', whose flags are proposed where one was misspelt.
+    """
+    message = error.message or str(error)
+    causes = list(_causes(error))
+    keys = KEY.findall(message)
+    flag, owners = "--" + ".".join(keys), OWNER.findall(message)
+    flags = sorted({text for parser in parsers for text in _flags_of(parser)})
+    if any(isinstance(cause, yaml.YAMLError) for cause in causes):
+        reason = message.partition("config:")[2]
+        return no_yaml(_config_files(words), reason)
+    if NO_SETTINGS.search(message):
+        return no_settings(_config_files(words))
+    unknown_setting, unknown_flag = UNKNOWN_SETTING.search(message), UNKNOWN_FLAG.search(message)
+    if keys and owners and (unknown_setting or unknown_flag):
+        found = unknown_setting or unknown_flag
+        assert found is not None
+        return no_such_setting(flag, found[1].lstrip("-"), owners[-1], settings_of(owners[-1]))
+    if unknown_setting:
+        key = unknown_setting[1] or unknown_setting[2]
+        return no_such_key(_config_files(words), key, flags)
+    if unknown_flag:
+        return no_such_flag(unknown_flag[1], flags)
+    if found := UNKNOWN_SUBCOMMAND.search(message):
+        return no_such_subcommand(found[1], _subcommands_of(parsers[0]))
+    if found := NO_SUBCOMMAND.search(message):
+        return f"missing: a subcommand, one of {found[1].replace(',', ', ')}. {HELP}"
+    if found := MISSING.search(message):
+        return f"missing: {found[1]}. {HELP}"
+    if path := _class_not_found(message, causes):
+        return no_class(flag, path)
+    if expected := EXPECTED.findall(message):
+        kinds = [_kind(kind) for kind, _ in expected if "NoneType" not in kind]
+        # Of a choice between types, jsonargparse names the value once, at the end.
+        given = expected[0][1] or "".join(GIVEN.findall(message)[-1:])
+        return f"{flag}: expected {' or '.join(kinds)}, found {given!r}. {HELP}"
+    for cause in causes:
+        if isinstance(cause, argparse.ArgumentError) and cause.argument_name:
+            return f"{cause.argument_name.rpartition('/')[2]}: {cause.message}. {HELP}"
+    plain = " ".join(KEY.sub(r"--\1", message).split())
+    return f"{plain.rstrip('.')}. {HELP}"
+
+
+def no_such_flag(given: str, flags: Sequence[str]) -> str:
+    """A flag, or a word where a flag should be, that the verb does not have."""
+    if not given.startswith("-"):
+        return f"{given}: unexpected word; flags begin with --. {HELP}"
+    return f"{given}: no such flag.{_meant(given, flags)} {HELP}"
+
+
+def no_such_subcommand(given: str, subcommands: Sequence[str]) -> str:
+    """A first word that is none of a verb's subcommands."""
+    listed = ", ".join(subcommands)
+    return f"{given}: no such subcommand.{_meant(given, subcommands)} There is: {listed}. {HELP}"
+
+
+def no_such_setting(flag: str, key: str, owner: str, settings: Sequence[str]) -> str:
+    """A setting, given by flag or file, that the class does not have.
+
+    Args:
+        flag: That takes the class, such as --model.network.
+        key: The setting, and what was to be set within it.
+        owner: The class path.
+        settings: Those that the class has.
+    """
+    first = key.partition(".")[0]
+    name = key if first in settings else first
+    listed = f" Settings: {', '.join(settings)}." if settings else ""
+    return f"{flag}.{name}: {owner} has no such setting.{_meant(name, settings)}{listed}"
+
+
+def no_such_key(files: Sequence[str], key: str, flags: Sequence[str]) -> str:
+    """A key of a configuration that no flag has; the part of it that is wrong is named."""
+    known = [flag.removeprefix("--").split(".") for flag in flags]
+    parts = key.split(".")
+    name, near = key, []
+    for length in range(1, len(parts) + 1):
+        siblings = {
+            ".".join(flag[:length]) for flag in known if flag[: length - 1] == parts[: length - 1]
+        }
+        if ".".join(parts[:length]) not in siblings:
+            name, near = ".".join(parts[:length]), sorted(siblings)
+            break
+    return f"--config {' '.join(files)}: {name}: no such setting.{_meant(name, near)} {HELP}"
+
+
+def no_class(flag: str, path: str) -> str:
+    """A class path that leads nowhere."""
+    return f"{flag}: {path} is no class that can be imported, such as networks.UNet."
+
+
+def no_yaml(files: Sequence[str], reason: str) -> str:
+    """A configuration that cannot be read."""
+    return f"--config {' '.join(files)}: cannot be read as YAML ({' '.join(reason.split())})."
+
+
+def no_settings(files: Sequence[str]) -> str:
+    """A configuration that is YAML, but no mapping."""
+    return f"--config {' '.join(files)}: holds no settings; expected lines such as seed: 0."
+
+
+def settings_of(class_path: str) -> list[str]:
+    """Settings of a class or function, as jsonargparse finds them; none if it is not there."""
+    module, _, name = class_path.rpartition(".")
+    parser = ArgumentParser(exit_on_error=False)
+    try:
+        owner = getattr(importlib.import_module(module), name)
+        if inspect.isclass(owner):
+            parser.add_class_arguments(owner, "of")
+        else:
+            parser.add_function_arguments(owner, "of")
+    except (ImportError, AttributeError, ValueError, TypeError):
+        return []
+    settings = [action.dest.split(".") for action in parser._actions]
+    return list(dict.fromkeys(path[1] for path in settings if path[0] == "of" and path[1:]))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, its cause, the cause's cause, ..."""
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__
+
+
+def _class_not_found(message: str, causes: Iterable[BaseException]) -> str | None:
+    """The class path in a message, if an import of it failed."""
+    if found := NO_CLASS.search(message):
+        return found[1]
+    for cause in causes:
+        if isinstance(cause, ImportError):
+            start = cause.name or ""
+        elif isinstance(cause, AttributeError):
+            start = f"{getattr(cause.obj, '__name__', '')}.{cause.name}"
+        else:
+            continue
+        # The first part that is not there; the message has the whole path.
+        paths = re.findall(r"[\w.]+", message)
+        if path := next((path for path in paths if f"{path}.".startswith(f"{start}.")), None):
+            return path
+    return None
+
+
+def _flags_of(parser: ArgumentParser) -> list[str]:
+    texts = [text for action in parser._actions for text in action.option_strings]
+    return [text for text in texts if text.startswith("--")]
+
+
+def _subcommands_of(parser: ArgumentParser) -> list[str]:
+    kinds = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
+    return [str(name) for action in kinds for name in action.choices or ()]
+
+
+def _config_files(words: Sequence[str]) -> list[str]:
+    """What stands behind every --config."""
+    files = [after for word, after in itertools.pairwise(words) if word in ("--config", "-c")]
+    return files + [word.partition("=")[2] for word in words if word.startswith("--config=")]
+
+
+def _kind(written: str) -> str:
+    """`<class 'int'>` as `int`, `typing.Literal['a', 'b']` as `one of 'a', 'b'`."""
+    written = re.sub(r"<class '([\w.]+)'>", r"\1", written)
+    return re.sub(r"(?:typing\.)?Literal\[(.*)\]", r"one of \1", written)
+
+
+def _meant(given: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(given, known, 1)
+    return f" Did you mean {near[0]}?" if near else ""
