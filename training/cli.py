@@ -100,7 +100,7 @@ class TrainCLI(LightningCLI):
         name = Path(str(config.config[0])).stem if config.get("config") else "run"
         self.run_folder = claim_run_folder(config.run_folder, name, config.resume)
         parser = self._parser(self.subcommand)
-        self.datamodule = parser.instantiate_classes(Namespace(data=config.data)).data
+        self.datamodule = parser.instantiate(Namespace(data=config.data)).data
         take_from_data(config.model.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
 
@@ -108,7 +108,7 @@ class TrainCLI(LightningCLI):
         """Make the module and the trainer; the datamodule is there."""
         config = self.config.clone()
         del config[self.subcommand]["data"]
-        self.config_init = self.parser.instantiate_classes(config)
+        self.config_init = self.parser.instantiate(config)
         self.model = self._get(self.config_init, "model")
         self.trainer = self.instantiate_trainer()
 
