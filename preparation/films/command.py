@@ -198,7 +198,7 @@ def image_folder(
             work = MakeFilmShard(
                 out=out,
                 reader=arrays,
-                layout=layout.layout("image_folder", channels, size=size, margin=0, clahe="none"),
+                layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
                 salt=salt.read(),
                 label_columns=("label",),
                 keep_unlabelled=labels.unlabelled == "keep",

@@ -9,6 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from datamodules.film_cache import FilmCache
 from preparation.films.film import FilmFile, RejectedFilm
 from preparation.films.medmnist import (
     MEDMNIST_NOTE,
@@ -17,6 +18,7 @@ from preparation.films.medmnist import (
     locate_medmnist,
 )
 from provenance import UserError
+from tests.prepare_runs import run
 
 COUNTS = {"train": 7, "val": 3, "test": 4}
 
@@ -279,3 +281,16 @@ def test_download_is_whole_or_not_there(package, monkeypatch):
     assert [file.name for file in package.iterdir()] == [path.name] == ["pneumoniamnist.npz"]
     assert locate_medmnist("pneumoniamnist", download=True)[0] == path
     assert asked == [("https://zenodo.org/a.npz", "m28")] * 2
+
+
+def test_the_command_keeps_the_file_s_size_and_split(tmp_path, capsys):
+    source = write(tmp_path / "pneumoniamnist.npz", medmnist_arrays())
+    assert run("image_folder", "--source", source, "--out", tmp_path / "out") == 0
+    assert "MedMNIST films carry no patient identifier" in capsys.readouterr().out
+    cache = FilmCache.open(tmp_path / "out")
+    assert {split: len(cache.indices(split)) for split in COUNTS} == COUNTS
+    assert (cache.image_size, cache.stored_size, cache.split_by) == (28, 28, "published")
+    # As bytes: version 0.1 wrote it so.
+    text = (tmp_path / "out/manifest.json").read_text()
+    assert '"margin": 0.0,\n "channels": 1,\n "bit_depth": 8,' in text
+    assert cache.manifest["clahe"] == "none"
