@@ -1,4 +1,4 @@
-"""Synthetic sets on disk: opened, and finished with their card and manifest.
+"""Synthetic sets on disk, as `generation/card.py` finishes them.
 
 A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (uint8), for slices
 `masks/<id>.png` (8-bit labels), `manifest.json` (per image: seed, and its label or where its label
@@ -7,16 +7,15 @@ map came from; per set: the generator's checkpoint and the patients it was train
 """
 
 import copy
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 from PIL import Image
 
-from provenance import UserError, read_json, write_json_atomic, write_text_atomic
+from provenance import UserError, read_json
 
 FORMAT = "understudy-synthetic"
 ImageFormat = Literal["png", "npy"]
@@ -137,86 +136,3 @@ def _damaged(path: Path, error: Exception) -> str:
         f"{path}: cannot be read ({error}). The synthetic set is damaged; make it again with "
         "the command in its README.md."
     )
-
-
-def finish_synthetic_set(
-    root: Path, items: list[SyntheticItem], manifest: dict[str, Any], command: str
-) -> None:
-    """Write the card and, last, the manifest that makes the set complete."""
-    origin = manifest["generator"]
-    size, colour = manifest["image_size"], manifest.get("channels") == 3
-    makers = origin.get("generators", [origin])
-    rows = {
-        "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
-        "labels": _labels_in_words(items, manifest),
-        **_generators_in_words(makers),
-        "trained on": f"{len(origin['training_patients'])} patients, "
-        f"{origin['images_seen']} images seen"
-        + (f", only of {only}" if (only := _only_label(makers)) else ""),
-        "truncation": manifest.get("truncation"),
-    }
-    if has_label_maps(items):
-        rows["label maps"] = (
-            f"{len({item.label_item_id for item in items})} of "
-            f"{len({item.label_patient_id for item in items})} patients"
-        )
-    rows |= {
-        "seed": manifest["seed"],
-        "software": f"Understudy {manifest['versions']['understudy']}",
-    }
-    table = "\n".join(f"| {name} | {value} |" for name, value in rows.items() if value is not None)
-    write_text_atomic(
-        root / "README.md",
-        f"""# Synthetic images: {len(items)} of {manifest["dataset"]}
-
-**Every image here was made by a neural network. None is a picture of a patient.**
-
-| | |
-|---|---|
-{table}
-
-Made by
-
-```
-{command}
-```
-
-Use: to join the *training* split of a model whose validation and test patients the generator
-never saw (`train.py` checks it). Not for diagnosis, not as evidence about any person or disease.
-A generator can reproduce images that it was trained on; whether this one does was not measured
-here, so treat the set with the same care as the data behind it.
-""",
-    )
-    write_json_atomic(
-        root / "manifest.json",
-        {"format": FORMAT, **manifest, "items": [_entry(item) for item in items]},
-    )
-
-
-def _generators_in_words(makers: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """The card's rows of generators: one row each."""
-    if len(makers) == 1:
-        return {"generator": f"checkpoint SHA-256 `{makers[0]['checkpoint_sha256']}`"}
-    return {
-        f"generator of {maker['label']}": f"{maker['module']}, {maker['images_seen']} images seen, "
-        f"checkpoint SHA-256 `{maker['checkpoint_sha256']}`"
-        for maker in makers
-    }
-
-
-def _only_label(makers: Sequence[dict[str, Any]]) -> str | None:
-    """The class that a single generator was trained on, if it was one."""
-    return makers[0].get("trained_on_label") if len(makers) == 1 else None
-
-
-def _labels_in_words(items: list[SyntheticItem], manifest: dict[str, Any]) -> str | None:
-    """The card's row of labels: of pixels, of images with how many, or none."""
-    if has_label_maps(items):
-        return ", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))
-    counts = Counter(item.label for item in items if item.label is not None)
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or None
-
-
-def _entry(item: SyntheticItem) -> dict[str, Any]:
-    """An item as the manifest holds it: without what it lacks."""
-    return {key: value for key, value in asdict(item).items() if value not in (None, ())}

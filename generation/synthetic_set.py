@@ -18,8 +18,9 @@ from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.synthetic import ImageFormat, SyntheticItem, finish_synthetic_set
+from datamodules.synthetic import ImageFormat, SyntheticItem
 from display.tensor_images import pictures_of
+from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
 from lightning_modules.training_module import derived_seed
 from output_folder import claim_folder

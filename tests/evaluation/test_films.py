@@ -17,8 +17,9 @@ from torch import Tensor
 
 import evaluate
 from datamodules.film_cache import FilmCache
-from datamodules.synthetic import SyntheticItem, SyntheticSet, finish_synthetic_set
+from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.images.compared_sets import compared_sets, spread
+from generation.card import finish_synthetic_set
 from metrics import features
 from metrics.diversity import pair_similarity
 from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers

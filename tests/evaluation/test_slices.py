@@ -8,7 +8,8 @@ from PIL import Image
 
 import evaluate
 from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticItem, finish_synthetic_set
+from datamodules.synthetic import SyntheticItem
+from generation.card import finish_synthetic_set
 from provenance import UserError, library_versions
 
 
