@@ -192,7 +192,7 @@ def image_folder(
             from preparation.films import medmnist
 
             path, class_names = medmnist.locate_medmnist(str(source), download)
-            files = medmnist.find_array_films(path)
+            files = medmnist.find_array_films(path, out / "unpacked")
             arrays = medmnist.ArrayFilmReader(channels, class_names)
             size = arrays.side(files[0])
             work = MakeFilmShard(

@@ -1,25 +1,23 @@
 """Films in MedMNIST's array files: one `.npz` with images and labels of train, val and test.
 
-The members of an `.npz` are deflated, so a row can be reached only by unpacking those before it.
-Every process keeps its place in the member that it reads and goes on from there: rows asked for
-in order are unpacked once a process, with one row in memory, and nothing is written beside the
-file.
+The file is a zip of arrays. They are unpacked into the cache's folder, and every process maps them
+into its memory: a film is read where it lies, in any order.
 """
 
 import functools
 import math
 import os
 import re
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-from numpy.lib import format as npy
+from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from datamodules.prepared_cache import SPLITS
+from preparation.films.archive import unpack
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from preparation.films.image_files import with_channels
 from provenance import UserError
@@ -28,60 +26,15 @@ MEDMNIST_NOTE = (
     "MedMNIST films carry no patient identifier, and train and val were divided by image: films of "
     "one patient may lie in both, so that scores on val may be too good."
 )
-_BLOCK_BYTES = 1 << 20
 _NAME = re.compile(r"([a-z]+mnist(?:3d)?)((?:_(?:64|128|224))?)")
 
 
-@dataclass
-class _Member:
-    """One array inside an `.npz`, open for reading by rows."""
-
-    stream: IO[bytes]
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-    start: int
-
-    @property
-    def row_bytes(self) -> int:
-        return self.dtype.itemsize * math.prod(self.shape[1:])
-
-    def row(self, index: int) -> NDArray[Any]:
-        """Row `index`, of shape `shape[1:]`. Forwards it unpacks on, backwards from the start."""
-        self.stream.seek(self.start + index * self.row_bytes)
-        data = self.stream.read(self.row_bytes)
-        return np.frombuffer(data, self.dtype).reshape(self.shape[1:])
-
-
-def _open_member(archive: zipfile.ZipFile, name: str) -> _Member:
-    """Open a member and read its header; no pickle is ever read.
-
-    Raises:
-        ValueError: It is no array of plain numbers in C order, or not as long as it says.
-        KeyError: There is no such member.
-    """
-    stream = archive.open(f"{name}.npy")
-    version = npy.read_magic(stream)
-    read_header = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    if version not in read_header:
-        raise ValueError(f"has an unknown header version {version}")
-    shape, fortran_order, dtype = read_header[version](stream)
-    if dtype.kind not in "biuf" or fortran_order or not shape or min(shape) < 0:
-        raise ValueError(f"holds {dtype} values of shape {shape}, expected plain numbers by rows")
-    member = _Member(stream, dtype, shape, stream.tell())
-    promised = member.start + shape[0] * member.row_bytes
-    if (size := archive.getinfo(f"{name}.npy").file_size) != promised:
-        raise ValueError(f"is {size} bytes long, its header promises {promised}")
-    return member
-
-
-def find_array_films(source: Path) -> list[FilmFile]:
-    """List the films of a MedMNIST file, train before val before test, each by index.
-
-    Keep this order: reading rows out of order unpacks the file again and again. The whole file is
-    unpacked once here, into nothing, since its checksums tell only at the end whether it is sound.
+def find_array_films(source: Path, folder: Path) -> list[FilmFile]:
+    """Unpack a MedMNIST file, and list its films: train before val before test, each by index.
 
     Args:
         source: The `.npz`, or a folder that holds exactly one.
+        folder: Where its arrays are unpacked, see `unpack`; the films are read from there.
 
     Returns:
         Films named `<file>#<split>/<index>`; their bytes are those of the row.
@@ -91,35 +44,36 @@ def find_array_films(source: Path) -> list[FilmFile]:
             `<split>_images` (N, H, W) or (N, H, W, 3) uint8 and `<split>_labels` (N, K) integers.
     """
     path = _only_array_file(source)
+    unpack(path, folder)
     found: list[FilmFile] = []
-    try:
-        with zipfile.ZipFile(path) as archive:
-            for split in SPLITS:
-                images = _open_member(archive, f"{split}_images")
-                _check_members(path, split, images, _open_member(archive, f"{split}_labels"))
-                for kind in ("images", "labels"):
-                    with archive.open(f"{split}_{kind}.npy") as stream:
-                        while stream.read(_BLOCK_BYTES):
-                            pass
-                found += [
-                    FilmFile(f"{path.name}#{split}/{index}", path, images.row_bytes)
-                    for index in range(images.shape[0])
-                ]
-    except UserError:
-        raise
-    except KeyError as error:
-        expected = ", ".join(f"{split}_images, {split}_labels" for split in SPLITS)
-        raise UserError(
-            f"{path}: lacks an array ({error.args[0]}). Expected {expected}."
-        ) from error
-    except Exception as error:  # damaged archives raise many kinds
-        raise UserError(
-            f"{path}: is not a readable .npz of MedMNIST ({error or type(error).__name__}). "
-            "Download or copy it again."
-        ) from error
+    for split in SPLITS:
+        images, labels = (_array(path, folder, f"{split}_{kind}") for kind in ("images", "labels"))
+        _check_arrays(path, split, images, labels)
+        found += [
+            FilmFile(
+                f"{path.name}#{split}/{index}",
+                folder / f"{split}_images.npy",
+                math.prod(images.shape[1:]),
+            )
+            for index in range(len(images))
+        ]
     if not found:
         raise UserError(f"{path}: holds no film; all its arrays are empty.")
     return found
+
+
+def _array(path: Path, folder: Path, name: str) -> NDArray[Any]:
+    """One array of an unpacked file, not read yet; objects, which would be pickles, are refused."""
+    try:
+        return open_memmap(folder / f"{name}.npy", mode="r")
+    except FileNotFoundError:
+        expected = ", ".join(f"{split}_images, {split}_labels" for split in SPLITS)
+        raise UserError(f"{path}: lacks the array {name}. Expected {expected}.") from None
+    except Exception as error:  # damaged headers raise many kinds
+        raise UserError(
+            f"{path}: is not a readable .npz of MedMNIST ({name}: {error}). Download or copy it "
+            "again."
+        ) from error
 
 
 def _only_array_file(source: Path) -> Path:
@@ -135,7 +89,7 @@ def _only_array_file(source: Path) -> Path:
     )
 
 
-def _check_members(path: Path, split: str, images: _Member, labels: _Member) -> None:
+def _check_arrays(path: Path, split: str, images: NDArray[Any], labels: NDArray[Any]) -> None:
     shape, sides = images.shape, images.shape[1:3]
     if images.dtype != np.uint8 or not (len(shape) == 3 or (len(shape) == 4 and shape[3] == 3)):
         raise UserError(
@@ -177,21 +131,22 @@ class ArrayFilmReader:
         Raises:
             RejectedFilm: unreadable, constant or no_label.
         """
-        place = file.name.rpartition("#")[2]
-        split, _, index = place.partition("/")
+        key = file.name.rpartition("#")[2]
+        split, _, index = key.partition("/")
         try:
-            changed = file.path.stat().st_mtime_ns
-            levels = _opened(file.path, f"{split}_images", changed).row(int(index))
-            label = _opened(file.path, f"{split}_labels", changed).row(int(index))
+            levels = _mapped(file.path, file.path.stat().st_mtime_ns)[int(index)]
+            numbers = file.path.with_name(f"{split}_labels.npy")
+            label = _mapped(numbers, numbers.stat().st_mtime_ns)[int(index)]
         except Exception as error:
-            _opened.cache_clear()  # a stream that failed stands somewhere in between
             raise RejectedFilm(
-                "unreadable", f"cannot be unpacked ({type(error).__name__}). Copy the file again."
+                "unreadable",
+                f"cannot be read where it was unpacked ({type(error).__name__}). Remove the "
+                "unpacked folder of the cache, and prepare again.",
             ) from error
         pixels, suspicions = with_channels(levels, self.channels)
         return Film(
             pixels=pixels,
-            keys=(file.name, place),
+            keys=(file.name, key),
             labels={"label": self._label(label)},
             split=split,
             geometry={"source_shape": list(levels.shape[:2])},
@@ -200,9 +155,7 @@ class ArrayFilmReader:
 
     def side(self, file: FilmFile) -> int:
         """The longer side of the file's films, in pixels."""
-        split = file.name.rpartition("#")[2].partition("/")[0]
-        with zipfile.ZipFile(file.path) as archive:
-            return max(_open_member(archive, f"{split}_images").shape[1:3])
+        return max(open_memmap(file.path, mode="r").shape[1:3])
 
     def _label(self, numbers: NDArray[Any]) -> str:
         if len(numbers) > 1:
@@ -218,9 +171,9 @@ class ArrayFilmReader:
 
 
 @functools.lru_cache(maxsize=2)  # images and labels of the split that this process is in
-def _opened(path: Path, name: str, changed: int) -> _Member:
+def _mapped(path: Path, changed: int) -> NDArray[Any]:
     # `changed` is part of the key alone: a file that was replaced is opened anew.
-    return _open_member(zipfile.ZipFile(path), name)
+    return open_memmap(path, mode="r")
 
 
 def locate_medmnist(name_or_path: str, download: bool) -> tuple[Path, tuple[str, ...] | None]:

@@ -42,9 +42,11 @@ def write(path, made, compressed=True):
 def test_every_row_is_the_arrays_own(tmp_path, compressed, order):
     made = medmnist_arrays((30, 28))
     path = write(tmp_path / "pneumoniamnist.npz", made, compressed)
-    files = find_array_films(path)
+    files = find_array_films(path, path.parent / "unpacked")
     assert len(files) == sum(COUNTS.values())
-    assert files[0] == FilmFile("pneumoniamnist.npz#train/0", path, 30 * 28)
+    assert files[0] == FilmFile(
+        "pneumoniamnist.npz#train/0", tmp_path / "unpacked/train_images.npy", 30 * 28
+    )
     assert files[-1].name == "pneumoniamnist.npz#test/3"
     reader = ArrayFilmReader(labels=("normal", "pneumonia"))
     assert reader.side(files[0]) == 30
@@ -62,17 +64,17 @@ def test_every_row_is_the_arrays_own(tmp_path, compressed, order):
 
 def test_the_only_file_of_a_folder(tmp_path):
     write(tmp_path / "pneumoniamnist.npz", medmnist_arrays())
-    assert len(find_array_films(tmp_path)) == 14
+    assert len(find_array_films(tmp_path, tmp_path / "unpacked")) == 14
     write(tmp_path / "pneumoniamnist_64.npz", medmnist_arrays())
     with pytest.raises(UserError, match=r"pneumoniamnist\.npz, pneumoniamnist_64\.npz.*sizes"):
-        find_array_films(tmp_path)
+        find_array_films(tmp_path, tmp_path / "unpacked")
     with pytest.raises(UserError, match="found none"):
-        find_array_films(tmp_path / "nowhere")
+        find_array_films(tmp_path / "nowhere", tmp_path / "unpacked")
 
 
 def test_colour_and_channels(tmp_path):
     made = medmnist_arrays((28, 28, 3))
-    files = find_array_films(write(tmp_path / "a.npz", made))
+    files = find_array_films(write(tmp_path / "a.npz", made), tmp_path / "unpacked")
     film = ArrayFilmReader(channels=3)(files[2])
     np.testing.assert_array_equal(film.pixels, made["train_images"][2].astype(np.float32) / 255)
     grey = ArrayFilmReader()(files[2])
@@ -85,7 +87,7 @@ def test_several_findings_are_normal_or_abnormal(tmp_path):
     made["train_labels"][:] = 0
     made["train_labels"][1, 5] = 1
     made["train_labels"][2, 5] = 2
-    files = find_array_films(write(tmp_path / "chestmnist.npz", made))
+    files = find_array_films(write(tmp_path / "chestmnist.npz", made), tmp_path / "unpacked")
     assert ArrayFilmReader()(files[0]).labels == {"label": "normal"}
     assert ArrayFilmReader()(files[1]).labels == {"label": "abnormal"}
     with pytest.raises(RejectedFilm, match="other than 0 and 1"):
@@ -96,7 +98,7 @@ def test_a_class_without_a_name_and_a_constant_film(tmp_path):
     made = medmnist_arrays()
     made["train_labels"][0] = 5
     made["train_images"][1] = 7
-    files = find_array_films(write(tmp_path / "a.npz", made))
+    files = find_array_films(write(tmp_path / "a.npz", made), tmp_path / "unpacked")
     with pytest.raises(RejectedFilm) as caught:
         ArrayFilmReader(labels=("normal", "pneumonia"))(files[0])
     assert caught.value.reason == "no_label"
@@ -105,15 +107,17 @@ def test_a_class_without_a_name_and_a_constant_film(tmp_path):
     assert caught.value.reason == "constant"
 
 
-def test_a_replaced_file_is_opened_anew_and_a_lost_one_is_unreadable(tmp_path):
+def test_a_replaced_file_is_refused_and_a_lost_one_is_unreadable(tmp_path):
     path = write(tmp_path / "a.npz", medmnist_arrays())
-    file = find_array_films(path)[1]
+    file = find_array_films(path, tmp_path / "unpacked")[1]
     before = ArrayFilmReader()(file).pixels
     made = medmnist_arrays()
     made["train_images"] = 255 - made["train_images"]
     write(path, made)
-    np.testing.assert_allclose(ArrayFilmReader()(file).pixels, 1 - before, atol=1e-6)
-    path.unlink()
+    with pytest.raises(UserError, match=r"unpacked: holds another .*archive_sha256 was"):
+        find_array_films(path, tmp_path / "unpacked")
+    np.testing.assert_array_equal(ArrayFilmReader()(file).pixels, before)
+    file.path.unlink()
     with pytest.raises(RejectedFilm) as caught:
         ArrayFilmReader()(file)
     assert caught.value.reason == "unreadable"
@@ -125,14 +129,13 @@ def test_a_replaced_file_is_opened_anew_and_a_lost_one_is_unreadable(tmp_path):
     [
         ("train_images", np.zeros((7, 28, 28, 28), np.uint8), "3D sets are volumes"),
         ("train_images", np.zeros((7, 28, 28), np.float32), "float32"),
-        ("train_images", np.array([{}] * 7), "expected plain numbers"),
-        ("train_images", np.zeros((7, 28, 28), np.uint8, order="F"), "expected plain numbers"),
+        ("train_images", np.array([{}] * 7), "Python objects in dtype"),
         ("train_images", np.zeros((7, 8, 28), np.uint8), "8x28 pixels"),
         ("val_labels", np.zeros((2, 1), np.uint8), "one row per image"),
         ("val_labels", np.zeros(3, np.uint8), "one row per image"),
-        ("val_labels", np.array([["a"]] * 3), "expected plain numbers"),
+        ("val_labels", np.array([["a"]] * 3), "expected whole numbers"),
         ("val_labels", np.zeros((3, 1)), "whole numbers"),
-        ("test_labels", None, "lacks an array.*test_labels"),
+        ("test_labels", None, "lacks the array test_labels"),
     ],
 )
 def test_files_that_are_built_otherwise(tmp_path, name, value, sentence):
@@ -142,7 +145,7 @@ def test_files_that_are_built_otherwise(tmp_path, name, value, sentence):
         del made[name]
     path = write(tmp_path / "other.npz", made)
     with pytest.raises(UserError, match=f"other.npz: .*{sentence}"):
-        find_array_films(path)
+        find_array_films(path, path.parent / "unpacked")
 
 
 def test_damaged_files_are_found_before_any_film_is_read(tmp_path):
@@ -150,8 +153,8 @@ def test_damaged_files_are_found_before_any_film_is_read(tmp_path):
     whole = path.read_bytes()
     for damaged in (whole[:-100], whole[:5000], b"", b"<html>", _flip(whole, 1500)):
         path.write_bytes(damaged)
-        with pytest.raises(UserError, match="not a readable"):
-            find_array_films(path)
+        with pytest.raises(UserError, match="is damaged, or no such archive"):
+            find_array_films(path, path.parent / "unpacked")
 
 
 def test_a_header_that_promises_more_than_there_is(tmp_path):
@@ -162,45 +165,42 @@ def test_a_header_that_promises_more_than_there_is(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name, data in {**members, "train_images.npy": longer}.items():
             archive.writestr(name, data)
-    with pytest.raises(UserError, match="its header promises"):
-        find_array_films(path)
+    with pytest.raises(UserError, match="train_images: mmap length"):
+        find_array_films(path, path.parent / "unpacked")
 
 
 def test_all_empty(tmp_path):
     path = write(tmp_path / "a.npz", medmnist_arrays(counts=dict.fromkeys(COUNTS, 0)))
     with pytest.raises(UserError, match="holds no film"):
-        find_array_films(path)
+        find_array_films(path, path.parent / "unpacked")
 
 
 def _flip(data, place):
     return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
 
 
-def test_rows_in_order_unpack_the_file_once_with_flat_memory(tmp_path, monkeypatch):
+def test_the_file_is_unpacked_once_and_read_with_flat_memory(tmp_path):
     counts = {"train": 2000, "val": 1, "test": 1}
     path = write(tmp_path / "a.npz", medmnist_arrays((64, 64), counts=counts))  # 8 MB of rows
     reader = ArrayFilmReader()
-    read_bytes = 0
-    original = zipfile.ZipExtFile._read2
-
-    def counted(self, size):
-        nonlocal read_bytes
-        data = original(self, size)
-        read_bytes += len(data)
-        return data
-
-    monkeypatch.setattr(zipfile.ZipExtFile, "_read2", counted)
-    files = find_array_films(path)
-    assert read_bytes < 1.1 * path.stat().st_size  # the check of the whole file
-    read_bytes = 0
     tracemalloc.start()
+    files = find_array_films(path, tmp_path / "unpacked")
+    unpacked = files[0].path.stat().st_mtime_ns
     for start in range(0, 2000, 2 * 128):  # every second block, as one of two workers sees it
         for file in files[start : start + 128]:
             reader(file)
-    assert read_bytes < 1.1 * path.stat().st_size
-    # A skip from block to block is the most that is in memory.
-    assert tracemalloc.get_traced_memory()[1] < 2e6
+    assert tracemalloc.get_traced_memory()[1] < 4e6
     tracemalloc.stop()
+    assert find_array_films(path, tmp_path / "unpacked") == files
+    assert files[0].path.stat().st_mtime_ns == unpacked
+
+
+def test_arrays_by_columns_are_read_as_they_are_meant(tmp_path):
+    made = medmnist_arrays()
+    rows = made["train_images"]
+    made["train_images"] = np.asfortranarray(rows)
+    files = find_array_films(write(tmp_path / "a.npz", made), tmp_path / "unpacked")
+    np.testing.assert_array_equal(ArrayFilmReader()(files[3]).pixels, rows[3] / np.float32(255))
 
 
 def test_reader_can_be_sent_to_workers():
