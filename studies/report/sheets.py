@@ -1,4 +1,4 @@
-"""Pictures of the report: synthetic beside real slices, and predictions over test images."""
+"""Images of the report: synthetic beside real slices, and predictions over test images."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -56,7 +56,7 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
             ]
             for i in items
         ]
-    picture = sheet(
+    drawn = sheet(
         [
             [colour_mask(made.mask(item)) for item in items],
             [cache.image(item) for item in matched if item is not None],
@@ -73,7 +73,7 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
         "from other data without images, so the middle row shows the training slice whose class "
         "shares are nearest, not the same anatomy."
     )
-    return png_bytes(picture), caption
+    return png_bytes(drawn), caption
 
 
 def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]:
@@ -167,7 +167,7 @@ def png_bytes(array: np.ndarray) -> bytes:
 
 
 def shrunk_png(path: Path) -> bytes:
-    """A picture file as PNG, no wider than `WIDEST_PIXELS`."""
+    """An image file as PNG, no wider than `WIDEST_PIXELS`."""
     from PIL import Image
 
     with Image.open(path) as image:

@@ -82,7 +82,6 @@ def page_figures(
             )
         ],
         "sheets": [],
-        "predictions": [],
     }
     if generators:
         generator_png = plots.generator_curves(generators)
@@ -96,29 +95,33 @@ def page_figures(
         )
     if any(scenario.synthetic for scenario in specification.scenarios):
         figures["sheets"].append(_sheet(folder, content, generators))
+    figures["predictions"] = _predictions(folder, specification, content, records)
+    return figures
+
+
+def _predictions(
+    folder: StudyFolder,
+    specification: Specification,
+    content: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+) -> list[PageFigure]:
+    """ROC curves and Grad-CAM of classifiers, or what segmenters drew over test images."""
     roc = plots.roc_curves(specification, content, records)
     if roc is not None:
-        figures["predictions"] = [
-            PageFigure(
-                "ROC curves",
-                roc,
-                "ROC curves of all scenarios; the tables hold their AUROC.",
-                "Test split; one line per seed.",
-            ),
-            *_grad_cams(folder, specification, records),
-        ]
-        return figures
+        alt = "ROC curves of all scenarios; the tables hold their AUROC."
+        curves = PageFigure("ROC curves", roc, alt, "Test split; one line per seed.")
+        return [curves, *_grad_cams(folder, specification, records)]
     pairs = [(s.id, m.name) for m in specification.models for s in specification.scenarios]
     found, without = prediction_images(folder.root, pairs, records)
+    figures = []
     for (scenario, model), png in found.items():
         title = f"{specification.model(model).title}, scenario {scenario}"
         name = specification.scenario(scenario).name
         alt = f"Predictions of {title} ({name}) drawn over test images."
-        figures["predictions"].append(PageFigure(title, png, alt, name))
+        figures.append(PageFigure(title, png, alt, name))
     if without:
-        figures["predictions"].append(
-            PageFigure("Predictions", None, "", f"no predictions.png for: {'; '.join(without)}.")
-        )
+        caption = f"no predictions.png for: {'; '.join(without)}."
+        figures.append(PageFigure("Predictions", None, "", caption))
     return figures
 
 

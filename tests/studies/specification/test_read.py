@@ -68,6 +68,14 @@ def test_numbers_and_booleans_among_arguments_become_words(plan: dict) -> None:
         ({"generator": {"config": "x", "num_images": 0}}, "num_images must be at least 1"),
         ({"extra_comparisons": [[3]]}, "expected pairs such as [4, 2]"),
         ({"arguments": ["--data.root=x"]}, "arguments: --data.root is set by the study"),
+        (
+            {"generator": {"config": "x", "num_images": 8, "arguments": ["--resume", True]}},
+            "study.yaml: generator.arguments: --resume is set by the study for every cell",
+        ),
+        (
+            {"scenarios": [{"id": 1, "pretrain": ["--run_folder", "x"]}]},
+            "study.yaml: scenarios[0].pretrain: --run_folder is set by the study for every cell",
+        ),
         ({"name": "a b"}, "name: 'a b' becomes part of a file name"),
         ({"confidence": 95}, "confidence is 95.0"),
         ({"paper": {"title": "P", "values": {1: {"vgg": 1.0}}}}, "'vgg' is no scenario or model"),
