@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-_IMAGENET_MEAN = [0.485, 0.456, 0.406]
-_IMAGENET_STD = [0.229, 0.224, 0.225]
+IMAGENET_MEAN = [0.485, 0.456, 0.406]
+IMAGENET_STD = [0.229, 0.224, 0.225]
+"""Mean and standard deviation of ImageNet's colours, on images in [0, 1]."""
 
 # What follows the last feature map in timm, torchvision and segmentation-models-pytorch.
 _HEAD_NAMES = (
@@ -24,16 +25,22 @@ _HEAD_NAMES = (
 )
 
 
-def read_weights(path: Path) -> dict[str, Tensor]:
+def read_weights(
+    path: Path, origin: str | None = None, setting: str = "encoder_weights_path"
+) -> dict[str, Tensor]:
     """Read a file of tensors, without running anything that is in it.
+
+    Args:
+        path: a .pth or .safetensors file.
+        origin: what messages call the file; None for its path.
+        setting: what to correct if it is the wrong one, for messages.
 
     Raises:
         ValueError: a file that is missing, damaged, or holds more than tensors.
     """
+    origin = str(path) if origin is None else origin
     if not path.is_file():
-        raise ValueError(
-            f"{path}: no such file, expected the encoder's weights. Correct encoder_weights_path."
-        )
+        raise ValueError(f"{origin}: no such file, expected pretrained weights. Correct {setting}.")
     state: object
     try:
         if path.suffix == ".safetensors":
@@ -45,17 +52,23 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     # torch and safetensors raise kinds of errors with no common base for a damaged file.
     except Exception as error:
         reason = str(error).splitlines()[0] if str(error) else "empty file"
-        raise _unreadable(path, reason) from error
+        raise _unreadable(origin, reason) from error
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(
         isinstance(value, Tensor) for value in state.values()
     ):
-        raise _unreadable(path, "it does not hold a table of named tensors")
+        raise _unreadable(origin, "it does not hold a table of named tensors")
     return state
 
 
-def load_encoder_weights(encoder: nn.Module, state: dict[str, Tensor], origin: str) -> None:
+def load_encoder_weights(
+    encoder: nn.Module,
+    state: dict[str, Tensor],
+    origin: str,
+    part: str = "encoder",
+    settings: str = "encoder_name or encoder_weights_path",
+) -> None:
     """Copy weights into an encoder, every tensor or none.
 
     timm's feature extractors rename modules (`stages.0` to `stages_0`) or wrap them in `model`, so
@@ -65,7 +78,9 @@ def load_encoder_weights(encoder: nn.Module, state: dict[str, Tensor], origin: s
     Args:
         encoder: network to fill.
         state: tensors by name, in the encoder's own naming.
-        origin: file name for messages.
+        origin: what messages call the file.
+        part: what messages call the network.
+        settings: what to correct if they do not fit, for messages.
 
     Raises:
         ValueError: tensors missing, left over (other than a classification head), or of another
@@ -88,16 +103,16 @@ def load_encoder_weights(encoder: nn.Module, state: dict[str, Tensor], origin: s
             raise ValueError(
                 f"{origin}: tensor {name} is {tuple(tensor.shape)}, expected "
                 f"{tuple(current.shape)}. These are weights of another network: correct "
-                "encoder_name or encoder_weights_path."
+                f"{settings}."
             )
         fitted[name] = tensor
     left_over = [name for name, _ in given.values() if name.split(".")[0] not in _HEAD_NAMES]
     if missing or left_over:
         raise ValueError(
-            f"{origin}: {len(missing)} of {len(wanted)} tensors of the encoder are missing"
+            f"{origin}: {len(missing)} of {len(wanted)} tensors of the {part} are missing"
             f"{_examples(missing)}, {len(left_over)} of the file fit nowhere"
             f"{_examples(left_over)}. Expected all tensors, and nothing "
-            "beside them but a classification head: correct encoder_name or encoder_weights_path."
+            f"beside them but a classification head: correct {settings}."
         )
     encoder.load_state_dict(fitted, strict=False)
 
@@ -115,7 +130,7 @@ def encoder_normalisation(encoder_name: str, download: bool) -> tuple[list[float
 
         record = get_pretrained_cfg(encoder_name.removeprefix("tu-"))
         if record is None:
-            return _IMAGENET_MEAN, _IMAGENET_STD
+            return IMAGENET_MEAN, IMAGENET_STD
         return list(record.mean), list(record.std)
     if download:
         from segmentation_models_pytorch.encoders import get_preprocessing_params
@@ -130,7 +145,7 @@ def encoder_normalisation(encoder_name: str, download: bool) -> tuple[list[float
                 "encoder_weights to null and encoder_weights_path to a file."
             ) from error
         return list(settings["mean"]), list(settings["std"])
-    return _IMAGENET_MEAN, _IMAGENET_STD
+    return IMAGENET_MEAN, IMAGENET_STD
 
 
 def _plain_name(name: str) -> str:
@@ -141,8 +156,8 @@ def _examples(names: list[str]) -> str:
     return f" ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})" if names else ""
 
 
-def _unreadable(path: Path, reason: str) -> ValueError:
+def _unreadable(origin: str, reason: str) -> ValueError:
     return ValueError(
-        f"{path}: could not be read as weights ({reason}). Expected a .pth file with plain "
+        f"{origin}: could not be read as weights ({reason}). Expected a .pth file with plain "
         "tensors or a .safetensors file. Fetch it again, or save the network's state_dict() anew."
     )

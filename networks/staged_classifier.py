@@ -7,13 +7,15 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
-from networks.encoder_weights import load_encoder_weights, read_weights
+from networks.encoder_weights import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    load_encoder_weights,
+    read_weights,
+)
 
 SMALLEST_SIDE = 32
 """Pixels: VGG-16 halves an image five times, and nothing is left of a smaller one."""
-
-_IMAGENET_MEAN = (0.485, 0.456, 0.406)
-_IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 @runtime_checkable
@@ -58,7 +60,7 @@ class StagedClassifier(nn.Module):
         self.initial_weights = None if unused else weights
         scale, shift = torch.ones(1), torch.zeros(1)
         if self.initial_weights is not None:
-            mean, std = torch.tensor(_IMAGENET_MEAN), torch.tensor(_IMAGENET_STD)
+            mean, std = torch.tensor(IMAGENET_MEAN), torch.tensor(IMAGENET_STD)
             if image_channels != 3:
                 mean, std = mean.mean(0, keepdim=True), std.mean(0, keepdim=True)
             scale, shift = 0.5 / std, (0.5 - mean) / std
@@ -113,8 +115,13 @@ class StagedClassifier(nn.Module):
                 # Every channel stands for the same share of a grey image.
                 filters = state[first].sum(dim=1, keepdim=True) / self.image_channels
                 state = {**state, first: filters.repeat(1, self.image_channels, 1, 1)}
-            with _in_words_of(self.title):
-                load_encoder_weights(nn.ModuleDict(body), state, weights)
+            load_encoder_weights(
+                nn.ModuleDict(body),
+                state,
+                origin=f"{self.title}: {weights}",
+                part="network",
+                settings="the network's settings or weights",
+            )
         self.frozen_stages = freeze
         for stage in self.stages()[:freeze]:
             stage.requires_grad_(False)
@@ -151,8 +158,7 @@ class StagedClassifier(nn.Module):
 
     def _read(self, weights: str, download: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         if weights != "imagenet":
-            with _in_words_of(self.title):
-                return read_weights(Path(weights))
+            return read_weights(Path(weights), f"{self.title}: {weights}", setting="weights")
         try:
             return download()
         # Hub and network raise kinds of errors with no common base.
@@ -161,24 +167,3 @@ class StagedClassifier(nn.Module):
                 f"{self.title}: ImageNet weights could not be downloaded ({type(error).__name__}: "
                 f"{error}). Check the network, or set weights to the path of a state-dict file."
             ) from None  # train.py shows the innermost cause, which does not name the way out
-
-
-class _in_words_of:  # noqa: N801 - reads as a phrase
-    """Words errors about an encoder's weights as errors about a classifier's."""
-
-    def __init__(self, title: str) -> None:
-        self.title = title
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        if isinstance(error, ValueError):
-            sentence = str(error)
-            for theirs, ours in (
-                ("encoder_name or encoder_weights_path", "the network's settings or weights"),
-                ("encoder_weights_path", "weights"),
-                ("encoder", "network"),
-            ):
-                sentence = sentence.replace(theirs, ours)
-            raise ValueError(f"{self.title}: {sentence}") from None

@@ -208,7 +208,7 @@ class MappingLayer(EqualisedLinear):
 
 
 class MappingNetwork(nn.Module):
-    """z, drawn from a ball, to w, whose space need not be one: its directions can be unlike.
+    """z, normally distributed, to the style w, whose distribution is learnt.
 
     Args:
         style_size: length of z and of w.
