@@ -274,9 +274,9 @@ def test_cut_and_flipped_archives(tmp_path, suffix):
         archive.write_bytes(whole[:length])
         refusal(archive, tmp_path)
     rng = np.random.default_rng(1)
-    for place in rng.integers(0, end, 40):
+    for offset in rng.integers(0, end, 40):
         damaged = bytearray(whole)
-        damaged[place] ^= 1 << rng.integers(0, 8)
+        damaged[offset] ^= 1 << rng.integers(0, 8)
         archive.write_bytes(damaged)
         try:
             unpack(archive, tmp_path / "out")

@@ -175,8 +175,8 @@ def test_all_empty(tmp_path):
         find_array_films(path, path.parent / "unpacked")
 
 
-def _flip(data, place):
-    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+def _flip(data, offset):
+    return data[:offset] + bytes([data[offset] ^ 1]) + data[offset + 1 :]
 
 
 def test_the_file_is_unpacked_once_and_read_with_flat_memory(tmp_path):

@@ -74,32 +74,32 @@ def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, str]:
 def _flip_bits(random: Random, data: bytes) -> bytes:
     changed = bytearray(data)
     for _ in range(random.choice((1, 2, 8, 64))):
-        changed[_place(random, data)] ^= 1 << random.randrange(8)
+        changed[_offset(random, data)] ^= 1 << random.randrange(8)
     return bytes(changed)
 
 
 def _overwrite(random: Random, data: bytes) -> bytes:
-    start, size = _place(random, data), random.choice((1, 2, 4, 16, 256))
+    start, size = _offset(random, data), random.choice((1, 2, 4, 16, 256))
     block = random.choice((bytes(size), b"\xff" * size, random.randbytes(size)))
     return data[:start] + block[: len(data) - start] + data[start + size :]
 
 
 def _cut_off(random: Random, data: bytes) -> bytes:
-    return data[: random.choice((_place(random, data), len(data) - random.randrange(1, 40)))]
+    return data[: random.choice((_offset(random, data), len(data) - random.randrange(1, 40)))]
 
 
 def _insert(random: Random, data: bytes) -> bytes:
-    start = _place(random, data)
+    start = _offset(random, data)
     return data[:start] + random.randbytes(random.choice((1, 2, 7, 100))) + data[start:]
 
 
 def _remove(random: Random, data: bytes) -> bytes:
-    start = _place(random, data)
+    start = _offset(random, data)
     return data[:start] + data[start + random.choice((1, 2, 7, 100)) :]
 
 
 def _repeat(random: Random, data: bytes) -> bytes:
-    start, size = _place(random, data), random.choice((8, 64, 512))
+    start, size = _offset(random, data), random.choice((8, 64, 512))
     return data[:start] + data[start : start + size] + data[start:]
 
 
@@ -156,8 +156,8 @@ _CHANGES: tuple[Callable[[Random, bytes], bytes], ...] = (
 )  # fmt: skip
 
 
-def _place(random: Random, data: bytes) -> int:
-    """A place in the file; every second one in the header, which is small beside the pixels."""
+def _offset(random: Random, data: bytes) -> int:
+    """Offset of a byte; every second one in the header, which is small beside the pixels."""
     end = min(len(data), 1600) if random.random() < 0.5 else len(data)
     return random.randrange(min(128, end - 1), end) if end > 1 else 0
 
@@ -172,12 +172,12 @@ def _find(random: Random, data: bytes) -> Element | None:
         vr = data[start + 4 : start + 6]
         explicit = vr.isalpha() and vr.isupper()
         long = vr in _LONG_VRS
-        place = start + (4 if not explicit else 8 if long else 6)
+        length_at = start + (4 if not explicit else 8 if long else 6)
         length_format = f"{order}H" if explicit and not long else f"{order}I"
-        length = struct.unpack_from(length_format, data, place)[0]
-        value = place + struct.calcsize(length_format)
+        length = struct.unpack_from(length_format, data, length_at)[0]
+        value = length_at + struct.calcsize(length_format)
         return Element(
-            start + 4 if explicit else None, place, length_format, value,
+            start + 4 if explicit else None, length_at, length_format, value,
             min(value + length, len(data)) if length != 0xFFFFFFFF else value,
         )  # fmt: skip
     return None
