@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.classification.summary import labels_of, patients_of, positive_probabilities
+from evaluation.classification.summary import columns_of
 from evaluation.folder import RESULT
 from metrics.auroc_intervals import bootstrap_difference
 from metrics.delong import delong_test
@@ -82,9 +82,8 @@ def compared(rows: Sequence[Mapping[str, Any]], other: OtherEvaluation) -> dict[
     """
     theirs = {row["id"]: row for row in other.result["images"]}
     _check_same_truth(rows, theirs, other.folder)
-    labels, patients = labels_of(rows), patients_of(rows)
-    mine = positive_probabilities(rows)
-    matched = positive_probabilities([theirs[row["id"]] for row in rows])
+    mine, labels, patients = columns_of(rows)
+    matched, _, _ = columns_of([theirs[row["id"]] for row in rows])
     test = delong_test(mine, matched, labels, patients)
     return {
         "name": other.name,

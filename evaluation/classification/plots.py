@@ -11,7 +11,7 @@ from PIL import Image
 from display.figures import COLOURS, new_figure, styled
 from display.numbers import interval, number
 from evaluation.classification.comparison import OtherEvaluation
-from evaluation.classification.summary import labels_of, positive_probabilities
+from evaluation.classification.summary import columns_of
 from metrics.ranking import auroc, roc_curve
 
 _DPI = 150
@@ -75,8 +75,9 @@ def _draw_curves(
     )  # fmt: skip
     for index, other in enumerate(others):
         rows = other.result["images"]
-        false, true, _ = roc_curve(positive_probabilities(rows), labels_of(rows))
-        area = auroc(positive_probabilities(rows), labels_of(rows))
+        probabilities, labels, _ = columns_of(rows)
+        false, true, _ = roc_curve(probabilities, labels)
+        area = auroc(probabilities, labels)
         axes.plot(
             false, true,
             color=COLOURS[(index + 1) % len(COLOURS)], lw=1.6,

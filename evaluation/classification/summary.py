@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from metrics.auroc_intervals import bootstrap_interval, bootstrap_score, roc_band
 from metrics.classification import (
@@ -22,19 +23,11 @@ NUM_BINS = 15
 _BAND_RATES = 101
 
 
-def labels_of(rows: Sequence[Row]) -> np.ndarray:
-    """(N,) classes."""
-    return np.array([row["label"] for row in rows], dtype=np.int64)
-
-
-def positive_probabilities(rows: Sequence[Row]) -> FloatArray:
-    """(N,) probability of class 1."""
-    return np.array([row["probability"] for row in rows], dtype=np.float64)
-
-
-def patients_of(rows: Sequence[Row]) -> list[str]:
-    """(N,) patient of each film."""
-    return [row["patient_id"] for row in rows]
+def columns_of(rows: Sequence[Row]) -> tuple[FloatArray, NDArray[np.int64], list[str]]:
+    """Probability of class 1 (N,), class (N,) and patient (N,) of each film."""
+    probabilities = np.array([row["probability"] for row in rows], dtype=np.float64)
+    labels = np.array([row["label"] for row in rows], dtype=np.int64)
+    return probabilities, labels, [row["patient_id"] for row in rows]
 
 
 def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -44,9 +37,9 @@ def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dic
     classes of each against the others. ECE has no interval: it is too large where films are few,
     and a resample holds fewer different ones still.
     """
-    labels, patients = labels_of(rows), patients_of(rows)
+    probabilities, labels, patients = columns_of(rows)
     if len(class_names) == 2:
-        table: FloatArray = positive_probabilities(rows)[None]
+        table: FloatArray = probabilities[None]
         ece = calibration_error(table[0], labels, NUM_BINS)
     else:
         table = np.array([row["probabilities"] for row in rows])[None]
@@ -68,7 +61,7 @@ def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dic
 
 def _shares(rows: Sequence[Row], num_classes: int) -> dict[str, Interval]:
     """Sensitivity and specificity, of class 1 or averaged over classes."""
-    labels, patients = labels_of(rows), patients_of(rows)
+    _, labels, patients = columns_of(rows)
     called = np.array([row["prediction"] for row in rows])
     if num_classes == 2:
         hits = (called == labels).astype(float)
@@ -99,7 +92,7 @@ def _mean_where(values: FloatArray, asked: np.ndarray, patients: Sequence[str]) 
 
 def trivial(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, Any]:
     """What naming the most frequent class each time would score."""
-    counts = np.bincount(labels_of(rows), minlength=len(class_names))
+    counts = np.bincount(columns_of(rows)[1], minlength=len(class_names))
     share = float(counts.max() / counts.sum())
     return {"class": class_names[int(counts.argmax())], "accuracy": share, "auroc": 0.5}
 
@@ -119,12 +112,8 @@ def threshold_rows(choosing: Sequence[Row] | None, rows: Sequence[Row]) -> list[
     """
     thresholds = {"default": 0.5}
     if choosing:
-        thresholds = chosen_thresholds(positive_probabilities(choosing), labels_of(choosing))
-    probabilities, labels, patients = (
-        positive_probabilities(rows),
-        labels_of(rows),
-        patients_of(rows),
-    )
+        thresholds = chosen_thresholds(*columns_of(choosing)[:2])
+    probabilities, labels, patients = columns_of(rows)
     found = []
     for rule, threshold in thresholds.items():
         point = operating_point(probabilities, labels, threshold)
@@ -147,16 +136,16 @@ def _ends(interval: Interval) -> list[float | None]:
 
 def roc_of(rows: Sequence[Row]) -> dict[str, Any] | None:
     """The curve without its straight parts' inner points, and its band; None without a class."""
-    probabilities, labels = positive_probabilities(rows), labels_of(rows)
+    probabilities, labels, patients = columns_of(rows)
     if len(set(labels.tolist())) < 2:
         return None
     false, true, _ = roc_curve(probabilities, labels)
     corner = np.append(True, np.append((np.diff(false, 2) != 0) | (np.diff(true, 2) != 0), True))
     rates = np.linspace(0, 1, _BAND_RATES)
     band = None
-    patients = np.array(patients_of(rows))
-    if min(len(np.unique(patients[labels == each])) for each in (0, 1)) > 1:
-        low, high = roc_band(probabilities, labels, patients.tolist(), rates)
+    owner = np.array(patients)
+    if min(len(np.unique(owner[labels == each])) for each in (0, 1)) > 1:
+        low, high = roc_band(probabilities, labels, patients, rates)
         band = {"false_positive_rate": rates.tolist(), "low": low.tolist(), "high": high.tolist()}
     return {
         "false_positive_rate": false[corner].tolist(),
@@ -167,11 +156,7 @@ def roc_of(rows: Sequence[Row]) -> dict[str, Any] | None:
 
 def reliability_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:
     """Bins of the reliability plot, each with the interval of its outcome over patients."""
-    probabilities, labels, patients = (
-        positive_probabilities(rows),
-        labels_of(rows),
-        patients_of(rows),
-    )
+    probabilities, labels, patients = columns_of(rows)
     found = []
     for each in reliability(probabilities, labels, NUM_BINS):
         last = each.high == 1.0
