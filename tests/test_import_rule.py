@@ -30,7 +30,6 @@ MAY_IMPORT = {
     "studies/report": {
         "datamodules",
         "display",
-        "metrics",
         "studies/specification",
         "studies/statistics",
         "studies/run",
