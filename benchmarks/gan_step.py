@@ -84,15 +84,15 @@ def loading_seconds(root: str, size: int, batch_size: int, device: torch.device)
     data = ChestXrayDataModule(root, batch_size, label_column="none", resolution=size)
     films = data.training_set()
     films.cache.image(0)
-    places = [place % len(films) for place in range(4 * batch_size)]
+    indices = [number % len(films) for number in range(4 * batch_size)]
     seconds = []
     for _ in range(2):  # the first turn compares hashes
         started = time.perf_counter()
-        for start in range(0, len(places), batch_size):
-            samples = [films[place]["image"] for place in places[start : start + batch_size]]
+        for start in range(0, len(indices), batch_size):
+            samples = [films[index]["image"] for index in indices[start : start + batch_size]]
             data.to_unit({"image": torch.stack(samples).to(device)})
         seconds.append(time.perf_counter() - started)
-    return seconds[1] / len(places)
+    return seconds[1] / len(indices)
 
 
 def main() -> None:
