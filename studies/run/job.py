@@ -11,7 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -29,7 +29,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Fit:
-    """A finished training of a job; the first six are kept in its run folder.
+    """A finished training of a job.
 
     Attributes:
         resumed: It was interrupted, and went on from its last checkpoint.
@@ -45,6 +45,10 @@ class Fit:
     resumed: bool
     part: str = ""
     reused: bool = False
+
+
+# What `study_fit.json` says; the rest depends on who asks.
+_KEPT = ("run_folder", "checkpoint", "checkpoint_sha256", "images_seen", "seconds", "resumed")
 
 
 class Job:
@@ -127,16 +131,16 @@ class Job:
         checkpoint = Path(result.last_checkpoint)
         if keep == "best" and result.best_checkpoint and Path(result.best_checkpoint).is_file():
             checkpoint = Path(result.best_checkpoint)
-        kept = {
-            "run_folder": str(result.run_folder),
-            "checkpoint": str(checkpoint),
-            "checkpoint_sha256": sha256_of(checkpoint),
-            "images_seen": int(result.images_seen),
-            "seconds": float(result.seconds),
-            "resumed": resumed,
-        }
-        write_json_atomic(finished, kept)
-        self._fits.append(Fit(**kept, part=part))  # type: ignore[arg-type]
+        fit = Fit(
+            run_folder=str(result.run_folder),
+            checkpoint=str(checkpoint),
+            checkpoint_sha256=sha256_of(checkpoint),
+            images_seen=int(result.images_seen),
+            seconds=float(result.seconds),
+            resumed=resumed,
+        )
+        write_json_atomic(finished, {key: getattr(fit, key) for key in _KEPT})
+        self._fits.append(replace(fit, part=part))
         return self._fits[-1]
 
     def call(self, verb: str, function: Callable[..., Result], **keywords: Any) -> Result:
