@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from callbacks.epoch_reports import image_name, report_due
 from display.sheet import ImageArray, colour_of, save_png, sheet
-from display.tensor_images import pictures_of
+from display.tensor_images import image_arrays
 from lightning_modules import Classifier
 from lightning_modules.predictions import Predictions
 from metrics.ranking import auroc, roc_curve
@@ -159,7 +159,7 @@ def _films(trainer: L.Trainer, indices: NDArray[np.int64]) -> list[tuple[int, Im
     datamodule: Any = trainer.datamodule  # type: ignore[attr-defined]
     dataset = datamodule.evaluation_set("val")
     samples = [dataset[int(index)] for index in indices]
-    films = pictures_of(datamodule.to_unit(datamodule.collate(samples))["image"])
+    films = image_arrays(datamodule.to_unit(datamodule.collate(samples))["image"])
     return list(zip(indices.tolist(), films, samples, strict=True))
 
 

@@ -1,4 +1,4 @@
-"""Label maps as colours, overlays on slices, and labelled sheets of pictures.
+"""Label maps as colours, overlays on slices, and labelled sheets of images.
 
 Numpy and Pillow only, so that training callbacks, `evaluate.py` and the study's report can all draw
 without matplotlib.
@@ -97,16 +97,16 @@ def sheet(
     caption: str | None = None,
     legend: Sequence[str] | None = None,
 ) -> ImageArray:
-    """Pictures in a grid on white, with titles at the left and above, and a caption below.
+    """Images in a grid on white, with titles at the left and above, and a caption below.
 
     Args:
-        rows: rows of (H, W) or (H, W, 3) uint8 pictures; sizes and row lengths may differ. Shapes
+        rows: rows of (H, W) or (H, W, 3) uint8 images; sizes and row lengths may differ. Shapes
             are kept, never stretched.
         row_titles: one per row, right-aligned beside it; lines are split at newlines.
         column_titles: one per column; too long ones are wrapped.
-        cell_size: side in pixels of the square that each picture is fitted into. Default: the
-            largest picture, enlarged by a whole number to at least 128. Enlarging repeats pixels,
-            so that a picture shows what the network saw.
+        cell_size: side in pixels of the square that each image is fitted into. Default: the
+            largest image, enlarged by a whole number to at least 128. Enlarging repeats pixels,
+            so that an image shows what the network saw.
         caption: text below, wrapped to the width.
         legend: class names by label; each but the background is shown with its colour.
 
@@ -154,8 +154,8 @@ def sheet(
                 anchor="rm",
                 align="right",
             )
-        for column, picture in enumerate(row):
-            fitted = _fitted(picture, size)
+        for column, image in enumerate(row):
+            fitted = _fitted(image, size)
             x = left + column * (size + gap) + (size - fitted.width) // 2
             paper.paste(fitted, (x, y + (size - fitted.height) // 2))
     x = left
@@ -180,7 +180,7 @@ def save_png(path: Path | str, array: ImageArray) -> Path:
     """
     path = Path(path)
     if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: a picture is saved as .png.")
+        raise ValueError(f"{path}: an image is saved as .png.")
     if path.exists() and not _is_ours(path):
         raise UserError(
             f"{path}: exists and was not written by {_SOFTWARE}. It was left as it is; move "
@@ -224,17 +224,17 @@ def _inner_edge(labels: NDArray[np.integer], thickness: int) -> NDArray[np.bool_
 
 
 def _natural_size(rows: Sequence[Sequence[ImageArray]]) -> int:
-    largest = max(max(picture.shape[:2]) for row in rows for picture in row)
+    largest = max(max(image.shape[:2]) for row in rows for image in row)
     return int(largest) * -(-_SMALLEST_CELL // int(largest))
 
 
-def _fitted(picture: ImageArray, size: int) -> Image.Image:
-    image = Image.fromarray(np.ascontiguousarray(picture)).convert("RGB")
-    factor = size / max(image.size)
+def _fitted(image: ImageArray, size: int) -> Image.Image:
+    drawn = Image.fromarray(np.ascontiguousarray(image)).convert("RGB")
+    factor = size / max(drawn.size)
     if factor == 1:
-        return image
-    target = (max(1, round(image.width * factor)), max(1, round(image.height * factor)))
-    return image.resize(
+        return drawn
+    target = (max(1, round(drawn.width * factor)), max(1, round(drawn.height * factor)))
+    return drawn.resize(
         target, Image.Resampling.NEAREST if factor > 1 else Image.Resampling.LANCZOS
     )
 

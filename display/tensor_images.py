@@ -1,14 +1,12 @@
 """Tensors as the images that a file holds, and a batch of them as a sheet."""
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from display.sheet import colour_mask, overlay, sheet
+from display.sheet import ImageArray, colour_mask, overlay, sheet
 
 
-def render(columns: dict[str, Tensor]) -> np.ndarray:
+def render(columns: dict[str, Tensor]) -> ImageArray:
     """One row per image, one column per entry.
 
     Args:
@@ -23,11 +21,11 @@ def render(columns: dict[str, Tensor]) -> np.ndarray:
     drawn = {}
     for title, tensor in columns.items():
         if tensor.is_floating_point():
-            drawn[title] = list(pictures_of(tensor))
+            drawn[title] = list(image_arrays(tensor))
         elif base is not None:
             masks = tensor.cpu().numpy()
             drawn[title] = [
-                overlay(image, mask) for image, mask in zip(pictures_of(base), masks, strict=True)
+                overlay(image, mask) for image, mask in zip(image_arrays(base), masks, strict=True)
             ]
         else:
             drawn[title] = [colour_mask(mask) for mask in tensor.cpu().numpy()]
@@ -35,7 +33,7 @@ def render(columns: dict[str, Tensor]) -> np.ndarray:
     return sheet(rows, column_titles=list(drawn), cell_size=160)
 
 
-def pictures_of(images: Tensor) -> NDArray[np.uint8]:
+def image_arrays(images: Tensor) -> ImageArray:
     """Images as what a file holds: 8 bits, rounded, what is out of range clipped.
 
     Args:
@@ -45,5 +43,5 @@ def pictures_of(images: Tensor) -> NDArray[np.uint8]:
         (N, H, W) or (N, H, W, 3) uint8.
     """
     levels = ((images.detach().float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    pictures: NDArray[np.uint8] = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
-    return pictures[..., 0] if pictures.shape[-1] == 1 else pictures
+    arrays: ImageArray = levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    return arrays[..., 0] if arrays.shape[-1] == 1 else arrays

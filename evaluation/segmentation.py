@@ -1,17 +1,15 @@
-"""Scores of one segmenter on one split, with intervals over patients and pictures."""
+"""Scores of one segmenter on one split, with intervals over patients and a sheet of images."""
 
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache, SliceItem
 from display.numbers import number
-from display.sheet import overlay, save_png, sheet
+from display.sheet import ImageArray, overlay, save_png, sheet
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.folder import RESULT, write_csv
 from metrics.intervals import patient_bootstrap
@@ -20,7 +18,7 @@ from output_folder import is_begun
 from provenance import library_versions, write_json_atomic
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
-_PICTURES_OF_A_KIND = 2
+_IMAGES_OF_A_KIND = 2
 
 
 def score_segmenter(
@@ -86,9 +84,7 @@ def score_segmenter(
     return result
 
 
-def prediction_sheet(
-    opened: OpenedCheckpoint, images: Sequence[Mapping[str, Any]]
-) -> NDArray[np.uint8]:
+def prediction_sheet(opened: OpenedCheckpoint, images: Sequence[Mapping[str, Any]]) -> ImageArray:
     """Best, median and worst images by foreground IoU: image, truth, prediction.
 
     Args:
@@ -107,10 +103,10 @@ def prediction_sheet(
     rows, titles = [], []
     for kind, image in _best_median_worst(images):
         batch = datamodule.collate([samples[index[image["id"]]]])
-        picture, truth = batch["image"][0, 0].numpy(), batch["mask"][0].numpy()
+        pixels, truth = batch["image"][0, 0].numpy(), batch["mask"][0].numpy()
         prediction = opened.logits(batch)[0].argmax(dim=0).cpu().numpy()
-        drawn = [overlay(picture, labels, opacity, contour) for labels in (truth, prediction)]
-        rows.append([picture, *drawn])
+        drawn = [overlay(pixels, labels, opacity, contour) for labels in (truth, prediction)]
+        rows.append([pixels, *drawn])
         lines = [kind, str(image["id"])]
         lines += [f"{name} {number(image[f'iou_{name}'], '.2f', '-')}" for name in names[1:]]
         titles.append("\n".join(lines))
@@ -141,7 +137,7 @@ def _best_median_worst(
         ("median", from_the_middle),
     ):
         free = [image for image in order if image["id"] not in chosen]
-        for image in _of_different_patients(free)[:_PICTURES_OF_A_KIND]:
+        for image in _of_different_patients(free)[:_IMAGES_OF_A_KIND]:
             chosen[image["id"]] = (kind, image)
     return [chosen[image["id"]] for image in ranked if image["id"] in chosen]
 

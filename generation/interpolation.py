@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from display.tensor_images import pictures_of
+from display.tensor_images import image_arrays
 from lightning_modules import GAN
 from lightning_modules.training_module import derived_seed
 from networks.generator import StyleGenerator
@@ -97,7 +97,7 @@ def frames_between(
                 image = generator.synthesis(torch.lerp(start, end, share), noise).clamp(-1, 1)
             else:
                 image = module.images_of(spherical(start, end, share), truncation)
-            yield pictures_of(image)[0]
+            yield image_arrays(image)[0]
 
 
 def spherical(start: Tensor, end: Tensor, share: float) -> Tensor:

@@ -19,7 +19,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from datamodules.synthetic import ImageFormat, SyntheticItem
-from display.tensor_images import pictures_of
+from display.tensor_images import image_arrays
 from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
 from lightning_modules.training_module import derived_seed
@@ -187,7 +187,7 @@ def value_or_list(values: list[Any]) -> Any:
 
 
 def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
-    """`pictures_of` images, unless the generator's weights have become useless.
+    """`image_arrays` images, unless the generator's weights have become useless.
 
     Raises:
         UserError: Some pixel is not a number.
@@ -198,7 +198,7 @@ def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
             "diverged. Images made before are kept; use an earlier checkpoint of the run, or train "
             "again with a lower --model.learning_rate."
         )
-    return pictures_of(images)
+    return image_arrays(images)
 
 
 def _save_image(path: Path, image: NDArray[np.uint8]) -> None:

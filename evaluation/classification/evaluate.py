@@ -14,7 +14,7 @@ from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.comparison import compared, read_evaluation
 from evaluation.classification.grad_cam import grad_cam_sheet, looked_at
 from evaluation.classification.page import page
-from evaluation.classification.plots import reliability_picture, roc_picture
+from evaluation.classification.plots import reliability_plot, roc_plot
 from evaluation.classification.summary import (
     chosen_on,
     notes,
@@ -98,8 +98,8 @@ def score_classifier(
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)
     result["grad_cam"] = looked_at(module.network, torch.zeros(shape, device=opened.device))
     pictures: dict[str, ImageArray | None] = {
-        "roc.png": roc_picture(result, others) if result["roc"] else None,
-        "reliability.png": reliability_picture(result) if two else None,
+        "roc.png": roc_plot(result, others) if result["roc"] else None,
+        "reliability.png": reliability_plot(result) if two else None,
         "grad_cam.png": grad_cam_sheet(opened, rows),
     }
     result["seconds"] = round(time.perf_counter() - started, 3)

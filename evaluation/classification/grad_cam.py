@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from display.sheet import ImageArray, sheet
+from display.tensor_images import image_arrays
 from evaluation.checkpoint import OpenedCheckpoint
 from provenance import UserError
 
@@ -42,10 +43,12 @@ def grad_cam_sheet(opened: OpenedCheckpoint, rows: Sequence[Row]) -> ImageArray:
         image = opened.unit_images(datamodule.collate([samples[index[r["id"]]] for r in films]))
         called = [row["prediction"] for row in films]
         maps = grad_cam(opened.module.network, image, called).cpu().numpy()
-        pictures = [_film(one) for one in image.cpu()]
         blocks.append(
             sheet(
-                [_enlarged(film, heat) for film, heat in zip(pictures, maps, strict=True)],
+                [
+                    _enlarged(film, heat)
+                    for film, heat in zip(image_arrays(image), maps, strict=True)
+                ],
                 [_title(row, class_names) for row in films],
                 [kind, "Grad-CAM"],
             )
@@ -200,17 +203,12 @@ def _title(row: Row, class_names: Sequence[str]) -> str:
     return "\n".join((row["id"], f"is {class_names[row['label']]}", told))
 
 
-def _film(image: Tensor) -> NDArray[np.uint8]:
-    """(C, H, W) in [-1, 1] to (H, W, 3) uint8."""
-    pixels = ((image.float().clamp(-1, 1) + 1) * 127.5).round().byte().numpy()
-    planes = pixels if len(pixels) == 3 else pixels[:1].repeat(3, axis=0)
-    return np.ascontiguousarray(planes.transpose(1, 2, 0))
-
-
-def _enlarged(film: NDArray[np.uint8], heat: NDArray[np.float32]) -> list[NDArray[np.uint8]]:
+def _enlarged(film: ImageArray, heat: NDArray[np.float32]) -> list[ImageArray]:
     """The film as the network saw it, and the same under the map, at a legible size."""
     factor = max(1, -(-_CELL // film.shape[0]))
     large = film.repeat(factor, axis=0).repeat(factor, axis=1)
+    if large.ndim == 2:
+        large = large[:, :, None].repeat(3, axis=2)
     smooth = torch.nn.functional.interpolate(
         torch.from_numpy(heat)[None, None], size=large.shape[:2], mode="bilinear"
     )[0, 0].numpy()
@@ -219,7 +217,7 @@ def _enlarged(film: NDArray[np.uint8], heat: NDArray[np.float32]) -> list[NDArra
     return [large, np.rint(mixed).clip(0, 255).astype(np.uint8)]
 
 
-def _beside(blocks: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def _beside(blocks: Sequence[ImageArray]) -> ImageArray:
     height = max(block.shape[0] for block in blocks)
     padded = [
         np.pad(block, ((0, height - block.shape[0]), (0, 0), (0, 0)), constant_values=255)

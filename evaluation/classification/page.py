@@ -4,12 +4,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from display.numbers import interval, number, p_value
 from display.pages import PageFigure, render_page
-from display.sheet import png_bytes
+from display.sheet import ImageArray, png_bytes
 from display.tables import Table, TableCell, text_table
 
 NUM_MISTAKES = 10
@@ -44,7 +41,7 @@ RULE_TITLES = {
 }
 
 
-def page(result: Mapping[str, Any], pictures: Mapping[str, NDArray[np.uint8] | None]) -> str:
+def page(result: Mapping[str, Any], pictures: Mapping[str, ImageArray | None]) -> str:
     """HTML of an evaluation.
 
     Args:

@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from display.figures import COLOURS, new_figure, styled
 from display.numbers import interval, number
+from display.sheet import ImageArray
 from evaluation.classification.comparison import OtherEvaluation
 from evaluation.classification.summary import columns_of
 from metrics.ranking import auroc, roc_curve
@@ -28,9 +28,7 @@ _MARK_TITLES = {
 
 
 @styled
-def roc_picture(
-    result: Mapping[str, Any], others: Sequence[OtherEvaluation] = ()
-) -> NDArray[np.uint8]:
+def roc_plot(result: Mapping[str, Any], others: Sequence[OtherEvaluation] = ()) -> ImageArray:
     """ROC curve with its band, other classifiers' curves, and what the chosen thresholds do.
 
     Args:
@@ -93,7 +91,7 @@ def _draw_curves(
 
 
 @styled
-def reliability_picture(result: Mapping[str, Any]) -> NDArray[np.uint8]:
+def reliability_plot(result: Mapping[str, Any]) -> ImageArray:
     """Forecast beside outcome in bins of equal width, above the number of films in each.
 
     Args:
@@ -145,7 +143,7 @@ def _legend(axes: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False, fontsize=9)
 
 
-def _array(figure: Any) -> NDArray[np.uint8]:
+def _array(figure: Any) -> ImageArray:
     stream = io.BytesIO()
     figure.savefig(
         stream,

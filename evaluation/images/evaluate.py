@@ -127,11 +127,11 @@ def evaluate_images(
     rows: list[dict[str, Any]] = []
     differing = 0
     if isinstance(cache, FilmCache):
-        picture = sheet_of_films(real, fake)
+        drawn = sheet_of_films(real, fake)
     else:
         pairs, differing = find_pairs(fakes, cache)
         rows = score_pairs(batches(pairs, "pairs"), fakes, cache, network)
-        picture = sheet_of_slices(pairs, fakes, cache, split)
+        drawn = sheet_of_slices(pairs, fakes, cache, split)
     result = {
         **identity,
         "synthetic": str(synthetic),
@@ -155,7 +155,7 @@ def evaluate_images(
     write_json_atomic(out / RESULT, result)
     if not of_films:
         write_csv(out / _PAIRS, rows)
-    save_png(out / _SHEET, picture)
+    save_png(out / _SHEET, drawn)
     write_text_atomic(out / _CARD, fid_card(result))
     return result
 

@@ -14,7 +14,7 @@ import generate
 import generation.generators
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
-from display.tensor_images import pictures_of, render
+from display.tensor_images import image_arrays, render
 from generation.interpolation import check_animation, frames_between, save_animation, spherical
 from lightning_modules.loading import load_module
 from lightning_modules.training_module import derived_seed
@@ -182,10 +182,10 @@ def test_a_generator_that_diverged_makes_no_set(
 
 def test_pictures_are_rounded_clipped_and_grey_or_colour() -> None:
     row = torch.tensor([-2.0, -1.0, 0.0, 0.5 / 127.5, 1.0, 3.0])
-    assert pictures_of(row.expand(2, 1, 1, 6)).tolist() == [[[0, 0, 128, 128, 255, 255]]] * 2
+    assert image_arrays(row.expand(2, 1, 1, 6)).tolist() == [[[0, 0, 128, 128, 255, 255]]] * 2
     colour = torch.stack([-row, row, row * 0])[None, :, None]
-    assert pictures_of(colour).shape == (1, 1, 6, 3)
-    assert pictures_of(colour)[0, 0, 5].tolist() == [0, 255, 128]
+    assert image_arrays(colour).shape == (1, 1, 6, 3)
+    assert image_arrays(colour)[0, 0, 5].tolist() == [0, 255, 128]
     assert (render({"image": colour}) == (0, 255, 128)).all(axis=-1).any()
 
 
@@ -213,7 +213,7 @@ def test_the_way_is_closed_and_leads_through_the_images(
         parts = module.generator.split_latent(latents)
         noise = parts.noise[:1].expand(3, -1)
         latents = torch.cat([parts.z, parts.other_z, parts.crossover, noise], dim=1)
-    stops = pictures_of(module.images_of(latents)).astype(int)
+    stops = image_arrays(module.images_of(latents)).astype(int)
     assert abs(np.stack(frames)[::8].astype(int) - stops).max() <= 1
     steps = [abs(frame.astype(int) - frames[k - 1]).mean() for k, frame in enumerate(frames)]
     direct = [abs(stops[k] - stops[(k + 1) % 3]).mean() for k in range(3)]
