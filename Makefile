@@ -11,7 +11,7 @@ FILMS_OUT ?= runs/quickstart_films
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-films test test-all fuzz lint types format check clean
+.PHONY: help install quickstart quickstart-films test test-all fuzz lint types flags format check clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ lint: install ## ruff: errors, style, import order, layout
 
 types: install ## mypy
 	$(VENV)/bin/mypy .
+
+flags: install ## after a change of train.py's flags: what it tells before Lightning is loaded
+	$(RUN) -m training.flag_record
 
 format: install ## put the layout right
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .

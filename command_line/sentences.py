@@ -22,6 +22,7 @@ HELP = "Add --help to the command for all flags."
 KEY = re.compile(r'Parser key "([^"]+)"')
 UNKNOWN_FLAG = re.compile(r"unrecognized arguments: ([^=\s]+)", re.IGNORECASE)
 UNKNOWN_SETTING = re.compile(r"Option '([^']+)' is not accepted|accept option '([^']+)'")
+GROUP = re.compile(r"Group '([^']+)' does not accept")
 OWNER = re.compile(r"class_path[ =]'([\w.]+)'")
 UNKNOWN_SUBCOMMAND = re.compile(r"invalid choice: '([^']+)'")
 NO_SUBCOMMAND = re.compile(r'expected "\w+" to be one of {(.+)}, but it was not provided')
@@ -46,20 +47,22 @@ def sentence_of(
     causes = list(_causes(error))
     keys = KEY.findall(message)
     flag, owners = "--" + ".".join(keys), OWNER.findall(message)
-    flags = sorted({text for parser in parsers for text in _flags_of(parser)})
-    if any(isinstance(cause, yaml.YAMLError) for cause in causes):
-        reason = message.partition("config:")[2]
-        return no_yaml(_config_files(words), reason)
+    flags = sorted({text for parser in parsers for text in flags_of(parser)})
+    for cause in causes:
+        if isinstance(cause, yaml.YAMLError):
+            return no_yaml(config_files(words), str(cause))
     if NO_SETTINGS.search(message):
-        return no_settings(_config_files(words))
+        return no_settings(config_files(words))
     unknown_setting, unknown_flag = UNKNOWN_SETTING.search(message), UNKNOWN_FLAG.search(message)
+    key = "".join(unknown_setting.groups("")) if unknown_setting else ""
     if keys and owners and (unknown_setting or unknown_flag):
-        found = unknown_setting or unknown_flag
-        assert found is not None
-        return no_such_setting(flag, found[1].lstrip("-"), owners[-1], settings_of(owners[-1]))
+        key = key or (unknown_flag[1].lstrip("-") if unknown_flag else "")
+        group = "".join(GROUP.findall(message)[-1:])
+        known = settings_of(owners[-1], group)
+        return no_such_setting(f"{flag}.{group}".rstrip("."), key, owners[-1], known)
     if unknown_setting:
-        key = unknown_setting[1] or unknown_setting[2]
-        return no_such_key(_config_files(words), key, flags)
+        key = ".".join([*GROUP.findall(message)[-1:], key])
+        return no_such_key(config_files(words), key, flags)
     if unknown_flag:
         return no_such_flag(unknown_flag[1], flags)
     if found := UNKNOWN_SUBCOMMAND.search(message):
@@ -72,6 +75,7 @@ def sentence_of(
         return no_class(flag, path)
     if expected := EXPECTED.findall(message):
         kinds = [_kind(kind) for kind, _ in expected if "NoneType" not in kind]
+        kinds = kinds or ["class_path and init_args of a class"]
         # Of a choice between types, jsonargparse names the value once, at the end.
         given = expected[0][1] or "".join(GIVEN.findall(message)[-1:])
         return f"{flag}: expected {' or '.join(kinds)}, found {given!r}. {HELP}"
@@ -135,13 +139,23 @@ def no_yaml(files: Sequence[str], reason: str) -> str:
     return f"--config {' '.join(files)}: cannot be read as YAML ({' '.join(reason.split())})."
 
 
+def no_file(flag: str, path: str) -> str:
+    """A file that is not there, in jsonargparse's words."""
+    return f"{flag}: File does not exist: {path!r}. {HELP}"
+
+
 def no_settings(files: Sequence[str]) -> str:
     """A configuration that is YAML, but no mapping."""
     return f"--config {' '.join(files)}: holds no settings; expected lines such as seed: 0."
 
 
-def settings_of(class_path: str) -> list[str]:
-    """Settings of a class or function, as jsonargparse finds them; none if it is not there."""
+def settings_of(class_path: str, group: str = "") -> list[str]:
+    """Settings of a class or function as jsonargparse finds them; none if it is not there.
+
+    Args:
+        class_path: Where it is.
+        group: A setting that is a dataclass, for the settings in it.
+    """
     module, _, name = class_path.rpartition(".")
     parser = ArgumentParser(exit_on_error=False)
     try:
@@ -152,8 +166,9 @@ def settings_of(class_path: str) -> list[str]:
             parser.add_function_arguments(owner, "of")
     except (ImportError, AttributeError, ValueError, TypeError):
         return []
-    settings = [action.dest.split(".") for action in parser._actions]
-    return list(dict.fromkeys(path[1] for path in settings if path[0] == "of" and path[1:]))
+    start = f"of.{group}.".replace("..", ".")
+    dests = [action.dest for action in parser._actions if action.dest.startswith(start)]
+    return list(dict.fromkeys(dest.removeprefix(start).partition(".")[0] for dest in dests))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -182,7 +197,8 @@ def _class_not_found(message: str, causes: Iterable[BaseException]) -> str | Non
     return None
 
 
-def _flags_of(parser: ArgumentParser) -> list[str]:
+def flags_of(parser: ArgumentParser) -> list[str]:
+    """All --flags of a parser."""
     texts = [text for action in parser._actions for text in action.option_strings]
     return [text for text in texts if text.startswith("--")]
 
@@ -192,7 +208,7 @@ def _subcommands_of(parser: ArgumentParser) -> list[str]:
     return [str(name) for action in kinds for name in action.choices or ()]
 
 
-def _config_files(words: Sequence[str]) -> list[str]:
+def config_files(words: Sequence[str]) -> list[str]:
     """What stands behind every --config."""
     files = [after for word, after in itertools.pairwise(words) if word in ("--config", "-c")]
     return files + [word.partition("=")[2] for word in words if word.startswith("--config=")]

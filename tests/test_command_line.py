@@ -64,11 +64,18 @@ def test_errors_are_sentences(
     assert "\n" not in str(caught.value)
 
 
+@dataclass
+class Edge:
+    """Settings within a setting."""
+
+    width: int = 1
+
+
 class Part:
     """A class that a setting may name."""
 
-    def __init__(self, size: int = 1) -> None:
-        self.size = size
+    def __init__(self, size: int = 1, edge: Edge = Edge()) -> None:  # noqa: B008
+        self.size, self.edge = size, edge
 
 
 PART = f"{__name__}.Part"
@@ -105,7 +112,13 @@ WORDINGS = [
         "a --out=x --part.sice=3",
         f"Parser key \"part\":\n  Problem with given class_path '{PART}':\n"
         "    Option 'sice' is not accepted",
-        f"--part.sice: {PART} has no such setting. Did you mean size? Settings: size.",
+        f"--part.sice: {PART} has no such setting. Did you mean size? Settings: size, edge.",
+    ),
+    (
+        "a --out=x --config={grouped}",
+        f"Parser key \"part\":\n  Problem with given class_path '{PART}':\n"
+        "    Group 'edge' does not accept option 'wdth'",
+        f"--part.edge.wdth: {PART} has no such setting. Did you mean width? Settings: width.",
     ),
     (
         "a --out=x --part=Port",
@@ -148,6 +161,7 @@ def test_jsonargparse_words_its_errors_as_the_sentences_expect(
         "misspelt": "otu: {far: x}",
         "words": "just words",
         "empty": "{}",
+        "grouped": f"part: {{class_path: {PART}, init_args: {{edge: {{wdth: 3}}}}}}",
     }
     for name, text in files.items():
         (tmp_path / name).write_text(text)

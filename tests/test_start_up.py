@@ -31,8 +31,15 @@ def told(verb: str, *words: str) -> tuple[int, str]:
     ("words", "answer"),
     [
         ("prepare kits19 --outt=x", "--outt: no such flag. Did you mean --out?"),
-        ("prepare kit19", "kit19"),
+        ("prepare kit19", "kit19: no such subcommand. Did you mean kits19?"),
         ("prepare kits19 --config=no.yaml", "--config: File does not exist: "),
+        ("train fit --wandbb=x", "--wandbb: no such flag. Did you mean --wandb?"),
+        ("train fitt", "fitt: no such subcommand. Did you mean fit?"),
+        ("train fit --config=no.yaml", "--config: File does not exist: "),
+        (
+            "train fit --config=configs/kits19/unet_light.yaml --model.lerning_rate=1",
+            "--model.lerning_rate: lightning_modules.Segmenter has no such setting.",
+        ),
         ("generate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
         ("generate images", "images: unexpected word; flags begin with --."),
         ("generate --config=no.yaml", "--config: File does not exist: "),
@@ -40,7 +47,7 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("evaluate image", "image: unexpected word; flags begin with --."),
         ("evaluate --config=no.yaml", "--config: File does not exist: "),
         ("study run --outt=x", "--outt: no such flag. Did you mean --out?"),
-        ("study rum", "rum"),
+        ("study rum", "rum: no such subcommand. Did you mean run?"),
         ("study run --config=no.yaml", "--config: File does not exist: "),
         ("study run no.yaml --data.root=x --out=x", "no.yaml"),
     ],
@@ -53,7 +60,17 @@ def test_what_is_wrong_is_told_without_torch(words: str, answer: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "words", ["prepare", "prepare kits19", "generate", "evaluate", "evaluate images", "study run"]
+    "words",
+    [
+        "prepare",
+        "prepare kits19",
+        "train",
+        "train fit",
+        "generate",
+        "evaluate",
+        "evaluate images",
+        "study run",
+    ],
 )
 def test_help_is_told_without_torch(words: str) -> None:
     status, printed = told(*words.split(), "--help")

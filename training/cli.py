@@ -2,7 +2,7 @@
 
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import lightning as L
 from jsonargparse import Namespace
@@ -17,7 +17,7 @@ from callbacks.record import RunRecord, patient_split_of, plain_values
 from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import WandbMode, wandb_logger
-from command_line import Stopped, parsed
+from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from provenance import UserError, library_versions, without_paths
@@ -34,9 +34,48 @@ from training.settings import (
     take_from_data,
 )
 
+DESCRIPTION = """Train one model.
+
+python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR
+
+Every constructor argument of the module and the datamodule is a flag; `fit --print_config` shows
+them all with their values, `fit --model.help lightning_modules.Pix2Pix` and `fit --data.help
+datamodules.KiTS19DataModule` describe them. A run writes into a folder of its own: config.yaml,
+checkpoints/, metrics.csv, metrics.json, samples/ and wandb/.
+"""
+
 
 class TrainCLI(LightningCLI):
-    """LightningCLI that gives every run a folder, a record and exact resume."""
+    """LightningCLI that gives every run a folder, a record and exact resume.
+
+    `make flags` after a change of its flags: train.py answers from what it writes.
+    """
+
+    @classmethod
+    def with_our_settings(cls, args: list[str]) -> Self:
+        """Parse the words of a command, and do what they say."""
+        return cls(
+            L.LightningModule,
+            L.LightningDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            trainer_defaults={
+                "use_distributed_sampler": False,
+                "enable_checkpointing": False,
+                "num_sanity_val_steps": 0,
+                "log_every_n_steps": 10,
+                "enable_model_summary": False,
+            },
+            parser_kwargs={
+                "description": DESCRIPTION,
+                **PARSER_SETTINGS,
+                "fit": {"description": DESCRIPTION, **PARSER_SETTINGS},
+            },
+            args=args,
+        )
 
     @staticmethod
     def subcommands() -> dict[str, set[str]]:
