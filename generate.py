@@ -26,7 +26,7 @@ def _with_list_of_checkpoints(words: Sequence[str]) -> list[str]:
     if flag not in words:
         return list(words)
     start = words.index(flag) + 1
-    rest = (place for place in range(start, len(words)) if words[place].startswith("-"))
+    rest = (index for index in range(start, len(words)) if words[index].startswith("-"))
     end = next(rest, len(words))
     if end - start < 2:
         return list(words)

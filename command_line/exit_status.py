@@ -26,9 +26,9 @@ def run_verb(name: str, work: Callable[[], int | None]) -> int:
         print(f"{name}: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        place = f"{error.filename}: " if error.filename else ""
+        file = f"{error.filename}: " if error.filename else ""
         print(
-            f"{name}: {place}{error.strerror or error}. Files being written were left out, "
+            f"{name}: {file}{error.strerror or error}. Files being written were left out, "
             "not cut short; put it right and give the same command again.",
             file=sys.stderr,
         )

@@ -94,8 +94,8 @@ class _Look:
             if name in ("--config", "-c"):
                 if given is not None:
                     unknown_key = self.at_config(given) or unknown_key
-            elif not name.startswith("--"):
-                continue
+            elif not name.startswith("--"):  # such as -cFILE
+                self.classes = {}
             elif name in self.flags:
                 if name in ("--model", "--data"):
                     self.at_class(name, given)
@@ -115,7 +115,7 @@ class _Look:
         """Refuse a file that is none; returns a key in it that no flag has."""
         content = self.read(given)
         if content is None:
-            self.classes = {"--model": None, "--data": None}
+            self.classes = {}
             return None
         unknown = None
         for key, value in content.items():
@@ -124,6 +124,8 @@ class _Look:
                 continue
             if flag in ("--model", "--data"):
                 self.at_value(flag, value)
+            elif flag.startswith(("--model.", "--data.")):
+                self.classes = {}
             elif not any(f"{known}.".startswith(f"{flag.split('.')[0]}.") for known in self.flags):
                 unknown = unknown or key
             elif flag in self.groups and isinstance(value, dict) and "class_path" not in value:

@@ -176,6 +176,8 @@ RIGHT = [
     "fit --config={unet} --trainer.devices+=0 --trainer.logger=false",
     "fit --config={{wandb:~disabled}} --config={unet}",
     "--config={main} fit --config={unet}",
+    "fit --config={unet} -c{classifier} --model.label_smoothing=0.1",
+    "fit --config={unet} --config={dotted} --model.label_smoothing=0.1",
 ]
 
 
@@ -185,7 +187,13 @@ def test_what_the_parser_takes_is_not_refused(
 ) -> None:
     main = tmp_path / "main.yaml"
     main.write_text("fit:\n  run_folder: x\n")
-    given = [w.replace("~", " ") for w in words.format(unet=UNET, main=main).split()]
+    dotted = tmp_path / "dotted.yaml"
+    dotted.write_text(
+        "model.class_path: lightning_modules.Classifier\nmodel.init_args.network: networks.ResNet\n"
+    )
+    classifier = ROOT / "configs/chest_xray/resnet18.yaml"
+    files = {"unet": UNET, "main": main, "dotted": dotted, "classifier": classifier}
+    given = [word.replace("~", " ") for word in words.format(**files).split()]
     assert parser_refuses(given) is None
     assert first_look_refuses(given) is None
 
@@ -205,8 +213,8 @@ def test_whatever_is_refused_the_parser_refuses_too(
         words = [f"--config={tmp_path / f'{index}.yaml'}", *flags]
         changed, line = text, words
         if index % 2:
-            place = rng.randrange(text.index("model:"), len(text))
-            changed = text[:place] + rng.choice(["", "x", ":", ".", " "]) + text[place + 1 :]
+            spot = rng.randrange(text.index("model:"), len(text))
+            changed = text[:spot] + rng.choice(["", "x", ":", ".", " "]) + text[spot + 1 :]
         else:
             number = rng.randrange(1, len(words))
             at = rng.randrange(2, len(words[number]))
