@@ -42,6 +42,11 @@ def python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
+def is_of_these_versions(record: dict[str, Any]) -> bool:
+    """Whether the libraries that flags.json was made with are those that are installed."""
+    return all(importlib.metadata.version(name) == at for name, at in record["versions"].items())
+
+
 def first_look(words: Sequence[str]) -> bool:
     """Print the help if that was asked for, and refuse what is certainly wrong.
 
@@ -55,7 +60,7 @@ def first_look(words: Sequence[str]) -> bool:
         UserError: What is wrong, as `command_line.parsed` says it.
     """
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    if any(importlib.metadata.version(name) != at for name, at in record["versions"].items()):
+    if not is_of_these_versions(record):
         return False
     command, *rest = words or [""]
     if words and words[-1] in ("--help", "-h") and words[:-1] in ([], ["fit"]):

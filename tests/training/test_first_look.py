@@ -1,7 +1,6 @@
 """What train.py tells before Lightning is loaded is what the parser tells, and never more."""
 
 import importlib
-import importlib.metadata
 import inspect
 import json
 import pkgutil
@@ -19,7 +18,7 @@ from command_line import parsed, with_underscores
 from command_line.sentences import settings_of
 from provenance import UserError
 from training.class_source import ROOMS, NotThereError, class_in_source
-from training.first_look import RECORD, first_look, python_version
+from training.first_look import RECORD, first_look, is_of_these_versions, python_version
 from training.flag_record import parsers_of_training
 
 ROOT = Path(__file__).parents[2]
@@ -52,12 +51,9 @@ def first_look_refuses(words: list[str]) -> str | None:
     return None
 
 
-def holds_here() -> bool:
-    versions = RECORDED["versions"].items()
-    return all(importlib.metadata.version(name) == version for name, version in versions)
-
-
-pytestmark = pytest.mark.skipif(not holds_here(), reason="flags.json is of other versions")
+pytestmark = pytest.mark.skipif(
+    not is_of_these_versions(RECORDED), reason="flags.json is of other versions"
+)
 
 
 def test_the_record_is_what_the_parser_says_today() -> None:
