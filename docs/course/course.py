@@ -158,12 +158,12 @@ def show(
     _, grid = plt.subplots(
         rows, columns, figsize=(side * columns, height * rows), squeeze=False, layout="constrained"
     )
-    for place, axes in enumerate(grid.flat):
+    for index, axes in enumerate(grid.flat):
         axes.axis("off")
-        if place < len(drawn):
-            limits = (-1, 1) if drawn[place].min() < 0 else (None if white is None else 0, white)
-            axes.imshow(drawn[place], cmap="gray", vmin=limits[0], vmax=limits[1])
-            axes.set_title(titles[place] if place < len(titles) else "", fontsize=8)
+        if index < len(drawn):
+            limits = (-1, 1) if drawn[index].min() < 0 else (None if white is None else 0, white)
+            axes.imshow(drawn[index], cmap="gray", vmin=limits[0], vmax=limits[1])
+            axes.set_title(titles[index] if index < len(titles) else "", fontsize=8)
     plt.show()
 
 

@@ -61,7 +61,7 @@ def read_answers(path: Path) -> list[Answers]:
     """
     rows = _rows(Path(path))
     header = [name.strip() for name in rows[0][1]] if rows else []
-    questions = {place: name for place, name in enumerate(header) if _QUESTION.fullmatch(name)}
+    questions = {column: name for column, name in enumerate(header) if _QUESTION.fullmatch(name)}
     if not questions:
         raise UserError(
             f"{path}: has no column of grades. Name them q1_overall, q2_..., in the first line, as "
@@ -69,17 +69,17 @@ def read_answers(path: Path) -> list[Answers]:
         )
     if len(set(questions.values())) < len(questions):
         raise UserError(f"{path}: two columns have the same name. Number the questions q1, q2, ...")
-    found: dict[int, list[tuple[int, str]]] = {place: [] for place in questions}
+    found: dict[int, list[tuple[int, str]]] = {column: [] for column in questions}
     wrong = []
     for line, row in rows[1:]:
         if len(row) != len(header):
             wrong.append(f"line {line} has {len(row)} fields, not {len(header)}")
             continue
-        for place, name in questions.items():
-            cell = row[place].strip()
+        for column, name in questions.items():
+            cell = row[column].strip()
             if cell and cell not in {str(g) for g in range(LOWEST, HIGHEST + 1)}:
                 wrong.append(f"line {line}, {name}")
-            found[place].append((line, cell))
+            found[column].append((line, cell))
     if wrong:
         raise UserError(
             f"{path}: {'; '.join(wrong)}: expected a whole grade from {LOWEST} to {HIGHEST}, or "
@@ -88,10 +88,10 @@ def read_answers(path: Path) -> list[Answers]:
     answers = [
         Answers(
             name,
-            [int(cell) for _, cell in found[place] if cell],
-            [line for line, cell in found[place] if not cell],
+            [int(cell) for _, cell in found[column] if cell],
+            [line for line, cell in found[column] if not cell],
         )
-        for place, name in questions.items()
+        for column, name in questions.items()
     ]
     if not any(each.grades for each in answers):
         raise UserError(f"{path}: nobody answered anything. Write a row for each student.")
@@ -195,17 +195,17 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     shown = [row for row in rows if row["percent"] is not None]
     figure = Figure(figsize=(8, 1.4 + 0.5 * len(shown)), dpi=120, layout="constrained")
     axes = figure.subplots()
-    places = range(len(shown))
+    heights = range(len(shown))
     values = [row["percent"] for row in shown]
     spans = [
         [row["percent"] - row["low"] for row in shown],
         [row["high"] - row["percent"] for row in shown],
     ]
-    axes.barh(places, values, xerr=spans, color="#4477aa", ecolor="0.25", capsize=4, height=0.6)
-    for place, row in zip(places, shown, strict=True):
-        axes.text(3, place, f"{row['percent']:.0f} %", color="white", va="center", weight="bold")
+    axes.barh(heights, values, xerr=spans, color="#4477aa", ecolor="0.25", capsize=4, height=0.6)
+    for height, row in zip(heights, shown, strict=True):
+        axes.text(3, height, f"{row['percent']:.0f} %", color="white", va="center", weight="bold")
     names = [f"{row['question'].replace('_', ' ')} (N = {row['num_answers']})" for row in shown]
-    axes.set_yticks(places, names)
+    axes.set_yticks(heights, names)
     axes.invert_yaxis()
     axes.set(xlim=(0, 101), xlabel="mean grade as percent of 5, with 95 % interval")
     for side in ("top", "right"):
