@@ -82,11 +82,11 @@ def test_all_notebooks_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             client.nb = nbformat.read(notebook, 4)
             nbformat.validate(client.nb)
             client.nb.cells.insert(0, nbformat.v4.new_code_cell(NEW_NAMESPACE))
-            for place, cell in enumerate(client.nb.cells):
+            for index, cell in enumerate(client.nb.cells):
                 try:
-                    client.execute_cell(cell, place)
+                    client.execute_cell(cell, index)
                 except CellExecutionError as error:
-                    pytest.fail(f"{notebook.name}, cell {place}: {error}")
+                    pytest.fail(f"{notebook.name}, cell {index}: {error}")
             outputs = [o for c in client.nb.cells for o in c.get("outputs", [])]
             pictures[notebook.name] = sum("image/png" in o.get("data", {}) for o in outputs)
     asked = {
@@ -111,8 +111,8 @@ def test_stored_without_outputs_and_with_its_parts(notebook: Path) -> None:
             assert cell["outputs"] == []
             assert cell["execution_count"] is None
     headings = re.findall(r"^## (.+)$", text_of(notebook), re.M)
-    places = [headings.index(name) for name in ("Aims", "Theory in short", "Tasks", "Questions")]
-    assert places == sorted(places)
+    positions = [headings.index(name) for name in ("Aims", "Theory in short", "Tasks", "Questions")]
+    assert positions == sorted(positions)
 
 
 @pytest.mark.parametrize("notebook", NOTEBOOKS, ids=lambda path: path.stem)
@@ -209,7 +209,7 @@ def test_the_interval_holds_the_truth_often_enough(
     questionnaire: ModuleType, chances: tuple[float, ...]
 ) -> None:
     """Exact coverage over all classes of five students, by their probability."""
-    truth = 20 * sum((place + 1) * chance for place, chance in enumerate(chances))
+    truth = 20 * sum((index + 1) * chance for index, chance in enumerate(chances))
     covered = 0.0
     for counts in itertools.product(range(6), repeat=5):
         if sum(counts) != 5:

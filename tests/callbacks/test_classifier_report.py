@@ -57,8 +57,8 @@ def test_scores_are_drawn_also_where_a_class_is_missing(names: tuple[str, ...]) 
 
 
 def test_mistakes_are_six_in_a_row() -> None:
-    films = [np.full((32, 32), 10 * place, np.uint8) for place in range(8)]
-    rows = [[f"film_{place:016x}", "normal", "abnormal", 0.1] for place in range(8)]
+    films = [np.full((32, 32), 10 * index, np.uint8) for index in range(8)]
+    rows = [[f"film_{index:016x}", "normal", "abnormal", 0.1] for index in range(8)]
     picture = draw_mistakes(rows, films)
     assert picture.shape[1] > 6 * 150
     assert picture.shape[0] > 2 * 150

@@ -103,8 +103,8 @@ def test_values_are_those_of_the_metrics_by_hand(films: Path, tmp_path: Path) ->
     dataset = ChestXrayDataModule(str(films)).evaluation_set("train")
     extractor = RandomVGG()
     # 10 of 12 films, spread evenly; a film's grey levels are whole numbers already.
-    chosen = [round(place) for place in np.linspace(0, 11, 10)]
-    real = torch.stack([dataset[place]["image"] for place in chosen]).float() / 127.5 - 1
+    chosen = [round(index) for index in np.linspace(0, 11, 10)]
+    real = torch.stack([dataset[index]["image"] for index in chosen]).float() / 127.5 - 1
     made = module.synthesise([derived_seed(0, "distance", i) for i in range(10)])
     made = ((made + 1) * 127.5).round() / 127.5 - 1
     with torch.no_grad():

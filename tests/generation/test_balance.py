@@ -119,7 +119,7 @@ def test_an_interrupted_set_ends_as_one_that_went_through(
     out = make([normal, abnormal], tmp_path / "set", num_images=10)
     expected, manifest = files(out), (out / "manifest.json").read_bytes()
     (out / "manifest.json").unlink()
-    for name in ("0_000003", "0_000009", *(f"1_{place:06d}" for place in range(2, 10))):
+    for name in ("0_000003", "0_000009", *(f"1_{index:06d}" for index in range(2, 10))):
         (out / f"images/synthetic_{name}.png").unlink()
     kept = out / "images/synthetic_1_000001.png"
     before = kept.stat().st_mtime_ns

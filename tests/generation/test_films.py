@@ -97,9 +97,9 @@ def test_an_image_depends_on_its_seed_alone_bit_for_bit(stylegan: Path, tmp_path
         other = files(make(stylegan, tmp_path / f"{num_images}_{batch_size}", **settings))
         assert other == dict(list(whole.items())[:num_images])
     module, _ = load_module(stylegan)
-    for place in (0, 17):
-        image = module.synthesise([derived_seed(0, "generate", place)])  # type: ignore[operator]
-        written = np.asarray(Image.open(tmp_path / f"whole/images/synthetic_{place:06d}.png"))
+    for index in (0, 17):
+        image = module.synthesise([derived_seed(0, "generate", index)])  # type: ignore[operator]
+        written = np.asarray(Image.open(tmp_path / f"whole/images/synthetic_{index:06d}.png"))
         levels = ((image[0, 0] + 1) * 127.5).numpy()
         assert written.dtype == np.uint8
         assert abs(written - levels).max() < 0.51  # rounded to the nearest
@@ -230,8 +230,8 @@ def test_a_film_is_written_without_loss_and_says_what_it_is(ending: str, tmp_pat
         assert film.info["loop"] == 0
         said = film.info.get("comment", b"").decode() + str(dict(film.getexif()))
         assert "made by a neural network" in said
-        for place, frame in enumerate(frames):
-            film.seek(place)
+        for index, frame in enumerate(frames):
+            film.seek(index)
             assert np.array_equal(np.asarray(film.convert("L")), frame)
             assert film.info["duration"] == 40
 

@@ -121,15 +121,15 @@ def test_frozen_stages_stay_as_they_are(network: type[StagedClassifier], freeze:
     assert len(held) == len({id(p) for p in held}) == len(list(made.parameters()))
     before = [{k: v.clone() for k, v in stage.state_dict().items()} for stage in stages]
     made(films(4)).square().sum().backward()
-    for place, stage in enumerate(stages):
-        assert all((p.grad is None) == (place < freeze) for p in stage.parameters())
-        same = all(torch.equal(before[place][k], v) for k, v in stage.state_dict().items())
+    for index, stage in enumerate(stages):
+        assert all((p.grad is None) == (index < freeze) for p in stage.parameters())
+        same = all(torch.equal(before[index][k], v) for k, v in stage.state_dict().items())
         buffers = list(stage.buffers())
-        assert same == (place < freeze or not buffers)
+        assert same == (index < freeze or not buffers)
     trained = [p for p in made.parameters() if p.requires_grad]
     torch.optim.SGD(trained, lr=0.1).step()
-    for place, stage in enumerate(stages[:freeze]):
-        assert all(torch.equal(before[place][k], v) for k, v in stage.state_dict().items())
+    for index, stage in enumerate(stages[:freeze]):
+        assert all(torch.equal(before[index][k], v) for k, v in stage.state_dict().items())
 
 
 @pytest.mark.parametrize("network", [ResNet, AlexNet])

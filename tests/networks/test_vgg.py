@@ -143,9 +143,9 @@ def test_a_sigmoid_network_starts_as_the_one_with_tanh() -> None:
     sigmoid = VGG16(1, 2, activation="sigmoid", **SMALL).double()
     tanh = VGG16(1, 2, activation="tanh", **SMALL).double()
     of_sigmoid, of_tanh = sigmoid.classifier, tanh.classifier
-    for place in (0, 3):
-        of_tanh[place].weight.data = of_sigmoid[place].weight.data / 4
-        of_tanh[place].bias.data.zero_()
+    for index in (0, 3):
+        of_tanh[index].weight.data = of_sigmoid[index].weight.data / 4
+        of_tanh[index].bias.data.zero_()
     signal = torch.randn(5, 32, dtype=torch.float64)
     inside = of_sigmoid[:6]((1 + signal.tanh()) / 2)
     assert torch.allclose(2 * inside - 1, of_tanh[:6](signal.tanh()), atol=1e-12)
@@ -177,8 +177,8 @@ def test_stages_hold_every_parameter_once_and_freeze_from_the_input() -> None:
     before = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
     network(films(4)).sum().backward()
-    for place, stage in enumerate(stages):
-        assert all((p.grad is None) == (place < 3) for p in stage.parameters())
+    for index, stage in enumerate(stages):
+        assert all((p.grad is None) == (index < 3) for p in stage.parameters())
     moved = {
         name for name, value in network.state_dict().items() if not torch.equal(before[name], value)
     }

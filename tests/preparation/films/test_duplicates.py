@@ -68,8 +68,8 @@ def test_a_hash_does_not_depend_on_depth_or_planes():
 
 def test_bits_are_signs_of_the_cosine_transform():
     """A wave of 4 half periods down and 7 across has one coefficient: row 1 and column 4."""
-    places = (np.arange(128) + 0.5) / 128
-    wave = np.outer(np.cos(4 * np.pi * places), np.cos(7 * np.pi * places))
+    positions = (np.arange(128) + 0.5) / 128
+    wave = np.outer(np.cos(4 * np.pi * positions), np.cos(7 * np.pi * positions))
     bit = 1 << (63 - (1 * 8 + 4))
     assert perceptual_hash(np.rint(128 + 100 * wave).astype(np.uint8)) & bit
     assert not perceptual_hash(np.rint(128 - 100 * wave).astype(np.uint8)) & bit
@@ -131,9 +131,9 @@ def test_the_most_similar_pair_comes_first():
 def test_candidates_are_those_of_brute_force(max_distance):
     rng = np.random.default_rng(max_distance)
     hashes = rng.integers(0, 2**64, 600, dtype=np.uint64)
-    for place in range(200):  # copies with up to nine bits turned, wherever they are
-        flips = rng.choice(64, place % 10, replace=False)
-        hashes[400 + place] = hashes[place] ^ np.uint64(sum(1 << int(bit) for bit in flips))
+    for index in range(200):  # copies with up to nine bits turned, wherever they are
+        flips = rng.choice(64, index % 10, replace=False)
+        hashes[400 + index] = hashes[index] ^ np.uint64(sum(1 << int(bit) for bit in flips))
     distances = np.bitwise_count(hashes[:, None] ^ hashes)
     expected = np.argwhere(np.triu(distances <= max_distance, 1))
     assert len(expected) >= 20 * (max_distance + 1)
@@ -153,11 +153,11 @@ def test_only_candidates_are_read_and_each_once():
     hashes = np.array([perceptual_hash(stored) for stored in films], np.uint64)
     calls = []
 
-    def read(place):
-        calls.append(place)
-        return films[place]
+    def read(index):
+        calls.append(index)
+        return films[index]
 
-    find_duplicates([str(place) for place in range(51)], hashes, read)
+    find_duplicates([str(index) for index in range(51)], hashes, read)
     assert sorted(calls) == [7, 50]
 
 
@@ -174,7 +174,7 @@ def test_few_films(count):
 
 def test_the_table_has_a_row_per_pair(tmp_path):
     duplicates = Duplicates([[0, 2, 5]], [(1, 3, 0.98765)])
-    ids = [f"film_{place}" for place in range(6)]
+    ids = [f"film_{index}" for index in range(6)]
     patients = ["p", "q", "p", "q", "r", "s"]
     splits = ["train", "train", "train", "test", "val", "val"]
     write_duplicates_csv(tmp_path / "duplicates.csv", duplicates, ids, patients, splits)

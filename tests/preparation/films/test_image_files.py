@@ -292,8 +292,8 @@ def test_cut_and_flipped_files_are_refused_or_read_never_anything_else(tmp_path,
     assert reasons.count("read") <= 2  # at most what follows the pixels is missing
     for _ in range(100):
         damaged = bytearray(whole)
-        for place in rng.integers(0, min(len(whole), 300), 3):
-            damaged[place] = rng.integers(0, 256)
+        for offset in rng.integers(0, min(len(whole), 300), 3):
+            damaged[offset] = rng.integers(0, 256)
         path.write_bytes(damaged)
         outcome(path)
 

@@ -14,11 +14,11 @@ from provenance import UserError
 def make_pairs(root, cases=((28, 5), (28, 2), (7, 1)), size=10):
     rng = np.random.default_rng(0)
     rows = []
-    for case, place in cases:
-        name = f"s_{case}_{place}.png"
+    for case, slice_index in cases:
+        name = f"s_{case}_{slice_index}.png"
         write(root / "image" / name, rng.integers(0, 256, (size, size)).astype(np.uint8))
         write(root / "label" / name, rng.integers(0, 3, (size, size)).astype(np.uint8))
-        rows.append({"file": name, "case": case, "slice": place})
+        rows.append({"file": name, "case": case, "slice": slice_index})
     write_index(root, rows)
     return rows
 
