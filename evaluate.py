@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
+from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
+from provenance import UserError
 
 __all__ = ["evaluate", "evaluate_images", "main"]
 
@@ -25,6 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     images = given[:1] == ["images"]
+    if given and not images and not given[0].startswith("-"):
+        raise UserError(no_such_subcommand(given[0], ["images"]))
     function: Any = evaluate_images if images else evaluate
     parser = verb_parser("evaluate.py images" if images else "evaluate.py", _description(images))
     parser.add_function_arguments(function, as_group=False, skip={"show_progress"})

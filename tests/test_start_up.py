@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,6 +18,14 @@ HEAVY = {"torch", "lightning", "torchvision", "monai", "timm", "skimage", "wandb
 
 
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
+
+
+def test_the_record_of_flags_is_of_the_pinned_versions() -> None:
+    pins = (ROOT / "requirements.txt").read_text()
+    for name, version in RECORDED["versions"].items():
+        pinned = re.search(rf"^{name}(?:\[\w+\])?==(\S+)", pins, re.MULTILINE)
+        assert pinned is not None
+        assert pinned[1] == version, "`make flags` writes the record for the new version"
 
 
 def told(verb: str, *words: str) -> tuple[int, str]:
@@ -54,7 +63,7 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("generate images", "images: unexpected word; flags begin with --."),
         ("generate --config=no.yaml", "--config: File does not exist: "),
         ("evaluate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
-        ("evaluate image", "image: unexpected word; flags begin with --."),
+        ("evaluate image", "image: no such subcommand. Did you mean images?"),
         ("evaluate --config=no.yaml", "--config: File does not exist: "),
         ("study run --outt=x", "--outt: no such flag. Did you mean --out?"),
         ("study rum", "rum: no such subcommand. Did you mean run?"),
