@@ -1,6 +1,6 @@
 """Numbers as a reader sees them, the same in every table and sentence."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 MINUS = "\u2212"
@@ -24,6 +24,17 @@ def interval(
     if low is None or high is None:
         return missing
     return f"{format(low, style)}{between}{format(high, style)}"
+
+
+def span(values: Sequence[Any], show: Callable[[Any], str] = str) -> str:
+    """The first and the last of sorted values, such as `3 to 5`; one of them where they are alike.
+
+    Args:
+        values: Sorted, at least one.
+        show: A value as it is read.
+    """
+    first, last = show(values[0]), show(values[-1])
+    return first if first == last else f"{first} to {last}"
 
 
 def score(value: float | None, percent: bool) -> str:

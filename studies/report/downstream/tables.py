@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, count, difference, p_value, score, with_interval
+from display.numbers import NONE, count, difference, p_value, score, span, with_interval
 from display.tables import Table, TableCell
 from studies.specification.specification import Specification
 
@@ -60,7 +60,7 @@ def _main_footnotes(
     notes = [
         f"{specification.metric.title}{unit}: mean over seeds and test items; in brackets the "
         f"{level} interval from resampling test patients. Patients: "
-        f"{_span(patients)}; scored items: {_span(values)}; seeds: {_span(seeds)}. Seed sd: "
+        f"{span(patients)}; scored items: {span(values)}; seeds: {span(seeds)}. Seed sd: "
         "standard deviation of the seeds' means; the interval does not contain it."
     ]
     notes.append(
@@ -204,7 +204,3 @@ def _further_title(further: Mapping[str, Any]) -> str:
     for plain, usual in _USUAL_NAMES:
         name = name.replace(plain, usual)
     return f"{name}, {unit}" if unit else name
-
-
-def _span(values: Sequence[int]) -> str:
-    return str(values[0]) if len(values) == 1 else f"{values[0]} to {values[-1]}"

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 from typing import Any
 
-from display.numbers import score
+from display.numbers import score, span
 from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
@@ -209,7 +209,7 @@ def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[st
         lines.append(
             {
                 "model": title_of(specification, row["scenario"], row["model"]),
-                "pair": f"{_range(row['images_seen'])} images seen",
+                "pair": f"{span(row['images_seen'], '{:,}'.format)} images seen",
                 "verdict": reading,
                 "numbers": _shown(entry)
                 + (
@@ -263,7 +263,3 @@ def _shown(entry: Mapping[str, Any]) -> str:
     if entry["low"] is None:
         return text
     return f"{text} [{score(entry['low'], False)} to {score(entry['high'], False)}]"
-
-
-def _range(values: Sequence[int]) -> str:
-    return f"{values[0]:,}" if len(values) == 1 else f"{values[0]:,} to {values[-1]:,}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, score, with_interval
+from display.numbers import NONE, score, span, with_interval
 from display.tables import Table, TableCell
 from studies.report.generators.analysis import title_of
 from studies.run.generators import distances_of
@@ -143,5 +143,6 @@ def _images(values: Sequence[int]) -> str:
 
 
 def _span(values: Sequence[float]) -> str:
-    ends = [f"{v:,.0f}" if v >= 100 or float(v).is_integer() else score(v, False) for v in values]
-    return ends[0] if ends[0] == ends[-1] else f"{ends[0]} to {ends[-1]}"
+    return span(
+        values, lambda v: f"{v:,.0f}" if v >= 100 or float(v).is_integer() else score(v, False)
+    )
