@@ -9,6 +9,9 @@ from output_folder import claim_folder, locked, refuse_differences
 from preparation.split import Split
 from provenance import read_json
 
+# Settings that are said only where they were given: caches from before there were any go on.
+_OPTIONAL = ("label_map", "mask_labels", "uncertain_labels", "blank_labels", "without_modality")
+
 
 @contextmanager
 def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[None]:
@@ -27,6 +30,9 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
     """
     with locked(out, "prepare.py"):
         made = any((out / "records").glob("*.json"))
+        if made and (out / "settings.json").is_file():
+            absent = {key: None for key in _OPTIONAL if key not in settings}
+            refuse_differences(out, "cache", read_json(out / "settings.json"), absent)
         claim_folder(out, "settings.json", settings, "cache", may_differ=not made)
         if (out / "manifest.json").is_file():
             manifest = read_json(out / "manifest.json")

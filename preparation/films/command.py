@@ -17,6 +17,7 @@ from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import ImageFileReader, find_image_files
+from preparation.films.label_spelling import check_spelling
 from preparation.films.label_table import LabelOptions, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
@@ -62,7 +63,7 @@ def chest_xray(
 
     settings = _settings(
         "chest_xray",
-        {**asdict(layout), **_kept(labels), "patient_from": patient_from, **asdict(dicom)},
+        {**asdict(layout), **labels.settings(), "patient_from": patient_from, **asdict(dicom)},
         labels,
         salt,
         options,
@@ -180,7 +181,7 @@ def image_folder(
     flags = {
         **asdict(layout),
         "channels": channels,
-        **_kept(labels),
+        **labels.settings(),
         "patient_pattern": patient_pattern,
         "patient_from": patient_from,
     }
@@ -201,6 +202,7 @@ def image_folder(
                 layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
                 salt=salt.read(),
                 label_columns=("label",),
+                label_map=labels.new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
             )
             return _prepare(files, work, split, settings, options, [medmnist.MEDMNIST_NOTE])
@@ -214,6 +216,10 @@ def image_folder(
             )
         table = labels.read()
         classes = _class_folders(files) if labels.labels is None else {}
+        new_names = labels.new_names
+        lowered = [name.lower() for name in classes]
+        values = [new_names.get(name, name) for name in lowered]
+        check_spelling(f"--source {folder}", "the names of its folders", values, new_names)
         reader = ImageFileReader(channels, patient_pattern, patient_from, bool(classes))
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
         if split.by == "patient" and not named:
@@ -233,6 +239,7 @@ def image_folder(
             no_patient=_NO_PATTERN if split.by == "patient" else None,
             table=table,
             label_columns=("label",) if classes else table.columns if table else (),
+            label_map=labels.new_names,
             keep_unlabelled=labels.unlabelled == "keep",
             note_inverted=channels == 1,  # other colour images are no films at all
         )
@@ -263,11 +270,6 @@ def _settings(
         "patient_salt_check": salt_check(salt.read()),
         "label_table_sha256": labels.sha256(),
     }
-
-
-def _kept(labels: LabelOptions) -> dict[str, Any]:
-    """What a cache's settings say of the labels: the table stands there as a hash."""
-    return {key: value for key, value in asdict(labels).items() if key != "labels"}
 
 
 def _is_medmnist(source: Path) -> bool:

@@ -4,12 +4,14 @@ import csv
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 from preparation.films.film import FilmFile
+from preparation.films.label_spelling import check_spelling
+from preparation.label_map import parse_label_map
 from provenance import UserError, sha256_of
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -30,6 +32,9 @@ class LabelOptions:
             filename, path, sop_instance_uid or Image Index.
         patient_column: Column that names the patient. Default: patient, patient_id or Patient ID.
         unlabelled: Films without a label: leave them out, or keep them without.
+        label_map: New names of labels: pairs such as normal=Normal,nan= (nothing after = makes it
+            no label), or a file with one pair per line. Labels that differ in spelling alone are
+            refused until it says which is meant.
     """
 
     labels: str | None = None
@@ -37,6 +42,20 @@ class LabelOptions:
     key_column: str | None = None
     patient_column: str | None = None
     unlabelled: Literal["reject", "keep"] = "reject"
+    label_map: tuple[str, ...] = ()
+
+    @property
+    def new_names(self) -> dict[str, str]:
+        """The label map; see `parse_label_map`."""
+        return parse_label_map(self.label_map)
+
+    def settings(self) -> dict[str, Any]:
+        """What a cache's settings say of the labels: the table stands there as a hash.
+
+        A map is said only where there is one, so that caches from before there were any go on.
+        """
+        kept = {k: v for k, v in asdict(self).items() if k not in ("labels", "label_map")}
+        return {**kept, "label_map": self.new_names} if self.label_map else kept
 
     @property
     def path(self) -> Path | None:
@@ -61,7 +80,9 @@ class LabelOptions:
         """The table; see `read_label_table`."""
         if self.path is None:
             return None
-        return read_label_table(self.path, self.key_column, self.label_columns, self.patient_column)
+        return read_label_table(
+            self.path, self.key_column, self.label_columns, self.patient_column, self.new_names
+        )
 
 
 @dataclass(frozen=True)
@@ -117,7 +138,11 @@ class LabelTable:
 
 
 def read_label_table(
-    path: Path, key_column: str | None, label_columns: Sequence[str], patient_column: str | None
+    path: Path,
+    key_column: str | None,
+    label_columns: Sequence[str],
+    patient_column: str | None,
+    label_map: Mapping[str, str] | None = None,
 ) -> LabelTable:
     """Read a table, and of it only the columns that are named: the rest may identify somebody.
 
@@ -125,12 +150,14 @@ def read_label_table(
         path: CSV with a header, separated by comma, semicolon or tab, in UTF-8. Another encoding
             is refused and not guessed: film names with wrong letters would match nothing.
         key_column: Names the films. Default: the first of `KEY_COLUMNS`, in any case.
-        label_columns: Columns to keep; their values are stripped and otherwise as they are.
+        label_columns: Columns to keep; their values are stripped, mapped and otherwise as they are.
         patient_column: Default: the first of `PATIENT_COLUMNS`, if there is one.
+        label_map: New names of labels.
 
     Raises:
         UserError: The file is missing or not such a table, a column is missing or there twice,
-            the table is empty, or it lists a film twice with different contents.
+            the table is empty, it lists a film twice with different contents, or its labels differ
+            in spelling alone.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -162,9 +189,17 @@ def read_label_table(
     kept = {name: _index_of(path, header, name, "--label-columns") for name in label_columns}
     if patient_index is not None:
         kept[header[patient_index]] = patient_index
+    new_names = label_map or {}
+    for name in label_columns:
+        for _, cells in filled[1:]:
+            if len(cells) > kept[name]:
+                cells[kept[name]] = new_names.get(cells[kept[name]], cells[kept[name]])
+    rows = _rows(path, filled[1:], len(header), key_index, kept)
+    for name in label_columns:
+        check_spelling(str(path), name, (row[name] for row in rows.values()), new_names)
     return LabelTable(
         path,
-        _rows(path, filled[1:], len(header), key_index, kept),
+        rows,
         tuple(label_columns),
         None if patient_index is None else header[patient_index],
     )

@@ -7,8 +7,8 @@ one does not count. Everything in both is a function of the source and the setti
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -67,6 +67,7 @@ class MakeFilmShard:
             None keeps such films, each as somebody else.
         table: Label table, None where the source has none.
         label_columns: Labels that the cache keeps, by name.
+        label_map: New names of labels that the source itself knows; the table's have theirs.
         keep_unlabelled: Keep a film that the table does not list, without labels.
         note_inverted: Note chest films that look inverted.
         may_crash: The reader uses decoders that can take their process along.
@@ -79,6 +80,7 @@ class MakeFilmShard:
     no_patient: str | None = None
     table: LabelTable | None = None
     label_columns: tuple[str, ...] = ()
+    label_map: Mapping[str, str] = field(default_factory=dict)
     keep_unlabelled: bool = False
     note_inverted: bool = False
     may_crash: bool = False
@@ -180,7 +182,8 @@ class MakeFilmShard:
 
     def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
         """The film's labels by column: the table's, else what the source knows."""
-        known = {**film.labels, **(row or {})}
+        own = {name: self.label_map.get(value, value) for name, value in film.labels.items()}
+        known = {**own, **(row or {})}
         labels = {name: known.get(name, "") for name in self.label_columns}
         if self.label_columns and not all(labels.values()) and not self.keep_unlabelled:
             missing = ", ".join(name for name, value in labels.items() if not value)

@@ -1,0 +1,53 @@
+"""Label maps: what a source calls its labels, and what they shall be called (`--label-map`)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from provenance import UserError
+
+
+def parse_label_map(words: Sequence[str]) -> dict[str, str]:
+    """Read `normal=Normal,nan=`, or a file that holds one such pair per line.
+
+    A label maps to itself to be kept as it is, and to nothing to be no label. Maps are not
+    chained: of `a=b,b=c` the label a becomes b.
+
+    Args:
+        words: Each is a file, or pairs separated by commas. In a file commas belong to the
+            labels, and lines that are empty or begin with # are passed over.
+
+    Returns:
+        New label by old label, both stripped.
+
+    Raises:
+        UserError: A file cannot be read, a pair has not exactly one =, or a label is given twice.
+    """
+    pairs: dict[str, str] = {}
+    for word in words:
+        entries = word.split(",") if "=" in word else _lines(Path(word))
+        for entry in entries:
+            if entry.count("=") != 1:
+                raise UserError(
+                    f"--label-map {word}: {entry!r} is no pair old=new. Expected pairs such as "
+                    "normal=Normal, separated by commas, or a file with one pair per line."
+                )
+            old, new = (part.strip() for part in entry.split("="))
+            if pairs.setdefault(old, new) != new:
+                raise UserError(
+                    f"--label-map: {old!r} becomes both {pairs[old]!r} and {new!r}. Keep one."
+                )
+    return pairs
+
+
+def _lines(file: Path) -> list[str]:
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(
+            f"--label-map {file}: is neither a pair old=new nor a file that can be read "
+            f"({error.strerror})."
+        ) from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"--label-map {file}: is not UTF-8. Save it as text in UTF-8.") from error
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,104 @@
+"""Labels that differ in spelling alone are refused by name until a map settles them."""
+
+from pathlib import Path
+
+import pytest
+
+from preparation.films.label_spelling import check_spelling
+from preparation.label_map import parse_label_map
+from provenance import UserError
+from tests.film_runs import draw, films, items, make_films
+from tests.prepare_runs import run
+
+
+@pytest.mark.parametrize(
+    "twins",
+    [
+        ("Normal", "normal"), ("0", "0.0"), ("1", "01"), ("-1", "-1.0"), ("A|B", "B|A"),
+        ("A;B", "b; a"), ("No Finding", "no_finding"), ("no finding", "nofinding"),
+        ("true", "1"), ("yes", "TRUE"), ("tumor", "Tumour"), ("oedema", "Edema"),
+        ("stage II", "stage \u2161"), ("normal", "normal\u200b"), ("normal", "normal."),
+        ("1,5", "1.5"), ("pleural  effusion", "pleural\u00a0effusion"),
+    ],
+)  # fmt: skip
+def test_twins_are_refused_and_a_map_settles_them(twins):
+    first, second = sorted(twins)
+    with pytest.raises(UserError, match=r"t\.csv: label holds .* differ in spelling alone") as why:
+        check_spelling("t.csv", "label", [*twins, "other"], {})
+    assert repr(first) in str(why.value)
+    assert repr(second) in str(why.value)
+    check_spelling("t.csv", "label", twins, {first: first, second: second})  # kept apart
+
+
+@pytest.mark.parametrize(
+    "values",
+    [("0", "1", "-1"), ("1-2", "12"), ("A|B", "A", "B", "A|C"), ("no", "abnormal"), ("", "0"),
+     ("stage 1", "stage 11"), ("+", "x"), ("1.5", "15")],
+)  # fmt: skip
+def test_other_labels_are_none(values):
+    check_spelling("t.csv", "label", values, {})
+
+
+@pytest.mark.parametrize("text", ["NaN", "nan", "N/A", "NULL", "None", "#N/A", "?", "-"])
+def test_a_text_for_no_value_is_refused_until_it_is_mapped(text):
+    with pytest.raises(UserError, match=r"which may be a label or stand for none"):
+        check_spelling("t.csv", "label", ["0", text], {})
+    check_spelling("t.csv", "label", ["0", text], {text: text})
+
+
+def test_a_map_is_pairs_or_a_file_of_them(tmp_path):
+    file = tmp_path / "map.txt"
+    file.write_text("# new names\nB, then A = A, then B\n\nnan=\n")
+    assert parse_label_map([str(file), "x=y, z =w"]) == {
+        "B, then A": "A, then B", "nan": "", "x": "y", "z": "w",
+    }  # fmt: skip
+    for words, sentence in (
+        (["x=y", "x=z"], "'x' becomes both 'y' and 'z'"),
+        (["x=y,z"], "'z' is no pair old=new"),
+        (["x=y=z"], "'x=y=z' is no pair"),
+        ([str(tmp_path / "none")], "neither a pair old=new nor a file"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            parse_label_map(words)
+
+
+def test_a_table_with_twins_is_refused_and_prepared_with_a_map(tmp_path, capsys):
+    source, out = make_films(tmp_path / "source", num=12), tmp_path / "out"
+    table = source / "labels.csv"
+    lines = table.read_text().splitlines()
+    lines[1], lines[2] = lines[1].replace("abnormal", "Abnormal"), lines[2].replace(",nor", ",NaN,")
+    lines[2] = "Schmidt_0001.png,MRN-0,NaN,Eva"
+    table.write_text("\n".join(lines))
+    flags = ("--split-all-to", "train")
+    assert films(source, out, *flags) == 2
+    assert "holds the text 'NaN'" in capsys.readouterr().err
+    assert films(source, out, *flags, "--label-map", "NaN=") == 2
+    assert "'Abnormal' and 'abnormal', which differ in spelling alone" in capsys.readouterr().err
+    words = ("--label-map", "NaN=", "Abnormal=abnormal")
+    assert films(source, out, *flags, *words) == 0
+    assert "11 films used, 1 refused: 1 no_label" in capsys.readouterr().out
+    assert {item["label:label"] for item in items(out)} == {"normal", "abnormal"}
+    assert '"label_map": {\n  "NaN": "",' in (out / "settings.json").read_text()
+    assert films(source, out, *flags, *words) == 0
+    assert films(source, out, *flags, "--label-map", "NaN=", "Abnormal=normal") == 2
+    table.write_text(table.read_text().replace("NaN", "").replace("Abnormal", "abnormal"))
+    assert films(source, out, *flags) == 2  # without the map it is another cache
+    assert "label_map was " in capsys.readouterr().err
+
+
+def test_names_of_class_folders_are_labels_too(tmp_path, capsys):
+    from PIL import Image
+
+    for name in ("no finding", "No_Finding", "sick"):
+        (tmp_path / "films" / name).mkdir(parents=True)
+        for number in range(3):
+            picture = Image.fromarray(draw(number + 10 * len(name) + ord(name[0])))
+            picture.save(tmp_path / "films" / name / f"{number}.png")
+    words: tuple[str | Path, ...] = (
+        "image_folder", "--source", tmp_path / "films", "--out", tmp_path / "out", "--image-size",
+        "24", "--clahe", "none", "--patient-from", "file", "--split-all-to", "train",
+    )  # fmt: skip
+    assert run(*words) == 2
+    assert "'no finding' and 'no_finding', which differ in spelling" in capsys.readouterr().err
+    assert run(*words, "--label-map", "no_finding=no finding,sick=ill") == 0
+    assert {item["label:label"] for item in items(tmp_path / "out")} == {"no finding", "ill"}
