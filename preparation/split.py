@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
@@ -49,6 +50,24 @@ class Split:
             return self.all_to
         return split_of(patient_id if self.by == "patient" else item_id, self.ratios, self.seed)
 
+    def divide(
+        self, names: Iterable[str], together: Iterable[Sequence[str]] = ()
+    ) -> dict[str, str]:
+        """Return the split of each patient, or of each item where items are divided.
+
+        A group takes the split that most of its members have by themselves, so that few move; of
+        equally frequent ones, that of the smallest name. So it depends on nobody outside of it.
+
+        Args:
+            names: Of patients, or of items.
+            together: Groups of names that share a split; no name is in two of them.
+        """
+        drawn = {name: self.of(name, name) for name in names}
+        for group in together:
+            own = Counter(drawn[name] for name in sorted(group))
+            drawn.update(dict.fromkeys(group, own.most_common(1)[0][0]))
+        return drawn
+
 
 def split_of(name: str, ratios: Sequence[float], seed: int) -> str:
     """Return `train`, `val` or `test`: a hash of (seed, name) in [0, 1) against summed ratios.
@@ -71,8 +90,15 @@ def split_id(pairs: Iterable[tuple[str, str]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def check_no_split_is_empty(split: Split, names: Iterable[str]) -> None:
+def check_no_split_is_empty(
+    split: Split, names: Iterable[str], together: Sequence[Sequence[str]] = ()
+) -> None:
     """Refuse a division that leaves a split without anybody, and name a seed that does not.
+
+    Args:
+        split: How they are divided.
+        names: Who is divided.
+        together: See `Split.divide`.
 
     Raises:
         UserError: Says which split is empty and which flags help.
@@ -83,7 +109,7 @@ def check_no_split_is_empty(split: Split, names: Iterable[str]) -> None:
         return
 
     def empty(seed: int) -> list[str]:
-        got = {split_of(name, split.ratios, seed) for name in unique}
+        got = set(replace(split, seed=seed).divide(unique, together).values())
         return [s for s in wanted if s not in got]
 
     missing = empty(split.seed)
@@ -95,14 +121,21 @@ def check_no_split_is_empty(split: Split, names: Iterable[str]) -> None:
         if better is not None
         else "Add patients"
     )
+    copied = sum(map(len, together))
+    why = f" {copied} of them share images with others and are kept together." if copied else ""
     raise UserError(
         f"--split-seed {split.seed}: none of the {len(unique)} {split.by}s falls into "
-        f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}). {remedy}, "
-        "or other --split-ratios, or --split-all-to test to keep everything for testing."
+        f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}).{why} "
+        f"{remedy}, or other --split-ratios, or --split-all-to test to keep everything for testing."
     )
 
 
-def warn_of_small_splits(split: Split, names: Iterable[str], fewest: int = 3) -> str | None:
+def warn_of_small_splits(
+    split: Split,
+    names: Iterable[str],
+    together: Sequence[Sequence[str]] = (),
+    fewest: int = 3,
+) -> str | None:
     """Return a sentence where a split has fewer than `fewest` patients though more could be had.
 
     Counts alone decide on the seed that it proposes: no label and no score is looked at.
@@ -112,7 +145,7 @@ def warn_of_small_splits(split: Split, names: Iterable[str], fewest: int = 3) ->
         return None
 
     def counts(seed: int) -> list[int]:
-        drawn = [split_of(name, split.ratios, seed) for name in unique]
+        drawn = list(replace(split, seed=seed).divide(unique, together).values())
         return [drawn.count(s) for s in SPLITS]
 
     def distance(seed: int) -> float:

@@ -24,6 +24,7 @@ from preparation.split import (
     warn_of_small_splits,
 )
 from preparation.verify import Verification, verify_slices
+from preparation.volumes.copies import divided_by, find_copies, write_copies_csv
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -73,7 +74,7 @@ def prepare(
     workers: int,
     verify: bool,
 ) -> SliceOutcome:
-    """Make every shard that is missing, then the manifest and `skipped.csv`.
+    """Make every shard that is missing, then `skipped.csv`, `duplicates.csv` and the manifest.
 
     Args:
         out: The cache folder, held by `claimed`.
@@ -116,13 +117,23 @@ def prepare(
             f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
             f"The whole list is in {out / 'skipped.csv'}."
         )
-    manifest = _manifest(layout, split, records, found.class_names)
+    copies = find_copies(records, split.by)
+    if copies.num_unknown:
+        notes.append(
+            f"{copies.num_unknown} of {len(records)} volumes were made by an earlier version, "
+            "without hashes of their source's slices: of them, only copies of whole volumes are "
+            "found. To compare their slices too, prepare into another --out."
+        )
+    splits = split.divide(copies.names, copies.together)
+    write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
-        key = "patient_id" if split.by == "patient" else "id"
-        names = {item[key] for item in manifest["items"]}
-        check_no_split_is_empty(split, names)
-        if warning := warn_of_small_splits(split, names):
+        names = set(copies.names)
+        check_no_split_is_empty(split, names, copies.together)
+        if warning := warn_of_small_splits(split, names, copies.together):
             notes.append(warning)
+    manifest = _manifest(layout, split, records, found.class_names, splits)
+    if copies.pairs:
+        manifest["duplicates"] = copies.plain(split, splits)
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if verify else None
@@ -167,10 +178,15 @@ def _write_skipped(out: Path, found: Found, skipped: list[tuple[str, str]]) -> N
 
 
 def _manifest(
-    layout: Layout, split: Split, records: dict[str, dict[str, Any]], class_names: tuple[str, ...]
+    layout: Layout,
+    split: Split,
+    records: dict[str, dict[str, Any]],
+    class_names: tuple[str, ...],
+    splits: dict[str, str],
 ) -> dict[str, Any]:
+    unit = divided_by(split.by)
     items = [
-        {**item, "split": split.of(item["patient_id"], item["id"])}
+        {**item, "split": splits[item[unit]]}
         for name in sorted(records)
         for item in records[name]["items"]
     ]
@@ -189,9 +205,7 @@ def _manifest(
         if layout.window is None
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
         "split": split.plain(),
-        "split_id": split_id(
-            (item["patient_id" if split.by == "patient" else "id"], item["split"]) for item in items
-        ),
+        "split_id": split_id((item[unit], item["split"]) for item in items),
         "shards": {name: records[name]["content"] for name in sorted(records)},
         "items": items,
     }

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
+from preparation.copies import pixel_hash
 from preparation.disk import is_about, record_path
 from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
 from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
@@ -105,6 +106,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         "patient_id": job.patient_id,
         "content": shard,
         "items": items,
+        "pixels": _pixel_hashes(volume),
         "notes": [job.discreet(note) for note in notes],
         "skipped": [[job.discreet(text) for text in entry] for entry in volume.skipped],
     }
@@ -183,6 +185,17 @@ def _write(
             stream.write(data)
             digest.update(data)
     return {kind: relative, f"sha256_{kind}": digest.hexdigest()}
+
+
+def _pixel_hashes(volume: Volume) -> dict[str, Any]:
+    """Hashes of what the source holds: of all slices as one, and of each where there are images.
+
+    Single slices of label maps are not compared: small organs look alike.
+    """
+    if volume.image is None:
+        return {"volume": pixel_hash(volume.mask), "slices": None}
+    slices = [pixel_hash(image) for image in volume.image]
+    return {"volume": pixel_hash(volume.image), "slices": slices}
 
 
 def _files_in(path: Path) -> list[Path]:

@@ -40,6 +40,8 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
             "warning: split by slice. Slices of one patient are in training and in test, so "
             "scores are overstated; never report them beside scores split by patient."
         )
+    if "duplicates" in manifest:
+        print("\n".join(_copy_lines(manifest["duplicates"], split["by"])))
     names = manifest["class_names"]
     print("\n".join(_split_lines(items, names)))
     classes = _class_line(items, names)
@@ -57,7 +59,25 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     following = _NEXT.get(kind, _NEXT["train"]).format(
         out=out, name=out.name, images=_useful(items)
     )
-    print(f"Results: {out} (manifest.json, skipped.csv). Next: {following}")
+    tables = "skipped.csv, duplicates.csv" if "duplicates" in manifest else "skipped.csv"
+    print(f"Results: {out} (manifest.json, {tables}). Next: {following}")
+
+
+def _copy_lines(copies: dict[str, Any], by: str) -> list[str]:
+    """What is there twice, and who was moved for it."""
+    whose, moved = f"{by}s", copies["moved"]
+    lines = [
+        f"duplicates.csv: {copies['pairs']:,} pairs of volumes have equal slices under different "
+        f"{whose}; the {copies['kept_together']:,} {whose} concerned are kept together, "
+        f"{len(moved):,} of them in another split than their own."
+    ]
+    lines += [
+        f"  moved {name}: from {alone} to {now}"
+        for name, (alone, now) in list(moved.items())[:MOST_LISTED]
+    ]
+    if len(moved) > MOST_LISTED:
+        lines.append(f"  and {len(moved) - MOST_LISTED} more; all of them are in manifest.json.")
+    return lines
 
 
 def _split_lines(items: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:

@@ -1,0 +1,145 @@
+"""Slices that are in a cache twice: which they are, and whose must share a split."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from preparation.copies import joined
+from preparation.split import Split
+from provenance import write_text_atomic
+
+COLUMNS = (
+    "kind", "first", "second", "equal_slices", "first_patient", "second_patient", "split",
+)  # fmt: skip
+
+
+def divided_by(by: str) -> str:
+    """Name of the item's entry that is divided: the patient, or the item itself."""
+    return "patient_id" if by == "patient" else "id"
+
+
+@dataclass
+class Pair:
+    """Two shards that have slices in common.
+
+    Attributes:
+        kind: `volume` where all slices of both are equal, else `slices`.
+        first: The first item of the one that the other has too.
+        second: That item of the other.
+        num_equal: How many slices of the second shard the first has.
+    """
+
+    kind: str
+    first: dict[str, Any]
+    second: dict[str, Any]
+    num_equal: int
+
+
+@dataclass
+class Copies:
+    """What `find_copies` found.
+
+    Attributes:
+        unit: What is divided, see `divided_by`.
+        names: Of all that is divided, in the order of the cache.
+        pairs: Shards with equal slices, in the order of the cache.
+        together: Names that must share a split.
+        num_unknown: Shards of an earlier version, without hashes of their source.
+    """
+
+    unit: str
+    names: list[str]
+    pairs: list[Pair]
+    together: list[list[str]]
+    num_unknown: int
+
+    def plain(self, split: Split, splits: Mapping[str, str]) -> dict[str, Any]:
+        """What the manifest keeps of them: counts, and who is not where it would be alone."""
+        return {
+            "pairs": len(self.pairs),
+            "kept_together": sum(map(len, self.together)),
+            "moved": {
+                name: [alone, splits[name]]
+                for group in self.together
+                for name in group
+                if (alone := split.of(name, name)) != splits[name]
+            },
+        }
+
+
+def find_copies(records: Mapping[str, Mapping[str, Any]], by: str) -> Copies:
+    """Find slices with equal pixels under different patients (or items, where those are divided).
+
+    Slices are equal where the source's pixels are, or, for whole volumes, the cache's: earlier
+    versions recorded only those. A slice of one grey value is no copy of another. Of more than
+    two equal slices each is paired with the first, so time and memory are linear in the slices.
+
+    Args:
+        records: Of every shard, by its name.
+        by: `patient` or `slice`.
+    """
+    unit = divided_by(by)
+    first_with: dict[str, dict[str, Any]] = {}
+    pairs: dict[tuple[str, str], Pair] = {}
+    names: dict[str, None] = {}
+    connected: set[tuple[str, str]] = set()
+    for shard in sorted(records):
+        for item, keys in _keys(records[shard]):
+            names[item[unit]] = None
+            met = set()
+            for key in keys:
+                first = first_with.setdefault(key, item)
+                if first[unit] == item[unit]:
+                    continue
+                connected.add((first[unit], item[unit]))
+                if first["shard"] not in met:
+                    met.add(first["shard"])
+                    pair = pairs.setdefault((first["shard"], shard), Pair("", first, item, 0))
+                    pair.num_equal += 1
+    for (first_shard, second_shard), pair in pairs.items():
+        sizes = {len(records[name]["items"]) for name in (first_shard, second_shard)}
+        pair.kind = "volume" if sizes == {pair.num_equal} else "slices"
+    unknown = sum("pixels" not in record for record in records.values())
+    return Copies(unit, list(names), list(pairs.values()), joined(connected), unknown)
+
+
+def write_copies_csv(path: Path, copies: Copies, splits: Mapping[str, str]) -> None:
+    """Write a row per pair of shards, or, where there is none, no table.
+
+    Columns are `COLUMNS`: `first` and `second` are one pair of equal slices, `equal_slices` how
+    many there are.
+
+    Args:
+        path: The file.
+        copies: What was found.
+        splits: The split of each name.
+    """
+    if not copies.pairs:
+        path.unlink(missing_ok=True)
+        return
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for pair in copies.pairs:
+        one, other = pair.first, pair.second
+        patients = (one["patient_id"], other["patient_id"])
+        split = splits[other[copies.unit]]
+        writer.writerow((pair.kind, one["id"], other["id"], pair.num_equal, *patients, split))
+    write_text_atomic(path, stream.getvalue())
+
+
+def _keys(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
+    """Each item of a shard with what it must not share with another's."""
+    content, items = record["content"], record["items"]
+    pixels = record.get("pixels", {})
+    whole = [pixels.get("volume"), content.get("sha256_image")]
+    if content["image"] is None:
+        counts = [sum(column) for column in zip(*(i["class_pixels"] for i in items), strict=True)]
+        constant = sum(count > 0 for count in counts) < 2
+        whole[1] = None if constant else content["sha256_mask"]
+    slices = pixels.get("slices") or [None] * len(items)
+    for row, (item, own) in enumerate(zip(items, slices, strict=True)):
+        yield item, [*(f"{key}:{row}" for key in whole if key), *([own] if own else [])]
