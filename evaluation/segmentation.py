@@ -160,8 +160,9 @@ def _spacing_mm(item: SliceItem) -> tuple[float, float, float] | None:
 def _with_intervals(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The summary with an interval over patients beside each mean."""
     summary = {}
+    of_images = set(found["images"][0]) if found["images"] else set()
     for key, mean in found["summary"].items():
-        rows = found["images"] if key.startswith("iou_") else found["patients"]
+        rows = found["images"] if key in of_images else found["patients"]
         if key.startswith("hd95_"):
             rows = [row for row in rows if row["hd95_unit"] == found["hd95_unit"]]
         interval = patient_bootstrap([r[key] for r in rows], [r["patient_id"] for r in rows])

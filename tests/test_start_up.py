@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from training.first_look import RECORD, is_of_these_versions, python_version
+from provenance import sha256_of
+from training.first_look import RECORD, is_up_to_date, python_version
 
 ROOT = Path(__file__).parents[1]
 
@@ -28,10 +29,15 @@ def test_the_record_of_flags_is_of_the_pinned_versions() -> None:
         assert pinned[1] == version, "`make flags` writes the record for the new version"
 
 
+def test_the_record_of_flags_is_of_these_sources() -> None:
+    for file, digest in RECORDED["sources"].items():
+        assert sha256_of(ROOT / file) == digest, f"`make flags` after a change of {file}"
+
+
 def told(verb: str, *words: str) -> tuple[int, str]:
     """Exit status and what is printed by a verb that must not load what is HEAVY."""
-    if verb == "train" and not is_of_these_versions(RECORDED):
-        pytest.skip("flags.json is of other versions: the parser answers")
+    if verb == "train" and not is_up_to_date(RECORDED):
+        pytest.skip("flags.json is not up to date: the parser answers")
     done = subprocess.run(
         [sys.executable, "-X", "importtime", f"{verb}.py", *words],
         cwd=ROOT,

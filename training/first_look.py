@@ -28,10 +28,12 @@ from command_line.sentences import (
     no_such_subcommand,
     no_yaml,
 )
-from provenance import UserError
+from provenance import UserError, sha256_of
 from training.class_source import NotThereError, SourceClass, class_in_source
 
 RECORD = Path(__file__).with_name("flags.json")
+PROJECT = RECORD.parents[1]
+SOURCES = ("training/cli.py", "callbacks/distance_per_epoch.py")  # where flags are made
 COLUMNS = 80  # of the help in flags.json
 
 _LEFT_TO_THE_PARSER = ("--help", "-h", "--", "--print_config")
@@ -42,9 +44,12 @@ def python_version() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def is_of_these_versions(record: dict[str, Any]) -> bool:
-    """Whether the libraries that flags.json was made with are those that are installed."""
-    return all(importlib.metadata.version(name) == at for name, at in record["versions"].items())
+def is_up_to_date(record: dict[str, Any]) -> bool:
+    """Whether flags.json was made with the libraries and the sources of flags that are here."""
+    versions, sources = record["versions"], record["sources"]
+    return all(importlib.metadata.version(name) == at for name, at in versions.items()) and all(
+        sha256_of(PROJECT / file) == digest for file, digest in sources.items()
+    )
 
 
 def first_look(words: Sequence[str]) -> bool:
@@ -60,7 +65,7 @@ def first_look(words: Sequence[str]) -> bool:
         UserError: What is wrong, as `command_line.parsed` says it.
     """
     record = json.loads(RECORD.read_text(encoding="utf-8"))
-    if not is_of_these_versions(record):
+    if not is_up_to_date(record):
         return False
     command, *rest = words or [""]
     if words and words[-1] in ("--help", "-h") and words[:-1] in ([], ["fit"]):

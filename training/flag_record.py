@@ -7,9 +7,9 @@ import sys
 from typing import Any
 
 from command_line.sentences import flags_of
-from provenance import write_text_atomic
+from provenance import sha256_of, write_text_atomic
 from training.cli import TrainCLI
-from training.first_look import COLUMNS, RECORD, python_version
+from training.first_look import COLUMNS, PROJECT, RECORD, SOURCES, python_version
 
 
 class _ParserMade(Exception):  # noqa: N818 - no error: it ends the making of a TrainCLI
@@ -31,7 +31,7 @@ def parsers_of_training() -> tuple[Any, dict[str, Any]]:
 
 
 def flag_record() -> dict[str, Any]:
-    """Versions that it holds for, help texts, and flags."""
+    """Versions and sources that it holds for, help texts, and flags."""
     os.environ["COLUMNS"] = str(COLUMNS)
     sys.argv[0] = "train.py"  # argparse's name of the program
     parser, subparsers = parsers_of_training()
@@ -39,6 +39,7 @@ def flag_record() -> dict[str, Any]:
     libraries = ("jsonargparse", "lightning")
     return {
         "versions": {name: importlib.metadata.version(name) for name in libraries},
+        "sources": {file: sha256_of(PROJECT / file) for file in SOURCES},
         "python": python_version(),
         "flags": {name: sorted(flags_of(one)) for name, one in parsers.items()},
         "help": {name: one.format_help().splitlines() for name, one in parsers.items()},

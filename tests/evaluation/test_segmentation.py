@@ -14,6 +14,7 @@ from PIL import Image
 import command_line
 import evaluate
 from datamodules.slice_cache import SliceCache
+from evaluation.segmentation import _with_intervals
 from lightning_modules.checkpoint_files import save_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, instantiate_module
 from provenance import UserError, library_versions
@@ -266,3 +267,23 @@ def test_heavy_libraries_wait_until_they_are_needed() -> None:
         [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
     )
     assert found.stdout.strip() == "[]"
+
+
+def test_a_score_of_a_name_of_its_own_gets_its_interval() -> None:
+    found = {
+        "summary": {"precision_kidney": 0.5, "dice_kidney": 0.6},
+        "images": [
+            {"id": f"{patient}/{row}", "patient_id": patient, "precision_kidney": value}
+            for patient, value in (("a", 0.4), ("b", 0.6))
+            for row in range(3)
+        ],
+        "patients": [
+            {"patient_id": "a", "dice_kidney": 0.5, "hd95_unit": "mm"},
+            {"patient_id": "b", "dice_kidney": 0.7, "hd95_unit": "mm"},
+        ],
+        "hd95_unit": "mm",
+    }
+    summary = _with_intervals(found)
+    assert summary["precision_kidney"]["num_values"] == 6
+    assert summary["precision_kidney"]["low"] == pytest.approx(0.4)
+    assert summary["dice_kidney"]["num_values"] == 2

@@ -18,7 +18,7 @@ from command_line import parsed, with_underscores
 from command_line.sentences import settings_of
 from provenance import UserError
 from training.class_source import ROOMS, NotThereError, class_in_source
-from training.first_look import RECORD, first_look, is_of_these_versions, python_version
+from training.first_look import RECORD, first_look, is_up_to_date, python_version
 from training.flag_record import parsers_of_training
 
 ROOT = Path(__file__).parents[2]
@@ -51,9 +51,7 @@ def first_look_refuses(words: list[str]) -> str | None:
     return None
 
 
-pytestmark = pytest.mark.skipif(
-    not is_of_these_versions(RECORDED), reason="flags.json is of other versions"
-)
+pytestmark = pytest.mark.skipif(not is_up_to_date(RECORDED), reason="flags.json is not up to date")
 
 
 def test_the_record_is_what_the_parser_says_today() -> None:
