@@ -1,7 +1,8 @@
-"""DESIGN's table of rooms: what may import what. The imports are read, not run."""
+"""The table of rooms in CONTRIBUTING.md: what may import what. The imports are read, not run."""
 
 import ast
 import graphlib
+import re
 from pathlib import Path
 
 import pytest
@@ -96,22 +97,47 @@ def test_every_package_is_a_room() -> None:
     assert packages == {room.split("/")[0] for room in MAY_IMPORT}
 
 
+def test_contributing_shows_this_table() -> None:
+    """Its third column names rooms, `nothing`, or how many of the rooms of studies/ above it."""
+    page = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shown: dict[str, set[str]] = {}
+    for room, words in re.findall(r"^\| `([\w/]+)/` \|.*\| (.*) \|$", page, re.MULTILINE):
+        studies = [name for name in shown if name.startswith("studies/")]
+        shown[room] = set()
+        for word in words.split(", "):
+            above = re.fullmatch(r"the (two|three) rooms above", word)
+            if above:
+                shown[room] |= set(studies[-{"two": 2, "three": 3}[above[1]] :])
+            elif word != "nothing":
+                shown[room].add(word)
+    assert shown == MAY_IMPORT
+
+
 def test_imports_make_no_circle() -> None:
-    files = [file for room in MAY_IMPORT for file in (ROOT / room).rglob("*.py")]
-    names = {".".join(file.relative_to(ROOT).with_suffix("").parts): file for file in files}
-    graph = {name: imported_when_loaded(file, set(names)) - {name} for name, file in names.items()}
+    files = {dotted(file): file for room in MAY_IMPORT for file in (ROOT / room).rglob("*.py")}
+    graph = {name: imported_when_loaded(file, set(files)) for name, file in files.items()}
+    assert "studies.report.downstream" in graph["studies.report.write"]  # packages count too
     graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
+def dotted(file: Path) -> str:
+    """A module's name in an import; a package's is its folder's."""
+    path = file.parent if file.name == "__init__.py" else file.with_suffix("")
+    return ".".join(path.relative_to(ROOT).parts)
+
+
 def imported_when_loaded(file: Path, names: set[str]) -> set[str]:
-    """Our modules among the imports at the top of a file."""
+    """Our modules among the imports at the top of a file.
+
+    `from package import name` imports the module of that name where there is one, else the package.
+    """
     found: set[str] = set()
     for node in ast.parse(file.read_text(encoding="utf-8")).body:
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(str(node.module))
-            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in names else str(node.module) for name in inner}
     return found & names
 
 
