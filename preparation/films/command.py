@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import ImageFileReader, find_image_files
+from preparation.films.label_matching import matched
 from preparation.films.label_spelling import check_spelling
 from preparation.films.label_table import LabelOptions, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
@@ -59,7 +60,7 @@ def chest_xray(
         dicom: See `DicomOptions`.
         options: See `FilmOptions`.
     """
-    from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+    from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
 
     settings = _settings(
         "chest_xray",
@@ -89,7 +90,7 @@ def chest_xray(
             may_crash=True,
         )
         notes = salt.note() if patient_from == "tag" else []
-        return _prepare(files, work, split, settings, options, notes)
+        return _prepare(files, work, split, settings, options, notes, uid_of)
 
 
 def phantom_cxr(
@@ -291,9 +292,11 @@ def _prepare(
     settings: dict[str, Any],
     options: FilmOptions,
     notes: list[str],
+    uid_of: Callable[[FilmFile], str] | None = None,
 ) -> FilmOutcome:
     if work.table is not None:
-        notes = notes + work.table.compare(files)
+        table, more = matched(work.table, files, uid_of)
+        work, notes = replace(work, table=table), notes + more
     outcome = prepare_films(files, work, split, settings, options)
     outcome.notes[:0] = notes
     if outcome.manifest is not None:

@@ -3,13 +3,11 @@
 import csv
 import io
 import math
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
-from preparation.films.film import FilmFile
 from preparation.films.label_spelling import check_spelling
 from preparation.label_map import parse_label_map
 from provenance import UserError, sha256_of
@@ -105,36 +103,6 @@ class LabelTable:
     def row_of(self, film_keys: Sequence[str]) -> dict[str, str] | None:
         """Return the row of a film: of the first of its keys that the table has, or None."""
         return next((self.rows[k] for k in map(_as_key, film_keys) if k in self.rows), None)
-
-    def unused(self, found_keys: Iterable[str]) -> int:
-        """Count the films that the table lists but the source lacks.
-
-        Args:
-            found_keys: All keys of all films found, in one sequence.
-        """
-        return len(self.rows.keys() - set(map(_as_key, found_keys)))
-
-    def compare(self, files: Sequence[FilmFile]) -> list[str]:
-        """A sentence where films are listed that are not there; none for tables of UIDs.
-
-        Raises:
-            UserError: The table lists by its bare name a file that is in two folders.
-        """
-        paths = [PurePosixPath(file.name) for file in files]
-        bare = Counter(path.name for path in paths)
-        twice = next((name for name, n in bare.items() if n > 1 and self.row_of([name])), None)
-        if twice is not None:
-            raise UserError(
-                f"{self.path}: lists {twice}, but {bare[twice]} folders of the source hold a file "
-                "of that name. Name the films in the table by their paths below the source."
-            )
-        missing = self.unused(key for path in paths for key in (str(path), path.name, path.stem))
-        if missing in (0, len(self.rows)):
-            return []
-        return [
-            f"{self.path}: {missing:,} of {len(self.rows):,} films that it lists are not in the "
-            "source."
-        ]
 
 
 def read_label_table(

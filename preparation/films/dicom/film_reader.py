@@ -125,6 +125,17 @@ class DicomFilmReader:
         return dicom_header.text(header, "PatientID") or None
 
 
+def uid_of(file: FilmFile) -> str:
+    """A film's SOPInstanceUID; empty where it cannot be read or has none."""
+    with _quiet():
+        try:
+            tags = ["SOPInstanceUID"]
+            header = pydicom.dcmread(file.path, stop_before_pixels=True, specific_tags=tags)
+            return dicom_header.text(header, "SOPInstanceUID")
+        except Exception:  # whatever is wrong with it is said when it is read as a film
+            return ""
+
+
 def _keys(file: FilmFile, header: Any) -> tuple[str, ...]:
     """Names under which a table may list the film; without doubles, in this order."""
     path = PurePosixPath(file.name)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from preparation.films.image_files import find_image_files
+from preparation.films.label_matching import matched
 from preparation.films.label_table import class_order, read_label_table
 from provenance import UserError
 
@@ -42,8 +44,6 @@ def test_a_film_is_found_by_the_first_of_its_keys(tmp_path):
     assert read.row_of(("b/2.png", "2.png", "2"))["label"] == "abnormal"
     assert read.row_of(("./a/1.png",)) is read.row_of(("a/1.png",))
     assert read.row_of(("9.png", "9")) is None
-    assert read.unused(["b/2.png", "2.png", "2", "9.png"]) == 2
-    assert read.unused([]) == 3
     both = table(tmp_path, "image,label\n1,stem\n1.png,file\n")
     assert both.row_of(("1.png", "1"))["label"] == "file"
 
@@ -144,7 +144,8 @@ def test_nih_table():
     read = read_label_table(NIH / "labels.csv", None, ("label",), None)
     assert len(read.rows) == 346
     assert len({row["patient"] for row in read.rows.values()}) == 304
+    files = find_image_files(NIH)
     keys = [path.name for path in (NIH / "images").iterdir()]
-    assert read.unused(keys) == 0
+    assert matched(read, files)[1] == []
     assert all(read.row_of((f"images/{key}", key)) for key in keys)
     assert class_order(row["label"] for row in read.rows.values()) == ["normal", "abnormal"]
