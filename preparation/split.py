@@ -3,8 +3,9 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
@@ -67,6 +68,23 @@ class Split:
             own = Counter(drawn[name] for name in sorted(group))
             drawn.update(dict.fromkeys(group, own.most_common(1)[0][0]))
         return drawn
+
+
+def moves(
+    split: Split, drawn: Mapping[str, str], together: Iterable[Sequence[str]]
+) -> dict[str, list[str]]:
+    """Return [split alone, split now] of each name that its group moved."""
+    alone = {name: split.of(name, name) for group in together for name in group}
+    return {name: [own, drawn[name]] for name, own in alone.items() if own != drawn[name]}
+
+
+def divided_anew(out: Path) -> str:
+    """Return the sentence for a finished cache in which copies changed somebody's split."""
+    return (
+        f"{out}: copies are now kept together, so the cache is divided otherwise than it was here "
+        "before. Runs that were trained on it before may have seen what is now val or test: train "
+        "again."
+    )
 
 
 def split_of(name: str, ratios: Sequence[float], seed: int) -> str:

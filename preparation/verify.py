@@ -1,7 +1,7 @@
 """Is a cache still what was written? Hashes of its arrays, and of the source where it is there."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -134,3 +134,20 @@ def print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
         print(f"  {word} {file}: {reason}")
     if len(entries) > MOST_LISTED:
         print(f"  and {len(entries) - MOST_LISTED} more; all of them are in skipped.csv.")
+
+
+def moved_lines(moved: Mapping[str, Sequence[str]], whose: str) -> list[str]:
+    """Who is in another split than the own because of copies, the first by name.
+
+    Args:
+        moved: The split that each would have alone and the split now, see `split.moves`.
+        whose: What is divided, in the plural.
+    """
+    if not moved:
+        return []
+    lines = [f"  {len(moved):,} {whose} moved to another split, to be with their copies:"]
+    shown = list(moved.items())[:MOST_LISTED]
+    lines += [f"    {name}: from {alone} to {now}" for name, (alone, now) in shown]
+    if len(moved) > MOST_LISTED:
+        lines.append(f"    and {len(moved) - MOST_LISTED} more; all of them are in manifest.json.")
+    return lines

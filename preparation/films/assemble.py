@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from datamodules.film_cache import COLUMNS, FilmCache, header
 from datamodules.prepared_cache import mapped
+from preparation.copies import joined
 from preparation.disk import record_path
 from preparation.films.duplicates import (
     Duplicates,
@@ -27,6 +28,8 @@ from preparation.films.label_table import class_order
 from preparation.split import (
     Split,
     check_no_split_is_empty,
+    divided_anew,
+    moves,
     split_id,
     warn_of_small_splits,
 )
@@ -136,8 +139,8 @@ def assemble(
         layout: What all films have in common.
         split: How they are divided.
         label_columns: Labels to keep.
-        on_duplicates: "report" lists equal and nearly equal films; "same_split" also keeps
-            patients who share one on the same side.
+        on_duplicates: "report" lists equal and nearly equal films and keeps patients who share an
+            equal one in one split; "same_split" also those who share a nearly equal one.
 
     Raises:
         UserError: No film is usable, or a split has nobody.
@@ -152,12 +155,19 @@ def assemble(
     duplicates = find_duplicates(
         tally.sha256, np.array(tally.perceptual, np.uint64), _reader(out, tally)
     )
-    together = _together(tally, duplicates) if on_duplicates == "same_split" else {}
-    splits = [
-        published or split.of(together.get(patient, patient), name)
-        for name, patient, published in zip(tally.ids, tally.patients, tally.published, strict=True)
-    ]
-    notes = _check_split(split, tally, splits)
+    named = tally.patients if split.by == "patient" else tally.ids
+    if split.by == "published":
+        pairs = zip(tally.ids, tally.published, strict=True)
+        splits, moved = [published or split.of(name, name) for name, published in pairs], {}
+        notes = []
+    else:
+        together = _together(duplicates, named, near=on_duplicates == "same_split")
+        drawn = split.divide(named, together)
+        splits = [drawn[name] for name in named]
+        moved = moves(split, drawn, together)
+        check_no_split_is_empty(split, named, together)
+        warning = warn_of_small_splits(split, named, together)
+        notes = [warning] if warning else []
     _write_items(out, shards, label_columns, splits)
     write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
     across = across_splits(duplicates, splits)
@@ -167,7 +177,6 @@ def assemble(
             f"may be overstated. {out / 'duplicates.csv'} lists them; --on-duplicates same_split, "
             "into another --out, keeps such patients together."
         )
-    named = tally.ids if split.by != "patient" else tally.patients
     manifest = {
         "format": FilmCache.FORMAT,
         "format_version": FilmCache.FORMAT_VERSION,
@@ -181,41 +190,25 @@ def assemble(
             "exact_groups": len(duplicates.exact),
             "near_pairs": len(duplicates.near),
             "across_splits": across,
+            **({"moved": moved} if moved else {}),
         },
         "labels": {name: class_order(tally.classes[name]) for name in label_columns},
         "num_items": tally.num_used,
         "sha256_items": sha256_of(out / "items.csv"),
         "shards": tally.arrays,
     }
-    write_json_atomic(out / "manifest.json", manifest)
+    path = out / "manifest.json"
+    if path.is_file() and read_json(path)["split_id"] != manifest["split_id"]:
+        notes.append(divided_anew(out))
+    write_json_atomic(path, manifest)
     return FilmOutcome(out, manifest, tally, notes=notes)
 
 
-def _check_split(split: Split, tally: Tally, splits: Sequence[str]) -> list[str]:
-    """Refuse a split without anybody; return sentences about small ones."""
-    if split.by == "published":
-        return []
-    names = tally.patients if split.by == "patient" else tally.ids
-    check_no_split_is_empty(split, names)
-    warning = warn_of_small_splits(split, names)
-    return [warning] if warning else []
-
-
-def _together(tally: Tally, duplicates: Duplicates) -> dict[str, str]:
-    """Each patient who shares a film with others, to the one whose split all take."""
-    leader: dict[str, str] = {}
-
-    def find(patient: str) -> str:
-        while leader.get(patient, patient) != patient:
-            patient = leader[patient]
-        return patient
-
+def _together(duplicates: Duplicates, named: Sequence[str], near: bool) -> list[list[str]]:
+    """Groups of patients (or films, where those are divided) who share a film."""
     pairs = [(group[0], other) for group in duplicates.exact for other in group[1:]]
-    pairs += [(first, second) for first, second, _ in duplicates.near]
-    for first, second in pairs:
-        low, high = sorted((find(tally.patients[first]), find(tally.patients[second])))
-        leader[high] = low
-    return {patient: find(patient) for patient in leader}
+    pairs += [(first, second) for first, second, _ in duplicates.near if near]
+    return joined((named[first], named[second]) for first, second in pairs)
 
 
 def _reader(out: Path, tally: Tally) -> Callable[[int], NDArray[Any]]:

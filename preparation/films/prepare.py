@@ -62,8 +62,8 @@ class FilmOptions:
         split_ratios: Shares of train, val and test.
         split_seed: Another seed, another division.
         split_all_to: Put everything into train, val or test.
-        on_duplicates: Equal and nearly equal films of different patients: list them in
-            duplicates.csv, or also keep such patients on the same side.
+        on_duplicates: Nearly equal films of different patients: list them in duplicates.csv, or
+            also keep such patients on the same side. Those who share equal films always are.
         workers: Processes; each holds one film in memory.
         shard: i/n: make the i-th of n parts on this machine, into an --out of its own;
             prepare.py merge joins them.

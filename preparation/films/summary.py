@@ -8,6 +8,7 @@ from collections import Counter
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import SPLITS
 from preparation.films.assemble import FilmOutcome, counted
+from preparation.verify import moved_lines
 
 
 def print_film_summary(outcome: FilmOutcome) -> None:
@@ -43,6 +44,9 @@ def print_film_summary(outcome: FilmOutcome) -> None:
             f"{found['near_pairs']:,} pairs of nearly equal ones, {found['across_splits']:,} "
             "across splits."
         )
+        whose = "patients" if cache.split_by == "patient" else "films"
+        for line in moved_lines(found.get("moved", {}), whose):
+            print(line)
     print(
         f"Results: {out} (manifest.json, items.csv; rejected.csv and sources.csv name source "
         f"files, so they stay with you). Next: {_next(cache)}"

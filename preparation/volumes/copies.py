@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preparation.copies import joined
-from preparation.split import Split
+from preparation.split import Split, moves
 from provenance import write_text_atomic
 
 COLUMNS = (
@@ -61,12 +61,7 @@ class Copies:
         return {
             "pairs": len(self.pairs),
             "kept_together": sum(map(len, self.together)),
-            "moved": {
-                name: [alone, splits[name]]
-                for group in self.together
-                for name in group
-                if (alone := split.of(name, name)) != splits[name]
-            },
+            "moved": moves(split, splits, self.together),
         }
 
 

@@ -20,6 +20,7 @@ from preparation.disk import full_disk_named, record_path
 from preparation.split import (
     Split,
     check_no_split_is_empty,
+    divided_anew,
     split_id,
     warn_of_small_splits,
 )
@@ -32,7 +33,7 @@ from preparation.volumes.shard import (
     make_or_skip,
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
-from provenance import UserError, __version__, write_json_atomic, write_text_atomic
+from provenance import UserError, __version__, read_json, write_json_atomic, write_text_atomic
 from worker_pool import in_processes
 
 
@@ -132,12 +133,23 @@ def prepare(
         if warning := warn_of_small_splits(split, names, copies.together):
             notes.append(warning)
     manifest = _manifest(layout, split, records, found.class_names, splits)
+    if _changed(out, manifest, copies.unit):
+        notes.append(divided_anew(out))
     if copies.pairs:
         manifest["duplicates"] = copies.plain(split, splits)
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if verify else None
     return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, verification)
+
+
+def _changed(out: Path, manifest: dict[str, Any], unit: str) -> bool:
+    """Whether somebody has another split than in the finished cache that is there."""
+    if not (out / "manifest.json").is_file():
+        return False
+    earlier = read_json(out / "manifest.json")["items"]
+    before = {item[unit]: item["split"] for item in earlier}
+    return any(before.get(i[unit], i["split"]) != i["split"] for i in manifest["items"])
 
 
 def _sort_out(

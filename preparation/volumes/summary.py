@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
-from preparation.verify import MOST_LISTED, print_checked, print_listed
+from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
 from preparation.volumes.prepare import SliceOutcome
 
 _NEXT = {
@@ -65,19 +65,12 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
 
 def _copy_lines(copies: dict[str, Any], by: str) -> list[str]:
     """What is there twice, and who was moved for it."""
-    whose, moved = f"{by}s", copies["moved"]
-    lines = [
+    whose = f"{by}s"
+    return [
         f"duplicates.csv: {copies['pairs']:,} pairs of volumes have equal slices under different "
-        f"{whose}; the {copies['kept_together']:,} {whose} concerned are kept together, "
-        f"{len(moved):,} of them in another split than their own."
+        f"{whose}; the {copies['kept_together']:,} {whose} concerned are kept together.",
+        *moved_lines(copies["moved"], whose),
     ]
-    lines += [
-        f"  moved {name}: from {alone} to {now}"
-        for name, (alone, now) in list(moved.items())[:MOST_LISTED]
-    ]
-    if len(moved) > MOST_LISTED:
-        lines.append(f"  and {len(moved) - MOST_LISTED} more; all of them are in manifest.json.")
-    return lines
 
 
 def _split_lines(items: Sequence[dict[str, Any]], names: Sequence[str]) -> list[str]:

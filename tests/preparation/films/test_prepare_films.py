@@ -230,23 +230,77 @@ def test_changed_sources_and_settings_are_refused(tmp_path, capsys):
     assert "was made from other files than those in the source now" in capsys.readouterr().err
 
 
-def test_equal_films_of_two_patients_are_reported_and_can_be_kept_together(tmp_path, capsys):
-    source = make_films(tmp_path / "source", num=40)
-    first, again = source / "films/Schmidt_0000.png", source / "films/Schmidt_0039.png"
-    again.write_bytes(first.read_bytes())
+@pytest.fixture
+def divided(tmp_path):
+    """Forty films of twenty patients, and a seed that divides the first from the last of them."""
     patients = [pseudonym(f"MRN-{number}", "understudy") for number in range(20)]
     splits = {
         seed: [split_of(patient, (0.6, 0.2, 0.2), seed) for patient in patients]
         for seed in range(200)
     }
     seed = next(s for s, drawn in splits.items() if drawn[0] != drawn[19] and len({*drawn}) == 3)
-    assert films(source, tmp_path / f"out{seed}", "--split-seed", str(seed)) == 0
+    return (
+        make_films(tmp_path / "source", num=40),
+        seed,
+        dict(zip(patients, splits[seed], strict=True)),
+    )
+
+
+def test_equal_films_keep_their_patients_in_one_split(divided, tmp_path, capsys):
+    source, seed, alone = divided
+    first, again = source / "films/Schmidt_0000.png", source / "films/Schmidt_0039.png"
+    Image.open(first).save(again, compress_level=1)  # another file with the same pixels
+    assert first.read_bytes() != again.read_bytes()
+    out = tmp_path / "out"
+    assert films(source, out, "--split-seed", str(seed)) == 0
+    said = capsys.readouterr().out
+    assert "1 groups of equal films" in said
+    assert "lie in different splits" not in said
+    lines = (out / "duplicates.csv").read_text().splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("exact,film_")
+    now = {item["patient_id"]: item["split"] for item in items(out)}
+    one, other = (pseudonym(f"MRN-{number}", "understudy") for number in (0, 19))
+    moved = max(one, other)
+    assert now == {**alone, moved: alone[min(one, other)]}
+    found = FilmCache.open(out).manifest["duplicates"]
+    assert found["across_splits"] == 0
+    assert found["moved"] == {moved: [alone[moved], now[moved]]}
+    assert f"{moved}: from {alone[moved]} to {now[moved]}" in said
+    # A cache that an earlier version divided: what the command changes there, it says.
+    manifest = json.loads((out / "manifest.json").read_text())
+    (out / "manifest.json").write_text(json.dumps({**manifest, "split_id": "of before"}))
+    assert films(source, out, "--split-seed", str(seed)) == 0
+    assert "divided otherwise than it was here before" in capsys.readouterr().out
+    assert json.loads((out / "manifest.json").read_text()) == manifest
+
+
+def test_equal_images_share_a_split_where_images_are_divided(divided, tmp_path):
+    source, _, _ = divided
+    for number in range(6):
+        again = source / f"films/Schmidt_{number + 30:04d}.png"
+        Image.open(source / f"films/Schmidt_{number:04d}.png").save(again, compress_level=1)
+    flags = ("--split-by", "image", "--workers", "2")
+    assert films(source, tmp_path / "out", *flags) == 0
+    listed = items(tmp_path / "out")
+    assert all(listed[n]["split"] == listed[n + 30]["split"] for n in range(6))
+    found = FilmCache.open(tmp_path / "out").manifest["duplicates"]
+    assert found["exact_groups"] == 6
+    assert len(found["moved"]) >= 1
+    assert films(source, tmp_path / "all", *flags, "--split-all-to", "test") == 0
+    assert {item["split"] for item in items(tmp_path / "all")} == {"test"}
+    assert "moved" not in FilmCache.open(tmp_path / "all").manifest["duplicates"]
+
+
+def test_nearly_equal_films_are_reported_and_can_be_kept_together(divided, tmp_path, capsys):
+    source, seed, _ = divided
+    first, again = source / "films/Schmidt_0000.png", source / "films/Schmidt_0039.png"
+    darker = np.asarray(Image.open(first)).astype(np.float32) * 0.97
+    Image.fromarray(darker.astype(np.uint8)).save(again)
+    assert films(source, tmp_path / "out", "--split-seed", str(seed)) == 0
     assert (
         "1 pairs of equal or nearly equal films lie in different splits" in capsys.readouterr().out
     )
-    lines = (tmp_path / f"out{seed}/duplicates.csv").read_text().splitlines()
-    assert len(lines) == 2
-    assert lines[1].startswith("exact,film_")
     together = tmp_path / "together"
     flags = ("--split-seed", str(seed), "--on-duplicates", "same_split")
     assert films(source, together, *flags) == 0

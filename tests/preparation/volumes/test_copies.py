@@ -74,7 +74,8 @@ def test_volumes_under_two_names_stay_together_and_nobody_else_moves(tmp_path, c
     }
     said = capsys.readouterr().out
     assert "6 pairs of volumes have equal slices under different patients" in said
-    assert f"moved {divided[0]}: from {alone[divided[0]]} to {splits[divided[0]]}" in said
+    assert f"  {len(divided)} patients moved to another split" in said
+    assert f"  {divided[0]}: from {alone[divided[0]]} to {splits[divided[0]]}" in said
 
 
 def test_one_worker_two_and_a_killed_run_write_the_same_bytes(tmp_path, monkeypatch):
@@ -195,6 +196,31 @@ def test_volumes_of_an_earlier_version_are_compared_whole(tmp_path, capsys):
     for name in ("manifest.json", "duplicates.csv"):
         assert (out / name).read_bytes() == whole[name]
     assert "10 of 14 volumes were made by an earlier version" in capsys.readouterr().out
+
+
+def test_adding_a_copy_moves_its_group_alone_and_says_so(tmp_path, capsys):
+    source, out = make_source(tmp_path / "source", num=14), tmp_path / "out"
+    assert kits19(source, out) == 0
+    before = split_of_patients(out)
+    late = next(
+        name
+        for name in map("zcase_{}".format, range(99))
+        if before["case_00000"] != Split().of(name, "")
+    )
+    shutil.copytree(source / "case_00000", source / late)
+    early = next(
+        name
+        for name in map("acase_{}".format, range(99))
+        if before["case_00001"] != Split().of(name, "")
+    )
+    shutil.copytree(source / "case_00001", source / early)
+    capsys.readouterr()
+    assert kits19(source, out) == 0
+    now = split_of_patients(out)
+    assert now[late] == now["case_00000"] == before["case_00000"]
+    assert now[early] == now["case_00001"] != before["case_00001"]
+    assert [name for name in before if now[name] != before[name]] == ["case_00001"]
+    assert "divided otherwise than it was here before" in capsys.readouterr().out
 
 
 def test_a_split_that_copies_emptied_says_so(tmp_path, capsys):
