@@ -18,8 +18,9 @@ from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import ImageFileReader, find_image_files
 from preparation.films.label_matching import matched
+from preparation.films.label_options import LabelOptions
 from preparation.films.label_spelling import check_spelling
-from preparation.films.label_table import LabelOptions, read_label_table
+from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
@@ -62,9 +63,11 @@ def chest_xray(
     """
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
 
+    table, told = labels.read()
+    kept = labels.settings(coded=bool(told))
     settings = _settings(
         "chest_xray",
-        {**asdict(layout), **labels.settings(), "patient_from": patient_from, **asdict(dicom)},
+        {**asdict(layout), **kept, "patient_from": patient_from, **asdict(dicom)},
         labels,
         salt,
         options,
@@ -77,7 +80,6 @@ def chest_xray(
             raise UserError(
                 f"--source {folder}: holds no file. Give the folder of the DICOM films."
             )
-        table = labels.read()
         work = MakeFilmShard(
             out=out,
             reader=DicomFilmReader(dicom, patient_from),
@@ -89,7 +91,7 @@ def chest_xray(
             keep_unlabelled=labels.unlabelled == "keep",
             may_crash=True,
         )
-        notes = salt.note() if patient_from == "tag" else []
+        notes = told + (salt.note() if patient_from == "tag" else [])
         return _prepare(files, work, split, settings, options, notes, uid_of)
 
 
@@ -179,10 +181,11 @@ def image_folder(
         salt: See `SaltOptions`.
         options: See `FilmOptions`.
     """
+    table, told = (None, []) if _is_medmnist(source) else labels.read()
     flags = {
         **asdict(layout),
         "channels": channels,
-        **labels.settings(),
+        **labels.settings(coded=bool(told)),
         "patient_pattern": patient_pattern,
         "patient_from": patient_from,
     }
@@ -215,7 +218,6 @@ def image_folder(
                 f"--source {folder}: holds no image (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
                 "are prepared by prepare.py chest_xray."
             )
-        table = labels.read()
         classes = _class_folders(files) if labels.labels is None else {}
         new_names = labels.new_names
         lowered = [name.lower() for name in classes]
@@ -246,7 +248,7 @@ def image_folder(
         )
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
-        return _prepare(files, work, split, settings, options, [note] if classes else [])
+        return _prepare(files, work, split, settings, options, told + ([note] if classes else []))
 
 
 def _settings(

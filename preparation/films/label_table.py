@@ -4,83 +4,16 @@ import csv
 import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 from preparation.films.label_spelling import check_spelling
-from preparation.label_map import parse_label_map
-from provenance import UserError, sha256_of
+from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
 PATIENT_COLUMNS = ("patient", "patient_id", "Patient ID")
 # In this order they come first among the classes, so that class 0 means that nothing was found.
 NEGATIVE_NAMES = ("normal", "no finding", "negative", "healthy", "0", "false", "no")
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelOptions:
-    """Where the labels of films stand.
-
-    Attributes:
-        labels: Table (CSV) with a row per film. Default of image_folder: the names of the class
-            folders, where the images lie in 2 to 20 of them; none: no labels.
-        label_columns: Columns of the table to keep as labels; no other column is read.
-        key_column: Column that names the film: its file or SOPInstanceUID. Default: image, file,
-            filename, path, sop_instance_uid or Image Index.
-        patient_column: Column that names the patient. Default: patient, patient_id or Patient ID.
-        unlabelled: Films without a label: leave them out, or keep them without.
-        label_map: New names of labels: pairs such as normal=Normal,nan= (nothing after = makes it
-            no label), or a file with one pair per line. Labels that differ in spelling alone are
-            refused until it says which is meant.
-    """
-
-    labels: str | None = None
-    label_columns: tuple[str, ...] = ("label",)
-    key_column: str | None = None
-    patient_column: str | None = None
-    unlabelled: Literal["reject", "keep"] = "reject"
-    label_map: tuple[str, ...] = ()
-
-    @property
-    def new_names(self) -> dict[str, str]:
-        """The label map; see `parse_label_map`."""
-        return parse_label_map(self.label_map)
-
-    def settings(self) -> dict[str, Any]:
-        """What a cache's settings say of the labels: the table stands there as a hash.
-
-        A map is said only where there is one, so that caches from before there were any go on.
-        """
-        kept = {k: v for k, v in asdict(self).items() if k not in ("labels", "label_map")}
-        return {**kept, "label_map": self.new_names} if self.label_map else kept
-
-    @property
-    def path(self) -> Path | None:
-        """The table's file; None for none."""
-        return None if self.labels in (None, "none") else Path(str(self.labels))
-
-    def sha256(self) -> str | None:
-        """Hash of the table's file.
-
-        Raises:
-            UserError: It is missing.
-        """
-        if self.path is None:
-            return None
-        if not self.path.is_file():
-            raise UserError(
-                f"--labels {self.path}: there is no such file. Give the label table (CSV)."
-            )
-        return sha256_of(self.path)
-
-    def read(self) -> "LabelTable | None":
-        """The table; see `read_label_table`."""
-        if self.path is None:
-            return None
-        return read_label_table(
-            self.path, self.key_column, self.label_columns, self.patient_column, self.new_names
-        )
 
 
 @dataclass(frozen=True)
@@ -93,12 +26,14 @@ class LabelTable:
             are empty strings.
         columns: The label columns.
         patient_column: The column of the patient, or None where the table has none.
+        header: The names of all its columns.
     """
 
     path: Path
     rows: dict[str, dict[str, str]]
     columns: tuple[str, ...]
     patient_column: str | None
+    header: tuple[str, ...] = ()
 
     def row_of(self, film_keys: Sequence[str]) -> dict[str, str] | None:
         """Return the row of a film: of the first of its keys that the table has, or None."""
@@ -170,6 +105,7 @@ def read_label_table(
         rows,
         tuple(label_columns),
         None if patient_index is None else header[patient_index],
+        tuple(header),
     )
 
 
@@ -242,7 +178,7 @@ def class_order(values: Iterable[str]) -> list[str]:
     """
 
     def order(value: str) -> tuple[int, float, str, str]:
-        name, number = value.strip().lower(), _number(value)
+        name, number = value.strip().lower(), as_number(value)
         name = "0" if number == 0 else name
         if name in NEGATIVE_NAMES:
             return 0, NEGATIVE_NAMES.index(name), name, value
@@ -251,7 +187,8 @@ def class_order(values: Iterable[str]) -> list[str]:
     return sorted(set(values), key=order)
 
 
-def _number(value: str) -> float | None:
+def as_number(value: str) -> float | None:
+    """A label as a finite number; None where it is none."""
     try:
         number = float(value)
     except ValueError:

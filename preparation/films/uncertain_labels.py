@@ -1,0 +1,73 @@
+"""Columns of 0, 1, -1 and blanks, as the tables of CheXpert and MIMIC-CXR have them.
+
+There a finding is 1 (positive), 0 (negative), -1 (uncertain) or blank (not mentioned in the
+report). Irvin et al. 2019 (CheXpert, arXiv:1901.07031) take blanks for negative and compare what
+may be done with the uncertain ones: leave them out (U-Ignore), or take them for positive (U-Ones)
+or negative (U-Zeroes).
+"""
+
+from collections import Counter
+from dataclasses import replace
+from typing import Literal
+
+from preparation.films.label_table import LabelTable, as_number
+from provenance import UserError
+
+_NO_FINDING = "no finding"
+
+
+def decided(
+    table: LabelTable,
+    uncertain: Literal["ignored", "positive", "negative"],
+    blank: Literal["negative", "unlabelled"] | None,
+) -> tuple[LabelTable, list[str]]:
+    """Make such columns 0 and 1, and No Finding the negative class of its column.
+
+    A column counts as one if it holds numbers 0, 1 and -1 alone, and -1 is among them, or blanks
+    are and the table has a column No Finding, or `blank` is given. Others stay as they are.
+
+    Args:
+        table: As read.
+        uncertain: What -1 becomes; ignored: no label.
+        blank: What a blank becomes; None: negative.
+
+    Returns:
+        The table, and a sentence for each such column.
+
+    Raises:
+        UserError: `blank` is negative, and a label column holds other values.
+    """
+    names = {name.lower().replace("_", " ") for name in table.header}
+    new_rows = {key: dict(row) for key, row in table.rows.items()}
+    notes = []
+    for column in table.columns:
+        counts = Counter(row[column] for row in table.rows.values())
+        numbers = {value: as_number(value) for value in counts if value}
+        plain = set(numbers.values()) <= {0.0, 1.0, -1.0} and bool(numbers)
+        if not plain and blank == "negative":
+            other = next((v for v, number in numbers.items() if number not in (0, 1, -1)), "")
+            raise UserError(
+                f"--blank-labels negative: {column} of {table.path} holds {other!r}; expected 0, "
+                "1, -1 and blanks alone. Map its labels with --label-map, or leave the flag out."
+            )
+        told = _NO_FINDING in names or blank is not None
+        if not plain or not (-1.0 in numbers.values() or ("" in counts and told)):
+            continue
+        zero, one = ("0", "1")
+        if column.lower().replace("_", " ") == _NO_FINDING:
+            zero, one = "Finding", column
+        becomes: dict[float | None, str] = {
+            0.0: zero,
+            1.0: one,
+            -1.0: {"ignored": "", "positive": one, "negative": zero}[uncertain],
+            None: "" if blank == "unlabelled" else zero,
+        }
+        for row in new_rows.values():
+            row[column] = becomes[as_number(row[column])]
+        unsure = sum(count for value, count in counts.items() if numbers.get(value) == -1.0)
+        notes.append(
+            f"{table.path}: of {column}, {unsure:,} of {len(table.rows):,} are uncertain (-1) and "
+            f"{uncertain} (--uncertain-labels), {counts['']:,} are blank and "
+            f"{blank or 'negative'} (--blank-labels)."
+        )
+    return replace(table, rows=new_rows) if notes else table, notes
