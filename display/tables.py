@@ -15,11 +15,23 @@ class TableCell:
 
 @dataclass(frozen=True)
 class Table:
-    """A table: column titles, and rows whose first cell names the row."""
+    """A table: column titles, and rows whose first cell names the row.
+
+    Raises:
+        ValueError: A row has more or fewer cells than there are columns.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     footnotes: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for row in self.rows:
+            if len(row) != len(self.columns):
+                raise ValueError(
+                    f"Table: {len(self.columns)} columns ({', '.join(self.columns)}), but a row "
+                    f"of {len(row)}: {', '.join(cell.text for cell in row)}."
+                )
 
 
 def text_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *footnotes: str) -> Table:

@@ -85,10 +85,8 @@ def build_report(out: Path) -> Path:
         for figure in group
         if figure.png is None
     ]
-    write_json_atomic(folder.root / "report.json", content)
     tables = kind.page_tables(specification, content)
     text = _markdown(specification, content, tables, kind.TITLES)
-    write_text_atomic(folder.root / "report.md", text)
     page = render_page(
         Path(__file__).with_name(f"{specification.kind}.html.j2"),
         specification=specification,
@@ -99,6 +97,9 @@ def build_report(out: Path) -> Path:
         duration=duration,
         count=count,
     )
+    # All is rendered: what fails above leaves the files of the last report as they were.
+    write_json_atomic(folder.root / "report.json", content)
+    write_text_atomic(folder.root / "report.md", text)
     write_text_atomic(folder.root / "report.html", page)
     return folder.root / "report.html"
 

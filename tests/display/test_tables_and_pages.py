@@ -23,6 +23,13 @@ def test_markdown_keeps_a_cell_in_its_column() -> None:
     assert markdown(text_table(("", ""), [("a", "1")])) == "|  |  |\n|---|---|\n| a | 1 |\n"
 
 
+def test_a_row_of_another_width_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"2 columns \(name, score\), but a row of 1: a\."):
+        text_table(("name", "score"), [("b", "1"), ("a",)])
+    with pytest.raises(ValueError, match="1 columns"):
+        text_table(("name",), [("a", "1")])
+
+
 def test_a_page_escapes_what_it_is_given_and_says_what_it_lacks(tmp_path: Path) -> None:
     template = tmp_path / "page.html.j2"
     template.write_text(TEMPLATE)

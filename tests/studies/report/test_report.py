@@ -99,6 +99,24 @@ def test_an_empty_study_says_what_is_lacking(plan: dict, home: Path) -> None:
     assert page.images == []
 
 
+def test_a_page_that_cannot_be_rendered_leaves_the_last_report_whole(
+    plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = run(plan, home)
+    build_report(out)
+    files = {path: path.read_bytes() for path in out.glob("report.*")}
+    assert len(files) == 3
+    (out / "cells/1__fpn__seed0.json").unlink()
+
+    def broken(*_: object, **__: object) -> str:
+        raise ValueError("no such filter")
+
+    monkeypatch.setattr("studies.report.write.render_page", broken)
+    with pytest.raises(ValueError, match="no such filter"):
+        build_report(out)
+    assert {path: path.read_bytes() for path in out.glob("report.*")} == files
+
+
 def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"holds no study\.json"):
         build_report(tmp_path)
