@@ -49,6 +49,8 @@ class Tally:
         arrays: The manifest's entry of every shard that holds a film.
         ids, patients, published: Per film; `published` is the source's own split or None.
         sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
+        sources: Per film: the first 64 bits of its source's pixel hash, 0 where there is none.
+        num_unknown: Films of an earlier version, without that hash.
     """
 
     def __init__(self, out: Path, shards: Sequence[str], label_columns: Sequence[str]) -> None:
@@ -62,6 +64,8 @@ class Tally:
         self.published: list[str | None] = []
         self.sha256: list[str] = []
         self.perceptual = array("Q")
+        self.sources = array("Q")
+        self.num_unknown = 0
         for record in records(out, shards):
             self._add(record)
 
@@ -77,6 +81,8 @@ class Tally:
             self.published.append(item["split"])
             self.sha256.append(item["sha256"])
             self.perceptual.append(int(item["perceptual_hash"], 16))
+            self.sources.append(int((item.get("pixel_sha256") or "0")[:16], 16))
+            self.num_unknown += "pixel_sha256" not in item
         if record["array"] is not None:
             kept = ("array", "num_films", "sha256")
             self.arrays.append({"name": record["shard"], **{key: record[key] for key in kept}})
@@ -153,7 +159,7 @@ def assemble(
             f"{counted(tally.rejected)}. Each is listed with its reason in {out / 'rejected.csv'}."
         )
     duplicates = find_duplicates(
-        tally.sha256, np.array(tally.perceptual, np.uint64), _reader(out, tally)
+        _equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
     )
     named = tally.patients if split.by == "patient" else tally.ids
     if split.by == "published":
@@ -168,6 +174,12 @@ def assemble(
         check_no_split_is_empty(split, named, together)
         warning = warn_of_small_splits(split, named, together)
         notes = [warning] if warning else []
+    if tally.num_unknown:
+        notes.append(
+            f"{tally.num_unknown:,} films were made by an earlier version, without hashes of their "
+            "source's pixels: they are compared by the cache's pixels alone. To compare the "
+            "source's too, prepare into another --out."
+        )
     _write_items(out, shards, label_columns, splits)
     write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
     across = across_splits(duplicates, splits)
@@ -202,6 +214,18 @@ def assemble(
         notes.append(divided_anew(out))
     write_json_atomic(path, manifest)
     return FilmOutcome(out, manifest, tally, notes=notes)
+
+
+def _equal_films(tally: Tally) -> list[str]:
+    """A name per film that two films share if their stored pixels, or their sources', are equal."""
+    sources = np.array(tally.sources, np.uint64)
+    order = np.argsort(sources, kind="stable")
+    first, second = order[:-1], order[1:]
+    equal = (sources[first] == sources[second]) & (sources[first] > 0)
+    pairs = zip(first[equal].tolist(), second[equal].tolist(), strict=True)
+    groups = joined((tally.sha256[one], tally.sha256[other]) for one, other in pairs)
+    leader = {digest: group[0] for group in groups for digest in group}
+    return [leader.get(digest, digest) for digest in tally.sha256]
 
 
 def _together(duplicates: Duplicates, named: Sequence[str], near: bool) -> list[list[str]]:

@@ -56,6 +56,7 @@ class Film:
         spacing_from: The DICOM attribute that the spacing was taken from.
         geometry: What the manifest keeps besides (plain values, nothing that identifies).
         suspicions: Keys of what looks wrong though the film is used, such as `looks_inverted`.
+        pixel_sha256: `pixel_hash` of what the source stores, before windowing.
     """
 
     pixels: NDArray[np.float32]
@@ -67,6 +68,7 @@ class Film:
     spacing_from: str | None = None
     geometry: dict[str, Any] = field(default_factory=dict)
     suspicions: tuple[str, ...] = ()
+    pixel_sha256: str | None = None
 
 
 class FilmReader(Protocol):

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
+from preparation.copies import pixel_hash
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from provenance import UserError
 
@@ -108,7 +109,7 @@ class ImageFileReader:
         name = PurePosixPath(file.name)
         folder = name.parent.name or None
         try:
-            pixels, geometry, suspicions = _decoded(file.path, self.channels)
+            pixels, geometry, suspicions, digest = _decoded(file.path, self.channels)
         except RejectedFilm:
             raise
         except Exception as error:  # damaged files raise almost anything out of Pillow
@@ -120,6 +121,7 @@ class ImageFileReader:
             labels={"label": folder.lower()} if self.label_from_folder and folder else {},
             geometry=geometry,
             suspicions=suspicions,
+            pixel_sha256=digest,
         )
 
     def _patient(self, name: str, folder: str | None) -> str | None:
@@ -133,25 +135,27 @@ class ImageFileReader:
 
 def with_channels(
     levels: NDArray[np.uint8], channels: Literal[1, 3]
-) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+) -> tuple[NDArray[np.float32], tuple[str, ...], str | None]:
     """Scale 8-bit levels, (H, W) or (H, W, 3), to [0, 1] with the channels asked for.
 
     Returns:
-        (H, W) or (H, W, 3) float32, and `was_colour` where colour was lost.
+        (H, W) or (H, W, 3) float32, `was_colour` where colour was lost, and the `pixel_hash` of
+        the levels; three equal planes are hashed as grey.
 
     Raises:
         RejectedFilm: constant.
     """
     suspicions: tuple[str, ...] = ()
+    if levels.ndim == 3 and (levels == levels[..., :1]).all():
+        levels = levels[..., 0]
+    digest = pixel_hash(levels)
     if channels == 1 and levels.ndim == 3:
-        if (levels == levels[..., :1]).all():
-            levels = levels[..., 0]
-        else:
-            levels, suspicions = np.asarray(Image.fromarray(levels).convert("L")), ("was_colour",)
+        levels, suspicions = np.asarray(Image.fromarray(levels).convert("L")), ("was_colour",)
     planes = levels[..., None] if levels.ndim == 2 else levels
     if (planes.min(axis=(0, 1)) == planes.max(axis=(0, 1))).all():
         raise _constant()
-    return _planes(levels.astype(np.float32) / np.float32(255), channels), suspicions
+    pixels = _planes(levels.astype(np.float32) / np.float32(255), channels)
+    return pixels, suspicions, digest
 
 
 def _planes(pixels: NDArray[np.float32], channels: Literal[1, 3]) -> NDArray[np.float32]:
@@ -162,8 +166,8 @@ def _planes(pixels: NDArray[np.float32], channels: Literal[1, 3]) -> NDArray[np.
 
 def _decoded(
     path: Path, channels: Literal[1, 3]
-) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...]]:
-    """Pixels in [0, 1], what the manifest keeps about them, and what looks wrong."""
+) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...], str | None]:
+    """Pixels in [0, 1], what the manifest keeps about them, what looks wrong, and their hash."""
     # Pillow warns of sizes that MAX_PIXELS judges here, and of harmless metadata. A stream is
     # opened: of a path, Pillow 13 maps a turned TIFF in the wrong shape and scrambles it.
     with warnings.catch_warnings(action="ignore"), open(path, "rb") as stream:
@@ -175,10 +179,11 @@ def _decoded(
         geometry = {"source_shape": [image.height, image.width], "source_mode": opened.mode}
         if _is_deep(image):
             pixels, limits, suspicions = _stretched(image, white_is_zero)
-            return _planes(pixels, channels), {**geometry, "source_range": limits}, suspicions
+            kept = {**geometry, "source_range": limits}
+            return _planes(pixels, channels), kept, suspicions, pixel_hash(np.asarray(image))
         levels, of_alpha = _flattened(image)
-    pixels, of_colour = with_channels(levels, channels)
-    return pixels, geometry, of_alpha + of_colour
+    pixels, of_colour, digest = with_channels(levels, channels)
+    return pixels, geometry, of_alpha + of_colour, digest
 
 
 def _check_header(image: ImageFile.ImageFile) -> None:

@@ -143,7 +143,7 @@ class ArrayFilmReader:
                 f"cannot be read where it was unpacked ({type(error).__name__}). Remove the "
                 "unpacked folder of the cache, and prepare again.",
             ) from error
-        pixels, suspicions = with_channels(levels, self.channels)
+        pixels, suspicions, digest = with_channels(levels, self.channels)
         return Film(
             pixels=pixels,
             keys=(file.name, key),
@@ -151,6 +151,7 @@ class ArrayFilmReader:
             split=split,
             geometry={"source_shape": list(levels.shape[:2])},
             suspicions=suspicions,
+            pixel_sha256=digest,
         )
 
     def side(self, file: FilmFile) -> int:

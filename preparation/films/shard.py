@@ -140,6 +140,7 @@ class MakeFilmShard:
             "patient_id": patient,
             "split": film.split,
             "source_sha256": sha256_of(file.path) if "#" not in file.name else None,
+            "pixel_sha256": film.pixel_sha256,
             "source_height": height,
             "source_width": width,
             "spacing_mm": spacing,

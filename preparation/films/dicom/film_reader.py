@@ -14,6 +14,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
+from preparation.copies import pixel_hash
 from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
@@ -114,6 +115,7 @@ class DicomFilmReader:
                 "magnification": dicom_header.magnification(header),
             },
             suspicions=shown.suspicions + _suspicions(shown.pixels, header),
+            pixel_sha256=pixel_hash(stored),
         )
 
     def _patient(self, file: FilmFile, header: Any) -> str | None:
