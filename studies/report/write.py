@@ -19,7 +19,7 @@ class ReportKind(Protocol):
     """What a kind of study reports; a package is one, by these names.
 
     Attributes:
-        TITLES: Heading of every table in report.md; their names are those of `page_tables`.
+        TITLES: Headings in report.md of the tables that their names in `page_tables` do not name.
     """
 
     TITLES: dict[str, str]
@@ -32,7 +32,7 @@ class ReportKind(Protocol):
     def page_tables(
         self, specification: Specification, content: Mapping[str, Any]
     ) -> dict[str, Table | list[Table] | None]:
-        """The tables, in the order of report.md, by their names in the page's template."""
+        """The tables, in the order of report.md; the page's template says by name where they go."""
 
     def page_figures(
         self,
@@ -41,7 +41,7 @@ class ReportKind(Protocol):
         content: Mapping[str, Any],
         records: Sequence[Record],
     ) -> dict[str, list[PageFigure]]:
-        """The figures, by their names in the page's template."""
+        """The figures; the page's template says by name where they go."""
 
 
 KINDS: dict[str, ReportKind] = {"downstream": downstream, "generators": generators}
@@ -86,13 +86,16 @@ def build_report(out: Path) -> Path:
         if figure.png is None
     ]
     tables = kind.page_tables(specification, content)
-    text = _markdown(specification, content, tables, kind.TITLES)
+    titles = {key: key.replace("_", " ").capitalize() for key in tables} | kind.TITLES
+    text = _markdown(specification, content, tables, titles)
     page = render_page(
         Path(__file__).with_name(f"{specification.kind}.html.j2"),
         specification=specification,
         content=content,
-        pictures=figures,
-        **tables,
+        # Copies: the template takes out what it draws, and draws the rest at the end.
+        page_tables=dict(tables),
+        page_figures=dict(figures),
+        titles=titles,
         yaml_text=yaml_text(content["specification"]),
         duration=duration,
         count=count,

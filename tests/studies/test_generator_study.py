@@ -1,12 +1,15 @@
 """A study of generators: its cells, what they record, and the page that ranks them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import fake_verbs
 import pytest
 
 from provenance import UserError
+from studies.report import generators
 from studies.report.generators import analyse
 from studies.report.write import build_report
 from studies.run.runner import StudyOutcome, run_study
@@ -130,6 +133,13 @@ def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
     assert html.count("data:image/png;base64,") == 4  # two plots, two sheets
     markdown = (home / "out/report.md").read_text()
     assert "| Generator | epoch 1, 64 images | epoch 2, 128 images |" in markdown
+
+
+def test_a_table_and_a_figure_that_the_template_does_not_name_are_drawn(
+    plan: dict, home: Path, added_is_shown: Callable[[ModuleType, Path], None]
+) -> None:
+    go(plan, home)
+    added_is_shown(generators, home / "out")
 
 
 def test_other_weights_are_other_settings(plan: dict, home: Path) -> None:

@@ -2,14 +2,17 @@
 
 import json
 import re
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 
 import fake_verbs
 import pytest
 
 from display import figures, numbers
 from provenance import UserError
+from studies.report import downstream
 from studies.report.downstream import analyse
 from studies.report.write import build_report
 from studies.run.runner import run_study
@@ -115,6 +118,12 @@ def test_a_page_that_cannot_be_rendered_leaves_the_last_report_whole(
     with pytest.raises(ValueError, match="no such filter"):
         build_report(out)
     assert {path: path.read_bytes() for path in out.glob("report.*")} == files
+
+
+def test_a_table_and_a_figure_that_the_template_does_not_name_are_drawn(
+    plan: dict, home: Path, added_is_shown: Callable[[ModuleType, Path], None]
+) -> None:
+    added_is_shown(downstream, run(plan, home))
 
 
 def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
