@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,22 +77,26 @@ def find_copies(records: Mapping[str, Mapping[str, Any]], by: str) -> Copies:
         by: `patient` or `slice`.
     """
     unit = divided_by(by)
-    first_with: dict[str, dict[str, Any]] = {}
+    first_slice: dict[str, dict[str, Any]] = {}
+    first_volume: dict[str, str] = {}
     pairs: dict[tuple[str, str], Pair] = {}
     names: dict[str, None] = {}
     connected: set[tuple[str, str]] = set()
     for shard in sorted(records):
-        for item, keys in _keys(records[shard]):
+        record = records[shard]
+        twins = {first_volume.setdefault(key, shard) for key in _of_volume(record)} - {shard}
+        rows = zip(record["items"], _of_slices(record), strict=True)
+        for row, (item, digest) in enumerate(rows):
             names[item[unit]] = None
-            met = set()
-            for key in keys:
-                first = first_with.setdefault(key, item)
-                if first[unit] == item[unit]:
-                    continue
-                connected.add((first[unit], item[unit]))
-                if first["shard"] not in met:
-                    met.add(first["shard"])
-                    pair = pairs.setdefault((first["shard"], shard), Pair("", first, item, 0))
+            # Equal volumes are of one shape, so their slices are equal one by one.
+            earlier = {twin: records[twin]["items"][row] for twin in twins}
+            if digest:
+                first = first_slice.setdefault(digest, item)
+                earlier.setdefault(first["shard"], first)
+            for first_shard, first in earlier.items():
+                if first[unit] != item[unit]:
+                    connected.add((first[unit], item[unit]))
+                    pair = pairs.setdefault((first_shard, shard), Pair("", first, item, 0))
                     pair.num_equal += 1
     for (first_shard, second_shard), pair in pairs.items():
         sizes = {len(records[name]["items"]) for name in (first_shard, second_shard)}
@@ -126,15 +130,16 @@ def write_copies_csv(path: Path, copies: Copies, splits: Mapping[str, str]) -> N
     write_text_atomic(path, stream.getvalue())
 
 
-def _keys(record: Mapping[str, Any]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each item of a shard with what it must not share with another's."""
-    content, items = record["content"], record["items"]
-    pixels = record.get("pixels", {})
-    whole = [pixels.get("volume"), content.get("sha256_image")]
+def _of_volume(record: Mapping[str, Any]) -> list[str]:
+    """Hashes that equal volumes share: of the source's pixels, and of the cache's array."""
+    content, stored = record["content"], record["content"].get("sha256_image")
     if content["image"] is None:
-        counts = [sum(column) for column in zip(*(i["class_pixels"] for i in items), strict=True)]
-        constant = sum(count > 0 for count in counts) < 2
-        whole[1] = None if constant else content["sha256_mask"]
-    slices = pixels.get("slices") or [None] * len(items)
-    for row, (item, own) in enumerate(zip(items, slices, strict=True)):
-        yield item, [*(f"{key}:{row}" for key in whole if key), *([own] if own else [])]
+        counts = zip(*(item["class_pixels"] for item in record["items"]), strict=True)
+        constant = sum(any(column) for column in counts) < 2
+        stored = None if constant else content["sha256_mask"]
+    return [digest for digest in (record.get("pixels", {}).get("volume"), stored) if digest]
+
+
+def _of_slices(record: Mapping[str, Any]) -> Sequence[str | None]:
+    """Hash of each slice's pixels in the source, None where it is not compared by itself."""
+    return record.get("pixels", {}).get("slices") or [None] * len(record["items"])

@@ -66,9 +66,10 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
 def _copy_lines(copies: dict[str, Any], by: str) -> list[str]:
     """What is there twice, and who was moved for it."""
     whose = f"{by}s"
+    different = " under different patients" if by == "patient" else ""
     return [
-        f"duplicates.csv: {copies['pairs']:,} pairs of volumes have equal slices under different "
-        f"{whose}; the {copies['kept_together']:,} {whose} concerned are kept together.",
+        f"duplicates.csv: {copies['pairs']:,} pairs of volumes with equal slices{different}; the "
+        f"{copies['kept_together']:,} {whose} concerned are kept together.",
         *moved_lines(copies["moved"], whose),
     ]
 

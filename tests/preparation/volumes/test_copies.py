@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import shutil
+import time
 
 import nibabel as nib
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 from datamodules.slice_cache import SliceCache
 from preparation.copies import joined, pixel_hash
 from preparation.split import Split
+from preparation.volumes.copies import find_copies
 from provenance import read_json
 from tests.preparation.volumes.test_ct_dicom import make_study
 from tests.preparation.volumes.test_png_slices import make_pairs, write_index
@@ -73,7 +75,7 @@ def test_volumes_under_two_names_stay_together_and_nobody_else_moves(tmp_path, c
         "moved": {patient: [alone[patient], splits[patient]] for patient in divided},
     }
     said = capsys.readouterr().out
-    assert "6 pairs of volumes have equal slices under different patients" in said
+    assert "6 pairs of volumes with equal slices under different patients" in said
     assert f"  {len(divided)} patients moved to another split" in said
     assert f"  {divided[0]}: from {alone[divided[0]]} to {splits[divided[0]]}" in said
 
@@ -250,6 +252,32 @@ def test_the_group_decides_by_its_own_members():
     assert {**split.divide(names, [pair]), **split.divide(pair, [pair])} == split.divide(
         names[::-1], [pair[::-1]]
     )
+
+
+def test_time_grows_with_the_slices_and_not_with_their_pairs():
+    """Half of the volumes are a copy of the first one, the other half of nothing."""
+
+    def record(number):
+        name = CASE.format(number)
+        own = number if number % 2 else 0
+        return {
+            "content": {"image": "array", "sha256_image": f"stored {own}"},
+            "items": [
+                {"id": f"{name}/{row}", "patient_id": name, "shard": name} for row in range(500)
+            ],
+            "pixels": {"volume": f"{own}", "slices": [f"{own} {row}" for row in range(500)]},
+        }
+
+    records = {CASE.format(number): record(number) for number in range(400)}
+    begun = time.process_time()
+    few = find_copies({name: records[name] for name in list(records)[:100]}, "patient")
+    quarter = time.process_time() - begun
+    begun = time.process_time()
+    copies = find_copies(records, "patient")
+    assert time.process_time() - begun < 10 * quarter + 0.5  # 16 times as long if quadratic
+    assert (len(few.pairs), len(copies.pairs)) == (49, 199)
+    assert [len(group) for group in copies.together] == [200]
+    assert {pair.num_equal for pair in copies.pairs} == {500}
 
 
 def test_pairs_join_to_groups():
