@@ -8,7 +8,7 @@ import torch
 from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
-from lightning_modules.loading import RECORD_KEY
+from lightning_modules.loading import RECORD_KEY, seen_by
 from lightning_modules.training_module import TrainingModule
 
 
@@ -19,7 +19,8 @@ class RunRecord(L.Callback):
     give an x-axis that compares methods.
 
     Args:
-        record: Plain values that every checkpoint carries: module, data, split, versions.
+        record: Plain values that every checkpoint carries: module, data, split, versions. Its
+            "also_seen" grows by whom the weights that the training goes on from had learnt from.
     """
 
     def __init__(self, record: dict[str, Any]) -> None:
@@ -32,9 +33,24 @@ class RunRecord(L.Callback):
         """A checkpoint says what it is, so that it can be used without its run folder."""
         checkpoint[RECORD_KEY] = self.record
 
+    def on_load_checkpoint(
+        self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Nobody is forgotten on resume, nor when a run is rolled back."""
+        if RECORD_KEY in checkpoint:
+            self._add_seen(seen_by(checkpoint[RECORD_KEY]))
+
+    def _add_seen(self, earlier: dict[str, list[str]]) -> None:
+        own, also = seen_by(self.record), self.record.get("also_seen", {})
+        added = {name: {*earlier.get(name, ())} - {*names} for name, names in own.items()}
+        also = {name: sorted({*also.get(name, ()), *names}) for name, names in added.items()}
+        self.record = {**self.record, "also_seen": also}
+
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """On resume, drop logged rows that will come again; start the clock."""
+        """Note whom the first weights had seen; drop rows that come again; start the clock."""
         assert isinstance(module, TrainingModule)
+        if module.seen_before is not None:
+            self._add_seen(module.seen_before)
         for logger in trainer.loggers:
             if isinstance(logger, RunLog):
                 logger.rewind(module.images_seen)

@@ -1,6 +1,7 @@
 """What the datamodules of slices and of films share: batches in their order, and the leak check."""
 
 from collections.abc import Sized
+from functools import cached_property
 from typing import Any
 
 import lightning as L
@@ -12,7 +13,7 @@ from datamodules.batch_order import OrderedBatches
 from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
-from provenance import UserError
+from provenance import UserError, sha256_of
 
 
 class CachedDataModule(L.LightningDataModule):
@@ -80,6 +81,34 @@ class CachedDataModule(L.LightningDataModule):
         """Scale a batch where it lies: images travel as integers."""
         raise NotImplementedError
 
+    @cached_property
+    def synthetic_set(self) -> SyntheticSet | None:
+        """The synthetic set as it was when it was first asked for; None without one.
+
+        Raises:
+            UserError: There is no finished set.
+        """
+        return None if self.synthetic is None else SyntheticSet.open(self.synthetic)
+
+    @property
+    def synthetic_sha256(self) -> str | None:
+        """SHA-256 of the set's manifest, which tells its generator, seed and images."""
+        if self.synthetic_set is None:
+            return None
+        return sha256_of(self.synthetic_set.root / "manifest.json")
+
+    def also_seen(self) -> dict[str, list[str]]:
+        """Whom a training learns from besides the cache's training split, through synthetic images.
+
+        Returns:
+            "training_patients", and "training_items" where images were split; sorted.
+        """
+        known = {} if self.synthetic_set is None else self.synthetic_set.seen()
+        own = {"training_patients": self.cache.patients("train")}
+        if self.cache.split_by != "patient":
+            own["training_items"] = self.cache.item_ids("train")
+        return {name: sorted({*known.get(name, ())} - {*names}) for name, names in own.items()}
+
     def joining_set(self, with_label_maps: bool, sizes: set[int]) -> SyntheticSet | None:
         """The synthetic set that joins the training split, after the leak check; None without one.
 
@@ -90,9 +119,9 @@ class CachedDataModule(L.LightningDataModule):
         Raises:
             UserError: It may know a validation or test patient, or is of another kind or size.
         """
-        if self.synthetic is None:
+        synthetic = self.synthetic_set
+        if synthetic is None:
             return None
-        synthetic = SyntheticSet.open(self.synthetic)
         check_no_leak(synthetic, self.cache)
         if synthetic.has_label_maps != with_label_maps:
             raise UserError(

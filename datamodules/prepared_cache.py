@@ -4,6 +4,8 @@
 image, and the split stands in the manifest, so nothing downstream can draw it differently.
 """
 
+import hashlib
+import json
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -87,6 +89,11 @@ class PreparedCache:
     def content(self) -> Any:
         """Hashes of all that is stored, as plain values: equal ones mean the same images."""
         raise NotImplementedError
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of `content`, whatever the order of its keys."""
+        return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
 
     def indices(self, split: str | None) -> NDArray[np.int64]:
         """Which images a split has (None: all), in the order of the cache."""

@@ -89,6 +89,20 @@ class SyntheticSet:
         """Whether every image has a label map, as slices do, and films do not."""
         return has_label_maps(self.items)
 
+    def seen(self) -> dict[str, set[str]]:
+        """Whom the images know: of whom their generator learnt, and who lent it a label map.
+
+        Returns:
+            "training_patients" and "training_items"; empty where the manifest does not tell, which
+            the leak check refuses.
+        """
+        origin = self.manifest.get("generator", {})
+        patients = {*(origin.get("training_patients") or ())}
+        images = {*(origin.get("training_items") or ())}
+        lenders = {item.label_patient_id for item in self.items if item.label_patient_id}
+        label_maps = {item.label_item_id for item in self.items if item.label_item_id}
+        return {"training_patients": patients | lenders, "training_items": images | label_maps}
+
     def keep(self, indices: Sequence[int]) -> "SyntheticSet":
         """The same set with these of its images alone, in this order. Nothing is read."""
         kept = copy.copy(self)

@@ -13,7 +13,7 @@ from torch import Tensor
 from datamodules.chest_xray import ChestXrayDataModule
 from device import Device, chosen_device
 from lightning_modules import Classifier, Segmenter
-from lightning_modules.loading import data_root, load_module
+from lightning_modules.loading import data_root, load_module, seen_by
 from provenance import UserError, sha256_of
 
 _BATCH_SIZES = {Segmenter: 8, Classifier: 32}
@@ -86,23 +86,30 @@ class OpenedCheckpoint:
     def check_unseen(self, split: str) -> None:
         """Refuse to score training patients as if they were new: another cache may split otherwise.
 
+        Those count too whom the model knows through synthetic images, or through the weights that
+        it started from. Where the model's own data were split by image, images are compared.
+
         Raises:
             UserError: The model was trained on some patients of the split, and it is not the
                 training split; names a few.
         """
-        cache, trained = self.datamodule.cache, self.record.get("split", {})
-        if split == "train" or trained.get("split_id") == cache.split_id:
+        if split == "train":
             return
+        cache, seen, unit = self.datamodule.cache, seen_by(self.record), "patient"
+        same_split = self.record.get("split", {}).get("split_id") == cache.split_id
+        names, known = cache.patient_ids, seen["training_patients"]
+        if same_split and cache.split_by != "patient":
+            names, known, unit = cache.ids, seen.get("training_items", []), "image"
         items = self.datamodule.items(split)
         if isinstance(self.datamodule, ChestXrayDataModule):
-            patients = set(cache.patient_ids[items].tolist())
+            scored = set(names[items].tolist())
         else:
-            patients = {item.patient_id for item in items}
-        seen = sorted(patients & set(trained.get("train", ())))
-        if seen:
-            named = ", ".join(seen[:5]) + (", ..." if len(seen) > 5 else "")
+            scored = {item.patient_id if unit == "patient" else item.id for item in items}
+        both = sorted(scored & set(known))
+        if both:
+            named = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
             raise UserError(
-                f"{cache.root}: {len(seen)} patients of its {split} split were training patients "
+                f"{cache.root}: {len(both)} {unit}s of its {split} split were training {unit}s "
                 f"of {self.checkpoint} ({named}). The scores would be worthless. Give the cache "
                 "that it was trained on, or prepare this one with the same --split-seed and "
                 "--split-ratios."

@@ -13,7 +13,7 @@ import torch
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN, Pix2Pix
-from lightning_modules.loading import load_module, path_of_data
+from lightning_modules.loading import load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
 
 # What all images of a set have in common, as a checkpoint's record names it.
@@ -74,22 +74,17 @@ class TrainedGenerator:
         """Its "training_patients", and "training_items" where images were split.
 
         One that was trained with synthetic images has seen what their generator had seen, and the
-        patients whose label maps these were painted from.
+        patients whose label maps these were painted from. A checkpoint of an earlier version does
+        not name them, and their set is asked.
 
         Raises:
-            UserError: Their set is not there any more, so that nobody can say whom it knew.
+            UserError: That set is not there any more, so that nobody can say whom it knew.
         """
-        split = self.record["split"]
-        patients, items = set(split["train"]), set(split.get("training_items", ()))
-        if self.data.get("synthetic") is not None:
-            earlier = _first_generators_set(self.checkpoint, self.record)
-            known = earlier.manifest["generator"]
-            patients |= {*known["training_patients"]}
-            patients |= {item.label_patient_id for item in earlier.items} - {None}
-            items |= {*known.get("training_items", ())}
-            items |= {item.label_item_id for item in earlier.items} - {None}
-        by_patient = split["by"] == "patient"
-        return {"training_patients": patients, **({} if by_patient else {"training_items": items})}
+        seen = {name: set(names) for name, names in seen_by(self.record).items()}
+        if "also_seen" not in self.record and self.data.get("synthetic") is not None:
+            known = _first_generators_set(self.checkpoint, self.record).seen()
+            seen = {name: names | known[name] for name, names in seen.items()}
+        return seen
 
     @property
     def in_manifest(self) -> dict[str, Any]:

@@ -145,7 +145,9 @@ class Classifier(TrainingModule):
             self.class_weights = weights.to(self.device)
         if self.start_from is not None and self.steps_done == 0:
             split_id = trainer.datamodule.cache.split_id
-            start_from_checkpoint(self, Path(self.start_from), self.class_names, split_id)
+            self.seen_before = start_from_checkpoint(
+                self, Path(self.start_from), self.class_names, split_id
+            )
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:
         """(N,) loss of each image; see `losses.classification`."""

@@ -1,7 +1,7 @@
 """What a classifier takes from elsewhere when its training starts: weights and label counts."""
 
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.loading import RECORD_KEY
+from lightning_modules.loading import RECORD_KEY, seen_by
 from losses.classification import balanced_weights
 from networks.staged_classifier import StagedClassifier
 from provenance import UserError
@@ -28,7 +28,7 @@ class LabelledData(Protocol):
 
 def start_from_checkpoint(
     module: nn.Module, path: Path, class_names: tuple[str, ...], split_id: str
-) -> None:
+) -> dict[str, list[str]]:
     """Give a classifier the weights of another one, trained on the same patients.
 
     Args:
@@ -38,12 +38,15 @@ def start_from_checkpoint(
         split_id: Of this run's data. The other run must have kept the same patients for validation
             and test, or this one would be judged on patients that its weights have seen.
 
+    Returns:
+        Whom the weights have learnt from; see `seen_by`.
+
     Raises:
         UserError: No such checkpoint, or one of another task, other patients or another network.
     """
     flag = f"--model.start_from {path}"
     content = load_checkpoint_file(path)
-    record = content.get(RECORD_KEY) or {}
+    record: dict[str, Any] = content.get(RECORD_KEY) or {}
     kind = str(record.get("model", {}).get("class_path", "something unknown"))
     if not kind.endswith(".Classifier"):
         raise UserError(
@@ -69,6 +72,7 @@ def start_from_checkpoint(
             f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
             "the same settings as that run's."
         ) from error
+    return seen_by(record)
 
 
 def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:

@@ -4,6 +4,7 @@ A checkpoint carries under "understudy" what built it: the module's class and ar
 settings and the patient split. So it can be moved away from its run folder and still be used.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
 
     Returns:
         The module, and the record: "model", "data" (class_path and init_args), "split",
-        "image_size", "class_names", "versions", "images_seen".
+        "also_seen" (see `seen_by`), "image_size", "class_names", "versions", "images_seen".
 
     Raises:
         UserError: Missing or damaged file, or a checkpoint that this software did not write.
@@ -46,6 +47,25 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
             f"({record.get('versions', {}).get('understudy', 'unknown')})."
         ) from error
     return module.eval(), {**record, "images_seen": content["progress"]["images_seen"]}
+
+
+def seen_by(record: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Whom a checkpoint's weights have learnt from: its training split, and whom it also knows.
+
+    The latter stand in the record's "also_seen": through synthetic images, or through the weights
+    that the training went on from. A record of an earlier version does not have it.
+
+    Args:
+        record: As `load_module` gives it.
+
+    Returns:
+        "training_patients", and "training_items" where images were split; sorted.
+    """
+    split, also = record.get("split", {}), record.get("also_seen", {})
+    seen = {"training_patients": {*split.get("train", ()), *also.get("training_patients", ())}}
+    if "training_items" in split:
+        seen["training_items"] = {*split["training_items"], *also.get("training_items", ())}
+    return {name: sorted(names) for name, names in seen.items()}
 
 
 def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:

@@ -91,6 +91,8 @@ class TrainingModule(L.LightningModule):
         self.steps_done = 0
         self.images_seen = 0
         self.rollbacks = 0
+        self.seen_before: dict[str, list[str]] | None = None
+        """Whom the weights that the training starts with have learnt from; None: nobody."""
         self.reported: dict[str, float] = {}
         self.report_due = False
         self.gradient_norm = torch.zeros(())

@@ -68,6 +68,8 @@ def write_cache(
             "image": f"arrays/{patient}_image.npy",
             "mask": f"arrays/{patient}_mask.npy",
             "num_slices": slices,
+            "sha256_image": sha256_of(root / f"arrays/{patient}_image.npy"),
+            "sha256_mask": sha256_of(root / f"arrays/{patient}_mask.npy"),
         }
         for row in range(slices):
             items.append(

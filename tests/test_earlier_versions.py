@@ -19,6 +19,7 @@ import train
 from datamodules import ChestXrayDataModule, KiTS19DataModule
 from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
+from provenance import UserError
 
 PROJECT = Path(__file__).parents[1]
 EARLIER = json.loads((Path(__file__).parent / "earlier_version.json").read_text())
@@ -62,17 +63,34 @@ def test_the_checkpoint_is_evaluated_on_its_cache(earlier: Path) -> None:
     assert result["summary"] == EARLIER["evaluation_summary"]
 
 
-def test_the_run_is_resumed(earlier: Path) -> None:
+def test_the_run_is_resumed(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On its own split; its record has no hash of the content, which is said."""
     checkpoints = earlier / "run/checkpoints"
     shutil.copy(checkpoints / "best.ckpt", checkpoints / "last.ckpt")
     digest = (checkpoints / "best.ckpt.sha256").read_text().replace("best.ckpt", "last.ckpt")
     (checkpoints / "last.ckpt.sha256").write_text(digest)
     words = f"--config {UNET} --data.root slices --run_folder run --wandb disabled --resume true"
     network = "--model.network.width 2 --model.network.depth 1 --data.batch_size 2"
-    result = train.fit(
-        f"fit {words} {network} --trainer.max_epochs 2 --samples_every_epochs 0".split()
-    )
+    flags = f"fit {words} {network} --trainer.max_epochs 2 --samples_every_epochs 0".split()
+    manifest = earlier / "slices/manifest.json"
+    own = manifest.read_text()
+    case = {"case_00001": "test", "case_00002": "train"}
+    content = json.loads(own)
+    content["items"] = [
+        item | {"split": case.get(item["patient_id"], item["split"])} for item in content["items"]
+    ]
+    manifest.write_text(json.dumps(content | {"split_id": "0" * 64}))
+    with pytest.raises(UserError, match=r"split was 05ae41cdce73\.\.\., is now .*; 1 of the 1 pat"):
+        train.fit(flags)
+    manifest.write_text(own)
+    result = train.fit(flags)
     assert result.images_seen == 4  # two of each epoch's
+    said = [line for line in capsys.readouterr().err.splitlines() if "--resume true" in line]
+    assert len(said) == 1
+    assert "written by an earlier version, without hashes of its content, so whether" in said[0]
+    record = load_module(result.last_checkpoint)[1]
+    assert record["also_seen"] == {"training_patients": []}  # nobody beside the split's
+    assert len(record["content_sha256"]) == 64
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["slices", "films"])

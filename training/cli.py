@@ -25,6 +25,7 @@ from training.failures import OnFailure, fit_with_roll_backs
 from training.run_folder import (
     checkpoint_folder,
     claim_run_folder,
+    refuse_other_data,
     refuse_other_settings,
 )
 from training.settings import (
@@ -97,7 +98,8 @@ class TrainCLI(LightningCLI):
             type=bool,
             default=False,
             help="Continue the run in --run_folder from its last checkpoint; start it if there is "
-            "none. The result is that of a run that was never interrupted.",
+            "none. The result is that of a run that was never interrupted. The data must be those "
+            "of before, wherever they lie now.",
         )
         parser.add_argument(
             "--checkpoint_every_steps",
@@ -142,6 +144,9 @@ class TrainCLI(LightningCLI):
         self.datamodule = parser.instantiate(Namespace(data=config.data)).data
         take_from_data(config.model.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
+        self.record = self._record(config)
+        if config.resume:
+            refuse_other_data(self.run_folder, self.record, self.datamodule)
 
     def instantiate_classes(self) -> None:
         """Make the module and the trainer; the datamodule is there."""
@@ -160,7 +165,7 @@ class TrainCLI(LightningCLI):
                 self.run_folder, config.wandb, without_paths(plain_values(config))
             )
         callbacks: list[L.Callback] = [
-            RunRecord(self._record(config)),
+            RunRecord(self.record),
             Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
             ProcessesAgree(),
         ]
@@ -237,6 +242,9 @@ class TrainCLI(LightningCLI):
             "class_names": self.datamodule.class_names,
             "dataset": cache.dataset,
             "split": patient_split_of(cache),
+            "content_sha256": cache.content_sha256,
+            "synthetic_sha256": self.datamodule.synthetic_sha256,
+            "also_seen": self.datamodule.also_seen(),
             "versions": library_versions(),
             "seed": config.seed_everything,
         }

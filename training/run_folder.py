@@ -1,13 +1,27 @@
 """The folder of a run: whose it is, and where things lie in it."""
 
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities import rank_zero_only
+
+from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.distributed import launched_rank
-from output_folder import refuse_differences
+from lightning_modules.loading import RECORD_KEY
+from output_folder import differences, refuse_differences
 from provenance import UserError
+
+# What a record says of its data beside the split, and what sentences call it.
+_SAME_DATA = {
+    "dataset": "data set",
+    "image_size": "image size",
+    "class_names": "classes",
+    "content_sha256": "content",
+    "synthetic_sha256": "synthetic set",
+}
 
 _VARIABLE = "UNDERSTUDY_RUN_FOLDER"
 
@@ -32,7 +46,8 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
         folder = Path("runs") / config_name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if launched_rank() == 0:
-        if (folder / "config.yaml").exists() and not resume:
+        checkpoints = [checkpoint_folder(folder) / name for name in ("last.ckpt", "best.ckpt")]
+        if any(path.exists() for path in (folder / "config.yaml", *checkpoints)) and not resume:
             raise UserError(
                 f"--run_folder {folder}: holds a run already. Nothing is overwritten: choose "
                 "another folder, or add --resume true to continue that run."
@@ -84,6 +99,71 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
         {key: value for key, value in is_now.items() if key in was},
         flag="--run_folder",
     )
+
+
+def refuse_other_data(run_folder: Path, now: dict[str, Any], datamodule: Any) -> None:
+    """Refuse to go on with a run on other data: its model would know the patients of both.
+
+    Content is compared, not where it lies. The record of a checkpoint of an earlier version lacks
+    some of it; that is said on stderr.
+
+    Args:
+        run_folder: Of the run; without a checkpoint there is nothing to go on with. With best.ckpt
+            alone the run starts anew, and may be rolled back to it.
+        now: The record that the run's next checkpoint would carry; see `RunRecord`.
+        datamodule: It has the `root` and the `synthetic` of this call.
+
+    Raises:
+        UserError: Names what differs.
+    """
+    checkpoints = [checkpoint_folder(run_folder) / name for name in ("last.ckpt", "best.ckpt")]
+    checkpoint = next((path for path in checkpoints if path.exists()), None)
+    if checkpoint is None:
+        return
+    was = load_checkpoint_file(checkpoint).get(RECORD_KEY) or {}
+    told = [name for name in _SAME_DATA if name in was]
+    differing = differences(
+        {_SAME_DATA[name]: was[name] for name in told},
+        {_SAME_DATA[name]: now[name] for name in told},
+    )
+    differing += _differing_split(was.get("split", {}), now["split"])
+    given = f"--data.root {datamodule.root}"
+    if datamodule.synthetic is not None:
+        given += f" --data.synthetic {datamodule.synthetic}"
+    if differing:
+        raise UserError(
+            f"--resume true: {checkpoint} was trained on other data than {given} "
+            f"({'; '.join(differing)}). Nothing was changed. Give the data that the run began "
+            "with, which may lie elsewhere now; or begin a run with these: another --run_folder, "
+            "without --resume true."
+        )
+    if any(name not in was and now[name] is not None for name in _SAME_DATA):
+        rank_zero_only(print)(
+            f"--resume true: {checkpoint} was written by an earlier version, without hashes of "
+            f"its content, so whether {given} still holds the same images was not compared. The "
+            "data set, the split and the classes are the same.",
+            file=sys.stderr,
+        )
+
+
+def _differing_split(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What differs between two splits as records hold them, in words without names."""
+    now = {name: now.get(name) for name in was}
+    if now == was:
+        return []
+    words = {"by": "split by", "split_id": "split"}
+    found = differences(
+        {word: was.get(name) for name, word in words.items()},
+        {word: now.get(name) for name, word in words.items()},
+    )
+    by_image = was.get("training_items") and now.get("training_items")
+    trained = {*(was["training_items"] if by_image else was["train"])}
+    held_out = {*(now["held_out_items"] if by_image else now["val"] + now["test"])}
+    return [
+        *found,
+        f"{len(trained & held_out)} of the {len(trained)} {'images' if by_image else 'patients'} "
+        "of the training split are now in the validation or test split",
+    ]
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

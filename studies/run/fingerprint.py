@@ -40,7 +40,7 @@ def describe_data(root: Path) -> dict[str, Any]:
         "window": cache.manifest.get("window"),
         "split": cache.manifest.get("split"),
         "split_id": cache.split_id,
-        "content_sha256": digest(cache.content),
+        "content_sha256": cache.content_sha256,
     }
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 import command_line
 import evaluate
+from callbacks.record import patient_split_of
 from datamodules.slice_cache import SliceCache
 from evaluation.segmentation import _with_intervals
 from lightning_modules.checkpoint_files import save_checkpoint_file
@@ -201,6 +202,26 @@ def test_wrong_checkpoints_are_sentences(
         assert sentence in printed
         assert "Traceback" not in printed
     assert not out.exists()
+
+
+def test_whom_a_model_knows_besides_its_split_is_not_scored_as_new(
+    small_cache: Path, make_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Through synthetic images, or the weights that it started from."""
+    also = {"training_patients": ["case_00007"], "training_items": ["case_00007/0001"]}
+    knowing = write_checkpoint(tmp_path / "knowing.ckpt", small_cache, also_seen=also)
+    with pytest.raises(UserError, match=r"1 patients of its test split were .*\(case_00007\)"):
+        evaluate.evaluate(knowing, tmp_path / "a", show_progress=False)
+    evaluate.evaluate(knowing, tmp_path / "val", split="val", show_progress=False)
+
+    by_slice = make_cache(tmp_path / "by_slice", by="slice")
+    cache = SliceCache.open(by_slice)
+    split = patient_split_of(cache) | {"train": cache.patients(None)}  # all have a training slice
+    clean = write_checkpoint(tmp_path / "clean.ckpt", by_slice, split=split)
+    evaluate.evaluate(clean, tmp_path / "b", show_progress=False)
+    knowing = write_checkpoint(tmp_path / "b.ckpt", by_slice, split=split, also_seen=also)
+    with pytest.raises(UserError, match=r"1 images of its test split were .*\(case_00007/0001\)"):
+        evaluate.evaluate(knowing, tmp_path / "c", show_progress=False)
 
 
 def test_wrong_data_is_a_sentence(

@@ -14,7 +14,8 @@ import generation.generators
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from generation.generators import TrainedGenerator, class_shortfalls, one_set
-from lightning_modules.loading import load_module
+from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from lightning_modules.loading import RECORD_KEY, load_module
 from provenance import UserError, sha256_of
 from tests import gan_runs
 from tests.conftest import write_film_cache
@@ -259,6 +260,11 @@ def test_a_generator_passes_on_whom_the_generator_of_its_synthetic_films_knew(
     assert STRANGER in set().union(*(one.seen()["training_patients"] for one in both))
     assert STRANGER not in both[1].seen()["training_patients"]
 
+    content = load_checkpoint_file(mixed)
+    # As the checkpoints of an earlier version, whose set is asked.
+    del content[RECORD_KEY]["also_seen"]
+    save_checkpoint_file(content, mixed)
+    assert STRANGER in generator(mixed).seen()["training_patients"]
     (earlier / "manifest.json").rename(tmp_path / "gone.json")
     with pytest.raises(UserError, match=r"was trained with the synthetic set .*earlier, which is"):
         make(mixed, tmp_path / "unknown", num_images=2, label="abnormal")
