@@ -1,6 +1,7 @@
 """Numbers as a reader sees them, the same in every table and sentence."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 MINUS = "\u2212"
@@ -16,14 +17,35 @@ def number(value: float | None, style: str = ".3f", missing: str = NONE) -> str:
 def interval(
     low: float | None,
     high: float | None,
-    style: str = ".3f",
+    style: str | Callable[[float], str] = ".3f",
     between: str = " to ",
     missing: str = "no interval",
 ) -> str:
-    """Both ends of an interval, without brackets; `missing` where there is none."""
+    """Both ends of an interval, without brackets; `missing` where there is none.
+
+    Args:
+        low: None where there is none.
+        high: None where there is none.
+        style: One of Python's format styles, or what makes a number's text.
+        between: Stands between the ends.
+        missing: Said where there is none.
+    """
     if low is None or high is None:
         return missing
+    if callable(style):
+        return f"{style(low)}{between}{style(high)}"
     return f"{format(low, style)}{between}{format(high, style)}"
+
+
+def bracketed(
+    entry: Mapping[str, Any], style: str | Callable[[float], str] = ".3f", between: str = " to "
+) -> str:
+    """The interval of a score in brackets, or why there is none; empty where there is no score."""
+    if entry["value"] is None:
+        return ""
+    alone = entry.get("num_patients") == 1
+    missing = "one patient: no interval" if alone else "no interval"
+    return f"[{interval(entry['low'], entry['high'], style, between, missing)}]"
 
 
 def span(values: Sequence[Any], show: Callable[[Any], str] = str) -> str:
@@ -52,14 +74,9 @@ def difference(value: float | None, percent: bool) -> str:
 
 
 def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False) -> str:
-    """The interval of a group or comparison in brackets, or why there is none."""
-    if group["value"] is None:
-        return ""
-    if group["low"] is None:
-        return "[one patient: no interval]" if group.get("num_patients") == 1 else "[no interval]"
-    show = difference if signed else score
-    between = " to " if signed else TO
-    return f"[{show(group['low'], percent)}{between}{show(group['high'], percent)}]"
+    """`bracketed` in the digits of `score`, or of `difference` where it is signed."""
+    show = partial(difference if signed else score, percent=percent)
+    return bracketed(group, show, " to " if signed else TO)
 
 
 def count(number: int, name: str) -> str:

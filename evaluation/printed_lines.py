@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from display.numbers import interval, number
+from display.numbers import bracketed, number
 from evaluation.images.fid_card import digits, ends
 
 
@@ -82,11 +82,7 @@ def _with_range(entry: Mapping[str, Any]) -> str:
 
 def _interval(entry: Mapping[str, Any]) -> str:
     value = number(entry["value"], missing="undefined")
-    if entry["value"] is None:
-        return value
-    if entry["low"] is None:
-        return f"{value} ({'one patient: ' if entry['num_patients'] < 2 else ''}no interval)"
-    return f"{value} [{interval(entry['low'], entry['high'], between=', ')}]"
+    return f"{value} {bracketed(entry, between=', ')}".rstrip()
 
 
 _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {

@@ -9,6 +9,7 @@ import numpy as np
 
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 NUM_COLUMNS = 6
@@ -28,12 +29,9 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
     Raises:
         UserError: The set is missing or damaged.
     """
-    from datamodules.synthetic import SyntheticSet
     from display.sheet import colour_mask, sheet
 
-    made = SyntheticSet.open(synthetic)
-    if not made.items:
-        raise UserError(f"{synthetic}: holds no image.")
+    made = _opened(synthetic)
     pixels = np.array([item.class_pixels for item in made.items])
     rarest = 1 + int((pixels[:, 1:] > 0).sum(0).argmin()) if pixels.shape[1] > 1 else 0
     chosen = np.flatnonzero(pixels[:, rarest] > 0)
@@ -88,12 +86,9 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
     Raises:
         UserError: The set is missing or damaged.
     """
-    from datamodules.synthetic import SyntheticSet
     from display.sheet import sheet
 
-    made = SyntheticSet.open(synthetic)
-    if not made.items:
-        raise UserError(f"{synthetic}: holds no image.")
+    made = _opened(synthetic)
     training = cache.indices("train")
     rows, titles = [], []
     for label in sorted({str(item.label or "") for item in made.items}):
@@ -108,6 +103,13 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
         titles += [f"real\n{label}", f"synthetic\n{label}"]
     caption = "Of each class real training films above, synthetic ones below, evenly spread."
     return png_bytes(sheet(rows, row_titles=titles)), caption
+
+
+def _opened(synthetic: Path) -> SyntheticSet:
+    made = SyntheticSet.open(synthetic)
+    if not made.items:
+        raise UserError(f"{synthetic}: holds no image.")
+    return made
 
 
 def _evenly(items: Any) -> list[Any]:

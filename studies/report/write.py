@@ -10,7 +10,7 @@ from display.tables import Table, markdown
 from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
 from studies.run.folder import StudyFolder, load_study, yaml_text
-from studies.run.progress import duration
+from studies.run.progress import duration, seconds_of
 from studies.specification.specification import Specification
 from studies.statistics.results import Record
 
@@ -109,8 +109,7 @@ def build_report(out: Path) -> Path:
 
 def _timings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     per_job = {record["name"]: record["timings"] for record in records}
-    parts = ("fit_seconds", "evaluate_seconds", "generate_seconds")
-    total = sum(timing.get(part) or 0.0 for timing in per_job.values() for part in parts)
+    total = sum(seconds_of(timings) for timings in per_job.values())
     return {"jobs": per_job, "total_seconds": total, "total": duration(total)}
 
 

@@ -2,7 +2,8 @@
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from studies.run.attempt import JobOutcome
 from studies.run.folder import StudyFolder
@@ -31,10 +32,9 @@ class StudyProgress:
         """Take the durations of jobs that were done before."""
         for record in folder.finished() + folder.finished_generators():
             timings = record.get("timings", {})
-            seconds = sum(value for key, value in timings.items() if key.endswith("_seconds"))
             if not timings.get("resumed"):
                 kind = "generator" if "synthetic" in record else record["model"]
-                self._seconds.setdefault(kind, []).append(seconds)
+                self._seconds.setdefault(kind, []).append(seconds_of(timings))
 
     def begin(self, name: str) -> None:
         """A job was handed to a worker."""
@@ -86,6 +86,12 @@ class StudyProgress:
     def _clear(self) -> None:
         if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def seconds_of(timings: Mapping[str, Any]) -> float:
+    """What a job took, from the timings of its record: training, evaluation and generation."""
+    parts = ("fit_seconds", "evaluate_seconds", "generate_seconds")
+    return sum(timings.get(part) or 0.0 for part in parts)
 
 
 def duration(seconds: float) -> str:

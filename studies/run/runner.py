@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from display.numbers import count
+from display.numbers import count, score
 from provenance import UserError
 from studies.run.attempt import JobOutcome, record_failure
 from studies.run.folder import Study, open_study
@@ -198,8 +198,7 @@ def _shown(result: JobOutcome, specification: Specification) -> str:
     if result.score is None:
         return result.message or "done"
     metric = specification.metric
-    score = f"{100 * result.score:.1f} %" if metric.percent else f"{result.score:.3g}"
-    return f"{metric.name} {score}"
+    return f"{metric.name} {score(result.score, metric.percent)}{' %' if metric.percent else ''}"
 
 
 def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]:

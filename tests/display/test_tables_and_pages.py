@@ -5,7 +5,7 @@ from pathlib import Path
 import jinja2
 import pytest
 
-from display.numbers import interval, number
+from display.numbers import bracketed, interval, number, with_interval
 from display.pages import PageFigure, render_page
 from display.tables import Table, TableCell, markdown, text_table
 
@@ -50,3 +50,10 @@ def test_a_missing_number_or_interval_is_said() -> None:
     assert [number(0.25), number(1234.5, ".4g"), number(None)] == ["0.250", "1234", "\u2014"]
     assert interval(0.1, 0.9, ".1f", between=", ") == "0.1, 0.9"
     assert interval(None, 0.9, missing="too few") == "too few"
+    found = {"value": 0.5, "low": 0.1, "high": 0.9, "num_patients": 3}
+    assert bracketed(found, between=", ") == "[0.100, 0.900]"
+    assert with_interval(found, percent=True) == "[10.0\u201390.0]"
+    assert with_interval(found, percent=True, signed=True) == "[+10.0 to +90.0]"
+    assert bracketed(found | {"low": None, "num_patients": 1}) == "[one patient: no interval]"
+    assert bracketed(found | {"low": None}) == "[no interval]"
+    assert bracketed(found | {"value": None}) == ""

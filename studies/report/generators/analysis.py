@@ -1,16 +1,18 @@
 """What the report of a study of generators states, as plain values for report.json."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
-from display.numbers import score, span
+from display.numbers import bracketed, score, span
 from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 from studies.statistics.results import Record
 
 MOST_COLUMNS = 6
+_digits = partial(score, percent=False)
 
 
 def analyse(
@@ -260,6 +262,4 @@ def _limits(
 
 def _shown(entry: Mapping[str, Any]) -> str:
     text = score(entry["value"], False)
-    if entry["low"] is None:
-        return text
-    return f"{text} [{score(entry['low'], False)} to {score(entry['high'], False)}]"
+    return text if entry["low"] is None else f"{text} {bracketed(entry, _digits)}"
