@@ -1,9 +1,6 @@
 """A classifier trains as it says: in parts, on two processes, interrupted, and fine-tuned."""
 
 import csv
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,18 +16,11 @@ from lightning_modules import Classifier
 from lightning_modules.loading import load_module
 from provenance import UserError
 from tests.classifier_runs import SMALL, arguments, last, logged
+from tests.training_runs import run_python
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
 Cache = Callable[..., Path]
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.chdir(ROOT)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="module")
@@ -112,11 +102,7 @@ def test_one_hot_targets_train_as_labels_do(
 @pytest.mark.ddp
 def test_two_processes_equal_one(whole_run: Path, films: Path, tmp_path: Path) -> None:
     both = arguments(films, tmp_path / "two", *WEIGHTED, "--trainer.devices=2")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "train.py", *both],
-        cwd=ROOT, env=environment, capture_output=True, text=True, timeout=240,
-    )  # fmt: skip
+    done = run_python("train.py", *both)
     assert done.returncode == 0, done.stderr[-2000:]
     same_weights(whole_run, tmp_path / "two", 1e-10)
     one, two = logged(whole_run), logged(tmp_path / "two")

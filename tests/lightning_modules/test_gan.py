@@ -20,6 +20,7 @@ from networks import (
     StyleGAN2Generator,
 )
 from provenance import UserError
+from tests.training_runs import cpu_trainer
 
 
 @pytest.fixture
@@ -50,19 +51,7 @@ def style(**settings: Any) -> GAN:
 
 def fit(module: GAN, films: Path, steps: int = 2, **trainer: Any) -> L.Trainer:
     settings: dict[str, Any] = {"precision": "64-true", "log_every_n_steps": 1, **trainer}
-    runner = L.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        limit_train_batches=steps,
-        limit_val_batches=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        **settings,
-    )
+    runner = cpu_trainer(steps, **settings)
     data = ChestXrayDataModule(
         str(films), batch_size=8, images_per_epoch=8 * steps, resolution=module.image_size
     )

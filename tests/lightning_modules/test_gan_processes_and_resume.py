@@ -21,6 +21,7 @@ import train
 from callbacks.checkpoints import Checkpoints
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
 Arguments = list[str]
 Cache = Callable[..., Path]
 
@@ -108,16 +109,6 @@ def rows(run_folder: Path) -> list[str]:
     """What was logged, but for time and memory."""
     lines = (run_folder / "metrics.csv").read_text().splitlines()
     return [line for line in lines if "images_per_second" not in line and "memory" not in line]
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The same order of additions in this process as in the ones it starts."""
-    monkeypatch.chdir(ROOT)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def start(code: str, argument: Any, errors: Path, **variables: str) -> subprocess.Popen[bytes]:

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import lightning as L
 import pytest
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,7 @@ from lightning_modules.gan_settings import Penalties
 from networks import MultiScalePatchDiscriminator
 from networks.growth import Growth
 from provenance import UserError
+from tests.training_runs import cpu_trainer
 
 
 class ToyGenerator(nn.Module):
@@ -55,18 +55,7 @@ def test_own_networks_train_and_make_images(
     weights = [net.get_parameter("layer.weight") for net in networks_of(module)]
     start = [weight.detach().clone() for weight in weights]
     data = ChestXrayDataModule(str(film_cache(tmp_path / "films")), batch_size=4)
-    trainer = L.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        limit_train_batches=2,
-        limit_val_batches=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-    )
+    trainer = cpu_trainer()
     trainer.fit(module, datamodule=data)
     assert module.steps_done == 2
     assert module.images_seen == 8

@@ -3,10 +3,7 @@
 Both through train.py, as a person runs it: float64, small networks, the data of `small_cache`.
 """
 
-import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +11,10 @@ import pytest
 import torch
 
 import train
+from tests.training_runs import run_python
 
 ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 PIX2PIX = [
     "--config=configs/kits19/pix2pix.yaml",
@@ -56,30 +55,8 @@ def arguments(method: list[str], cache: Path, run_folder: Path, *extra: str) -> 
     ]
 
 
-def run(code: str, *args: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    return subprocess.run(
-        [sys.executable, *([] if code.endswith(".py") else ["-c"]), code, *args],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=240,
-    )
-
-
 def last(run_folder: Path) -> dict[str, Any]:
     return torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)
-
-
-@pytest.fixture(autouse=True)
-def one_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The same order of additions in this process as in the ones it starts."""
-    monkeypatch.chdir(ROOT)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.mark.ddp
@@ -87,7 +64,7 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> Any:
 def test_two_processes_equal_one(method: list[str], small_cache: Path, tmp_path: Path) -> None:
     train.fit(arguments(method, small_cache, tmp_path / "one"))
     both = arguments(method, small_cache, tmp_path / "two", "--trainer.devices=2")
-    done = run("train.py", *both)  # ProcessesAgree fails this run if the ranks' bits differ
+    done = run_python("train.py", *both)  # ProcessesAgree fails this run if the ranks' bits differ
     assert done.returncode == 0, done.stderr[-2000:]
     one, two = last(tmp_path / "one"), last(tmp_path / "two")
     assert two["progress"] == {"steps_done": 9, "images_seen": 36} == one["progress"]
@@ -105,7 +82,8 @@ def test_killed_run_resumes_to_the_same_bits(
     """SIGKILL in the middle of the second epoch, one step after a checkpoint."""
     train.fit(arguments(method, small_cache, tmp_path / "whole"))
     cut = arguments(method, small_cache, tmp_path / "cut", "--checkpoint_every_steps=2")
-    killed = run(
+    killed = run_python(
+        "-c",
         "import os, signal, sys\n"
         "from callbacks.checkpoints import Checkpoints\n"
         "save = Checkpoints.on_train_batch_end\n"

@@ -13,6 +13,7 @@ from lightning_modules import Pix2Pix, Segmenter
 from lightning_modules.training_module import TrainingModule, derived_seed
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 from provenance import UserError
+from tests.training_runs import cpu_trainer
 
 
 def pix2pix(**settings: Any) -> Pix2Pix:
@@ -39,19 +40,7 @@ def segmenter(**settings: Any) -> Segmenter:
 def train(module: TrainingModule, cache: Path, steps: int = 2, **trainer: Any) -> L.Trainer:
     torch.use_deterministic_algorithms(False)
     settings: dict[str, Any] = {"precision": "64-true", "max_steps": -1, **trainer}
-    runner = L.Trainer(
-        accelerator="cpu",
-        max_epochs=1,
-        limit_train_batches=steps,
-        limit_val_batches=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        **settings,
-    )
+    runner = cpu_trainer(steps, **settings)
     runner.fit(module, datamodule=KiTS19DataModule(str(cache), batch_size=6))
     return runner
 
