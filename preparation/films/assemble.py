@@ -156,7 +156,8 @@ def assemble(
     if not tally.num_used:
         raise UserError(
             f"{out}: no film is usable; {tally.num_files} looked at, left out: "
-            f"{counted(tally.rejected)}. Each is listed with its reason in {out / 'rejected.csv'}."
+            f"{counted(tally.rejected)}. {_most_frequent_sentence(out, shards)} Each is listed "
+            f"with its reason in {out / 'rejected.csv'}."
         )
     duplicates = find_duplicates(
         _equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
@@ -226,6 +227,13 @@ def _equal_films(tally: Tally) -> list[str]:
     groups = joined((tally.sha256[one], tally.sha256[other]) for one, other in pairs)
     leader = {digest: group[0] for group in groups for digest in group}
     return [leader.get(digest, digest) for digest in tally.sha256]
+
+
+def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:
+    """Why films were refused, in the words of most of them; they name nobody."""
+    entries = (entry for record in records(out, shards) for entry in record["rejected"])
+    sentences = Counter(f"{reason}: {sentence}" for _, reason, sentence in entries)
+    return sentences.most_common(1)[0][0] if sentences else ""
 
 
 def _together(duplicates: Duplicates, named: Sequence[str], near: bool) -> list[list[str]]:

@@ -67,7 +67,7 @@ def chest_xray(
     kept = labels.settings(coded=bool(told))
     settings = _settings(
         "chest_xray",
-        {**asdict(layout), **kept, "patient_from": patient_from, **asdict(dicom)},
+        {**asdict(layout), **kept, "patient_from": patient_from, **dicom.settings()},
         labels,
         salt,
         options,
@@ -119,7 +119,7 @@ def phantom_cxr(
     from phantom.chest.write_set import write_phantom_cxr
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
 
-    flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **asdict(dicom)}
+    flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **dicom.settings()}
     settings = _settings("phantom_cxr", flags, LabelOptions(), SaltOptions(), options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
     with claimed(out, settings, split):

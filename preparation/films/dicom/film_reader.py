@@ -95,7 +95,7 @@ class DicomFilmReader:
             )
             if not stream.read(1) and dicom_header.is_radiograph(header, if_not_told=True):
                 raise RejectedFilm("truncated", "It ends before its pixels.")
-            dicom_header.check_picture(header)
+            dicom_header.check_picture(header, self.options.without_modality)
             view = dicom_header.check_use(header, self.options)
             stored = decode(stream, syntax)
         shown = show(stored, header)

@@ -8,7 +8,7 @@ quotes free text of the header, since names get typed into such fields.
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, RejectedFilm
@@ -56,12 +56,22 @@ class DicomOptions:
             the words of the series, protocol and study descriptions.
         without_body_part: Films that do not name a body part.
         orientation: Films whose PatientOrientation says that they are turned or mirrored.
+        without_modality: Files that do not tell their modality: leave them out, or take them for
+            films if all else says so.
     """
 
     view: tuple[str, ...] = ("PA",)
     view_from_text: bool = False
     without_body_part: Literal["reject", "keep"] = "reject"
     orientation: Literal["reject", "ignore"] = "reject"
+    without_modality: Literal["reject", "keep"] = "reject"
+
+    def settings(self) -> dict[str, Any]:
+        """As plain values; `without_modality` only where given, since earlier caches lack it."""
+        values = asdict(self)
+        if self.without_modality == "reject":
+            del values["without_modality"]
+        return values
 
 
 class View(NamedTuple):
@@ -77,10 +87,16 @@ def is_radiograph(header: Any, if_not_told: bool = False) -> bool:
     return modality in _MODALITIES if modality else if_not_told
 
 
-def check_picture(header: Any) -> None:
+def check_picture(header: Any, without_modality: Literal["reject", "keep"] = "reject") -> None:
     """Refuse what is no single grey radiograph of 8 to 16 bits and a sensible size."""
-    if not is_radiograph(header):
-        modality = text(header, "Modality").upper()
+    modality = text(header, "Modality").upper()
+    if not modality and without_modality == "reject":
+        raise RejectedFilm(
+            "no_modality",
+            "It has no Modality; a film is CR, DX or RG. Left out; pass --without-modality keep to "
+            "take such files for films.",
+        )
+    if not is_radiograph(header, if_not_told=True):
         kind = f"is {modality}" if re.fullmatch("[A-Z]{2}", modality) else "is something else"
         raise RejectedFilm("modality", f"Modality {kind}; a film is CR, DX or RG.")
     rows, columns = whole(header, "Rows"), whole(header, "Columns")

@@ -19,6 +19,7 @@ from preparation.films.film import FilmFile, RejectedFilm
 from provenance import UserError
 from tests.preparation.films.dicom_films import PERMISSIVE, ramp, refusal, write
 from tests.preparation.films.fuzzing.dicom_mutations import small_films
+from tests.prepare_runs import run
 
 SMALL = small_films()
 ANY = DicomOptions(view=("any",))
@@ -33,7 +34,7 @@ def copied(value):
     ("tags", "reason"),
     [
         ({"Modality": "CT"}, "modality"),
-        ({"Modality": None}, "modality"),
+        ({"Modality": None}, "no_modality"),
         ({"BodyPartExamined": "HIP"}, "body_part"),
         ({"BodyPartExamined": "CHEST ABDOMEN"}, "body_part"),
         ({"BodyPartExamined": None}, "no_body_part"),
@@ -272,3 +273,26 @@ def test_every_file_is_found_once_and_sorted(tmp_path):
     assert [file.num_bytes for file in found] == [5, 5, 5, 1]
     with pytest.raises(UserError, match="cannot be listed"):
         find_dicom_films(tmp_path / "missing")
+
+
+def test_a_film_without_modality_is_refused_by_that_name_or_kept(tmp_path, capsys):
+    for number in range(3):
+        film = np.roll(ramp(shape=(32, 32)), 90 * number)
+        write(tmp_path / f"films/IM{number}", film, Modality=None, PatientID=f"P{number}")
+    words = (
+        "chest_xray", "--source", tmp_path / "films", "--image-size", "32", "--clahe", "none",
+        "--split-all-to", "train",
+    )  # fmt: skip
+    assert run(*words, "--out", tmp_path / "no") == 2
+    said = capsys.readouterr().err
+    assert "left out: 3 no_modality. no_modality: It has no Modality; " in said
+    assert "--without-modality keep" in said
+    assert "without_modality" not in (tmp_path / "no/settings.json").read_text()
+    kept = ("--without-modality", "keep")
+    assert run(*words, *kept, "--out", tmp_path / "yes") == 0
+    assert "3 films used, 0 refused" in capsys.readouterr().out
+    assert '"without_modality": "keep"' in (tmp_path / "yes/settings.json").read_text()
+    assert run(*words, "--out", tmp_path / "yes") == 2  # without it, it is another cache
+    write(tmp_path / "films/IM3", ramp(shape=(32, 32)), Modality="CT")
+    assert run(*words, *kept, "--out", tmp_path / "third") == 0
+    assert "1 refused: 1 modality" in capsys.readouterr().out
