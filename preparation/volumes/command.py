@@ -12,7 +12,7 @@ from preparation.pseudonym import KNOWN_SALT
 from preparation.split import Split, check_no_split_is_empty
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
-from preparation.volumes.volume import Found, Reader
+from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
 from provenance import UserError
 
 # Where the source's slices tell no size of their own.
@@ -163,8 +163,9 @@ def ct_dicom(
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         window: See `Window`.
-        mask_labels: Label of mask folders whose name does not tell: leftkidney=1 mass=2. Folders
-            named kidney become 1, tumour 2; other structures are not used.
+        mask_labels: Label of mask folders whose name does not tell: mass=2 or mass=tumour. Folders
+            named kidney become 1, kidney tumour 2; others are not used, nor is a tumour that is
+            not said to be the kidney's.
         series: SeriesInstanceUID, or its end, where a folder holds several. Default: largest.
         patient_salt: Mixed into the hash of PatientID that names a patient. Give a secret of your
             own: short identifiers can be guessed from an unsalted hash. It is not stored.
@@ -248,9 +249,14 @@ def _prepare(
 
 
 def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
+    numbers = {name: number for number, name in enumerate(KIDNEY_AND_TUMOUR)}
     try:
-        return {name: int(label) for name, label in (pair.split("=") for pair in pairs)}
+        return {
+            name: numbers[label] if label in numbers else int(label)
+            for name, label in (pair.split("=") for pair in pairs)
+        }
     except ValueError:
         raise UserError(
-            f"--mask-labels {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1."
+            f"--mask-labels {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1 "
+            "or mass=tumour."
         ) from None

@@ -20,6 +20,7 @@ from preparation.volumes.dicom_series import (
     read_series,
     swaps_axes,
 )
+from preparation.volumes.structure_names import account, check_given, label_of, unclear
 from preparation.volumes.volume import (
     AIR_HU,
     KIDNEY_AND_TUMOUR,
@@ -30,26 +31,10 @@ from preparation.volumes.volume import (
     Volume,
     check_image,
     existing_folder,
-    listed,
 )
 from provenance import UserError
 
 IMAGES, MASKS = "PATIENT_DICOM", "MASKS_DICOM"
-
-
-def label_of(structure: str, labels: Mapping[str, int]) -> int:
-    """Return the label of kidney or of tumour of the kidney; 0 for a structure that is not used.
-
-    Explicit labels win. A tumour of another organ (3D-IRCADb has `livertumor01`) is none of ours.
-    """
-    if structure in labels:
-        return labels[structure]
-    plain = re.sub(r"[^a-z]", "", structure.lower())
-    if re.fullmatch(r"(left|right)?(kidney|renal)?tumou?rs?(left|right)?", plain):
-        return KIDNEY_AND_TUMOUR.index("tumour")
-    if re.fullmatch(r"(left|right)?kidneys?(left|right)?", plain):
-        return KIDNEY_AND_TUMOUR.index("kidney")
-    return 0
 
 
 def find_studies(
@@ -75,11 +60,7 @@ def find_studies(
     """
     existing_folder(source)
     labels = dict(mask_labels or {})
-    for name, label in labels.items():
-        if label not in range(len(KIDNEY_AND_TUMOUR)):
-            raise UserError(
-                f"--mask-labels {name}={label}: expected {listed(KIDNEY_AND_TUMOUR, 'or')}."
-            )
+    check_given(labels)
     own = (source / IMAGES).is_dir() or (source / MASKS).is_dir()
     folders = [source] if own else sorted(d for d in source.glob("*/") if _is_study(d))
     if not folders:
@@ -90,13 +71,16 @@ def find_studies(
             + (f" {IMAGES}.zip is there: unpack the archives first." if zipped else "")
         )
     found = Found()
+    used = [_labels_of(folder, labels) for folder in folders]
+    found.notes += account(used, labels)
     taken: dict[str, int] = {}
-    for folder in folders:
+    for folder, of_masks in zip(folders, used, strict=True):
         prefix = "" if own else f"{folder.name}/"
         if not own and patient_id_from == "tag":
             found.aliases[folder.name] = pseudonym(folder.name, patient_salt)
         try:
-            job, notes = _job(folder, prefix, labels, series, patient_salt, patient_id_from)
+            _check_usable(folder, prefix, of_masks, labels)
+            job = _job(folder, prefix, of_masks, series, patient_salt, patient_id_from)
         except SkipVolume as skip:
             found.skipped.append((skip.file, skip.reason))
             continue
@@ -106,7 +90,6 @@ def find_studies(
         if job.folder:
             found.aliases[folder.name] = job.patient_id
         found.jobs.append(job)
-        found.notes += notes
     return found
 
 
@@ -114,29 +97,38 @@ def _is_study(folder: Path) -> bool:
     return (folder / IMAGES).is_dir() or (folder / MASKS).is_dir()
 
 
+def _labels_of(folder: Path, labels: Mapping[str, int]) -> dict[str, int]:
+    names = sorted(masks.name for masks in (folder / MASKS).glob("*/"))
+    return {name: label_of(name, labels) for name in names}
+
+
+def _check_usable(
+    folder: Path, prefix: str, used: Mapping[str, int], labels: Mapping[str, int]
+) -> None:
+    if not (folder / IMAGES).is_dir():
+        raise SkipVolume(f"{prefix}{MASKS}", f"has no {IMAGES} beside it. Left out.")
+    if not any(used.values()):
+        raise SkipVolume(
+            f"{prefix}{IMAGES}",
+            " ".join(
+                [
+                    f"has no mask of a kidney ({prefix}{MASKS} holds {', '.join(used) or 'nothing'}"
+                    "). Left out; say which folder is which with --mask-labels leftkidney=1.",
+                    *unclear(used, labels),
+                ]
+            ),
+        )
+
+
 def _job(
     folder: Path,
     prefix: str,
-    labels: Mapping[str, int],
+    used: Mapping[str, int],
     wanted: str | None,
     salt: str,
     patient_id_from: str,
-) -> tuple[Job, list[str]]:
-    if not (folder / IMAGES).is_dir():
-        raise SkipVolume(f"{prefix}{MASKS}", f"has no {IMAGES} beside it. Left out.")
-    masks = sorted(d for d in (folder / MASKS).glob("*/"))
-    used = {d.name: label_of(d.name, labels) for d in masks}
+) -> Job:
     chosen = sorted((label, name) for name, label in used.items() if label)
-    if not chosen:
-        raise SkipVolume(
-            f"{prefix}{IMAGES}",
-            f"has no mask of a kidney ({prefix}{MASKS} holds {', '.join(used) or 'nothing'}). "
-            "Left out; say which folder is which with --mask-labels leftkidney=1.",
-        )
-    notes = []
-    ignored = sorted(name for name, label in used.items() if not label)
-    if ignored:
-        notes.append(f"{prefix}{MASKS}: not used: {', '.join(ignored)} (see --mask-labels).")
     series = read_series(folder / IMAGES, f"{prefix}{IMAGES}", wanted)
     header = series.slices[0].header
     if not is_axial(header):
@@ -147,7 +139,7 @@ def _job(
     else:
         patient = pseudonym(identifier or folder.resolve().name, salt)
     shape = (int(header.Rows), int(header.Columns))
-    job = Job(
+    return Job(
         shard=patient,
         patient_id=patient,
         files=(folder / IMAGES, *(folder / MASKS / name for _, name in chosen)),
@@ -159,7 +151,6 @@ def _job(
         options={"labels": [label for label, _ in chosen], "series": wanted},
         folder=folder.name if prefix and patient_id_from == "tag" else None,
     )
-    return job, notes
 
 
 def read_study(job: Job) -> Volume:

@@ -1,6 +1,7 @@
 """DICOM series: order, rescale, compression, pseudonyms, holes and doubles."""
 
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,11 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from preparation.pseudonym import pseudonym
-from preparation.volumes.ct_dicom import find_studies, label_of, read_study
+from preparation.volumes.ct_dicom import find_studies, read_study
+from preparation.volumes.structure_names import label_of
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
+from tests.prepare_runs import run
 
 REAL = Path(__file__).parents[3] / "../shared/data/ircadb_patient1"
 AXIAL = (1, 0, 0, 0, 1, 0)
@@ -226,7 +229,7 @@ def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
     for row, path in enumerate(sorted((tmp_path / "PATIENT_DICOM").iterdir())):
         z = pydicom.dcmread(path).ImagePositionPatient[2]
         whole = np.full((12, 14), 255, np.uint16)
-        for number, name in enumerate(("leftkidney", "righttumour", "livertumor01", "mass")):
+        for number, name in enumerate(("leftkidney", "kidneytumour", "livertumor01", "mass")):
             write_slice(tmp_path / f"MASKS_DICOM/{name}/{row}", whole, z, series=f"9.{number}")
         (tmp_path / f"MASKS_DICOM/leftkidney/{path.name}").unlink()
     found = find_studies(tmp_path)
@@ -241,12 +244,62 @@ def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
     ("name", "label"),
     [
         ("leftkidney", 1), ("Right_Kidney", 1), ("kidneys", 1), ("kidney_left", 1),
-        ("tumor", 2), ("kidney_tumour01", 2), ("renal tumors", 2), ("livertumor01", 0),
+        ("Kidney_L", 1), ("kidney_R", 1), ("L Kidney", 1), ("left kidney", 1), ("LeftKidney", 1),
+        ("KidneyRight", 1), ("lkidney", 1), ("Kidney_Lt", 1), ("both kidneys", 1), ("KIDNEY", 1),
+        ("kidney_mask", 1), ("Kidney-02", 1), ("mask of the right kidney", 1),
+        ("left_kidney_tumor", 2), ("TumorKidneyLeft", 2), ("tumour in the kidney", 2),
+        ("renal cell carcinoma", 2), ("kidney_cancer", 2),
+        ("tumor", 0), ("righttumour", 0), ("Tumours", 0), ("adrenal tumor", 0), ("adrenal", 0),
+        ("kidney_vessel", 0), ("nokidney", 0), ("kidney_tumour01", 2), ("renal tumors", 2),
+        ("livertumor01", 0),
         ("liver", 0), ("bone", 0), ("leftsurretumor", 0), ("kidneycyst", 0),
     ],
 )  # fmt: skip
 def test_structures_by_name(name, label):
     assert label_of(name, {}) == label
+
+
+def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_guessed(
+    tmp_path, capsys
+):
+    make_study(tmp_path / "a/src", shape=(16, 16))
+    masks = tmp_path / "a/src/MASKS_DICOM"
+    (masks / "leftkidney").rename(masks / "Kidney_L")
+    for other in ("tumor", "liver"):
+        shutil.copytree(masks / "Kidney_L", masks / other)
+    words = ("ct_dicom", "--source", tmp_path / "a", "--split-all-to", "test", "--out")
+    assert run(*words, tmp_path / "out") == 0
+    said = capsys.readouterr().out
+    assert "kidney (1): Kidney_L; tumour (2): none; not used: liver, tumor (" in said
+    assert "tumor: its name does not say whose tumour it is, so it is not used." in said
+    assert "pass --mask-labels tumor=2" in said
+    assert "0 with tumour" in said
+    assert run(*words, tmp_path / "told", "--mask-labels", "tumor=tumour") == 0
+    said = capsys.readouterr().out
+    assert "kidney (1): Kidney_L; tumour (2): tumor; not used: liver (" in said
+    assert "does not say" not in said
+    (masks / "Kidney_L").rename(masks / "spleen")
+    assert run(*words, tmp_path / "none") == 2
+    said = capsys.readouterr().err
+    assert "has no mask of a kidney" in said
+    assert "tumor: its name does not say whose tumour it is" in said
+
+
+@pytest.mark.parametrize(
+    ("pair", "sentence"),
+    [
+        ("rightkidney=2", "rightkidney is a kidney by its name"),
+        ("Kidney_R=tumour", "Kidney_R is a kidney by its name"),
+        ("leftkidney=true", "expected folder=label pairs"),
+        ("mas=2", "no patient has a folder of that name. There are leftkidney"),
+        ("leftkidney=3", "expected 0"),
+    ],
+)
+def test_labels_that_would_be_wrong_are_refused(tmp_path, capsys, pair, sentence):
+    make_study(tmp_path / "src")
+    words = ("ct_dicom", "--source", tmp_path / "src", "--out", tmp_path / "out")
+    assert run(*words, "--mask-labels", pair) == 2
+    assert sentence in capsys.readouterr().err
 
 
 def test_folders_without_a_study(tmp_path):
