@@ -8,8 +8,10 @@ from typing import Literal
 from tqdm import tqdm
 
 from preparation.claim import claimed
+from preparation.label_map import parse_label_map
 from preparation.pseudonym import KNOWN_SALT
 from preparation.split import Split, check_no_split_is_empty
+from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
@@ -124,22 +126,28 @@ def kits19(
     source: Path,
     image_size: int | None = None,
     window: Window = Window(),
+    label_map: tuple[str, ...] = (),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
 
-    Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour.
+    Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour; others, as
+    KiTS23's 3 (cyst), are refused by name until --label-map says what they are.
 
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         window: See `Window`.
+        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
+            class of its own, or a file with one pair per line.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
-    return _prepare("kits19", out, find_cases(source), read_case, image_size, window, options)
+    new_names = parse_label_map(label_map)
+    found = find_cases(source, values=MaskValues.of(new_names))
+    return _prepare("kits19", out, found, read_case, image_size, window, options, new_names)
 
 
 def ct_dicom(
@@ -185,6 +193,7 @@ def slices(
     out: Path,
     source: Path,
     image_size: int | None = None,
+    label_map: tuple[str, ...] = (),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
@@ -195,11 +204,15 @@ def slices(
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
+        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
+            class of its own, or a file with one pair per line.
         options: See `SliceOptions`.
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
-    return _prepare("slices", out, find_pairs(source), read_pairs, image_size, None, options)
+    new_names = parse_label_map(label_map)
+    found = find_pairs(source, MaskValues.of(new_names))
+    return _prepare("slices", out, found, read_pairs, image_size, None, options, new_names)
 
 
 def masks(
@@ -207,6 +220,7 @@ def masks(
     out: Path,
     source: Path,
     image_size: int | None = None,
+    label_map: tuple[str, ...] = (),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
@@ -215,12 +229,15 @@ def masks(
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
+        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
+            class of its own, or a file with one pair per line.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
-    found = find_cases(source, masks_alone=True)
-    return _prepare("masks", out, found, read_case, image_size, None, options)
+    new_names = parse_label_map(label_map)
+    found = find_cases(source, masks_alone=True, values=MaskValues.of(new_names))
+    return _prepare("masks", out, found, read_case, image_size, None, options, new_names)
 
 
 def _prepare(
@@ -231,10 +248,11 @@ def _prepare(
     image_size: int | None,
     window: Window | None,
     options: SliceOptions,
+    label_map: dict[str, str] | None = None,
 ) -> SliceOutcome:
     split, size = options.split, image_size or common_size(found) or _IMAGE_SIZE
     hu = None if window is None else window.pair
-    layout = Layout(dataset, size, hu, options.on_nonsquare, dataset != "masks")
+    layout = Layout(dataset, size, hu, options.on_nonsquare, dataset != "masks", label_map or {})
     patients = {job.patient_id for job in found.jobs}
     if len(patients) == 1 and split.all_to is None and split.by == "patient":
         split = replace(split, all_to="test")

@@ -17,9 +17,9 @@ from nibabel.openers import Opener
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from preparation.volumes.mask_values import MaskValues, changed
 from preparation.volumes.volume import (
     AIR_HU,
-    KIDNEY_AND_TUMOUR,
     MAX_HU,
     Found,
     Job,
@@ -36,12 +36,13 @@ _BLOCK_BYTES = 16 << 20
 _KITS19_AXES = ("I", "P", "L")
 
 
-def find_cases(source: Path, masks_alone: bool = False) -> Found:
+def find_cases(source: Path, masks_alone: bool = False, values: MaskValues = MaskValues()) -> Found:
     """List the cases under a folder, or under its `data` folder.
 
     Args:
         source: Holds one folder per case.
         masks_alone: Look for `segmentation.nii.gz` only.
+        values: What the values of the masks mean.
 
     Returns:
         Jobs sorted by case name, and the cases that lack a file or have an unreadable header.
@@ -67,7 +68,7 @@ def find_cases(source: Path, masks_alone: bool = False) -> Found:
     found = Found()
     for folder in sorted(folders):
         try:
-            found.jobs.append(_job(folder, masks_alone))
+            found.jobs.append(_job(folder, masks_alone, values))
         except SkipVolume as skip:
             found.skipped.append((skip.file, skip.reason))
     return found
@@ -80,7 +81,7 @@ def _volume(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def _job(folder: Path, masks_alone: bool) -> Job:
+def _job(folder: Path, masks_alone: bool, values: MaskValues) -> Job:
     files, names, shape = [], [], (0, 0, 0)
     for stem in ("segmentation",) if masks_alone else ("segmentation", "imaging"):
         path = _volume(folder, stem)
@@ -104,7 +105,8 @@ def _job(folder: Path, masks_alone: bool) -> Job:
         names=tuple(names),
         slice_shape=shape[1:],
         num_slices=shape[0],
-        class_names=KIDNEY_AND_TUMOUR,
+        class_names=values.class_names,
+        options=values.options(),
     )
 
 
@@ -166,7 +168,7 @@ def read_case(job: Job) -> Volume:
             )
         order, flips, known = _axes(reference)
         spacing = nib.affines.voxel_sizes(reference.affine)[order] if known else None
-    mask = _read(mask_file, job.files[0], mask_name, order, flips, job.class_names)
+    mask = _read(mask_file, job.files[0], mask_name, order, flips, job)
     image = None
     if len(job.names) > 1:
         image = _read(reference, job.files[1], job.names[1], order, flips)
@@ -193,18 +195,18 @@ def _read(
     name: str,
     order: list[int],
     flips: list[bool],
-    class_names: tuple[str, ...] | None = None,
+    mask_of: Job | None = None,
 ) -> NDArray[Any]:
     """Decode a file block by block into (slices, H, W), converting each block at once.
 
-    With `class_names` it is a mask, uint8 labels; without, an image, int16 HU.
+    With `mask_of` it is that job's mask, uint8 labels; without, an image, int16 HU.
 
     KiTS19's images are float64: as one array, its longest volume is 2 GB; here it is int16.
     """
     shape = image.shape
     # nibabel clears the header's own scaling on loading and keeps it here.
     slope, intercept = image.dataobj.slope, image.dataobj.inter
-    dtype = np.int16 if class_names is None else np.uint8
+    dtype = np.int16 if mask_of is None else np.uint8
     result = np.empty([shape[axis] for axis in order], dtype)
     in_file_axes = result[tuple(slice(None, None, -1 if f else 1) for f in flips)]
     in_file_axes = in_file_axes.transpose(np.argsort(order))
@@ -215,12 +217,13 @@ def _read(
                 raise SkipVolume(
                     name, "holds NaN or infinite voxels. Left out; export the volume again."
                 )
-            if class_names is not None:
+            if mask_of is not None:
                 if values.dtype.kind == "f" and (values != np.rint(values)).any():
                     raise SkipVolume(
                         name, "holds fractional labels; it is not a label map. Left out."
                     )
-                check_labels(values, name, class_names)
+                values = changed(values, mask_of.options["changes"])
+                check_labels(values, name, mask_of.class_names)
             else:
                 whole = np.rint(values) if values.dtype.kind == "f" else values.astype(np.int32)
                 values = np.clip(whole, AIR_HU, MAX_HU)

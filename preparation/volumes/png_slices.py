@@ -6,15 +6,15 @@ pass through as they are: which window made them is not known any more.
 
 import csv
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from preparation.volumes.mask_values import MaskValues, changed
 from preparation.volumes.volume import (
-    KIDNEY_AND_TUMOUR,
     Found,
     Job,
     SkipVolume,
@@ -35,8 +35,12 @@ def patient_of(case: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.-]", "_", case)
 
 
-def find_pairs(source: Path) -> Found:
+def find_pairs(source: Path, values: MaskValues = MaskValues()) -> Found:
     """List the patients of an index; one job per patient.
+
+    Args:
+        source: Holds image/, label/ and index.csv.
+        values: What the values of the masks mean.
 
     Raises:
         UserError: The folder or its index is missing, or the index lacks a column.
@@ -84,14 +88,18 @@ def find_pairs(source: Path) -> Found:
         if path.name not in listed and f"image/{path.name}" not in dict(found.skipped):
             found.skipped.append((f"image/{path.name}", "is not in index.csv: patient unknown."))
     for patient, slices in sorted(by_patient.items()):
-        job = _job(source, patient, slices, found.skipped)
+        job = _job(source, patient, slices, found.skipped, values)
         if job is not None:
             found.jobs.append(job)
     return found
 
 
 def _job(
-    source: Path, patient: str, slices: dict[int, str], skipped: list[tuple[str, str]]
+    source: Path,
+    patient: str,
+    slices: dict[int, str],
+    skipped: list[tuple[str, str]],
+    values: MaskValues,
 ) -> Job | None:
     files: list[Path] = []
     names: list[str] = []
@@ -116,8 +124,8 @@ def _job(
         names=tuple(names),
         slice_shape=shape or (0, 0),
         num_slices=len(slice_indices),
-        class_names=KIDNEY_AND_TUMOUR,
-        options={"slice_indices": slice_indices},
+        class_names=values.class_names,
+        options={"slice_indices": slice_indices, **values.options()},
     )
 
 
@@ -143,6 +151,7 @@ def read_pairs(job: Job) -> Volume:
     masks: list[NDArray[np.uint8]] = []
     slice_indices: list[int] = []
     skipped: list[tuple[str, str]] = []
+    changes = job.options["changes"]
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
     common = _most_common(s for s in shapes if s is not None)
@@ -159,6 +168,8 @@ def read_pairs(job: Job) -> Volume:
                     image_name,
                     f"is {image.shape}, the patient's other slices are {common}. Left out.",
                 )
+            _check_not_boolean(mask_path, mask_name, changes)
+            mask = changed(mask, changes)
             check_labels(mask, mask_name, job.class_names)
             if image.min() == image.max():
                 raise SkipVolume(image_name, f"is constant (all {image.min()}). Left out.")
@@ -179,6 +190,20 @@ def read_pairs(job: Job) -> Volume:
         geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
         skipped=skipped,
     )
+
+
+def _check_not_boolean(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> None:
+    """Refuse a yes-or-no picture: kidneys as `yes` would be tumours for somebody else."""
+    if 1 in dict(changes):
+        return
+    with Image.open(path) as picture:
+        boolean = picture.mode == "1"
+    if boolean:
+        raise SkipVolume(
+            name,
+            "is a yes-or-no picture (1 bit), which does not say whether it marks kidney or tumour. "
+            "Left out; say so with --label-map 1=kidney or 1=tumour, into another --out.",
+        )
 
 
 def _most_common(shapes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:

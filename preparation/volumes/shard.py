@@ -8,7 +8,7 @@ import hashlib
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ class Layout:
         window: (width, centre) in HU; None where grey values pass through or there are none.
         on_nonsquare: `pad` to a square, or `skip` the volume.
         has_images: Whether there are images beside the masks.
+        label_map: What values of the source's masks become, as given.
     """
 
     dataset: str
@@ -41,12 +42,16 @@ class Layout:
     window: tuple[float, float] | None
     on_nonsquare: str
     has_images: bool
+    label_map: dict[str, str] = field(default_factory=dict)
 
     def settings(self) -> dict[str, Any]:
         """All that decides on the bytes of the cache, as plain values."""
         window = None if self.window is None else list(self.window)
         version = {"format": SliceCache.FORMAT, "format_version": SliceCache.FORMAT_VERSION}
-        return {**version, **asdict(self), "window": window}
+        settings = {**version, **asdict(self), "window": window}
+        if not self.label_map:  # caches from before there were maps go on
+            del settings["label_map"]
+        return settings
 
 
 def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str, Any]:

@@ -142,7 +142,8 @@ def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str]) -> N
     raise SkipVolume(
         name,
         f"has label values {wrong}, expected only {listed(class_names, 'and')}. "
-        f"Left out; map its labels to 0..{count - 1} and run the command again.",
+        f"Left out; say what each means with --label-map {wrong[0]}=0 (or the label or the name of "
+        "a class, which may be a new one), into another --out.",
     )
 
 
