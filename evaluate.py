@@ -22,6 +22,8 @@ from provenance import UserError
 
 __all__ = ["evaluate", "evaluate_images", "main"]
 
+_ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
@@ -33,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = verb_parser("evaluate.py images" if images else "evaluate.py", _description(images))
     parser.add_function_arguments(function, as_group=False, skip={"show_progress"})
     flags = _one_name(with_underscores(given[int(images) :]))
-    settings = parsed(parser, flags)
+    settings = parsed(parser, flags, aliases=_ALIASES if images else ("--data.root",))
     settings.pop("config")
     result = function(**vars(settings))
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
@@ -62,7 +64,6 @@ def _one_name(words: Sequence[str]) -> list[str]:
 
     --compare takes folders up to the next flag, which jsonargparse wants as one list.
     """
-    names = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
     renamed: list[str] = []
     folders: list[str] | None = None
     for word in words:
@@ -72,7 +73,7 @@ def _one_name(words: Sequence[str]) -> list[str]:
             renamed[-1] = f"--compare={json.dumps(folders)}"
             continue
         folders = [] if word == "--compare" else None
-        renamed.append(f"{names.get(flag, flag)}{equals}{value}")
+        renamed.append(f"{_ALIASES.get(flag, flag)}{equals}{value}")
     return renamed
 
 

@@ -1,7 +1,7 @@
 """The parsers of the verbs: flags in either spelling, from the signatures of functions."""
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -95,7 +95,10 @@ def with_underscores(words: Sequence[str]) -> list[str]:
 
 
 def parsed(
-    parser: ArgumentParser, words: Sequence[str], subparsers: Sequence[ArgumentParser] = ()
+    parser: ArgumentParser,
+    words: Sequence[str],
+    subparsers: Sequence[ArgumentParser] = (),
+    aliases: Iterable[str] = (),
 ) -> Namespace:
     """Parse a command line with a parser made with `PARSER_SETTINGS`.
 
@@ -103,6 +106,7 @@ def parsed(
         parser: The verb's.
         words: What was given.
         subparsers: Of its subcommands; their flags too are proposed where one was misspelt.
+        aliases: Flags that were turned into the parser's before; proposed too.
 
     Raises:
         UserError: What is wrong, in one sentence, and which flag to mend.
@@ -110,4 +114,4 @@ def parsed(
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:
-        raise UserError(sentence_of(error, words, (parser, *subparsers))) from None
+        raise UserError(sentence_of(error, words, (parser, *subparsers), aliases)) from None

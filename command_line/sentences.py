@@ -25,7 +25,7 @@ UNKNOWN_SETTING = re.compile(r"Option '([^']+)' is not accepted|accept option '(
 GROUP = re.compile(r"Group '([^']+)' does not accept")
 OWNER = re.compile(r"class_path[ =]'([\w.]+)'")
 UNKNOWN_SUBCOMMAND = re.compile(r"invalid choice: '([^']+)'")
-NO_SUBCOMMAND = re.compile(r'expected "\w+" to be one of {(.+)}, but it was not provided')
+NO_SUBCOMMAND = re.compile(r'expected "\w+" to be one of {.+}, but it was not provided')
 MISSING = re.compile(r"arguments are required: (.+)")
 NO_SETTINGS = re.compile(r"^Unexpected config:")
 NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
@@ -34,7 +34,10 @@ GIVEN = re.compile(r"Given value: (.*)")
 
 
 def sentence_of(
-    error: ArgumentError, words: Sequence[str], parsers: Sequence[ArgumentParser]
+    error: ArgumentError,
+    words: Sequence[str],
+    parsers: Sequence[ArgumentParser],
+    aliases: Iterable[str] = (),
 ) -> str:
     """The sentence for an error of the parser.
 
@@ -42,12 +45,13 @@ def sentence_of(
         error: What jsonargparse raised.
         words: What was given.
         parsers: The verb's and its subcommands', whose flags are proposed where one was misspelt.
+        aliases: Flags that the verb itself turns into those of the parser; proposed too.
     """
     message = error.message or str(error)
     causes = list(_causes(error))
     keys = KEY.findall(message)
     flag, owners = "--" + ".".join(keys), OWNER.findall(message)
-    flags = sorted({text for parser in parsers for text in flags_of(parser)})
+    flags = sorted({*aliases, *(text for parser in parsers for text in flags_of(parser))})
     for cause in causes:
         if isinstance(cause, yaml.YAMLError):
             return no_yaml(config_files(words), str(cause))
@@ -67,10 +71,11 @@ def sentence_of(
         return no_such_flag(unknown_flag[1], flags)
     if found := UNKNOWN_SUBCOMMAND.search(message):
         return no_such_subcommand(found[1], _subcommands_of(parsers[0]))
-    if found := NO_SUBCOMMAND.search(message):
-        return f"missing: a subcommand, one of {found[1].replace(',', ', ')}. {HELP}"
+    if NO_SUBCOMMAND.search(message):
+        return no_subcommand(_subcommands_of(parsers[0]))
     if found := MISSING.search(message):
-        return f"missing: {found[1]}. {HELP}"
+        missing = [_as_typed(name, parsers) for name in found[1].split(", ")]
+        return f"missing: {', '.join(missing)}. {HELP}"
     if path := _class_not_found(message, causes):
         return no_class(flag, path)
     if expected := EXPECTED.findall(message):
@@ -91,6 +96,11 @@ def no_such_flag(given: str, flags: Sequence[str]) -> str:
     if not given.startswith("-"):
         return f"{given}: unexpected word; flags begin with --. {HELP}"
     return f"{given}: no such flag.{_meant(given, flags)} {HELP}"
+
+
+def no_subcommand(subcommands: Sequence[str]) -> str:
+    """A verb without the subcommand that it needs."""
+    return f"missing: a subcommand, one of {', '.join(subcommands)}. {HELP}"
 
 
 def no_such_subcommand(given: str, subcommands: Sequence[str]) -> str:
@@ -201,6 +211,17 @@ def flags_of(parser: ArgumentParser) -> list[str]:
     """All --flags of a parser."""
     texts = [text for action in parser._actions for text in action.option_strings]
     return [text for text in texts if text.startswith("--")]
+
+
+def _as_typed(name: str, parsers: Sequence[ArgumentParser]) -> str:
+    """A required argument as it is given: by its flag, or by its position."""
+    subcommand, _, within = name.partition(".")
+    own = [parser for parser in parsers if parser.prog.split()[-1] == subcommand]
+    for wanted, among in ((within, own), (name, parsers)):
+        for action in (action for parser in among for action in parser._actions):
+            if action.dest == wanted:
+                return next(iter(action.option_strings), wanted.upper())
+    return name
 
 
 def _subcommands_of(parser: ArgumentParser) -> list[str]:

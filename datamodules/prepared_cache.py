@@ -195,7 +195,7 @@ def _no_manifest(root: Path) -> str:
     if not root.is_dir():
         return (
             f"{root}: there is no such folder. Expected a cache made by prepare.py; make one, for "
-            f"example: python prepare.py phantom_ct --out {root} (slices), or phantom_cxr (films)."
+            "example: python prepare.py phantom_ct --out data/phantom_ct"
         )
     if (root / "records").is_dir():
         return (

@@ -93,9 +93,14 @@ class SliceCache(PreparedCache):
                 if shard.get(kind) is not None:
                     pixels = int(shard["num_slices"]) * self.image_size**2
                     check_shard_file(root / shard[kind], pixels)
+        names = len(self.class_names)
+        if names != self.num_classes:
+            raise ValueError("num_classes")
         for item in self.items:
             if not 0 <= item.row < manifest["shards"][item.shard]["num_slices"]:
                 raise KeyError(f"row {item.row} of shard {item.shard}")
+            if len(item.class_pixels) not in (0, names):
+                raise ValueError(f"class_pixels of {item.id}")
 
     @property
     def num_classes(self) -> int:

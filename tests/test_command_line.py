@@ -47,7 +47,7 @@ def test_flags_take_dashes() -> None:
         (["extra"], "extra: unexpected word; flags begin with --."),
         (["--config=no.yaml"], "--config: File does not exist: "),
         (["--config={bad}"], "--config {bad}: cannot be read as YAML"),
-        ([], "missing: out."),
+        ([], "missing: --out."),
     ],
 )
 def test_errors_are_sentences(
@@ -93,7 +93,7 @@ WORDINGS = [
         'expected "subcommand" to be one of {a}, but it was not provided.',
         "missing: a subcommand, one of a.",
     ),
-    ("a", "the following arguments are required: a.out", "missing: a.out."),
+    ("a", "the following arguments are required: a.out", "missing: --out."),
     ("a --out", "argument --out: expected one argument", "--out: expected one argument."),
     (
         "a --out=x --size=many",

@@ -59,6 +59,7 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("prepare kit19", "kit19: no such subcommand. Did you mean kits19?"),
         ("prepare kits19 --config=no.yaml", "--config: File does not exist: "),
         ("train fit --wandbb=x", "--wandbb: no such flag. Did you mean --wandb?"),
+        ("train", "missing: a subcommand, one of fit."),
         ("train fitt", "fitt: no such subcommand. Did you mean fit?"),
         ("train fit --config=no.yaml", "--config: File does not exist: "),
         (
@@ -68,6 +69,7 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("generate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
         ("generate images", "images: unexpected word; flags begin with --."),
         ("generate --config=no.yaml", "--config: File does not exist: "),
+        ("evaluate images --reel=x", "--reel: no such flag. Did you mean --real?"),
         ("evaluate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
         ("evaluate image", "image: no such subcommand. Did you mean images?"),
         ("evaluate --config=no.yaml", "--config: File does not exist: "),

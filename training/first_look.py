@@ -7,6 +7,7 @@ is refused here, in the same words.
 """
 
 import importlib.metadata
+import itertools
 import json
 import os
 import shutil
@@ -22,6 +23,7 @@ from command_line.sentences import (
     no_class,
     no_file,
     no_settings,
+    no_subcommand,
     no_such_flag,
     no_such_key,
     no_such_setting,
@@ -76,7 +78,9 @@ def first_look(words: Sequence[str]) -> bool:
     elif not any(word.split("=")[0] in _LEFT_TO_THE_PARSER or ".help" in word for word in words):
         if command == "fit":
             _Look(record, rest).at_words()
-        elif command and not command.startswith("-"):
+        elif not command:
+            raise UserError(no_subcommand(["fit"]))
+        elif not command.startswith("-"):
             raise UserError(no_such_subcommand(command, ["fit"]))
     return False
 
@@ -96,7 +100,7 @@ class _Look:
     def at_words(self) -> None:
         """Refuse the first word that is certainly wrong."""
         unknown_flag = unknown_key = None
-        for word, after in zip(self.words, [*self.words[1:], "-"], strict=True):
+        for word, after in itertools.zip_longest(self.words, self.words[1:], fillvalue="-"):
             name, equals, value = word.partition("=")
             if not name.startswith("-") or " " in name:
                 continue

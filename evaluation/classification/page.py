@@ -196,7 +196,7 @@ def _figures(result: Mapping[str, Any]) -> dict[str, tuple[str, str, str]]:
         "grad_cam.png": (
             "Films with Grad-CAM overlays: surest right calls, closest calls, worst mistakes.",
             "Orange: where the last convolution raised the score of the class that the film was "
-            f"called. Each map has {seen['rows']} x {seen['columns']} places (layer "
+            f"called. Each map has {seen['rows']} x {seen['columns']} positions (layer "
             f"{seen['layer']}), is enlarged to the film and scaled to its own maximum.",
             "",
         ),

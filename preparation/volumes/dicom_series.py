@@ -136,8 +136,8 @@ def _slice(path: Path, header: Any, name: str) -> Slice:
     except (AttributeError, TypeError, ValueError):
         raise SkipVolume(
             name,
-            "has no usable ImagePositionPatient and ImageOrientationPatient, so its place in the "
-            "series is unknown. The series is left out.",
+            "has no usable ImagePositionPatient and ImageOrientationPatient, so its position in "
+            "the series is unknown. The series is left out.",
         ) from None
     # A normal that points to the feet would turn the order round.
     up = 1.0 if normal[int(np.argmax(np.abs(normal)))] > 0 else -1.0

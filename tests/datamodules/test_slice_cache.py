@@ -109,6 +109,11 @@ def test_items_survive_json(tmp_path):
         (lambda root: _edit(root, format_version=99), "format version 99"),
         (lambda root: _edit(root, items=None), "is damaged"),
         (lambda root: _edit(root, shards={}), "is damaged"),
+        (lambda root: _edit(root, num_classes=4), r"is damaged \(num_classes"),
+        (
+            lambda root: _edit(root, num_classes=4, class_names=["background", "a", "b", "c"]),
+            r"is damaged \(class_pixels of ",
+        ),
         (lambda root: _cut(root, "manifest.json"), "is not readable JSON"),
         (lambda root: _cut(root, "arrays/a_image.npy"), "arrays/a_image.npy: is cut short"),
         (lambda root: _remove(root, "arrays/b_mask.npy"), "arrays/b_mask.npy: is missing"),

@@ -90,6 +90,7 @@ def test_the_source_of_every_class_shows_the_settings_that_the_parser_finds() ->
 
 
 WRONG = [
+    "",
     "fitt",
     "validate --config={unet}",
     "fit --wandbb=x",
