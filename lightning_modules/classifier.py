@@ -144,9 +144,9 @@ class Classifier(TrainingModule):
             weights = balancing_weights(trainer.datamodule, self.class_names)
             self.class_weights = weights.to(self.device)
         if self.start_from is not None and self.steps_done == 0:
-            split_id = trainer.datamodule.cache.split_id
+            cache = trainer.datamodule.cache
             self.seen_before = start_from_checkpoint(
-                self, Path(self.start_from), self.class_names, split_id
+                self, Path(self.start_from), self.class_names, cache
             )
 
     def losses(self, logits: Tensor, target: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class LabelledData(Protocol):
 
 
 def start_from_checkpoint(
-    module: nn.Module, path: Path, class_names: tuple[str, ...], split_id: str
+    module: nn.Module, path: Path, class_names: tuple[str, ...], cache: Any
 ) -> dict[str, list[str]]:
     """Give a classifier the weights of another one, trained on the same patients.
 
@@ -35,8 +35,9 @@ def start_from_checkpoint(
         module: Gets all weights, the head's too.
         path: Checkpoint of another run.
         class_names: This run's; the other's must be the same.
-        split_id: Of this run's data. The other run must have kept the same patients for validation
-            and test, or this one would be judged on patients that its weights have seen.
+        cache: This run's data, a `PreparedCache`. The other run must have kept the same patients
+            for validation and test, and have learnt of none of them elsewhere, or this one would be
+            judged on patients that its weights have seen.
 
     Returns:
         Whom the weights have learnt from; see `seen_by`.
@@ -58,11 +59,23 @@ def start_from_checkpoint(
             f"{', '.join(class_names)}. Start from a classifier of the same classes."
         )
     theirs = record["split"]["split_id"]
-    if theirs != split_id:
+    if theirs != cache.split_id:
         raise UserError(
-            f"{flag}: was trained on the patient split {theirs[:12]}, this run's data have "
-            f"{split_id[:12]}. Its weights may have seen patients that this run is tested on. "
-            "Train both on the same prepared data."
+            f"{flag}: was trained on the patient split {theirs[:12]}, this run's data "
+            f"have {cache.split_id[:12]}. Its weights may have seen patients that this run is "
+            "tested on. Train both on the same prepared data."
+        )
+    seen = seen_by(record)
+    by_image = "training_items" in seen
+    known = {*seen["training_items" if by_image else "training_patients"]}
+    named = cache.item_ids if by_image else cache.patients
+    held_out = known & {*named("val"), *named("test")}
+    if held_out:
+        unit = "images" if by_image else "patients"
+        raise UserError(
+            f"{flag}: has learnt from {len(held_out)} {unit} of the validation or test split of "
+            f"{cache.root} ({', '.join(sorted(held_out)[:5])}), so the scores of this run would be "
+            "worthless. Start from a classifier that knows none of them, or leave the flag out."
         )
     try:
         module.load_state_dict(content["state_dict"])
@@ -72,7 +85,7 @@ def start_from_checkpoint(
             f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
             "the same settings as that run's."
         ) from error
-    return seen_by(record)
+    return seen
 
 
 def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:

@@ -212,6 +212,11 @@ def test_start_from_other_patients_classes_networks_or_modules_is_refused(
         UserError, match=r"was trained on the patient split test-patient.*same prep"
     ):
         train.fit(arguments(other, tmp_path / "a", start))
+    patients = [f"patient_{number:012x}" for number in range(8)]
+    splits = ["test"] * 2 + ["train"] * 4 + ["val"] * 2
+    known = film_cache(tmp_path / "known", dict(zip(patients, splits, strict=True)))
+    with pytest.raises(UserError, match=r"learnt from 2 patients of the validation or test"):
+        train.fit(arguments(known, tmp_path / "known_run", start))
     lungs = film_cache(tmp_path / "lungs", labels=("clear", "opaque"))
     with pytest.raises(UserError, match="tells apart normal, abnormal, this run clear, opaque"):
         train.fit(arguments(lungs, tmp_path / "b", start))
