@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 def verb_parser(prog: str, description: str | None) -> ArgumentParser:
-    """A verb's parser, or a subcommand's: with --config, and for `parsed`."""
+    """A parser of a verb or a subcommand, with --config; `parsed` words its errors."""
     parser = ArgumentParser(
         prog=prog,
         description=f"{(description or '').rstrip()} In flags, - and _ mean the same.",

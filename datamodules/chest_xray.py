@@ -21,7 +21,7 @@ from datamodules.synthetic_films import (
     check_synthetic_flags,
     classes_of,
     films_that_join,
-    unfair_generator,
+    imbalance_warning,
 )
 from provenance import UserError
 
@@ -201,7 +201,7 @@ class ChestXrayDataModule(CachedDataModule):
         """Those films of a set that join these real ones."""
         names, counts = self.class_names or [""], self._counts(real)
         largest = names[int(self._counts(self.cache.indices("train")).argmax())]
-        unfair = unfair_generator(synthetic, self.imbalance, self.seed, largest)
+        unfair = imbalance_warning(synthetic, self.imbalance, self.seed, largest)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
         classes = np.zeros(len(synthetic.items), np.int64)

@@ -176,10 +176,10 @@ def first_of_each_class(
     return synthetic.keep(np.sort(np.concatenate(taken)).tolist())
 
 
-def unfair_generator(
+def imbalance_warning(
     synthetic: SyntheticSet, imbalance: float | None, seed: int, largest: str
 ) -> str | None:
-    """A sentence where a generator was trained on real films that this run's imbalance leaves out.
+    """A warning if a generator was trained on real films that this run's imbalance leaves out.
 
     That is no leak of test data; but a comparison of ways to balance would then be one of more real
     data with less.
@@ -191,7 +191,7 @@ def unfair_generator(
         largest: The class of which every imbalance keeps all films.
 
     Returns:
-        A sentence, or None where no generator did, or no manifest says.
+        A sentence to print, or None where no generator was, or no manifest says.
     """
     if imbalance is None:
         return None

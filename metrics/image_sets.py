@@ -168,7 +168,7 @@ def class_scores(
     }
 
 
-def similarity_of_strangers(
+def similarity_between_patients(
     read: Callable[[int], Tensor], patient_ids: Sequence[str], num_pairs: int = 500, seed: int = 0
 ) -> tuple[str, dict[str, Any]] | None:
     """Mean MS-SSIM between images of different patients; two images are in memory at a time.

@@ -21,8 +21,8 @@ def is_about(out: Path, error: OSError) -> bool:
 
 
 @contextmanager
-def full_disk_named(out: Path, unit: str) -> Iterator[None]:
-    """Say that the disk is full, or the cache not writable, and that finished `unit` are kept."""
+def full_disk_as_user_error(out: Path, unit: str) -> Iterator[None]:
+    """Turn an OSError into a UserError: disk full or cache not writable, finished `unit` kept."""
     try:
         yield
     except OSError as error:

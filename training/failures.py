@@ -23,11 +23,11 @@ def fit_with_roll_backs(
     best: Path,
     on_failure: OnFailure,
 ) -> None:
-    """Train; when that fails, return to the best checkpoint, with another course from there.
+    """Train; after a failure, go on from the best checkpoint with other settings.
 
     After a roll-back the learning rate is half of what it was, and the steps draw other noise.
     Both follow from the module's count of roll-backs, which its checkpoints keep, so a run that is
-    killed later resumes on the same course.
+    killed later resumes with the same ones.
 
     Args:
         fit: Trains from a checkpoint, or from the start.

@@ -1,4 +1,4 @@
-"""Scores of one classifier on one split, with intervals over patients, pictures and a page."""
+"""Scores of one classifier on one split, with intervals over patients, plots and a page."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from tqdm import tqdm
 from display.sheet import ImageArray, save_png
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.comparison import compared, read_evaluation
-from evaluation.classification.grad_cam import grad_cam_sheet, looked_at
+from evaluation.classification.grad_cam import grad_cam_layer, grad_cam_sheet
 from evaluation.classification.page import page
 from evaluation.classification.plots import reliability_plot, roc_plot
 from evaluation.classification.summary import (
@@ -39,7 +39,7 @@ def score_classifier(
     Writes evaluation.json, images.csv, roc.png, reliability.png, grad_cam.png and report.html.
     Thresholds are chosen on the validation split and scored on the split asked for. With more than
     two classes scores are means over classes of each against the others, and there are no
-    thresholds, ROC and reliability pictures.
+    thresholds, ROC and reliability plots.
 
     Args:
         opened: The classifier and its data.
@@ -96,18 +96,18 @@ def score_classifier(
     }
     result["notes"] = notes(result)
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)
-    result["grad_cam"] = looked_at(module.network, torch.zeros(shape, device=opened.device))
-    pictures: dict[str, ImageArray | None] = {
+    result["grad_cam"] = grad_cam_layer(module.network, torch.zeros(shape, device=opened.device))
+    drawn: dict[str, ImageArray | None] = {
         "roc.png": roc_plot(result, others) if result["roc"] else None,
         "reliability.png": reliability_plot(result) if two else None,
         "grad_cam.png": grad_cam_sheet(opened, rows),
     }
     result["seconds"] = round(time.perf_counter() - started, 3)
     write_csv(out / FILES[0], [_flat(row) for row in rows])
-    for name, picture in pictures.items():
-        if picture is not None:
-            save_png(out / name, picture)
-    write_text_atomic(out / FILES[-1], page(result, pictures))
+    for name, image in drawn.items():
+        if image is not None:
+            save_png(out / name, image)
+    write_text_atomic(out / FILES[-1], page(result, drawn))
     write_json_atomic(out / RESULT, result)
     return result
 

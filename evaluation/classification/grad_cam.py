@@ -150,8 +150,8 @@ def grad_cam(network: nn.Module, image: Tensor, classes: Sequence[int]) -> Tenso
     return stacked / largest.clamp_min(torch.finfo(torch.float32).tiny)
 
 
-def looked_at(network: nn.Module, image: Tensor) -> dict[str, Any]:
-    """The layer that `grad_cam` looks at, and how coarse its map is.
+def grad_cam_layer(network: nn.Module, image: Tensor) -> dict[str, Any]:
+    """The layer whose output `grad_cam` draws, and the size of its map.
 
     Args:
         network: As in `grad_cam`.

@@ -41,12 +41,12 @@ RULE_TITLES = {
 }
 
 
-def page(result: Mapping[str, Any], pictures: Mapping[str, ImageArray | None]) -> str:
+def page(result: Mapping[str, Any], drawn: Mapping[str, ImageArray | None]) -> str:
     """HTML of an evaluation.
 
     Args:
         result: evaluation.json's content.
-        pictures: File name -> (H, W, 3) uint8; None where there is nothing to draw.
+        drawn: File name -> (H, W, 3) uint8; None where there is nothing to draw.
     """
     wrong = [row for row in result["images"] if not row["correct"]]
     worst = sorted(wrong, key=lambda row: (-row["log_loss"], row["id"]))
@@ -60,10 +60,10 @@ def page(result: Mapping[str, Any], pictures: Mapping[str, ImageArray | None]) -
         summary=_summary(result),
         thresholds=_thresholds(result),
         comparisons=_comparisons(result),
-        pictures={
-            name: PageFigure("", png_bytes(picture), *figures[name])
-            for name, picture in pictures.items()
-            if picture is not None
+        page_figures={
+            name: PageFigure("", png_bytes(image), *figures[name])
+            for name, image in drawn.items()
+            if image is not None
         },
         worst=_mistakes(worst[:NUM_MISTAKES], result["class_names"]),
         num_wrong=len(wrong),

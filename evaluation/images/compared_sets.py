@@ -202,8 +202,8 @@ def sheet_of_films(real: ImageSet, fake: ImageSet) -> ImageArray:
     )
 
 
-def generators_patients(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:
-    """How many of the real patients the generator was trained on, in words.
+def describe_training_overlap(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:
+    """A phrase: how many of the real patients the generator was trained on.
 
     Pseudonyms mean the same person only within one split, so other splits are not compared.
     """

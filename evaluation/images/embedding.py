@@ -11,7 +11,7 @@ from torch import Tensor
 
 from evaluation.images.compared_sets import ImageSet, Levels
 from metrics.extractor import FeatureExtractor
-from metrics.image_sets import similarity_of_strangers
+from metrics.image_sets import similarity_between_patients
 from metrics.inception import InceptionExtractor
 from provenance import UserError
 
@@ -61,7 +61,7 @@ def similarities(
     """MS-SSIM within each set, under its name; nothing where a set has too few patients."""
 
     def within(images: ImageSet) -> tuple[str, dict[str, Any]] | None:
-        return similarity_of_strangers(
+        return similarity_between_patients(
             lambda index: unit_batch([images.read(index)], device)[0], images.patients, seed=seed
         )
 

@@ -81,7 +81,11 @@ def evaluate_images(
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
     from display.sheet import save_png
-    from evaluation.images.compared_sets import compared_sets, generators_patients, sheet_of_films
+    from evaluation.images.compared_sets import (
+        compared_sets,
+        describe_training_overlap,
+        sheet_of_films,
+    )
     from evaluation.images.embedding import embedded, similarities
     from evaluation.images.fid_card import fid_card
     from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
@@ -139,7 +143,7 @@ def evaluate_images(
         "num_real": len(real),
         "num_real_patients": len(set(real.patients)),
         "num_synthetic": len(fake),
-        "real_patients_trained_on": generators_patients(fakes, cache, real),
+        "real_patients_trained_on": describe_training_overlap(fakes, cache, real),
         "real_set": real.facts | {"pixels_sha256": x.pixels_sha256},
         "synthetic_set": fake.facts | {"pixels_sha256": y.pixels_sha256},
         "weights_sha256": sha256_of(Path(file)) if file is not None else None,

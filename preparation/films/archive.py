@@ -87,7 +87,7 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     part = folder.with_name(folder.name + ".part")
     is_begun(part, MARKER, {}, "unpacked archive")  # what a killed run left is removed, no more
     shutil.rmtree(part, ignore_errors=True)
-    with _damage_named(archive), _members(archive) as listed:
+    with _damage_as_user_error(archive), _members(archive) as listed:
         members = list(_judged(listed, archive, max_bytes, _disk_room(folder)))
         num_files = sum(not member.is_folder for member in members)
         try:
@@ -241,8 +241,8 @@ def _extract(member: _Member, part: Path, archive: Path) -> None:
 
 
 @contextmanager
-def _damage_named(archive: Path) -> Iterator[None]:
-    """Say that the archive is damaged, of whichever kind the exception is: there are many."""
+def _damage_as_user_error(archive: Path) -> Iterator[None]:
+    """Turn any exception but one of the disk into a UserError: the archive is damaged."""
     try:
         yield
     except UserError:

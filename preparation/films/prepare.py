@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
-from preparation.disk import full_disk_named, record_path
+from preparation.disk import full_disk_as_user_error, record_path
 from preparation.films.assemble import (
     FilmOutcome,
     OnDuplicates,
@@ -120,7 +120,7 @@ def prepare_films(
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")
-    with bar, full_disk_named(out, "shards"):
+    with bar, full_disk_as_user_error(out, "shards"):
         for shard, _ in make_shards(work, todo, options.workers):
             bar.update(len(shard.files))
     names = [shard.name for shard in shards]
@@ -149,14 +149,14 @@ def _left_to_do(
     out: Path, shards: Sequence[FilmShard], layout: FilmLayout, verify: bool
 ) -> list[FilmShard]:
     known = {path.stem for path in (out / "records").glob("*.json")}
-    strangers = sorted(known - {shard.name for shard in shards})
+    foreign = sorted(known - {shard.name for shard in shards})
     todo = []
     for shard in shards:
         state = finished(out, shard, layout, verify)
-        if state is None or strangers:
+        if state is None or foreign:
             raise UserError(
                 f"{out}: was made from other files than those in the source now "
-                f"({strangers[0] if strangers else shard.name} differs: films were added, removed "
+                f"({foreign[0] if foreign else shard.name} differs: films were added, removed "
                 "or changed). Nothing was changed. Give another --out."
             )
         if not state:

@@ -16,7 +16,7 @@ from typing import Any
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache
-from preparation.disk import full_disk_named, record_path
+from preparation.disk import full_disk_as_user_error, record_path
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -99,7 +99,7 @@ def prepare(
         unit="slice",
         desc=f"prepare {layout.dataset}",
     )
-    with bar, full_disk_named(out, "volumes"):
+    with bar, full_disk_as_user_error(out, "volumes"):
         work = partial(make_or_skip, out=out, reader=reader, layout=layout)
         for job, result in in_processes(work, todo, workers):
             bar.update(job.num_slices)
@@ -158,12 +158,12 @@ def _sort_out(
     records: dict[str, dict[str, Any]] = {}
     todo: list[Job] = []
     known = {path.stem for path in (out / "records").glob("*.json")}
-    strangers = sorted(known - {job.shard for job in found.jobs})
-    if strangers:
+    foreign = sorted(known - {job.shard for job in found.jobs})
+    if foreign:
         raise UserError(
-            f"{out}: holds {len(strangers)} volume(s) that the source does not have, such as "
-            f"{strangers[0]}; it was made from another source. Nothing was changed. Give another "
-            f"--out, or remove {record_path(out, strangers[0])} to drop that volume."
+            f"{out}: holds {len(foreign)} volume(s) that the source does not have, such as "
+            f"{foreign[0]}; it was made from another source. Nothing was changed. Give another "
+            f"--out, or remove {record_path(out, foreign[0])} to drop that volume."
         )
     for job in found.jobs:
         try:

@@ -71,7 +71,7 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
         "from other data without images, so the middle row shows the training slice whose class "
         "shares are nearest, not the same anatomy."
     )
-    return png_bytes(drawn), caption
+    return shrunk_png_bytes(drawn), caption
 
 
 def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]:
@@ -102,7 +102,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
         rows.append([_shown(made.image(item)) for item in _evenly(fakes)])
         titles += [f"real\n{label}", f"synthetic\n{label}"]
     caption = "Of each class real training films above, synthetic ones below, evenly spread."
-    return png_bytes(sheet(rows, row_titles=titles)), caption
+    return shrunk_png_bytes(sheet(rows, row_titles=titles)), caption
 
 
 def _opened(synthetic: Path) -> SyntheticSet:
@@ -155,20 +155,20 @@ def prediction_images(
             lacking.append(f"{pair[0]} {pair[1]}")
             continue
         try:
-            found[pair] = shrunk_png(existing[0])
+            found[pair] = shrunk_png_file(existing[0])
         except OSError as error:
             lacking.append(f"{pair[0]} {pair[1]} (unreadable: {error})")
     return found, lacking
 
 
-def png_bytes(array: np.ndarray) -> bytes:
+def shrunk_png_bytes(array: np.ndarray) -> bytes:
     """(H, W, 3) or (H, W) uint8 as PNG, no wider than `WIDEST_PIXELS`."""
     from PIL import Image
 
     return _encoded(Image.fromarray(array))
 
 
-def shrunk_png(path: Path) -> bytes:
+def shrunk_png_file(path: Path) -> bytes:
     """An image file as PNG, no wider than `WIDEST_PIXELS`."""
     from PIL import Image
 

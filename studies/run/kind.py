@@ -1,4 +1,4 @@
-"""The two kinds of study, of downstream models and of generators, and what each has to say."""
+"""The two kinds of study, of downstream models and of generators, and the functions of each."""
 
 from typing import Any, Protocol
 

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 
 class FitResult(Protocol):
-    """What `train.fit` returns."""
+    """What `training.command.fit` returns, as far as a study reads it."""
 
     @property
     def run_folder(self) -> Path: ...  # noqa: D102
@@ -27,11 +27,13 @@ class Verbs:
     """The other root scripts as functions; given from outside, since rooms import no script.
 
     Attributes:
-        fit: `train.fit(args)`, args as on the command line.
-        generate: `generate.generate(checkpoint=, num_images=, out=, seed=, ...)`; several
-            checkpoints for one generator per class.
-        evaluate: `evaluate.evaluate(checkpoint=, out=, root=, split=)`, returns evaluation.json.
-        evaluate_images: `evaluate.evaluate_images(synthetic=, root=, out=, split=, ...)`, likewise.
+        fit: `fit(args)` of training/command.py, args as on the command line.
+        generate: `generate(checkpoint=, num_images=, out=, seed=, ...)` of generation/command.py;
+            several checkpoints for one generator per class.
+        evaluate: `evaluate(checkpoint=, out=, root=, split=)` of evaluation/command.py; returns
+            what evaluation.json holds.
+        evaluate_images: `evaluate_images(synthetic=, root=, out=, split=, ...)` of
+            evaluation/images/evaluate.py, likewise.
     """
 
     fit: Callable[[list[str]], FitResult]

@@ -22,7 +22,12 @@ from evaluation.images.compared_sets import compared_sets, spread
 from generation.card import finish_synthetic_set
 from metrics import features
 from metrics.diversity import pair_similarity
-from metrics.image_sets import class_scores, set_distances, set_fidelity, similarity_of_strangers
+from metrics.image_sets import (
+    class_scores,
+    set_distances,
+    set_fidelity,
+    similarity_between_patients,
+)
 from metrics.inception import InceptionExtractor
 from provenance import UserError, library_versions, sha256_of
 
@@ -295,7 +300,7 @@ def test_similarity_pairs_strangers_once_each() -> None:
         asked.append(index)
         return images[index]
 
-    found = similarity_of_strangers(read, patients)
+    found = similarity_between_patients(read, patients)
     assert found is not None
     name, entry = found
     assert name == "ms_ssim_1_scales"
@@ -303,10 +308,10 @@ def test_similarity_pairs_strangers_once_each() -> None:
     assert len({patients[index] for index in asked}) == len(asked) == 4
     expected = [float(pair_similarity(images[asked[i : i + 2]], 1).value) for i in (0, 2)]
     assert entry["value"] == pytest.approx(np.mean(expected))
-    same = similarity_of_strangers(lambda index: images[0], patients)
+    same = similarity_between_patients(lambda index: images[0], patients)
     assert same is not None
     assert same[1]["value"] == pytest.approx(1)
-    assert similarity_of_strangers(read, list("aaabbbccc")) is None
+    assert similarity_between_patients(read, list("aaabbbccc")) is None
 
 
 def test_places_are_spread_evenly() -> None:

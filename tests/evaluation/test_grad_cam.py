@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.classification.grad_cam import films_to_show, grad_cam, looked_at
+from evaluation.classification.grad_cam import films_to_show, grad_cam, grad_cam_layer
 from networks import VGG16, ResNet
 from provenance import UserError
 
@@ -69,7 +69,7 @@ def test_grad_cam_leaves_the_network_as_it_was() -> None:
         assert not any(p.requires_grad or p.grad is not None for p in network.parameters())
         assert not any(m._forward_hooks or m._backward_hooks for m in network.modules())
         assert torch.equal(network(image), logits)
-        grid = looked_at(network, image[:1])
+        grid = grad_cam_layer(network, image[:1])
         assert (grid["rows"], grid["columns"]) in ((2, 2), (1, 1))
     with pytest.raises(UserError, match="no convolution"):
         grad_cam(nn.Flatten(), image, [0, 0])

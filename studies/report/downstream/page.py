@@ -13,7 +13,7 @@ from studies.report.sheets import (
     prediction_images,
     real_synthetic_films,
     real_synthetic_sheet,
-    shrunk_png,
+    shrunk_png_file,
 )
 from studies.run.folder import StudyFolder
 from studies.specification.specification import Specification
@@ -136,7 +136,7 @@ def _grad_cams(
         title = f"Grad-CAM, {model}, {name}"
         path = folder.run(record["name"]) / "evaluation" / "grad_cam.png"
         try:
-            png, caption = shrunk_png(path), "Which places raised the score, not why."
+            png, caption = shrunk_png_file(path), "Which places raised the score, not why."
         except OSError as error:
             png, caption = None, f"{path} cannot be read ({error})."
         alt = f"Test films with maps of what {model} ({name}) used."
