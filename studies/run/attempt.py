@@ -10,7 +10,7 @@ from output_folder import plain_values
 from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies.run.claim import Claim, holder
 from studies.run.folder import Study
-from studies.run.job import Job, now
+from studies.run.job import EveryCellFailsError, Job, now
 from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
 from studies.specification.specification import seed_of_generator
@@ -21,13 +21,23 @@ _LOG_TAIL_LINES = 40
 
 @dataclass(frozen=True)
 class JobOutcome:
-    """How a job ended. `state` is done, failed, or elsewhere (another process has it)."""
+    """How a job ended.
+
+    Attributes:
+        name: Of the job.
+        state: done, failed, or elsewhere (another process has it).
+        seconds: What it took.
+        message: Why it failed, or what else there is to say.
+        score: Of a cell that is done.
+        all_fail: It failed by what is wrong with the whole study.
+    """
 
     name: str
     state: str
     seconds: float
     message: str = ""
     score: float | None = None
+    all_fail: bool = False
 
 
 def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutcome:
@@ -53,7 +63,8 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
             kind.perform(Job(name, study, verbs, plain_values(settings), commands))
         except (Exception, SystemExit) as error:
             message = record_failure(name, study, error, commands)
-            return JobOutcome(name, "failed", time.monotonic() - started, message)
+            seconds, all_fail = time.monotonic() - started, isinstance(error, EveryCellFailsError)
+            return JobOutcome(name, "failed", seconds, message, all_fail=all_fail)
         folder.failure(name).unlink(missing_ok=True)
     return JobOutcome(name, "done", time.monotonic() - started, "", _score(name, study))
 

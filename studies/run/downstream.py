@@ -13,7 +13,7 @@ from typing import Any
 from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
-from studies.run.job import Job
+from studies.run.job import EveryCellFailsError, Job
 from studies.specification.specification import Specification, seed_of_generator
 from studies.statistics.results import holds_score, known_scores
 
@@ -134,7 +134,7 @@ def _train_and_score(job: Job) -> None:
     )
     metric = specification.metric.name
     if not holds_score(evaluation, metric):
-        raise UserError(
+        raise EveryCellFailsError(
             f"The evaluation holds no score {metric!r}, which the study decides by; it holds "
             f"{', '.join(known_scores(evaluation))}. Correct `metric` in the study's YAML."
         )

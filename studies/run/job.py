@@ -51,6 +51,10 @@ class Fit:
 _KEPT = ("run_folder", "checkpoint", "checkpoint_sha256", "images_seen", "seconds", "resumed")
 
 
+class EveryCellFailsError(UserError):
+    """What is wrong with the study, so that all its cells would fail alike after their training."""
+
+
 class Job:
     """What a kind of study does a job with.
 

@@ -29,12 +29,14 @@ class StudyOutcome:
         already_done: Cells that were finished before.
         elsewhere: Cells that another process was working on.
         failed: (name, message) of the jobs that failed in this call.
+        not_begun: Jobs that would fail as the first cell did, by what is wrong with the study.
     """
 
     done: list[str] = field(default_factory=list)
     already_done: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    not_begun: list[str] = field(default_factory=list)
 
 
 def run_study(
@@ -54,7 +56,7 @@ def run_study(
 
     Generators are trained first, on training patients only. An interrupted study goes on when the
     same command is given again; failed cells are tried again. Ends with status 1 when a cell
-    failed, after all others are done.
+    failed, after all others are done; where all would fail alike, after the first.
 
     Args:
         specification: The study.
@@ -154,6 +156,10 @@ def _work_through(
         for result in pool.collect(1.0):
             running.discard(result.name)
             finish(result)
+            # A cell that is done shows that others can be.
+            if result.all_fail and not study.folder.finished():
+                outcome.not_begun += waiting
+                waiting.clear()
         progress.tick()
 
 
@@ -213,5 +219,7 @@ def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]
         lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
         for name, message in outcome.failed:
             lines.append(f"  {name}: {message.splitlines()[0]}")
+        if outcome.not_begun:
+            lines.append(f"Not begun, since all would fail alike: {', '.join(outcome.not_begun)}")
         lines.append(f"Details: {out}/**/<name>.failed.json, logs in {out}/logs")
     return lines

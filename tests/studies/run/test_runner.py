@@ -19,6 +19,7 @@ from studies.specification.read import parse_specification
 from studies.specification.specification import Specification
 
 ROOT = Path(__file__).parents[3]
+OF_SCENARIO_3 = ["3__unet_light__seed0", "3__fpn__seed0"]
 
 
 def go(specification: Specification, home: Path, **settings: object) -> StudyOutcome:
@@ -116,13 +117,31 @@ def test_a_deleted_result_is_made_again_from_its_checkpoint(
 
 
 def test_a_verb_that_exits_or_lacks_the_metric_is_a_failed_cell(plan: dict, home: Path) -> None:
-    fake_verbs.order("1__fpn__seed0", "exit")
+    fake_verbs.order("1__unet_light__seed0", "exit")
     plan["metric"] = "accuracy"
     outcome = go(parse_specification(plan, "a"), home, only="1__*")
     messages = dict(outcome.failed)
-    assert "ended itself with status 2" in messages["1__fpn__seed0"]
-    assert "no score 'accuracy'" in messages["1__unet_light__seed0"]
-    assert "iou_mean" in messages["1__unet_light__seed0"]
+    assert "ended itself with status 2" in messages["1__unet_light__seed0"]
+    assert "no score 'accuracy'" in messages["1__fpn__seed0"]
+    assert "iou_mean" in messages["1__fpn__seed0"]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_misspelt_metric_costs_one_training(plan: dict, home: Path, workers: int) -> None:
+    specification = parse_specification(plan | {"metric": "iou_meen"}, "a")
+    outcome = go(specification, home, workers=workers)
+    assert [name for name, _ in outcome.failed] == ["1__unet_light__seed0"]
+    assert outcome.not_begun == ["1__fpn__seed0", "generator__seed0", *OF_SCENARIO_3]
+    assert "Not begun, since all would fail alike: 1__fpn__seed0, generator__seed0" in "\n".join(
+        closing_lines(outcome, home / "out", 1.0)
+    )
+    right = parse_specification(plan, "a")
+    assert len(go(right, home, workers=workers).done) == 5
+    assert fake_verbs.events().count("fit 1__unet_light__seed0") == 1
+    # Where cells are done, one without the score fails alone.
+    plan["seeds"] = [0, 1]
+    outcome = go(parse_specification(plan | {"metric": "iou_meen"}, "a"), home, workers=workers)
+    assert (len(outcome.failed), outcome.not_begun) == (4, [])
 
 
 def test_only_and_shard_choose_cells(small: Specification, home: Path) -> None:
