@@ -10,7 +10,7 @@ from preparation.split import Split
 from provenance import read_json
 
 # Settings that are said only where they were given: caches from before there were any go on.
-_OPTIONAL = ("label_map", "mask_labels", "uncertain_labels", "blank_labels", "without_modality")
+_OPTIONAL = ("label_map", "uncertain_labels", "blank_labels", "without_modality")
 
 
 @contextmanager

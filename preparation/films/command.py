@@ -298,7 +298,7 @@ def _prepare(
 ) -> FilmOutcome:
     if work.table is not None:
         table, more = matched(work.table, files, uid_of)
-        work, notes = replace(work, table=table), notes + more
+        work, notes = replace(work, table=table), [*notes, *table.notes, *more]
     outcome = prepare_films(files, work, split, settings, options)
     outcome.notes[:0] = notes
     if outcome.manifest is not None:

@@ -27,6 +27,7 @@ class LabelTable:
         columns: The label columns.
         patient_column: The column of the patient, or None where the table has none.
         header: The names of all its columns.
+        notes: Sentences for the person.
     """
 
     path: Path
@@ -34,6 +35,7 @@ class LabelTable:
     columns: tuple[str, ...]
     patient_column: str | None
     header: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def row_of(self, film_keys: Sequence[str]) -> dict[str, str] | None:
         """Return the row of a film: of the first of its keys that the table has, or None."""
@@ -92,11 +94,14 @@ def read_label_table(
     kept = {name: _index_of(path, header, name, "--label-columns") for name in label_columns}
     if patient_index is not None:
         kept[header[patient_index]] = patient_index
-    new_names = label_map or {}
+    new_names, held = label_map or {}, set()
     for name in label_columns:
         for _, cells in filled[1:]:
-            if len(cells) > kept[name]:
-                cells[kept[name]] = new_names.get(cells[kept[name]], cells[kept[name]])
+            cells += [""] * (len(header) - len(cells))
+            held.add(cells[kept[name]])
+            cells[kept[name]] = new_names.get(cells[kept[name]], cells[kept[name]])
+    unknown = ", ".join(repr(name) for name in new_names if name not in held)
+    note = f"{path}: --label-map names {unknown}, which no label is; is it misspelt?"
     rows = _rows(path, filled[1:], len(header), key_index, kept)
     for name in label_columns:
         check_spelling(str(path), name, (row[name] for row in rows.values()), new_names)
@@ -106,6 +111,7 @@ def read_label_table(
         tuple(label_columns),
         None if patient_index is None else header[patient_index],
         tuple(header),
+        (note,) if unknown else (),
     )
 
 

@@ -23,8 +23,8 @@ def decided(
 ) -> tuple[LabelTable, list[str]]:
     """Make such columns 0 and 1, and No Finding the negative class of its column.
 
-    A column counts as one if it holds numbers 0, 1 and -1 alone, and -1 is among them, or blanks
-    are and the table has a column No Finding, or `blank` is given. Others stay as they are.
+    A column counts as one if it holds numbers 0, 1 and -1 alone, and -1 is among them, or the
+    table has a column No Finding, or `blank` is given. Others stay as they are.
 
     Args:
         table: As read.
@@ -51,7 +51,9 @@ def decided(
                 "1, -1 and blanks alone. Map its labels with --label-map, or leave the flag out."
             )
         told = _NO_FINDING in names or blank is not None
-        if not plain or not (-1.0 in numbers.values() or ("" in counts and told)):
+        # Also 1.0: the table of another split has no blanks, and its classes need the same names.
+        open_values = bool(counts.keys() - {"0", "1"})
+        if not plain or not (-1.0 in numbers.values() or (open_values and told)):
             continue
         zero, one = ("0", "1")
         if column.lower().replace("_", " ") == _NO_FINDING:

@@ -157,6 +157,7 @@ def ct_dicom(
     image_size: int | None = None,
     window: Window = Window(),
     mask_labels: tuple[str, ...] = (),
+    label_map: tuple[str, ...] = (),
     series: str | None = None,
     patient_salt: str = KNOWN_SALT,
     patient_id_from: Literal["tag", "folder"] = "tag",
@@ -174,6 +175,8 @@ def ct_dicom(
         mask_labels: Label of mask folders whose name does not tell: mass=2 or mass=tumour. Folders
             named kidney become 1, kidney tumour 2; others are not used, nor is a tumour that is
             not said to be the kidney's.
+        label_map: The same as pairs separated by commas, or as a file with one pair per line; it
+            is kept in the cache's settings.
         series: SeriesInstanceUID, or its end, where a folder holds several. Default: largest.
         patient_salt: Mixed into the hash of PatientID that names a patient. Give a secret of your
             own: short identifiers can be guessed from an unsalted hash. It is not stored.
@@ -183,9 +186,10 @@ def ct_dicom(
     """
     from preparation.volumes.ct_dicom import find_studies, read_study
 
-    labels = _mask_labels(mask_labels)
-    found = find_studies(source, labels, series, patient_salt, patient_id_from)
-    return _prepare("ct_dicom", out, found, read_study, image_size, window, options)
+    new_names = parse_label_map(label_map)
+    pairs = (*mask_labels, *(f"{folder}={label}" for folder, label in new_names.items()))
+    found = find_studies(source, _mask_labels(pairs), series, patient_salt, patient_id_from)
+    return _prepare("ct_dicom", out, found, read_study, image_size, window, options, new_names)
 
 
 def slices(

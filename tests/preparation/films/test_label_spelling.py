@@ -74,9 +74,11 @@ def test_a_table_with_twins_is_refused_and_prepared_with_a_map(tmp_path, capsys)
     assert "holds the text 'NaN'" in capsys.readouterr().err
     assert films(source, out, *flags, "--label-map", "NaN=") == 2
     assert "'Abnormal' and 'abnormal', which differ in spelling alone" in capsys.readouterr().err
-    words = ("--label-map", "NaN=", "Abnormal=abnormal")
+    words = ("--label-map", "NaN=", "Abnormal=abnormal", "Norml=normal")
     assert films(source, out, *flags, *words) == 0
-    assert "11 films used, 1 refused: 1 no_label" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "11 films used, 1 refused: 1 no_label" in said
+    assert "--label-map names 'Norml', which no label is" in said
     assert {item["label:label"] for item in items(out)} == {"normal", "abnormal"}
     assert '"label_map": {\n  "NaN": "",' in (out / "settings.json").read_text()
     assert films(source, out, *flags, *words) == 0

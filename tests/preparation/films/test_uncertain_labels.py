@@ -55,6 +55,15 @@ def test_a_blank_of_another_table_is_no_label_unless_it_is_said(tmp_path):
         labels(tmp_path, text.replace(",0", ",2"), "label", blank_labels="negative")
 
 
+def test_the_table_of_another_split_has_the_same_classes(tmp_path):
+    """CheXpert's valid.csv holds neither -1 nor blanks."""
+    valid = TABLE.replace(",\n", ",0.0\n").replace(",,", ",0.0,").replace("-1.0", "1.0")
+    assert labels(tmp_path, valid, "Pneumonia")[0] == [["0", "1", "0", "1"]]
+    assert labels(tmp_path, valid, "No Finding")[0] == [["No Finding"] + ["Finding"] * 3]
+    plain = valid.replace(".0", "")  # as a table of today's caches: nothing to decide
+    assert labels(tmp_path, plain, "Pneumonia") == ([["0", "1", "0", "1"]], [])
+
+
 def test_spelling_is_settled_before(tmp_path):
     with pytest.raises(UserError, match=r"'0' and '0\.0', which differ in spelling"):
         labels(tmp_path, "image,label\na,0\nb,0.0\nc,-1\n", "label")

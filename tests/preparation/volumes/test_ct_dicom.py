@@ -278,6 +278,11 @@ def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_gues
     said = capsys.readouterr().out
     assert "kidney (1): Kidney_L; tumour (2): tumor; not used: liver (" in said
     assert "does not say" not in said
+    mapped = tmp_path / "mapped"
+    assert run(*words, mapped, "--label-map", "tumor=tumour,liver=0") == 0
+    assert "tumour (2): tumor; not used: liver (" in capsys.readouterr().out
+    assert run(*words, mapped, "--label-map", "tumor=kidney") == 2
+    assert "label_map.tumor was" in capsys.readouterr().err
     (masks / "Kidney_L").rename(masks / "spleen")
     assert run(*words, tmp_path / "none") == 2
     said = capsys.readouterr().err
