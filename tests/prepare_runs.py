@@ -1,5 +1,8 @@
 """A small source in KiTS19's layout, and prepare.py run on it inside this process."""
 
+import os
+from pathlib import Path
+
 import nibabel as nib
 import numpy as np
 
@@ -30,3 +33,25 @@ def kits19(source, out, *more):
 
 def contents(out):
     return {str(p.relative_to(out)): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def assert_same_bytes_wherever_stopped(prepare, source, folder, monkeypatch, num_renames):
+    """Stop `prepare` at each of its first renames, with a half-written file, and go on."""
+    flags = ("--split-all-to", "train")
+    assert prepare(source, folder / "whole", *flags) == 0
+    rename = os.replace
+    for number in range(num_renames):
+        calls = iter(range(1000))
+
+        def struck(old, new, calls=calls, number=number):
+            if next(calls) == number:
+                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
+                raise KeyboardInterrupt
+            rename(old, new)
+
+        out = folder / f"out{number}"
+        monkeypatch.setattr(os, "replace", struck)
+        assert prepare(source, out, *flags) == 130
+        monkeypatch.setattr(os, "replace", rename)
+        assert prepare(source, out, *flags) == 0
+        assert contents(out) == contents(folder / "whole"), number

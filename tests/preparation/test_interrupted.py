@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.prepare_runs import contents, kits19, make_source
+from tests.prepare_runs import assert_same_bytes_wherever_stopped, contents, kits19, make_source
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,24 +44,7 @@ def test_killed_and_repeated_ends_with_the_same_bytes(tmp_path):
 def test_stopped_at_any_file_ends_with_the_same_bytes(tmp_path, monkeypatch):
     """Every rename is one point at which a kill can strike; each leaves a half-written file."""
     source = make_source(tmp_path / "source", num=3)
-    flags = ("--split-all-to", "train")
-    assert kits19(source, tmp_path / "whole", *flags) == 0
-    rename = os.replace
-    for number in range(12):
-        calls = iter(range(1000))
-
-        def struck(old, new, calls=calls, number=number):
-            if next(calls) == number:
-                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
-                raise KeyboardInterrupt
-            rename(old, new)
-
-        out = tmp_path / f"out{number}"
-        monkeypatch.setattr(os, "replace", struck)
-        assert kits19(source, out, *flags) == 130
-        monkeypatch.setattr(os, "replace", rename)
-        assert kits19(source, out, *flags) == 0
-        assert contents(out) == contents(tmp_path / "whole"), number
+    assert_same_bytes_wherever_stopped(kits19, source, tmp_path, monkeypatch, 12)
 
 
 def test_a_full_disk_stops_with_a_sentence_and_keeps_what_is_done(

@@ -1,7 +1,6 @@
 """prepare.py on films: what comes out, how it stops and resumes, parts, damage, bad input."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -17,7 +16,7 @@ from preparation.pseudonym import pseudonym
 from preparation.split import split_of
 from provenance import UserError, sha256_of
 from tests.film_runs import draw, films, items, make_films
-from tests.prepare_runs import contents, run
+from tests.prepare_runs import assert_same_bytes_wherever_stopped, contents, run
 
 ROOT = Path(__file__).parents[3]
 
@@ -106,24 +105,7 @@ def test_killed_and_repeated_ends_with_the_same_bytes(source, whole, tmp_path):
 def test_stopped_at_any_file_ends_with_the_same_bytes(tmp_path, monkeypatch):
     """Every rename in the parent is one point at which a kill can strike."""
     source = make_films(tmp_path / "source", num=12)
-    flags = ("--split-all-to", "train")
-    assert films(source, tmp_path / "whole", *flags) == 0
-    rename = os.replace
-    for number in range(5):
-        calls = iter(range(1000))
-
-        def struck(old, new, calls=calls, number=number):
-            if next(calls) == number:
-                Path(old).with_name(f".{Path(old).name.lstrip('.')}.part").write_text("half")
-                raise KeyboardInterrupt
-            rename(old, new)
-
-        out = tmp_path / f"out{number}"
-        monkeypatch.setattr(os, "replace", struck)
-        assert films(source, out, *flags) == 130
-        monkeypatch.setattr(os, "replace", rename)
-        assert films(source, out, *flags) == 0
-        assert contents(out) == contents(tmp_path / "whole"), number
+    assert_same_bytes_wherever_stopped(films, source, tmp_path, monkeypatch, 5)
 
 
 def test_parts_of_three_machines_merge_to_the_same_bytes(source, whole, tmp_path, capsys):
