@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import torch
 from torch import Tensor
 
 from datamodules.chest_xray import ChestXrayDataModule
+from datamodules.synthetic import SyntheticSet
 from device import Device, chosen_device
 from lightning_modules import Classifier, Segmenter
-from lightning_modules.loading import data_root, load_module, seen_by
+from lightning_modules.loading import data_root, load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
 
 _BATCH_SIZES = {Segmenter: 8, Classifier: 32}
@@ -97,15 +99,17 @@ class OpenedCheckpoint:
             return
         cache, seen, unit = self.datamodule.cache, seen_by(self.record), "patient"
         same_split = self.record.get("split", {}).get("split_id") == cache.split_id
-        names, known = cache.patient_ids, seen["training_patients"]
+        names, known = cache.patient_ids, {*seen["training_patients"]}
         if same_split and cache.split_by != "patient":
-            names, known, unit = cache.ids, seen.get("training_items", []), "image"
+            names, known, unit = cache.ids, {*seen.get("training_items", ())}, "image"
+        if not same_split:
+            known |= self._known_through_an_earlier_set()
         items = self.datamodule.items(split)
         if isinstance(self.datamodule, ChestXrayDataModule):
             scored = set(names[items].tolist())
         else:
             scored = {item.patient_id if unit == "patient" else item.id for item in items}
-        both = sorted(scored & set(known))
+        both = sorted(scored & known)
         if both:
             named = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
             raise UserError(
@@ -114,6 +118,24 @@ class OpenedCheckpoint:
                 "that it was trained on, or prepare this one with the same --split-seed and "
                 "--split-ratios."
             )
+
+    def _known_through_an_earlier_set(self) -> set[str]:
+        """Whom the synthetic set of a checkpoint of an earlier version knew, if it is there.
+
+        A checkpoint of today names them itself.
+        """
+        if "also_seen" in self.record or not self.record["data"]["init_args"].get("synthetic"):
+            return set()
+        root = path_of_data(self.checkpoint, dict(self.record), "synthetic")
+        if (root / "manifest.json").is_file():
+            return SyntheticSet.open(root).seen()["training_patients"]
+        print(
+            f"{self.checkpoint}: was trained with the synthetic set {root}, which is not there as "
+            "seen from this folder, so whom its images know was not compared with "
+            f"{self.datamodule.cache.root}. Put the set back and score again.",
+            file=sys.stderr,
+        )
+        return set()
 
 
 def open_checkpoint(

@@ -17,7 +17,8 @@ import train
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN
-from lightning_modules.loading import load_module, seen_by
+from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
+from lightning_modules.loading import RECORD_KEY, load_module, seen_by
 from provenance import UserError, sha256_of
 from tests import classifier_runs, gan_runs
 from tests.conftest import write_cache, write_film_cache
@@ -268,3 +269,34 @@ def test_a_classifier_knows_whom_the_one_that_it_started_from_knew(
             tuned, tmp_path / "out", root=tested_on_strangers, split="test", show_progress=False
         )
     evaluate.evaluate(tuned, tmp_path / "own", root=cache, split="test", show_progress=False)
+
+
+def test_the_set_of_an_earlier_version_s_checkpoint_is_asked(
+    cache: Path,
+    strangers: Path,
+    tested_on_strangers: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    of_normal = ["--data.label_column=label", "--data.only_label=normal"]
+    synthetic = made(gan(strangers, tmp_path / "a", *of_normal), tmp_path / "set")
+    words = classifier_runs.arguments(cache, tmp_path / "run", f"--data.synthetic={synthetic}")
+    trained = train.fit([*words, "--trainer.max_epochs=1"]).last_checkpoint
+    content = load_checkpoint_file(trained)
+    del content[RECORD_KEY]["also_seen"]
+    save_checkpoint_file(content, trained)
+
+    manifest = json.loads((tested_on_strangers / "manifest.json").read_text())
+    other_split = json.dumps(manifest | {"split_id": "another hospital's"})
+    (tested_on_strangers / "manifest.json").write_text(other_split)
+
+    def score(out: str) -> None:
+        evaluate.evaluate(
+            trained, tmp_path / out, root=tested_on_strangers, split="test", show_progress=False
+        )
+
+    with pytest.raises(UserError, match=r"2 patients of its test split were training patients of"):
+        score("b")
+    shutil.rmtree(synthetic)
+    score("c")
+    assert "whom its images know was not compared with" in capsys.readouterr().err
