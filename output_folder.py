@@ -40,21 +40,21 @@ def claim_folder(
         UserError: It is a file, holds something else, or was begun with another identity. Nothing
             is changed.
     """
-    begun = is_begun(folder, file, {} if may_differ else identity, noun)
+    begun = check_folder(folder, file, {} if may_differ else identity, noun)
     if may_differ or not begun:
         write_json_atomic(folder / file, {**identity, **(note or {})})
     for leftover in [*folder.glob(".*.part"), *folder.glob("*/.*.part")]:
         leftover.unlink(missing_ok=True)
 
 
-def is_begun(
+def check_folder(
     folder: Path,
     file: str,
     identity: Mapping[str, Any],
     noun: str,
     foreign: Sequence[str] | None = None,
 ) -> bool:
-    """Whether a folder was begun with this identity; False where it is free.
+    """See that a folder is free, or was begun with this identity.
 
     Args:
         folder: See `claim_folder`.
@@ -62,6 +62,9 @@ def is_begun(
         identity: See `claim_folder`.
         noun: See `claim_folder`.
         foreign: Names of files that show that a folder without `file` is not free; None: any.
+
+    Returns:
+        Whether it was begun.
 
     Raises:
         UserError: It is a file, holds something else, or was begun with another identity.

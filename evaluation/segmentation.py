@@ -14,7 +14,7 @@ from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.folder import RESULT, write_csv
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
-from output_folder import is_begun
+from output_folder import check_folder
 from provenance import library_versions, write_json_atomic
 
 _FILES = ("images.csv", "patients.csv", "predictions.png")
@@ -49,7 +49,7 @@ def score_segmenter(
         "slices": datamodule.slices,
         "absent_class": absent_class or opened.module.absent_class,
     }
-    is_begun(out, RESULT, identity, "evaluation", _FILES)
+    check_folder(out, RESULT, identity, "evaluation", _FILES)
     items = {item.id: item for item in datamodule.items(split)}
     scores = SegmentationScores(datamodule.class_names, identity["absent_class"])
     loader = datamodule.evaluation_loader(split)

@@ -5,7 +5,7 @@ import multiprocessing
 
 import pytest
 
-from output_folder import LOCK, claim_folder, differences, is_begun, locked
+from output_folder import LOCK, check_folder, claim_folder, differences, locked
 from provenance import UserError
 
 SETTINGS = {"size": 8, "window": [400, 50], "split": {"by": "patient", "seed": 0}}
@@ -79,10 +79,10 @@ def test_what_is_somebody_elses_is_left_alone(tmp_path):
     with pytest.raises(UserError, match="is a file, expected a folder"):
         claim(tmp_path / "Doe_Jane.dcm", SETTINGS)
     assert contents(tmp_path) == {"Doe_Jane.dcm": b"a film"}
-    assert not is_begun(tmp_path, "result.json", {}, "result", foreign=["table.csv"])
+    assert not check_folder(tmp_path, "result.json", {}, "result", foreign=["table.csv"])
     (tmp_path / "table.csv").write_text("mine")
     with pytest.raises(UserError, match=r"holds table\.csv but no result\.json"):
-        is_begun(tmp_path, "result.json", {}, "result", foreign=["table.csv"])
+        check_folder(tmp_path, "result.json", {}, "result", foreign=["table.csv"])
 
 
 def test_differences_of_trees():

@@ -25,7 +25,7 @@ from evaluation.classification.summary import (
     trivial,
 )
 from evaluation.folder import RESULT, write_csv
-from output_folder import is_begun
+from output_folder import check_folder
 from provenance import UserError, library_versions, write_json_atomic, write_text_atomic
 
 FILES = ("images.csv", "roc.png", "reliability.png", "grad_cam.png", "report.html")
@@ -66,7 +66,7 @@ def score_classifier(
     others = [read_evaluation(Path(folder), ids) for folder in compare]
     splits = _splits_to_predict(opened)
     identity = opened.identity("classification")
-    is_begun(out, RESULT, identity, "evaluation", FILES)
+    check_folder(out, RESULT, identity, "evaluation", FILES)
     images = {each: predictions(opened, each, show_progress) for each in splits}
     rows = images[split]
     choice = chosen_on(images)

@@ -14,7 +14,7 @@ from typing import Any
 
 from device import Device, chosen_device
 from evaluation.folder import RESULT, Split, write_csv
-from output_folder import is_begun
+from output_folder import check_folder
 from provenance import (
     UserError,
     library_versions,
@@ -111,7 +111,7 @@ def evaluate_images(
         "seed": seed,
     }
     of_films = isinstance(cache, FilmCache)
-    is_begun(out, RESULT, identity, "evaluation", [_CARD, _SHEET] + [_PAIRS] * (not of_films))
+    check_folder(out, RESULT, identity, "evaluation", [_CARD, _SHEET] + [_PAIRS] * (not of_films))
     network = network.to(chosen)
 
     def batches(items: Sequence[Any], what: str) -> Any:

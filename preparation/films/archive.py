@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from output_folder import is_begun
+from output_folder import check_folder
 from preparation.disk import DISK_FULL
 from provenance import UserError, read_json, sha256_of, write_json_atomic
 
@@ -82,10 +82,10 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     if not archive.is_file():
         raise UserError(f"{archive}: there is no such file. Expected {', '.join(SUFFIXES)}.")
     identity = {"archive_bytes": archive.stat().st_size, "archive_sha256": sha256_of(archive)}
-    if is_begun(folder, MARKER, identity, "unpacked archive"):
+    if check_folder(folder, MARKER, identity, "unpacked archive"):
         return int(read_json(folder / MARKER)["files"])
     part = folder.with_name(folder.name + ".part")
-    is_begun(part, MARKER, {}, "unpacked archive")  # what a killed run left is removed, no more
+    check_folder(part, MARKER, {}, "unpacked archive")  # what a killed run left is removed, no more
     shutil.rmtree(part, ignore_errors=True)
     with _damage_as_user_error(archive), _members(archive) as listed:
         members = list(_judged(listed, archive, max_bytes, _disk_room(folder)))
