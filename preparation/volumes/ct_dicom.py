@@ -157,7 +157,8 @@ def read_study(job: Job) -> Volume:
     """Read one patient: int16 image and uint8 mask, slices from head to feet.
 
     Raises:
-        SkipVolume: A series that cannot be used, or a mask that does not cover the image's slices.
+        SkipVolume: A series that cannot be used, or a mask that does not cover the image's slices
+            or holds several labels.
     """
     image_series = read_series(job.files[0], job.names[0], job.options["series"])
     height, width = job.slice_shape
@@ -171,8 +172,17 @@ def read_study(job: Job) -> Volume:
     ):
         series = read_series(folder, name)
         _check_same_slices(image_series, series, job.names[0], name)
+        found: set[float] = set()
         for row, values in enumerate(pixel_slices(series, name)):
+            found.update(np.unique(values[values > 0]).tolist())
             mask[row][values > 0] = label
+        if len(found) > 1:
+            raise SkipVolume(
+                name,
+                f"holds the values {', '.join(f'{value:g}' for value in sorted(found)[:5])}, so it "
+                f"is a map of several labels, and all would become {KIDNEY_AND_TUMOUR[label]}. "
+                "Left out; a mask folder holds one structure, with one value above 0.",
+            )
     if not mask.any():
         notes.append(f"{job.names[0]}: its masks are empty; no kidney in any slice.")
     header = image_series.slices[0].header

@@ -117,8 +117,8 @@ def test_head_comes_first_whichever_way_the_normal_points(tmp_path):
     for row in range(3):
         pixels = np.full((6, 6), row, np.int16)
         pixels[0, 0] = -500
-        for sub in ("PATIENT_DICOM", "MASKS_DICOM/kidney"):
-            write_slice(tmp_path / sub / f"{row}", pixels, -10.0 * row, (1, 0, 0, 0, -1, 0))
+        for sub, values in (("PATIENT_DICOM", pixels), ("MASKS_DICOM/kidney", pixels.clip(max=1))):
+            write_slice(tmp_path / sub / f"{row}", values, -10.0 * row, (1, 0, 0, 0, -1, 0))
     assert read_only(tmp_path).image[:, 1, 1].tolist() == [0, 1, 2]
 
 
@@ -257,6 +257,26 @@ def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
 )  # fmt: skip
 def test_structures_by_name(name, label):
     assert label_of(name, {}) == label
+
+
+@pytest.mark.parametrize("name", ["kidney_tumor", "kidney"])
+def test_a_label_map_is_no_mask_of_one_structure(tmp_path, name):
+    """Kidney 1 and tumour 2 in one folder: all of it would be what the folder is called."""
+    make_study(tmp_path)
+    folder = (tmp_path / "MASKS_DICOM/leftkidney").rename(tmp_path / "MASKS_DICOM" / name)
+    labels = np.zeros((12, 14), np.uint16)
+    labels[2:6, 2:6], labels[3, 3] = 1, 2
+    _write_all(folder, labels)
+    file, reason = _reading_fails(find_studies(tmp_path).jobs[0])
+    assert file == f"MASKS_DICOM/{name}"
+    assert "holds the values 1, 2, so it is a map of several labels, and all would" in reason
+    _write_all(folder, (labels > 0) * np.uint16(255))
+    assert (read_study(find_studies(tmp_path).jobs[0]).mask > 0).sum() == 6 * 16
+
+
+def _write_all(folder, pixels):
+    for path in folder.iterdir():
+        write_slice(path, pixels, pydicom.dcmread(path).ImagePositionPatient[2], series="9.1")
 
 
 def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_guessed(
