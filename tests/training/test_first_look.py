@@ -16,6 +16,9 @@ import yaml
 
 from command_line import parsed, with_underscores
 from command_line.sentences import settings_of
+from datamodules import KiTS19DataModule
+from lightning_modules import Segmenter
+from networks import UNet
 from provenance import UserError
 from training.class_source import ROOMS, NotThereError, class_in_source
 from training.first_look import RECORD, first_look, is_up_to_date, python_version
@@ -26,6 +29,8 @@ UNET = ROOT / "configs/kits19/unet_light.yaml"
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 
 Refusal = Callable[[list[str]], str | None]
+# jsonargparse takes the bare name of a class too, once the class is loaded.
+LOADED = (KiTS19DataModule, Segmenter, UNet)
 
 
 @pytest.fixture(scope="module")
