@@ -16,9 +16,6 @@ import yaml
 
 from command_line import parsed, with_underscores
 from command_line.sentences import settings_of
-from datamodules import KiTS19DataModule
-from lightning_modules import Segmenter
-from networks import UNet
 from provenance import UserError
 from training.class_source import ROOMS, NotThereError, class_in_source
 from training.first_look import RECORD, first_look, is_up_to_date, python_version
@@ -29,8 +26,6 @@ UNET = ROOT / "configs/kits19/unet_light.yaml"
 RECORDED = json.loads(RECORD.read_text(encoding="utf-8"))
 
 Refusal = Callable[[list[str]], str | None]
-# jsonargparse takes the bare name of a class too, once the class is loaded.
-LOADED = (KiTS19DataModule, Segmenter, UNet)
 
 
 @pytest.fixture(scope="module")
@@ -163,7 +158,6 @@ def test_what_is_no_configuration_is_refused_as_the_parser_refuses_it(
 
 
 RIGHT = [
-    "fit --model=Segmenter --model.network=UNet --data=KiTS19DataModule --data.root=x",
     "fit --model lightning_modules.Segmenter --model.network networks.UNet "
     "--data datamodules.kits19.KiTS19DataModule --data.root x "
     "--model.network.width 8 --trainer.max_epochs 3",
@@ -196,6 +190,12 @@ def test_what_the_parser_takes_is_not_refused(
     given = [word.replace("~", " ") for word in words.format(**files).split()]
     assert parser_refuses(given) is None
     assert first_look_refuses(given) is None
+
+
+def test_bare_names_of_classes_are_left_to_the_parser() -> None:
+    # It takes them where one class of the name is loaded, which differs from process to process.
+    words = "fit --model=Segmenter --model.network=UNet --data=KiTS19DataModule --data.root=x"
+    assert first_look_refuses(words.split()) is None
 
 
 @pytest.mark.parametrize("config", sorted((ROOT / "configs").glob("[!s]*/*.yaml")), ids=str)
