@@ -1,10 +1,9 @@
 """The sources of films: one function each, whose parameters are the flags of `prepare.py`."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -16,7 +15,7 @@ from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
 from preparation.films.film_layout import Clahe, LayoutOptions
-from preparation.films.image_files import ImageFileReader, find_image_files
+from preparation.films.image_files import ImageFileReader, class_folders, find_image_files
 from preparation.films.label_matching import matched
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_spelling import check_spelling
@@ -29,7 +28,6 @@ from preparation.split import Split
 from provenance import UserError
 
 _MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
-_MOST_CLASS_FOLDERS = 20
 # Ends the sentence about a film that names no patient.
 _NO_PATIENT = "Left out; pass --patient-from folder or file, or --split-by image."
 _NO_PATTERN = "Left out; mend --patient-pattern or the table."
@@ -218,7 +216,7 @@ def image_folder(
                 f"--source {folder}: holds no image (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
                 "are prepared by prepare.py chest_xray."
             )
-        classes = _class_folders(files) if labels.labels is None else {}
+        classes = class_folders(files) if labels.labels is None else {}
         new_names = labels.new_names
         lowered = [name.lower() for name in classes]
         values = [new_names.get(name, name) for name in lowered]
@@ -278,13 +276,6 @@ def _settings(
 def _is_medmnist(source: Path) -> bool:
     """Whether a source is a MedMNIST file, or the name of one of its sets."""
     return source.suffix == ".npz" or bool(_MEDMNIST_NAME.fullmatch(str(source)))
-
-
-def _class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
-    """Films of each class folder, by its name; none where the folders are no classes."""
-    folders = Counter(PurePosixPath(file.name).parent.name for file in files)
-    few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
-    return dict(sorted(folders.items())) if few and "" not in folders else {}
 
 
 def _prepare(

@@ -3,7 +3,8 @@
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -20,6 +21,7 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 # Pillow opens by content: without this list a `.png` could start any of its other decoders.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _TIFF_PHOTOMETRIC = 262
+_MOST_CLASS_FOLDERS = 20
 
 
 def find_image_files(source: Path) -> list[FilmFile]:
@@ -264,3 +266,10 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     if isinstance(error, UnidentifiedImageError):
         return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture.")
     return RejectedFilm("unreadable", f"cannot be decoded ({type(error).__name__}).")
+
+
+def class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
+    """Films of each class folder, by its name; none where the folders are no classes."""
+    folders = Counter(PurePosixPath(file.name).parent.name for file in files)
+    few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
+    return dict(sorted(folders.items())) if few and "" not in folders else {}
