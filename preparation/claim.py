@@ -9,9 +9,6 @@ from output_folder import claim_folder, locked, refuse_differences
 from preparation.split import Split
 from provenance import read_json
 
-# Settings that are said only where they were given: caches from before there were any go on.
-_OPTIONAL = ("label_map", "uncertain_labels", "blank_labels", "without_modality")
-
 
 @contextmanager
 def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[None]:
@@ -30,10 +27,12 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
     """
     with locked(out, "prepare.py"):
         made = any((out / "records").glob("*.json"))
-        if made and (out / "settings.json").is_file():
-            absent = {key: None for key in _OPTIONAL if key not in settings}
-            refuse_differences(out, "cache", read_json(out / "settings.json"), absent)
-        claim_folder(out, "settings.json", settings, "cache", may_differ=not made)
+        # Some settings are said only where they were given: one that is gone differs too.
+        path = out / "settings.json"
+        begun = read_json(path) if made and path.is_file() else {}
+        absent = {key: None for key in begun if key not in settings}
+        identity = {**settings, **absent}
+        claim_folder(out, path.name, identity, "cache", may_differ=not made)
         if (out / "manifest.json").is_file():
             manifest = read_json(out / "manifest.json")
             refuse_differences(out, "cache", manifest, {"split": split.plain()})
