@@ -1,13 +1,10 @@
 """Who an image shows, as a pseudonym; the identifier itself is never stored."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from patient_names import KNOWN_SALT, salted_digits
 from provenance import UserError
-
-# In use where none is given. Everybody knows it, so short identifiers can be found by trying.
-KNOWN_SALT = "understudy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,20 +46,6 @@ class SaltOptions:
         ]
 
 
-def pseudonym(identifier: str, salt: str) -> str:
-    """Return `patient_` and 12 hex digits of the salted SHA-256 of an identifier."""
-    return "patient_" + _digits(f"{salt}:{identifier}", 12)
-
-
 def film_pseudonym(name: str, salt: str) -> str:
     """`film_` and 16 hex digits: a million films then collide with probability 3e-8."""
-    return "film_" + _digits(f"{salt}:film:{name}", 16)
-
-
-def salt_check(salt: str) -> str:
-    """Eight hex digits that tell two salts apart, for joining parts of one preparation."""
-    return _digits(f"{salt}:check", 8)
-
-
-def _digits(text: str, count: int) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
+    return "film_" + salted_digits(f"{salt}:film:{name}", 16)

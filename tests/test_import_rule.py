@@ -37,7 +37,7 @@ MAY_IMPORT = {
     },
 }
 VERBS = {"prepare", "train", "generate", "evaluate", "study"}
-FREE_FOR_ALL = {"device", "provenance", "output_folder", "worker_pool"}
+FREE_FOR_ALL = {"device", "provenance", "output_folder", "worker_pool", "patient_names"}
 OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
+from patient_names import KNOWN_SALT, salt_check
 from preparation.claim import claimed
 from preparation.films.archive import opened
 from preparation.films.assemble import FilmOutcome
@@ -23,7 +24,7 @@ from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
-from preparation.pseudonym import KNOWN_SALT, SaltOptions, salt_check
+from preparation.pseudonym import SaltOptions
 from preparation.split import Split
 from provenance import UserError
 

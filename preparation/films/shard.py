@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from datamodules.film_cache import FILMS_PER_SHARD
+from patient_names import pseudonym
 from preparation.disk import is_about, record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
@@ -23,7 +24,7 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
 from preparation.films.stored_film import stored_film, stored_spacing
-from preparation.pseudonym import film_pseudonym, pseudonym
+from preparation.pseudonym import film_pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.

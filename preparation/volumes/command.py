@@ -7,9 +7,9 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from patient_names import KNOWN_SALT
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
-from preparation.pseudonym import KNOWN_SALT
 from preparation.split import Split, check_no_split_is_empty
 from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from preparation.pseudonym import KNOWN_SALT, pseudonym
+from patient_names import KNOWN_SALT, pseudonym
 from preparation.volumes.dicom_series import (
     Series,
     is_axial,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from datamodules.film_cache import FilmCache
-from preparation.pseudonym import pseudonym
+from patient_names import pseudonym
 from preparation.split import split_of
 from provenance import UserError, sha256_of
 from tests.film_runs import draw, films, items, make_films

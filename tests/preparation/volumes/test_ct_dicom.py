@@ -11,7 +11,7 @@ from openjpeg.utils import encode_array
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
-from preparation.pseudonym import pseudonym
+from patient_names import pseudonym
 from preparation.volumes.ct_dicom import find_studies, read_study
 from preparation.volumes.structure_names import label_of
 from preparation.volumes.volume import SkipVolume
