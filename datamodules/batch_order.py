@@ -84,9 +84,30 @@ class OrderedBatches(Sampler[list[Draw]]):
             start = step * self.global_batch_size + self.rank * share
             yield [self._draw(position) for position in range(start, start + share)]
 
+    def count_below(self, index: int, steps: int) -> int:
+        """How often the first steps, of all processes together, show an item below an index."""
+        rounds, rest = divmod(steps * self.global_batch_size, self.num_items)
+        if self.weights is None:  # a whole round shows each once
+            shown = rounds * min(index, self.num_items)
+        else:
+            shown = sum(int((self._order(number) < index).sum()) for number in range(rounds))
+        return shown + int((self._order(rounds)[:rest] < index).sum())
+
+    def _order(self, number: int) -> np.ndarray:
+        """(num_items,) what a round shows."""
+        self._fill_round(number)
+        assert self._round is not None
+        return self._round[1]
+
     def _draw(self, position: int) -> Draw:
         """What stands at a position of the endless row."""
         number, offset = divmod(position, self.num_items)
+        self._fill_round(number)
+        assert self._round is not None
+        _, order, seeds = self._round
+        return Draw(int(order[offset]), int(seeds[offset]))
+
+    def _fill_round(self, number: int) -> None:
         if self._round is None or self._round[0] != number:
             random = np.random.default_rng([self.seed, number])
             if self.weights is not None:
@@ -94,5 +115,3 @@ class OrderedBatches(Sampler[list[Draw]]):
             else:
                 order = random.permutation(self.num_items)
             self._round = number, order, random.integers(0, 2**62, size=self.num_items)
-        _, order, seeds = self._round
-        return Draw(int(order[offset]), int(seeds[offset]))

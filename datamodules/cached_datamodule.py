@@ -1,8 +1,8 @@
 """What the datamodules of slices and of films share: batches in their order, and the leak check."""
 
-from collections.abc import Sized
+from collections.abc import Callable, Sized
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import lightning as L
 import numpy as np
@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from datamodules.batch_order import OrderedBatches
+from datamodules.controls import check_control, epoch_of_real_images, stand_ins
 from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
@@ -26,9 +27,12 @@ class CachedDataModule(L.LightningDataModule):
         images_per_epoch: Training images that make an epoch; None: all of them, once.
         num_workers: Processes that load; 0 loads in the training process.
         seed: Of order and augmentation.
+        control: None: the synthetic images join. "steps" and "real" leave them out, and show real
+            images in their places or shorten the epochs; see `datamodules/controls.py`.
+        real_images: False: train on the synthetic images alone.
 
     Raises:
-        UserError: A number below the least that makes sense.
+        UserError: A number below the least that makes sense, or a control of nothing.
     """
 
     cache: PreparedCache
@@ -41,6 +45,8 @@ class CachedDataModule(L.LightningDataModule):
         images_per_epoch: int | None,
         num_workers: int,
         seed: int,
+        control: Literal["steps", "real"] | None,
+        real_images: bool,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -50,8 +56,10 @@ class CachedDataModule(L.LightningDataModule):
         ):
             if value is not None and value < least:
                 raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
+        check_control(control, synthetic, real_images)
         self.root = root
         self.synthetic = synthetic
+        self.control = control
         self.batch_size = batch_size
         self.images_per_epoch = images_per_epoch
         self.num_workers = num_workers
@@ -69,8 +77,12 @@ class CachedDataModule(L.LightningDataModule):
         """What a split holds; UserError where that is nothing."""
         raise NotImplementedError
 
+    def real_set(self) -> Any:
+        """Real training images alone."""
+        raise NotImplementedError
+
     def training_set(self) -> Any:
-        """Real training images, then synthetic ones, after the leak check."""
+        """Real training images, then synthetic ones, after the leak check; as without a control."""
         raise NotImplementedError
 
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> Any:
@@ -103,7 +115,9 @@ class CachedDataModule(L.LightningDataModule):
         Returns:
             "training_patients", and "training_items" where images were split; sorted.
         """
-        known = {} if self.synthetic_set is None else self.synthetic_set.seen()
+        known = {}
+        if self.synthetic_set is not None and self.control is None:
+            known = self.synthetic_set.seen()
         own = {"training_patients": self.cache.patients("train")}
         if self.cache.split_by != "patient":
             own["training_items"] = self.cache.item_ids("train")
@@ -156,23 +170,55 @@ class CachedDataModule(L.LightningDataModule):
         if stage == "fit":
             self._training_set = self.training_set()
             self._weights = self.weights(self._training_set)
+            self._epoch = self.images_per_epoch
+            if self.control is not None:
+                self._leave_out_synthetic()
             self.items("val")
+
+    def _leave_out_synthetic(self) -> None:
+        """Make the training the control of what it would be with the synthetic images."""
+        joined, real = self._training_set, self.real_set()
+        chosen = np.arange(joined.num_real)
+        if self.control == "real":
+            length = self._epoch or len(joined)
+            self._epoch = epoch_of_real_images(
+                length, self.batch_size, joined.num_real, self._weights, len(joined)
+            )
+        else:
+            kinds = joined.kinds()[joined.num_real :]
+            chosen = np.concatenate([chosen, stand_ins(kinds, real.kinds(), self.seed)])
+        self._training_set = real.of_real(chosen)
+        self._weights = self.weights(self._training_set)
+
+    def images_shown(self, steps: int) -> tuple[int, int]:
+        """How many images the first steps show, and how many of these are real; after `setup`."""
+        real = self._order(lambda: 0).count_below(self._training_set.num_real, steps)
+        return steps * self.batch_size, real
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Batches in an order that depends on the seed and the steps done only."""
         assert self.trainer is not None
         module = self.trainer.lightning_module
-        batches = OrderedBatches(
+        batches = self._order(
+            lambda: module.steps_done,  # type: ignore[arg-type, return-value]
+            self.trainer.global_rank,
+            self.trainer.world_size,
+        )
+        return self._loader(self._training_set, batch_sampler=batches)
+
+    def _order(
+        self, steps_done: Callable[[], int], rank: int = 0, num_processes: int = 1
+    ) -> OrderedBatches:
+        return OrderedBatches(
             num_items=len(self._training_set),
             global_batch_size=self.batch_size,
             seed=self.seed,
-            steps_done=lambda: module.steps_done,  # type: ignore[arg-type, return-value]
-            rank=self.trainer.global_rank,
-            num_processes=self.trainer.world_size,
+            steps_done=steps_done,
+            rank=rank,
+            num_processes=num_processes,
             weights=self._weights,
-            images_per_epoch=self.images_per_epoch,
+            images_per_epoch=self._epoch,
         )
-        return self._loader(self._training_set, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """This process's share of the validation split."""

@@ -62,6 +62,10 @@ class ChestXrayDataModule(CachedDataModule):
             compares data and not training length.
         num_workers: Processes that load; 0 loads in the training process.
         seed: Of order, crops and the choice of films.
+        control: None: the synthetic images join. The two controls of that, with which a study tells
+            what they do from what longer training does: "steps" shows real films of the same
+            class in their places, "real" shortens the epochs so that as many real films are
+            shown as beside them, to a whole batch. The set then says only how many.
     """
 
     cache: FilmCache
@@ -83,8 +87,11 @@ class ChestXrayDataModule(CachedDataModule):
         images_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        control: Literal["steps", "real"] | None = None,
     ) -> None:
-        super().__init__(root, synthetic, batch_size, images_per_epoch, num_workers, seed)
+        super().__init__(
+            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films
+        )
         if imbalance is not None and not imbalance >= 1:  # NaN neither
             raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
         self.synthetic_share = synthetic_share
@@ -133,6 +140,12 @@ class ChestXrayDataModule(CachedDataModule):
                 + ". Prepare more patients, or other --split-ratios or --split-seed."
             )
         return indices
+
+    def real_set(self) -> FilmDataset:
+        """Real training films alone, also with `real_films` false."""
+        return FilmDataset(
+            self.cache, self.items("train"), None, "random", label_column=self.label_column
+        )
 
     def training_set(self) -> FilmDataset:
         """Real training films, then the synthetic ones, after the leak check."""

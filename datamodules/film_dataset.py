@@ -55,6 +55,7 @@ class FilmDataset(Dataset[Sample]):
         self.synthetic = synthetic
         self.crop = crop
         self.image_size = cache.image_size if image_size is None else image_size
+        self.label_column = label_column
         self.labels: NDArray[np.int64] | None = None
         if label_column is not None:
             parts = [cache.labels(label_column)[indices].astype(np.int64)]
@@ -64,6 +65,21 @@ class FilmDataset(Dataset[Sample]):
 
     def __len__(self) -> int:
         return len(self.indices) + (0 if self.synthetic is None else len(self.synthetic.items))
+
+    @property
+    def num_real(self) -> int:
+        """How many samples are real; they come first."""
+        return len(self.indices)
+
+    def kinds(self) -> list[int]:
+        """(len,) class of every sample; 0 without labels."""
+        return [0] * len(self) if self.labels is None else self.labels.tolist()
+
+    def of_real(self, chosen: NDArray[np.int64]) -> "FilmDataset":
+        """These of the real films alone, in this order; one may come several times."""
+        return FilmDataset(
+            self.cache, self.indices[chosen], None, self.crop, self.image_size, self.label_column
+        )
 
     def __getitem__(self, asked: int | Draw) -> Sample:
         """One sample, by its index or as `OrderedBatches` asks for it.

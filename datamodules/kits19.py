@@ -9,6 +9,8 @@ from datamodules.cached_datamodule import CachedDataModule
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.slice_dataset import SliceDataset, collate, to_unit
+from datamodules.synthetic import SyntheticSet
+from datamodules.synthetic_films import check_synthetic_flags, first_of_each_class, share_of
 from provenance import UserError
 
 UNIFORM = "uniform"
@@ -23,6 +25,11 @@ class KiTS19DataModule(CachedDataModule):
             its learning rate do not depend on the number of GPUs.
         synthetic: Folder of a synthetic set that joins the training split, and only that. The run
             stops if the set knows a validation or test patient.
+        synthetic_share: How many synthetic slices join, as a share of the real training slices: 1
+            for as many again. The first in the set's order, so a larger share holds what a smaller
+            one holds. None: all of the set.
+        real_slices: False: train on the synthetic slices alone; with `synthetic_share` on that
+            share of the real slices' number. Validation and test stay real.
         augmentation: "geometric" rotates, shifts and scales training slices, image and mask alike.
         slices: "foreground" uses the slices that hold any class but the background (in KiTS19 the
             64 a patient of Choe et al. 2022 match these), "all" every slice.
@@ -33,6 +40,10 @@ class KiTS19DataModule(CachedDataModule):
             compares data and not training length.
         num_workers: Processes that load; 0 loads in the training process.
         seed: Of order and augmentation.
+        control: None: the synthetic images join. The two controls of that, with which a study tells
+            what they do from what longer training does: "steps" shows real slices of the same
+            labels in their places, "real" shortens the epochs so that as many real slices are
+            shown as beside them, to a whole batch. The set then says only how many.
     """
 
     cache: SliceCache
@@ -43,14 +54,22 @@ class KiTS19DataModule(CachedDataModule):
         root: str,
         batch_size: int = 8,
         synthetic: str | None = None,
+        synthetic_share: float | None = None,
+        real_slices: bool = True,
         augmentation: Literal["none", "geometric"] = "none",
         slices: Literal["foreground", "all"] = "foreground",
         sampling: str = UNIFORM,
         images_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
+        control: Literal["steps", "real"] | None = None,
     ) -> None:
-        super().__init__(root, synthetic, batch_size, images_per_epoch, num_workers, seed)
+        super().__init__(
+            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_slices
+        )
+        check_synthetic_flags(synthetic, synthetic_share, real_slices, what="slices")
+        self.synthetic_share = synthetic_share
+        self.real_slices = real_slices
         self.augmentation = augmentation
         self.slices = slices
         self.sampling = sampling
@@ -98,8 +117,16 @@ class KiTS19DataModule(CachedDataModule):
             )
         return items
 
+    def real_set(self) -> SliceDataset:
+        """Real training slices alone, also with `real_slices` false."""
+        return SliceDataset(self.cache, self.items("train"), None, self._augmentation())
+
+    def _augmentation(self) -> GeometricAugmentation | None:
+        return GeometricAugmentation() if self.augmentation == "geometric" else None
+
     def training_set(self) -> SliceDataset:
         """Real training slices, then the synthetic ones, after the leak check."""
+        real = self.items("train")
         synthetic = self.joining_set(with_label_maps=True, sizes={self.image_size})
         if synthetic is not None:
             made_of = synthetic.manifest.get("class_names", self.class_names)
@@ -108,8 +135,25 @@ class KiTS19DataModule(CachedDataModule):
                     f"--data.synthetic {self.synthetic}: its labels are {', '.join(made_of)}, but "
                     f"{self.root} has {', '.join(self.class_names)}. Give a set of these classes."
                 )
-        augmentation = GeometricAugmentation() if self.augmentation == "geometric" else None
-        return SliceDataset(self.cache, self.items("train"), synthetic, augmentation)
+            synthetic = self._joining(synthetic, len(real))
+        if not self.real_slices:
+            real = []
+        dataset = SliceDataset(self.cache, real, synthetic, self._augmentation())
+        if not len(dataset):
+            raise UserError(
+                f"--data.real_slices false: no slice of {self.synthetic} joins, so there is "
+                "nothing to train on. Give a larger --data.synthetic_share."
+            )
+        return dataset
+
+    def _joining(self, synthetic: SyntheticSet, num_real: int) -> SyntheticSet:
+        """Those slices of a set that join so many real ones."""
+        if self.synthetic_share is None:
+            return synthetic
+        asked, wanted = f"--data.synthetic_share {self.synthetic_share:g}", np.array([num_real])
+        one_class = np.zeros(len(synthetic.items), np.int64)
+        wanted = share_of(wanted, self.synthetic_share)
+        return first_of_each_class(synthetic, one_class, wanted, [""], asked, "slices")
 
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> SliceDataset:
         """A process's share of a split in the cache's order, patient by patient, unaugmented."""

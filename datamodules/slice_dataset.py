@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
@@ -23,6 +24,9 @@ class SliceDataset(Dataset[Sample]):
         items: Which of them.
         synthetic: Joins after the real ones; None for real only.
         augmentation: Applied when a sample is asked for with a `Draw`; None leaves it as stored.
+
+    Attributes:
+        num_real: How many samples are real; they come first.
     """
 
     def __init__(
@@ -33,6 +37,7 @@ class SliceDataset(Dataset[Sample]):
         augmentation: GeometricAugmentation | None = None,
     ) -> None:
         self.cache = cache
+        self.num_real = len(items)
         self.items: list[SliceItem | SyntheticItem] = [*items]
         self.synthetic = synthetic
         if synthetic is not None:
@@ -66,6 +71,15 @@ class SliceDataset(Dataset[Sample]):
             "patient_id": patient,
             "slice_index": slice_index,
         }
+
+    def kinds(self) -> list[tuple[bool, ...]]:
+        """(len,) which classes each sample's label map holds."""
+        return [tuple(pixels > 0 for pixels in item.class_pixels) for item in self.items]
+
+    def of_real(self, chosen: NDArray[np.int64]) -> "SliceDataset":
+        """These of the real slices alone, in this order; one may come several times."""
+        real = [item for item in self.items[: self.num_real] if isinstance(item, SliceItem)]
+        return SliceDataset(self.cache, [real[k] for k in chosen], None, self.augmentation)
 
     def has_class(self, class_index: int) -> np.ndarray:
         """(len,) bool: whether each sample's label map holds the class."""

@@ -14,18 +14,20 @@ from provenance import UserError
 def check_synthetic_flags(
     synthetic: str | None,
     share: float | None,
-    real_films: bool,
-    balance: str,
-    imbalance: float | None,
+    shows_real: bool,
+    balance: str = "none",
+    imbalance: float | None = None,
+    what: str = "films",
 ) -> None:
-    """Refuse settings of synthetic films that mean nothing, or say two things.
+    """Refuse settings of synthetic images that mean nothing, or say two things.
 
     Args:
         synthetic: Folder of the set.
         share: `synthetic_share` of the datamodule, as are the others.
-        real_films: Whether real films are trained on.
+        shows_real: Whether real images are trained on, as the flag `real_<what>` says.
         balance: "none", "undersample", "oversample" or "synthetic".
         imbalance: Of the real training films.
+        what: What the images are called, "films" or "slices".
 
     Raises:
         UserError: Names the flag.
@@ -33,22 +35,22 @@ def check_synthetic_flags(
     if share is not None and not 0 <= share < float("inf"):  # NaN neither
         raise UserError(
             f"--data.synthetic_share is {share}; it must be 0 or more, 1 for as many synthetic "
-            "films as real ones."
+            f"{what} as real ones."
         )
     asked = {
         f"synthetic_share {share}": share is not None,
-        "real_films false": not real_films,
+        f"real_{what} false": not shows_real,
         "balance synthetic": balance == "synthetic",
     }
     given = [f"--data.{flag}" for flag, is_given in asked.items() if is_given]
     if given and synthetic is None:
-        raise UserError(f"{given[0]}: is about synthetic films; name a set with --data.synthetic.")
+        raise UserError(f"{given[0]}: is about synthetic {what}; name a set with --data.synthetic.")
     if balance == "synthetic" and len(given) > 1:
         raise UserError(
             f"{given[0]}: --data.balance synthetic adds to the real films what each class lacks. "
             "Leave one of the two out."
         )
-    if not real_films and share is None:
+    if not shows_real and share is None:
         chooses = {
             f"imbalance {imbalance}": imbalance is not None,
             f"balance {balance}": balance == "undersample",
@@ -144,8 +146,9 @@ def first_of_each_class(
     wanted: NDArray[np.int64],
     class_names: list[str],
     asked: str,
+    what: str = "films",
 ) -> SyntheticSet:
-    """The first so many films of each class, in the set's order.
+    """The first so many images of each class, in the set's order.
 
     A smaller number takes a part of what a larger one takes.
 
@@ -155,6 +158,7 @@ def first_of_each_class(
         wanted: (num_classes,) how many.
         class_names: Of the classes; [""] where films have none.
         asked: The flag that led to these numbers, for the sentence.
+        what: What the images are called, "films" or "slices".
 
     Raises:
         UserError: The set has too few of a class; says how many to generate.
@@ -163,7 +167,7 @@ def first_of_each_class(
     lacking = np.flatnonzero(there < wanted)
     if len(lacking):
         words = " and ".join(
-            f"{wanted[k]} films{f' of {class_names[k]}' if class_names[k] else ''} (it holds "
+            f"{wanted[k]} {what}{f' of {class_names[k]}' if class_names[k] else ''} (it holds "
             f"{there[k]})"
             for k in lacking
         )

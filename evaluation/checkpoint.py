@@ -25,6 +25,8 @@ _OF_TRAINING = (
     "synthetic",
     "synthetic_share",
     "real_films",
+    "real_slices",
+    "control",
     "augmentation",
     "sampling",
     "imbalance",

@@ -21,12 +21,18 @@ warnings.filterwarnings("ignore", message=".*args parameter is intended to run f
 
 @dataclass(frozen=True)
 class FitResult:
-    """What a finished training leaves behind."""
+    """What a finished training leaves behind.
+
+    Attributes:
+        images_seen: Training images shown, each as often as it was.
+        real_images_seen: Those of them that were real.
+    """
 
     run_folder: Path
     best_checkpoint: Path
     last_checkpoint: Path
     images_seen: int
+    real_images_seen: int
     seconds: float
 
 
@@ -62,5 +68,6 @@ def fit(args: list[str]) -> FitResult:
         best_checkpoint=folder / "best.ckpt",
         last_checkpoint=folder / "last.ckpt",
         images_seen=cli.model.images_seen,
+        real_images_seen=cli.datamodule.images_shown(cli.model.steps_done)[1],
         seconds=time.perf_counter() - started,
     )
