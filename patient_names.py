@@ -1,18 +1,87 @@
-"""How the patients of a cache are named, and when names of two caches mean the same people.
+"""Who is the same patient, how a cache names patients, and when two names mean the same people.
 
 Every room may import it; it imports none.
 """
 
 import hashlib
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 # In use where no salt is given. Everybody knows it, so short identifiers can be found by trying.
 KNOWN_SALT = "understudy"
 
+Ids = Literal["as_numbers", "as_written"]
+
 _PSEUDONYM = re.compile(r"patient_[0-9a-f]{12}")
+# A whole number, also as a float's text (`7.0`, `7.`, in German `7,0`) and in KiTS19's own form.
+# `7,000` may be seven thousand, so it is text.
+_NUMBER = re.compile(r"(?:case_)?([+-]?)(\d+)(\.0*|,00?)?")
+# As a spreadsheet or a float writes what it has rounded. `1e3` without a sign may be a code.
+_ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d*e[+-]?|e[+-])\d+", re.IGNORECASE)
+# Integers up to here have a float of their own.
+_EXACT_IN_FLOAT = 2**53
+# Missing values as pandas, R and spreadsheets write them.
+_NOBODY = {"nan", "<na>", "n/a", "#n/a", "null", "none"}
+# Marks that text.strip() leaves: of byte order, of direction, and of no width; a DICOM padding.
+_INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\0"
+
+
+class RoundedNumberError(ValueError):
+    """An identifier that a program has rounded: several people may have become one."""
+
+    def __init__(self, identifier: str) -> None:
+        super().__init__(
+            f"the patient {identifier} is a number that a spreadsheet or a program has rounded, so "
+            "several people may have become one. Write the column as text and export it again; "
+            "where identifiers do look like this, pass --patient-ids as_written."
+        )
+
+
+def as_written(identifier: str) -> str:
+    """Return an identifier without surrounding blanks and marks, in the Unicode form NFC.
+
+    macOS names folders in NFD and tables are mostly in NFC: the same name in other bytes.
+    """
+    text, before = unicodedata.normalize("NFC", identifier), ""
+    while text != before:
+        text, before = text.strip().strip(_INVISIBLE), text
+    return text
+
+
+def identity(identifier: str, ids: Ids = "as_numbers") -> str:
+    """Return what all spellings of one patient have in common; empty for nobody.
+
+    Args:
+        identifier: As a table, a folder or a DICOM file has it.
+        ids: as_numbers: a whole number is its decimal text, however it is written: `7`, `7.0`,
+            `7,0`, `+7`, `007` and KiTS19's `case_00007` are the patient `7`; `-7` is another. What
+            stands for a missing value (`nan`, `None`, `NULL`, `N/A`) is nobody. as_written: every
+            spelling is a patient of its own.
+
+    Raises:
+        RoundedNumberError: With as_numbers, `1.23457E+11`, or a whole number with `.0` that is too
+            large for a float to hold exactly.
+    """
+    text = as_written(identifier)
+    if ids == "as_written":
+        return text
+    if text.lower() in _NOBODY:
+        return ""
+    if _ROUNDED.fullmatch(text):
+        raise RoundedNumberError(text)
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        return text
+    sign, digits, fraction = match.groups()
+    # Not by int(): it refuses thousands of digits.
+    number = "".join(str(unicodedata.decimal(digit)) for digit in digits).lstrip("0") or "0"
+    too_long = len(number) > len(str(_EXACT_IN_FLOAT))
+    if fraction and (too_long or int(number) > _EXACT_IN_FLOAT):
+        raise RoundedNumberError(text)
+    return f"-{number}" if sign == "-" and number != "0" else number
 
 
 def pseudonym(identifier: str, salt: str) -> str:
@@ -27,7 +96,8 @@ def salt_check(salt: str) -> str:
 
 def salted_digits(text: str, count: int) -> str:
     """The first hex digits of the SHA-256 of a text that begins with a salt."""
-    return hashlib.sha256(text.encode()).hexdigest()[:count]
+    # Names of files may hold bytes that are no UTF-8.
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:count]
 
 
 @dataclass(frozen=True, order=True)
@@ -72,7 +142,12 @@ class PatientNames:
 
         Pseudonyms of different salts are never equal.
         """
-        return name if _PSEUDONYM.fullmatch(name) else pseudonym(name, KNOWN_SALT)
+        if _PSEUDONYM.fullmatch(name):
+            return name
+        try:
+            return pseudonym(identity(name), KNOWN_SALT)
+        except RoundedNumberError:  # kept as it was written
+            return pseudonym(as_written(name), KNOWN_SALT)
 
 
 KNOWN_SALT_CHECK = salt_check(KNOWN_SALT)

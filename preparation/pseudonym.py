@@ -1,18 +1,64 @@
-"""Who an image shows, as a pseudonym; the identifier itself is never stored."""
+"""What a cache calls a patient: a pseudonym, or the source's name where somebody asks for it."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from patient_names import KNOWN_SALT, salted_digits
+from patient_names import (
+    KNOWN_SALT,
+    Ids,
+    PatientNames,
+    identity,
+    pseudonym,
+    salt_check,
+    salted_digits,
+)
 from provenance import UserError
+
+_LONGEST_NAME = 64
+
+
+@dataclass(frozen=True)
+class Naming:
+    """How the patients of one cache are named.
+
+    Attributes:
+        salt: Mixed into the hashes that name patients; None: the source's own names are kept.
+        ids: Which identifiers are one patient, see `identity`.
+        prefix: Begins who a patient is: phantoms of different seeds are different people.
+    """
+
+    salt: str | None = KNOWN_SALT
+    ids: Ids = "as_numbers"
+    prefix: str = ""
+
+    def patient_id(self, identifier: str) -> str:
+        """The patient's name in the cache; empty where the identifier is nobody's.
+
+        Raises:
+            RoundedNumberError: See `identity`.
+        """
+        who = identity(identifier, self.ids)
+        if not who:
+            return ""
+        if self.salt is None:
+            return self.prefix + kept_name(who, self.ids)
+        return pseudonym(self.prefix + who, self.salt)
+
+    @property
+    def names(self) -> PatientNames:
+        """What settings and manifest say of it."""
+        if self.salt is None:
+            return PatientNames("source", None, self.ids)
+        return PatientNames("pseudonym", salt_check(self.salt), self.ids)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SaltOptions:
-    """What is mixed into the names of patients and films.
+    """What is mixed into the names of patients and files.
 
     Attributes:
-        patient_salt: Mixed into the hashes that name patients and films. Not stored.
+        patient_salt: Mixed into the hashes that name patients and files. Not stored.
         patient_salt_file: File that holds the salt instead: a secret of your own, without which
             short identifiers cannot be guessed from a shared cache.
     """
@@ -24,26 +70,82 @@ class SaltOptions:
         """The salt.
 
         Raises:
-            UserError: The file that shall hold it is missing or empty.
+            UserError: It is empty, or the file that shall hold it is missing or no text.
         """
         path = self.patient_salt_file
         if path is None:
+            if not self.patient_salt.strip():
+                raise UserError("--patient-salt: is empty. Give a secret of your own.")
             return self.patient_salt
-        if path.is_file() and (salt := path.read_text().strip()):
+        try:
+            salt = path.read_text(encoding="utf-8").strip() if path.is_file() else None
+        except UnicodeDecodeError:
+            raise UserError(f"--patient-salt-file {path}: is no text in UTF-8.") from None
+        if salt:
             return salt
         raise UserError(
-            f"--patient-salt-file {path}: is {'empty' if path.is_file() else 'missing'}. Make one, "
+            f"--patient-salt-file {path}: is {'missing' if salt is None else 'empty'}. Make one, "
             f"for example: openssl rand -hex 32 > {path}"
         )
 
+    @property
+    def is_known(self) -> bool:
+        """Whether it is the salt that everybody knows."""
+        return self.patient_salt_file is None and self.patient_salt == KNOWN_SALT
+
     def note(self) -> list[str]:
         """A sentence where everybody knows the salt of names made from identifiers."""
-        if self.patient_salt_file is not None or self.patient_salt != KNOWN_SALT:
+        if not self.is_known:
             return []
         return [
             "patients are named by hashes with the salt that everybody knows; short identifiers "
             "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PatientOptions:
+    """Which identifiers are one patient, and how the cache names patients.
+
+    Attributes:
+        patient_ids: as_numbers: whole numbers are one patient however they are written (7, 7.0,
+            007, case_00007); who is merged is said. as_written: every spelling is a patient.
+        salt: See `SaltOptions`.
+    """
+
+    patient_ids: Ids = "as_numbers"
+    salt: SaltOptions = SaltOptions()
+
+    def naming(self, keep_names: bool = False) -> Naming:
+        """How patients are named.
+
+        Args:
+            keep_names: By the source's own names (`--keep-patient-names`).
+
+        Raises:
+            UserError: The salt cannot be read, or is given for names that are kept.
+        """
+        if not keep_names:
+            return Naming(self.salt.read(), self.patient_ids)
+        if not self.salt.is_known:
+            raise UserError(
+                "--keep-patient-names: nothing is hashed then, so a salt has no effect. Leave out "
+                "the flag, or the salt."
+            )
+        return Naming(None, self.patient_ids)
+
+
+def kept_name(who: str, ids: Ids) -> str:
+    """Return a patient's own name as files may be called; different patients stay different.
+
+    Args:
+        who: See `identity`; a whole number becomes KiTS19's `case_00007`.
+        ids: What `who` was made with.
+    """
+    if ids == "as_numbers" and who.isdecimal() and len(who) <= _LONGEST_NAME:
+        return f"case_{who:0>5}"
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", who)[:_LONGEST_NAME]
+    return safe if safe == who else f"{safe}_{salted_digits(who, 8)}"
 
 
 def film_pseudonym(name: str, salt: str) -> str:

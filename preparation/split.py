@@ -3,13 +3,15 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
 from provenance import UserError
+
+_MOST_LISTED = 20
 
 
 @dataclass(frozen=True)
@@ -52,30 +54,84 @@ class Split:
         return split_of(patient_id if self.by == "patient" else item_id, self.ratios, self.seed)
 
     def divide(
-        self, names: Iterable[str], together: Iterable[Sequence[str]] = ()
+        self, keys: Mapping[str, Collection[str]], together: Iterable[Sequence[str]] = ()
     ) -> dict[str, str]:
         """Return the split of each patient, or of each item where items are divided.
 
-        A group takes the split that most of its members have by themselves, so that few move; of
-        equally frequent ones, that of the smallest name. So it depends on nobody outside of it.
+        A split is drawn for each key: for what the source calls somebody, so that another name in
+        the cache moves nobody. Who has several keys, as a patient whose identifier is spelt in
+        several ways, and groups take the split that most of their keys have by themselves, so that
+        few move; of equally frequent ones, that of the smallest key. So it depends on nobody else.
 
         Args:
-            names: Of patients, or of items.
+            keys: One or more of each name; see `own_keys` where the name itself is the key.
             together: Groups of names that share a split; no name is in two of them.
         """
-        drawn = {name: self.of(name, name) for name in names}
-        for group in together:
-            own = Counter(drawn[name] for name in sorted(group))
+        groups = [list(group) for group in together]
+        grouped = {name for group in groups for name in group}
+        drawn = {}
+        for group in [*groups, *([name] for name in keys if name not in grouped)]:
+            of_group = sorted({key for name in group for key in keys[name]})
+            own = Counter(self.of(key, key) for key in of_group)
             drawn.update(dict.fromkeys(group, own.most_common(1)[0][0]))
         return drawn
 
 
+def own_keys(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """Return the keys of names that are drawn by themselves."""
+    return {name: (name,) for name in names}
+
+
 def moves(
-    split: Split, drawn: Mapping[str, str], together: Iterable[Sequence[str]]
+    split: Split,
+    keys: Mapping[str, Collection[str]],
+    drawn: Mapping[str, str],
+    names: Iterable[str],
 ) -> dict[str, list[str]]:
-    """Return [split alone, split now] of each name that its group moved."""
-    alone = {name: split.of(name, name) for group in together for name in group}
-    return {name: [own, drawn[name]] for name, own in alone.items() if own != drawn[name]}
+    """Return [split alone, split now] of each of these names that is not where a key of it is."""
+    moved = {}
+    for name in sorted(names):
+        alone = [split.of(key, key) for key in sorted(keys[name])]
+        if others := [own for own in alone if own != drawn[name]]:
+            moved[name] = [others[0], drawn[name]]
+    return moved
+
+
+def merged_lines(
+    split: Split,
+    spellings: Mapping[str, Mapping[str, str]],
+    drawn: Mapping[str, str],
+) -> list[str]:
+    """Whose identifiers are spelt in several ways, and where each spelling would be by itself.
+
+    It names them as the source does: for the screen, not for the cache.
+
+    Args:
+        split: How patients are divided.
+        spellings: The key of each spelling, by patient.
+        drawn: The split of each patient; empty where other things are divided.
+    """
+    merged = {who: of for who, of in spellings.items() if len(of) > 1}
+    if not merged:
+        return []
+    lines = [
+        f"{sum(map(len, merged.values())):,} spellings of {len(merged):,} "
+        f"patient{'' if len(merged) == 1 else 's'}: whole numbers are one patient however they are "
+        "written (--patient-ids as_written keeps them apart)."
+    ]
+    by_spelling = sorted(merged.items(), key=lambda entry: sorted(entry[1]))
+    for who, keys in by_spelling[:_MOST_LISTED]:
+        now = drawn.get(who)
+        alone = {spelling: split.of(key, key) for spelling, key in keys.items()}
+        moved = [
+            f"{spelling} from {own} to {now}"
+            for spelling, own in sorted(alone.items())
+            if now not in (None, own)
+        ]
+        lines.append(f"  {', '.join(sorted(keys))}" + (f": {', '.join(moved)}" if moved else ""))
+    if len(merged) > _MOST_LISTED:
+        lines.append(f"  and {len(merged) - _MOST_LISTED:,} patients more.")
+    return lines
 
 
 def divided_anew(out: Path) -> str:
@@ -92,7 +148,8 @@ def split_of(name: str, ratios: Sequence[float], seed: int) -> str:
 
     Independent of the other names, of their number and of the machine.
     """
-    digest = hashlib.sha256(f"{seed}:{name}".encode()).digest()
+    text = f"{seed}:{name}".encode(errors="surrogateescape")  # folder names may be no UTF-8
+    digest = hashlib.sha256(text).digest()
     position = int.from_bytes(digest[:8], "big") / 2**64
     total = 0.0
     for split, ratio in zip(SPLITS, ratios, strict=True):
@@ -109,25 +166,26 @@ def split_id(pairs: Iterable[tuple[str, str]]) -> str:
 
 
 def check_no_split_is_empty(
-    split: Split, names: Iterable[str], together: Sequence[Sequence[str]] = ()
+    split: Split,
+    keys: Mapping[str, Collection[str]],
+    together: Sequence[Sequence[str]] = (),
 ) -> None:
     """Refuse a division that leaves a split without anybody, and name a seed that does not.
 
     Args:
         split: How they are divided.
-        names: Who is divided.
+        keys: Who is divided, see `Split.divide`.
         together: See `Split.divide`.
 
     Raises:
         UserError: Says which split is empty and which flags help.
     """
-    unique = sorted(set(names))
     wanted = [s for s, ratio in zip(SPLITS, split.ratios, strict=True) if ratio > 0]
     if split.all_to is not None:
         return
 
     def empty(seed: int) -> list[str]:
-        got = set(replace(split, seed=seed).divide(unique, together).values())
+        got = set(replace(split, seed=seed).divide(keys, together).values())
         return [s for s in wanted if s not in got]
 
     missing = empty(split.seed)
@@ -142,7 +200,7 @@ def check_no_split_is_empty(
     copied = sum(map(len, together))
     why = f" {copied} of them share images with others and are kept together." if copied else ""
     raise UserError(
-        f"--split-seed {split.seed}: none of the {len(unique)} {split.by}s falls into "
+        f"--split-seed {split.seed}: none of the {len(keys)} {split.by}s falls into "
         f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}).{why} "
         f"{remedy}, or other --split-ratios, or --split-all-to test to keep everything for testing."
     )
@@ -150,7 +208,7 @@ def check_no_split_is_empty(
 
 def warn_of_small_splits(
     split: Split,
-    names: Iterable[str],
+    keys: Mapping[str, Collection[str]],
     together: Sequence[Sequence[str]] = (),
     fewest: int = 3,
 ) -> str | None:
@@ -158,17 +216,16 @@ def warn_of_small_splits(
 
     Counts alone decide on the seed that it proposes: no label and no score is looked at.
     """
-    unique = sorted(set(names))
-    if split.all_to is not None or split.by != "patient" or len(unique) < 3:
+    if split.all_to is not None or split.by != "patient" or len(keys) < 3:
         return None
 
     def counts(seed: int) -> list[int]:
-        drawn = list(replace(split, seed=seed).divide(unique, together).values())
+        drawn = list(replace(split, seed=seed).divide(keys, together).values())
         return [drawn.count(s) for s in SPLITS]
 
     def distance(seed: int) -> float:
         pairs = zip(counts(seed), split.ratios, strict=True)
-        return sum(abs(n - ratio * len(unique)) for n, ratio in pairs)
+        return sum(abs(n - ratio * len(keys)) for n, ratio in pairs)
 
     now = counts(split.seed)
     small = [

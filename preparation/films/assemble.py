@@ -30,6 +30,7 @@ from preparation.split import (
     check_no_split_is_empty,
     divided_anew,
     moves,
+    own_keys,
     split_id,
     warn_of_small_splits,
 )
@@ -168,12 +169,12 @@ def assemble(
         splits, moved = [published or split.of(name, name) for name, published in pairs], {}
         notes = []
     else:
-        together = _together(duplicates, named, near=on_duplicates == "same_split")
-        drawn = split.divide(named, together)
+        together, keys = _together(duplicates, named, on_duplicates), own_keys(named)
+        drawn = split.divide(keys, together)
         splits = [drawn[name] for name in named]
-        moved = moves(split, drawn, together)
-        check_no_split_is_empty(split, named, together)
-        warning = warn_of_small_splits(split, named, together)
+        moved = moves(split, keys, drawn, (name for group in together for name in group))
+        check_no_split_is_empty(split, keys, together)
+        warning = warn_of_small_splits(split, keys, together)
         notes = [warning] if warning else []
     if tally.num_unknown:
         notes.append(
@@ -236,10 +237,13 @@ def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:
     return sentences.most_common(1)[0][0] if sentences else ""
 
 
-def _together(duplicates: Duplicates, named: Sequence[str], near: bool) -> list[list[str]]:
+def _together(
+    duplicates: Duplicates, named: Sequence[str], on_duplicates: OnDuplicates
+) -> list[list[str]]:
     """Groups of patients (or films, where those are divided) who share a film."""
     pairs = [(group[0], other) for group in duplicates.exact for other in group[1:]]
-    pairs += [(first, second) for first, second, _ in duplicates.near if near]
+    if on_duplicates == "same_split":
+        pairs += [(first, second) for first, second, _ in duplicates.near]
     return joined((named[first], named[second]) for first, second in pairs)
 
 

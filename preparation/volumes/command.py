@@ -10,7 +10,7 @@ from tqdm import tqdm
 from patient_names import KNOWN_SALT
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
-from preparation.split import Split, check_no_split_is_empty
+from preparation.split import Split, check_no_split_is_empty, own_keys
 from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
@@ -265,7 +265,7 @@ def _prepare(
             "models trained on other data. Pass --split-all-to train to train on them."
         )
     if layout.has_images and split.by == "patient" and patients:
-        check_no_split_is_empty(split, patients)
+        check_no_split_is_empty(split, own_keys(patients))
     with claimed(out, layout.settings(), split):
         return prepare(out, found, reader, layout, split, options.workers, options.verify)
 

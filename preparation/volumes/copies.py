@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from preparation.copies import joined
-from preparation.split import Split, moves
+from preparation.split import Split, moves, own_keys
 from provenance import write_text_atomic
 
 COLUMNS = (
@@ -61,7 +61,12 @@ class Copies:
         return {
             "pairs": len(self.pairs),
             "kept_together": sum(map(len, self.together)),
-            "moved": moves(split, splits, self.together),
+            "moved": moves(
+                split,
+                own_keys(self.names),
+                splits,
+                (name for group in self.together for name in group),
+            ),
         }
 
 

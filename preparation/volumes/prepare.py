@@ -21,6 +21,7 @@ from preparation.split import (
     Split,
     check_no_split_is_empty,
     divided_anew,
+    own_keys,
     split_id,
     warn_of_small_splits,
 )
@@ -125,12 +126,12 @@ def prepare(
             "without hashes of their source's slices: of them, only copies of whole volumes are "
             "found. To compare their slices too, prepare into another --out."
         )
-    splits = split.divide(copies.names, copies.together)
+    keys = own_keys(copies.names)
+    splits = split.divide(keys, copies.together)
     write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
-        names = set(copies.names)
-        check_no_split_is_empty(split, names, copies.together)
-        if warning := warn_of_small_splits(split, names, copies.together):
+        check_no_split_is_empty(split, keys, copies.together)
+        if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)
     manifest = _manifest(layout, split, records, found.class_names, splits)
     if _changed(out, manifest, copies.unit):

@@ -5,6 +5,9 @@ import pytest
 from preparation.split import (
     Split,
     check_no_split_is_empty,
+    merged_lines,
+    moves,
+    own_keys,
     split_id,
     split_of,
     warn_of_small_splits,
@@ -49,6 +52,38 @@ def test_by_slice_divides_a_patient_and_by_patient_does_not():
     assert {Split(all_to="test").of(c, c) for c in CASES} == {"test"}
 
 
+def test_a_name_with_one_key_is_where_its_key_is():
+    keys = {f"patient_{case}": (case,) for case in CASES}
+    drawn = Split().divide(keys)
+    assert all(drawn[f"patient_{case}"] == Split().of(case, "") for case in CASES)
+    assert moves(Split(), keys, drawn, drawn) == {}
+
+
+def test_several_keys_of_a_patient_take_their_most_frequent_split():
+    split = Split(seed=4)
+    alone = {key: split.of(key, "") for key in ("12", "12.0", "0012")}
+    assert alone == {"12": "train", "12.0": "val", "0012": "train"}
+    keys = {"a": ("12", "12.0", "0012"), "b": ("12.0",), "c": ("12.0", "12")}
+    drawn = split.divide(keys)
+    assert drawn == {"a": "train", "b": "val", "c": "train"}  # c: even, so that of the smaller key
+    assert moves(split, keys, drawn, "abc") == {"a": ["val", "train"], "c": ["val", "train"]}
+    # A group counts the keys of all its members: two of train, one of val.
+    assert split.divide(keys, [["a", "b"]]) == {"a": "train", "b": "train", "c": "train"}
+    assert split.divide({"a": ("12.0",), "b": ("12.0", "12")}, [["a", "b"]])["a"] == "train"
+
+
+def test_whom_spellings_merge_is_said_as_the_source_names_them():
+    split = Split(seed=4)
+    spellings = {"p": {"12": "12", "12.0": "12.0", "0012": "0012"}, "q": {"7": "7"}}
+    drawn = split.divide({who: tuple(keys.values()) for who, keys in spellings.items()})
+    first, second = merged_lines(split, spellings, drawn)
+    assert first.startswith("3 spellings of 1 patient: ")
+    assert "--patient-ids as_written" in first
+    assert second == "  0012, 12, 12.0: 12.0 from val to train"
+    assert merged_lines(Split(by="image", seed=4), spellings, {})[1] == "  0012, 12, 12.0"
+    assert merged_lines(split, {"q": {"7": "7"}}, {"q": "train"}) == []
+
+
 def test_split_id_depends_on_the_division_alone():
     pairs = [("b", "train"), ("a", "test")]
     assert split_id(pairs) == split_id(pairs[::-1]) == split_id(pairs * 3)
@@ -58,16 +93,16 @@ def test_split_id_depends_on_the_division_alone():
 def test_an_empty_split_is_refused_with_a_seed_that_works():
     names = next(CASES[i : i + 4] for i in range(300) if _lacks(CASES[i : i + 4]))
     with pytest.raises(UserError, match="Pass --split-seed") as caught:
-        check_no_split_is_empty(Split(), names)
+        check_no_split_is_empty(Split(), own_keys(names))
     seed = int(str(caught.value).split("Pass --split-seed ")[1].split(",")[0])
-    check_no_split_is_empty(Split(seed=seed), names)
-    check_no_split_is_empty(Split(ratios=(1.0, 0.0, 0.0)), names)
+    check_no_split_is_empty(Split(seed=seed), own_keys(names))
+    check_no_split_is_empty(Split(ratios=(1.0, 0.0, 0.0)), own_keys(names))
 
 
 def test_a_split_of_one_patient_is_warned_of():
     names = next(CASES[i : i + 30] for i in range(300) if _count(CASES[i : i + 30], "test") == 1)
-    assert "test has 1 patient" in str(warn_of_small_splits(Split(), names))
-    assert warn_of_small_splits(Split(), CASES) is None
+    assert "test has 1 patient" in str(warn_of_small_splits(Split(), own_keys(names)))
+    assert warn_of_small_splits(Split(), own_keys(CASES)) is None
 
 
 @pytest.mark.parametrize(

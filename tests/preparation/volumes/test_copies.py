@@ -13,7 +13,7 @@ from PIL import Image
 
 from datamodules.slice_cache import SliceCache
 from preparation.copies import joined, pixel_hash
-from preparation.split import Split
+from preparation.split import Split, own_keys
 from preparation.volumes.copies import find_copies
 from provenance import read_json
 from tests.preparation.volumes.test_ct_dicom import make_study
@@ -229,9 +229,9 @@ def test_a_split_that_copies_emptied_says_so(tmp_path, capsys):
     source = make_source(tmp_path / "source", num=3)
     for number in (1, 2):
         shutil.copytree(source / CASE.format(0), source / CASE.format(number), dirs_exist_ok=True)
-    names = [CASE.format(number) for number in range(3)]
+    keys = own_keys(CASE.format(number) for number in range(3))
     seed = next(
-        seed for seed in range(1000) if len(set(Split(seed=seed).divide(names).values())) == 3
+        seed for seed in range(1000) if len(set(Split(seed=seed).divide(keys).values())) == 3
     )
     assert kits19(source, tmp_path / "out", "--split-seed", seed) == 2
     assert "3 of them share images with others and are kept together" in capsys.readouterr().err
@@ -240,18 +240,17 @@ def test_a_split_that_copies_emptied_says_so(tmp_path, capsys):
 
 def test_the_group_decides_by_its_own_members():
     names = [CASE.format(number) for number in range(300)]
-    split = Split()
-    alone = split.divide(names)
+    split, keys = Split(), own_keys(names)
+    alone = split.divide(keys)
     by_split = {s: [n for n in names if alone[n] == s] for s in ("train", "val", "test")}
     most = [by_split["test"][0], by_split["train"][-1], by_split["train"][-2]]
-    drawn = split.divide(names, [most])
+    drawn = split.divide(keys, [most])
     assert {drawn[name] for name in most} == {"train"}
     assert [name for name in names if drawn[name] != alone[name]] == most[:1]
     pair = [by_split["val"][3], by_split["train"][2]]
-    assert set(split.divide(pair, [pair]).values()) == {alone[min(pair)]}
-    assert {**split.divide(names, [pair]), **split.divide(pair, [pair])} == split.divide(
-        names[::-1], [pair[::-1]]
-    )
+    assert set(split.divide(own_keys(pair), [pair]).values()) == {alone[min(pair)]}
+    merged = {**split.divide(keys, [pair]), **split.divide(own_keys(pair), [pair])}
+    assert merged == split.divide(own_keys(names[::-1]), [pair[::-1]])
 
 
 def test_time_grows_with_the_slices_and_not_with_their_pairs():

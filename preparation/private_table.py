@@ -1,0 +1,95 @@
+"""Who is who, and which file is which: tables beside a cache that are never handed on.
+
+A cache holds pseudonyms alone. What they stand for lies in `<cache>.private/`, a folder that only
+its owner may open.
+"""
+
+import csv
+import io
+from collections.abc import Iterable, Sequence
+from os.path import abspath
+from pathlib import Path
+
+from provenance import UserError, whole_file
+
+PATIENTS, FILES, SKIPPED = "patients.csv", "files.csv", "skipped.csv"
+_OWNER_FOLDER, _OWNER_FILE = 0o700, 0o600
+
+
+def private_folder(out: Path) -> Path:
+    """Return the folder beside a cache that says who is who."""
+    folder = Path(abspath(out))
+    return folder.with_name(f"{folder.name}.private")
+
+
+def keep_rows(
+    out: Path, file: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> Path | None:
+    """Add rows to a private table; rows that are there stay.
+
+    Args:
+        out: The cache folder.
+        file: Name of the table.
+        columns: Its header.
+        rows: As many texts each; names of files may hold bytes that are no UTF-8.
+
+    Returns:
+        The table, or None where there are no rows and no table.
+
+    Raises:
+        UserError: It cannot be written, or holds other columns.
+    """
+    path = private_folder(out) / file
+    own = {tuple(row) for row in rows}
+    there = _rows(path, columns)
+    if not own <= there:
+        _write(path, columns, own | there)
+    return path if own | there else None
+
+
+def replace_rows(
+    out: Path, file: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
+) -> Path | None:
+    """Write a private table that says how things are now; without rows there is none.
+
+    Args, returns and errors: as `keep_rows`.
+    """
+    path, own = private_folder(out) / file, {tuple(row) for row in rows}
+    if own != _rows(path, columns):
+        if own:
+            _write(path, columns, own)
+        else:
+            path.unlink(missing_ok=True)
+    return path if own else None
+
+
+def _rows(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
+    if not path.is_file():
+        return set()
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as stream:
+        rows = [tuple(row) for row in csv.reader(stream)]
+    header, *rows = rows or [tuple(columns)]
+    if header != tuple(columns):
+        raise UserError(
+            f"{path}: has the columns {', '.join(header)}, expected {', '.join(columns)}. It says "
+            "who is who, so it was not changed. Move it away, or give another --out."
+        )
+    return set(rows)
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(sorted(rows))
+    try:
+        path.parent.mkdir(mode=_OWNER_FOLDER, parents=True, exist_ok=True)
+        path.parent.chmod(_OWNER_FOLDER)
+        with whole_file(path) as stream:
+            stream.write(text.getvalue().encode(errors="surrogateescape"))
+        path.chmod(_OWNER_FILE)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}). It says whose pseudonym is "
+            "whose and lies beside the cache; give an --out in a folder that can be written."
+        ) from error
