@@ -6,12 +6,16 @@ image, and the split stands in the manifest, so nothing downstream can draw it d
 
 import hashlib
 import json
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.pixel_hashes import read_pixel_hashes
+from knowledge import Knowledge, PixelBits, packed
+from patient_names import PatientNames
 from provenance import UserError, read_json
 
 SPLITS = ("train", "val", "test")
@@ -94,6 +98,63 @@ class PreparedCache:
     def content_sha256(self) -> str:
         """SHA-256 of `content`, whatever the order of its keys."""
         return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+
+    @cached_property
+    def patient_names(self) -> PatientNames:
+        """How its patients are named."""
+        told = self.manifest.get("patients")
+        if told is not None:
+            return PatientNames.of_plain(told)
+        guessed = PatientNames.guessed(self.patient_ids[:1].tolist())
+        settings = self.root / "settings.json"
+        if guessed.named_by == "pseudonym" and settings.is_file():
+            check = read_json(settings).get("patient_salt_check")
+            return PatientNames("pseudonym", check, guessed.ids)
+        return guessed
+
+    @cached_property
+    def pixel_hashes(self) -> PixelBits | None:
+        """(N, K) hashes of each image's source; None in a cache of an earlier version.
+
+        See `pixel_hashes.py`. Where images were divided, hashes of whole volumes are left out:
+        they say nothing about a slice.
+
+        Raises:
+            UserError: Their file is missing or damaged.
+        """
+        entry = self.manifest.get("pixel_hashes")
+        if entry is None:
+            return None
+        hashes = read_pixel_hashes(self.root, entry, len(self))
+        return hashes if self.split_by == "patient" else hashes[:, :1]
+
+    @property
+    def has_all_pixels(self) -> bool:
+        """Whether it has hashes of all its images."""
+        entry = self.manifest.get("pixel_hashes")
+        return entry is not None and not entry["unknown"]
+
+    def knowledge(self, indices: NDArray[np.int64]) -> Knowledge:
+        """Whom and what one knows who has seen these images."""
+        return Knowledge(
+            frozenset(np.unique(self.patient_ids[indices]).tolist()),
+            None if self.split_by == "patient" else frozenset(self.ids[indices].tolist()),
+            frozenset({self.patient_names}),
+            self._pixels(indices),
+            self.has_all_pixels,
+        )
+
+    def packed_pixels(self) -> dict[str, Any]:
+        """The hashes of each split's images as plain values, for a checkpoint."""
+        return {split: packed(self._pixels(self.indices(split))) for split in SPLITS} | {
+            "has_all": self.has_all_pixels
+        }
+
+    def _pixels(self, indices: NDArray[np.int64]) -> PixelBits:
+        if self.pixel_hashes is None:
+            return np.empty(0, np.uint64)
+        found = np.unique(self.pixel_hashes[indices])
+        return found[found > 0]
 
     def indices(self, split: str | None) -> NDArray[np.int64]:
         """Which images a split has (None: all), in the order of the cache."""

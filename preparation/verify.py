@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
+from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from preparation.disk import record_path
 from preparation.volumes.shard import source_hash
@@ -82,6 +83,7 @@ def verify_slices(cache: SliceCache, found: Found | None = None) -> Verification
                 result.damaged.append(
                     (name, "has changed since the cache was made from it (its hash differs).")
                 )
+    _check_hashes(cache, result)
     table = cache.root / "skipped.csv"
     if table.is_file():
         with open(table, newline="", encoding="utf-8") as stream:
@@ -102,7 +104,19 @@ def verify_films(cache: FilmCache) -> Verification:
                     "cache again, with --verify: it makes this shard again.",
                 )
             )
+    _check_hashes(cache, result)
     return result
+
+
+def _check_hashes(cache: PreparedCache, result: Verification) -> None:
+    """Compare the file of the sources' pixel hashes with its own hash."""
+    entry = cache.manifest.get("pixel_hashes")
+    if entry is None:
+        return
+    path = cache.root / entry["file"]
+    if not path.is_file() or sha256_of(path) != entry["sha256"]:
+        again = "is missing or has changed. Run the prepare.py command that made the cache again."
+        result.damaged.append((entry["file"], again))
 
 
 def print_verification(result: Verification) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.film_cache import COLUMNS, FilmCache, header
+from datamodules.pixel_hashes import first_bits, write_pixel_hashes
 from datamodules.prepared_cache import mapped
 from preparation.copies import joined
 from preparation.disk import record_path
@@ -82,7 +83,7 @@ class Tally:
             self.published.append(item["split"])
             self.sha256.append(item["sha256"])
             self.perceptual.append(int(item["perceptual_hash"], 16))
-            self.sources.append(int((item.get("pixel_sha256") or "0")[:16], 16))
+            self.sources.append(first_bits(item.get("pixel_sha256")))
             self.num_unknown += "pixel_sha256" not in item
         if record["array"] is not None:
             kept = ("array", "num_films", "sha256")
@@ -211,6 +212,9 @@ def assemble(
         "sha256_items": sha256_of(out / "items.csv"),
         "shards": tally.arrays,
     }
+    if tally.num_unknown < tally.num_used:
+        hashes = np.array(tally.sources, np.uint64)[:, None]
+        manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, tally.num_unknown)
     path = out / "manifest.json"
     if path.is_file() and read_json(path)["split_id"] != manifest["split_id"]:
         notes.append(divided_anew(out))

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.pixel_hashes import first_bits
 from preparation.copies import joined
 from preparation.split import Split, moves, own_keys
 from provenance import write_text_atomic
@@ -143,6 +147,29 @@ def _of_volume(record: Mapping[str, Any]) -> list[str]:
         constant = sum(any(column) for column in counts) < 2
         stored = None if constant else content["sha256_mask"]
     return [digest for digest in (record.get("pixels", {}).get("volume"), stored) if digest]
+
+
+def hash_rows(records: Mapping[str, Mapping[str, Any]]) -> tuple[NDArray[np.uint64], int]:
+    """What a cache keeps of its hashes; see `datamodules/pixel_hashes.py`.
+
+    Args:
+        records: Of every shard, by its name.
+
+    Returns:
+        (N, 3) in the order of the cache: of the slice, its volume's images and its label maps; and
+        how many slices an earlier version prepared, without hashes.
+    """
+    rows, unknown = [], 0
+    for shard in sorted(records):
+        record = records[shard]
+        pixels, slices = record.get("pixels"), _of_slices(record)
+        unknown += len(slices) if pixels is None else 0
+        pixels = pixels or {}
+        of_labels = record["content"]["image"] is None
+        volume = None if of_labels else pixels.get("volume")
+        mask = pixels.get("volume" if of_labels else "mask")
+        rows += [[first_bits(digest) for digest in (own, volume, mask)] for own in slices]
+    return np.array(rows, np.uint64).reshape(-1, 3), unknown
 
 
 def _of_slices(record: Mapping[str, Any]) -> Sequence[str | None]:

@@ -15,6 +15,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.slice_cache import SliceCache
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.split import (
@@ -26,7 +27,7 @@ from preparation.split import (
     warn_of_small_splits,
 )
 from preparation.verify import Verification, verify_slices
-from preparation.volumes.copies import divided_by, find_copies, write_copies_csv
+from preparation.volumes.copies import divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -138,6 +139,9 @@ def prepare(
         notes.append(divided_anew(out))
     if copies.pairs:
         manifest["duplicates"] = copies.plain(split, splits)
+    hashes, num_unknown = hash_rows(records)
+    if num_unknown < len(hashes):
+        manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, num_unknown)
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if verify else None

@@ -23,6 +23,9 @@ from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, pa
 from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
+# Labelled pixels from which on nobody else has the same label map by chance.
+_MANY_LABELS = 1000
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -195,12 +198,16 @@ def _write(
 def _pixel_hashes(volume: Volume) -> dict[str, Any]:
     """Hashes of what the source holds: of all slices as one, and of each where there are images.
 
-    Single slices of label maps are not compared: small organs look alike.
+    Single slices of label maps are not compared, nor volumes with few labels: small organs look
+    alike.
     """
     if volume.image is None:
         return {"volume": pixel_hash(volume.mask), "slices": None}
-    slices = [pixel_hash(image) for image in volume.image]
-    return {"volume": pixel_hash(volume.image), "slices": slices}
+    return {
+        "volume": pixel_hash(volume.image),
+        "slices": [pixel_hash(image) for image in volume.image],
+        "mask": pixel_hash(volume.mask) if np.count_nonzero(volume.mask) >= _MANY_LABELS else None,
+    }
 
 
 def _files_in(path: Path) -> list[Path]:

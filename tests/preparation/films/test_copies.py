@@ -76,6 +76,9 @@ def test_films_of_an_earlier_version_are_compared_as_stored(tmp_path, capsys):
         del item["pixel_sha256"]
     path.write_text(json.dumps(record))
     assert films(source, out) == 0
-    for name in ("manifest.json", "items.csv", "duplicates.csv"):
+    for name in ("items.csv", "duplicates.csv"):
         assert (out / name).read_bytes() == whole[name]
+    known = json.loads(whole["manifest.json"])
+    assert known.pop("pixel_hashes")["unknown"] == 0
+    assert read_json(out / "manifest.json") == known
     assert "40 films were made by an earlier version" in capsys.readouterr().out

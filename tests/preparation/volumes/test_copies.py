@@ -195,8 +195,11 @@ def test_volumes_of_an_earlier_version_are_compared_whole(tmp_path, capsys):
         path.write_text(json.dumps(record, indent=2) + "\n")
     capsys.readouterr()
     assert kits19(source, out) == 0
-    for name in ("manifest.json", "duplicates.csv"):
-        assert (out / name).read_bytes() == whole[name]
+    assert (out / "duplicates.csv").read_bytes() == whole["duplicates.csv"]
+    known, now = json.loads(whole["manifest.json"]), read_json(out / "manifest.json")
+    assert known.pop("pixel_hashes")["unknown"] == 0
+    assert now.pop("pixel_hashes")["unknown"] == 40
+    assert now == known
     assert "10 of 14 volumes were made by an earlier version" in capsys.readouterr().out
 
 
