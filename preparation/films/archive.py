@@ -20,6 +20,7 @@ from typing import Any, Self
 
 from output_folder import check_folder
 from preparation.disk import DISK_FULL
+from preparation.private_table import private_folder
 from provenance import UserError, read_json, sha256_of, write_json_atomic
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -37,7 +38,7 @@ def is_archive(path: Path) -> bool:
 
 
 def opened(source: Path, out: Path) -> Path:
-    """The folder of the films: the source, or what its archive holds, unpacked into the cache.
+    """The folder of the films: the source, or what its archive holds, unpacked beside the cache.
 
     Raises:
         UserError: There is nothing, or the archive is not safe to unpack.
@@ -48,14 +49,19 @@ def opened(source: Path, out: Path) -> Path:
             "films, or a zip or tar of it."
         )
     if is_archive(source):
-        unpack(source, out / "unpacked")
-        return out / "unpacked"
+        unpack(source, unpacked_folder(out))
+        return unpacked_folder(out)
     if source.is_dir():
         return source
     raise UserError(
         f"--source {source}: is neither a folder nor a zip, tar or MedMNIST .npz file. "
         "Give the folder that holds the films."
     )
+
+
+def unpacked_folder(out: Path) -> Path:
+    """Where a source is unpacked: with all its names, so it is no part of the cache."""
+    return private_folder(out) / "unpacked"
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:

@@ -3,10 +3,11 @@
 import csv
 import io
 from array import array
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -26,10 +27,12 @@ from preparation.films.duplicates import (
 )
 from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
+from preparation.films.names import spellings_of, write_name_tables
 from preparation.split import (
     Split,
     check_no_split_is_empty,
     divided_anew,
+    merged_lines,
     moves,
     own_keys,
     split_id,
@@ -50,9 +53,9 @@ class Tally:
         classes: Values of every label column.
         arrays: The manifest's entry of every shard that holds a film.
         ids, patients, published: Per film; `published` is the source's own split or None.
+        split_keys: Of each patient, what the splits of its spellings are drawn from.
         sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
         sources: Per film: the first 64 bits of its source's pixel hash, 0 where there is none.
-        num_unknown: Films of an earlier version, without that hash.
     """
 
     def __init__(self, out: Path, shards: Sequence[str], label_columns: Sequence[str]) -> None:
@@ -63,11 +66,11 @@ class Tally:
         self.arrays: list[dict[str, Any]] = []
         self.ids: list[str] = []
         self.patients: list[str] = []
+        self.split_keys: dict[str, set[str]] = defaultdict(set)
         self.published: list[str | None] = []
         self.sha256: list[str] = []
         self.perceptual = array("Q")
         self.sources = array("Q")
-        self.num_unknown = 0
         for record in records(out, shards):
             self._add(record)
 
@@ -80,11 +83,11 @@ class Tally:
                 values.update({item["labels"][name]} - {""})
             self.ids.append(item["id"])
             self.patients.append(item["patient_id"])
+            self.split_keys[item["patient_id"]].add(item["split_key"])
             self.published.append(item["split"])
             self.sha256.append(item["sha256"])
             self.perceptual.append(int(item["perceptual_hash"], 16))
-            self.sources.append(first_bits(item.get("pixel_sha256")))
-            self.num_unknown += "pixel_sha256" not in item
+            self.sources.append(first_bits(item["pixel_sha256"]))
         if record["array"] is not None:
             kept = ("array", "num_films", "sha256")
             self.arrays.append({"name": record["shard"], **{key: record[key] for key in kept}})
@@ -137,9 +140,12 @@ def assemble(
     layout: FilmLayout,
     split: Split,
     label_columns: Sequence[str],
+    patients: Mapping[str, Any],
     on_duplicates: OnDuplicates = "report",
 ) -> FilmOutcome:
-    """Write `items.csv`, `sources.csv`, `rejected.csv`, `duplicates.csv` and, last, the manifest.
+    """Write `items.csv`, `rejected.csv`, `duplicates.csv` and, last, the manifest.
+
+    Names of patients and files go into tables beside the cache.
 
     Args:
         out: The cache folder, with a record of every shard.
@@ -147,6 +153,7 @@ def assemble(
         layout: What all films have in common.
         split: How they are divided.
         label_columns: Labels to keep.
+        patients: How they are named, see `Naming.recorded`.
         on_duplicates: "report" lists equal and nearly equal films and keeps patients who share an
             equal one in one split; "same_split" also those who share a nearly equal one.
 
@@ -155,34 +162,35 @@ def assemble(
     """
     tally = Tally(out, shards, label_columns)
     _write_rejected(out, shards)
+    named_there = write_name_tables(out, shards, _rejections(out, shards))
     if not tally.num_used:
         raise UserError(
             f"{out}: no film is usable; {tally.num_files} looked at, left out: "
             f"{counted(tally.rejected)}. {_most_frequent_sentence(out, shards)} Each is listed "
-            f"with its reason in {out / 'rejected.csv'}."
+            f"with its reason in {named_there or out / 'rejected.csv'}."
         )
     duplicates = find_duplicates(
         _equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
     )
-    named = tally.patients if split.by == "patient" else tally.ids
+    by_patient = split.by == "patient"
+    named = tally.patients if by_patient else tally.ids
+    keys = tally.split_keys if by_patient else own_keys(tally.ids)
     if split.by == "published":
         pairs = zip(tally.ids, tally.published, strict=True)
-        splits, moved = [published or split.of(name, name) for name, published in pairs], {}
-        notes = []
+        splits = [published or split.of(name, name) for name, published in pairs]
+        drawn, moved, notes = {}, {}, []
     else:
-        together, keys = _together(duplicates, named, on_duplicates), own_keys(named)
+        together = _together(duplicates, named, on_duplicates)
         drawn = split.divide(keys, together)
         splits = [drawn[name] for name in named]
-        moved = moves(split, keys, drawn, (name for group in together for name in group))
+        moved = moves(split, keys, drawn, chain(*together))
         check_no_split_is_empty(split, keys, together)
         warning = warn_of_small_splits(split, keys, together)
         notes = [warning] if warning else []
-    if tally.num_unknown:
-        notes.append(
-            f"{tally.num_unknown:,} films were made by an earlier version, without hashes of their "
-            "source's pixels: they are compared by the cache's pixels alone. To compare the "
-            "source's too, prepare into another --out."
-        )
+    several = {name: own for name, own in tally.split_keys.items() if len(own) > 1}
+    spelt = spellings_of(several, out, shards)
+    if spelt:
+        notes.insert(0, "\n".join(merged_lines(split, spelt, drawn if by_patient else {})))
     _write_items(out, shards, label_columns, splits)
     write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
     across = across_splits(duplicates, splits)
@@ -192,6 +200,7 @@ def assemble(
             f"may be overstated. {out / 'duplicates.csv'} lists them; --on-duplicates same_split, "
             "into another --out, keeps such patients together."
         )
+    hashes = np.array(tally.sources, np.uint64)[:, None]
     manifest = {
         "format": FilmCache.FORMAT,
         "format_version": FilmCache.FORMAT_VERSION,
@@ -200,6 +209,7 @@ def assemble(
         "stored_size": layout.stored_size,
         "split": split.plain(),
         "split_id": split_id(zip(named, splits, strict=True)),
+        "patients": dict(patients),
         "on_duplicates": on_duplicates,
         "duplicates": {
             "exact_groups": len(duplicates.exact),
@@ -211,10 +221,8 @@ def assemble(
         "num_items": tally.num_used,
         "sha256_items": sha256_of(out / "items.csv"),
         "shards": tally.arrays,
+        "pixel_hashes": write_pixel_hashes(out, hashes, num_unknown=0),
     }
-    if tally.num_unknown < tally.num_used:
-        hashes = np.array(tally.sources, np.uint64)[:, None]
-        manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, tally.num_unknown)
     path = out / "manifest.json"
     if path.is_file() and read_json(path)["split_id"] != manifest["split_id"]:
         notes.append(divided_anew(out))
@@ -236,8 +244,7 @@ def _equal_films(tally: Tally) -> list[str]:
 
 def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:
     """Why films were refused, in the words of most of them; they name nobody."""
-    entries = (entry for record in records(out, shards) for entry in record["rejected"])
-    sentences = Counter(f"{reason}: {sentence}" for _, reason, sentence in entries)
+    sentences = Counter(f"{reason}: {text}" for _, reason, text in _rejections(out, shards))
     return sentences.most_common(1)[0][0] if sentences else ""
 
 
@@ -270,10 +277,9 @@ def _write_items(
     out: Path, shards: Sequence[str], label_columns: Sequence[str], splits: Sequence[str]
 ) -> None:
     drawn = iter(splits)
-    with whole_file(out / "items.csv") as items, whole_file(out / "sources.csv") as sources:
-        write_item, write_source = _rows(items), _rows(sources)
+    with whole_file(out / "items.csv") as items:
+        write_item = _rows(items)
         write_item(header(label_columns))
-        write_source(["id", "file"])
         for record in records(out, shards):
             for item in record["items"]:
                 item["split"] = next(drawn)
@@ -281,16 +287,20 @@ def _write_items(
                 item["suspicions"] = " ".join(item["suspicions"])
                 labels = [item["labels"][name] for name in label_columns]
                 write_item([*(item[column] for column in COLUMNS), *labels])
-                write_source([item["id"], item["file"]])
 
 
 def _write_rejected(out: Path, shards: Sequence[str]) -> None:
     with whole_file(out / "rejected.csv") as stream:
         write = _rows(stream)
-        write(["file", "reason", "sentence"])
-        for record in records(out, shards):
-            for entry in record["rejected"]:
-                write(entry)
+        write(["id", "reason", "sentence"])
+        for entry in _rejections(out, shards):
+            write(entry)
+
+
+def _rejections(out: Path, shards: Sequence[str]) -> Iterator[Sequence[str]]:
+    """(id, reason, sentence) of every file that was refused."""
+    for record in records(out, shards):
+        yield from record["rejected"]
 
 
 def _rows(stream: BinaryIO) -> Callable[[Sequence[Any]], None]:

@@ -9,9 +9,9 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
-from patient_names import KNOWN_SALT, salt_check
+from patient_names import KNOWN_SALT, PatientNames, salted_digits
 from preparation.claim import claimed
-from preparation.films.archive import opened
+from preparation.films.archive import opened, unpacked_folder
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile
@@ -24,7 +24,7 @@ from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
-from preparation.pseudonym import SaltOptions
+from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
 from provenance import UserError
 
@@ -41,7 +41,7 @@ def chest_xray(
     layout: LayoutOptions = LayoutOptions(),
     labels: LabelOptions = LabelOptions(),
     patient_from: Literal["tag", "folder", "file"] = "tag",
-    salt: SaltOptions = SaltOptions(),
+    patients: PatientOptions = PatientOptions(),
     dicom: DicomOptions = DicomOptions(),
     options: FilmOptions = FilmOptions(),
 ) -> FilmOutcome:
@@ -56,19 +56,20 @@ def chest_xray(
         labels: See `LabelOptions`.
         patient_from: tag: PatientID. folder: the folder's name. file: every film is a patient of
             its own.
-        salt: See `SaltOptions`.
+        patients: See `PatientOptions`.
         dicom: See `DicomOptions`.
         options: See `FilmOptions`.
     """
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
 
-    table, told = labels.read()
+    naming = patients.naming()
+    table, told = labels.read(naming.ids)
     kept = labels.settings(coded=bool(told))
     settings = _settings(
         "chest_xray",
         {**asdict(layout), **kept, "patient_from": patient_from, **dicom.settings()},
         labels,
-        salt,
+        naming.names,
         options,
     )
     split = options.split
@@ -83,14 +84,15 @@ def chest_xray(
             out=out,
             reader=DicomFilmReader(dicom, patient_from),
             layout=layout.layout("chest_xray"),
-            salt=salt.read(),
+            salt=patients.salt.read(),
+            patient_ids=naming.ids,
             no_patient=_NO_PATIENT if split.by == "patient" else None,
             table=table,
             label_columns=table.columns if table else (),
             keep_unlabelled=labels.unlabelled == "keep",
             may_crash=True,
         )
-        notes = told + (salt.note() if patient_from == "tag" else [])
+        notes = told + patients.salt.note()
         return _prepare(files, work, split, settings, options, notes, uid_of)
 
 
@@ -119,7 +121,8 @@ def phantom_cxr(
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
 
     flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **dicom.settings()}
-    settings = _settings("phantom_cxr", flags, LabelOptions(), SaltOptions(), options)
+    drawn = Naming(salt=None).names
+    settings = _settings("phantom_cxr", flags, LabelOptions(), drawn, options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
     with claimed(out, settings, split):
         with tqdm(unit="case", desc="draw phantom_cxr") as bar:
@@ -142,6 +145,7 @@ def phantom_cxr(
             reader=DicomFilmReader(dicom, "tag"),
             layout=stored,
             salt=KNOWN_SALT,
+            phantom_seed=seed,
             no_patient=_NO_PATIENT if split.by == "patient" else None,
             table=table,
             label_columns=table.columns,
@@ -161,7 +165,7 @@ def image_folder(
     labels: LabelOptions = LabelOptions(),
     patient_pattern: str | None = None,
     patient_from: Literal["none", "folder", "file"] = "none",
-    salt: SaltOptions = SaltOptions(),
+    patients: PatientOptions = PatientOptions(),
     options: FilmOptions = FilmOptions(),
 ) -> FilmOutcome:
     r"""Prepare PNG or JPEG images with a label table or in class folders, or a MedMNIST .npz file.
@@ -177,18 +181,21 @@ def image_folder(
             'IM-\d+|person\d+'.
         patient_from: folder: the folder's name is the patient. file: every image is a patient of
             its own.
-        salt: See `SaltOptions`.
+        patients: See `PatientOptions`.
         options: See `FilmOptions`.
     """
-    table, told = (None, []) if _is_medmnist(source) else labels.read()
+    naming = patients.naming()
+    table, told = (None, []) if _is_medmnist(source) else labels.read(naming.ids)
     flags = {
         **asdict(layout),
         "channels": channels,
         **labels.settings(coded=bool(told)),
-        "patient_pattern": patient_pattern,
+        # A pattern may hold a name: only whether it is the same is known.
+        "patient_pattern": patient_pattern
+        and salted_digits(f"{naming.salt}:pattern:{patient_pattern}", 16),
         "patient_from": patient_from,
     }
-    settings = _settings("image_folder", flags, labels, salt, options)
+    settings = _settings("image_folder", flags, labels, naming.names, options)
     # MedMNIST prescribes its split, and no film of it names a patient.
     split = replace(options.split, by="published") if _is_medmnist(source) else options.split
     with claimed(out, settings, split):
@@ -196,14 +203,14 @@ def image_folder(
             from preparation.films import medmnist
 
             path, class_names = medmnist.locate_medmnist(str(source), download)
-            files = medmnist.find_array_films(path, out / "unpacked")
+            files = medmnist.find_array_films(path, unpacked_folder(out))
             arrays = medmnist.ArrayFilmReader(channels, class_names)
             size = arrays.side(files[0])
             work = MakeFilmShard(
                 out=out,
                 reader=arrays,
                 layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
-                salt=salt.read(),
+                salt=patients.salt.read(),
                 label_columns=("label",),
                 label_map=labels.new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
@@ -217,12 +224,19 @@ def image_folder(
                 f"--source {folder}: holds no image (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
                 "are prepared by prepare.py chest_xray."
             )
+        reader = ImageFileReader(channels, patient_pattern, patient_from)
         classes = class_folders(files) if labels.labels is None else {}
+        if classes and any(reader.folder_names_patient(file.name) for file in files):
+            told.append(
+                "the names of the folders are the patients', so they are no labels. Give the "
+                "labels in a table (--labels)."
+            )
+            classes = {}
         new_names = labels.new_names
         lowered = [name.lower() for name in classes]
         values = [new_names.get(name, name) for name in lowered]
         check_spelling(f"--source {folder}", "the names of its folders", values, new_names)
-        reader = ImageFileReader(channels, patient_pattern, patient_from, bool(classes))
+        reader = replace(reader, label_from_folder=bool(classes))
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
         if split.by == "patient" and not named:
             raise UserError(
@@ -237,7 +251,8 @@ def image_folder(
             out=out,
             reader=reader,
             layout=layout.layout("image_folder", channels, clahe=usual),
-            salt=salt.read(),
+            salt=patients.salt.read(),
+            patient_ids=naming.ids,
             no_patient=_NO_PATTERN if split.by == "patient" else None,
             table=table,
             label_columns=("label",) if classes else table.columns if table else (),
@@ -247,20 +262,21 @@ def image_folder(
         )
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
-        return _prepare(files, work, split, settings, options, told + ([note] if classes else []))
+        notes = told + ([note] if classes else []) + patients.salt.note()
+        return _prepare(files, work, split, settings, options, notes)
 
 
 def _settings(
     command: str,
     flags: Mapping[str, Any],
     labels: LabelOptions,
-    salt: SaltOptions,
+    patients: PatientNames,
     options: FilmOptions,
 ) -> dict[str, Any]:
-    """All that decides on the bytes of the cache, as plain values.
+    """All that decides on the bytes of the cache, as plain values that name nobody.
 
     Raises:
-        UserError: The label table or the salt's file is missing.
+        UserError: The label table is missing.
     """
     return {
         "command": command,
@@ -269,7 +285,7 @@ def _settings(
         "films_per_shard": FILMS_PER_SHARD,
         **{key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()},
         "on_duplicates": options.on_duplicates,
-        "patient_salt_check": salt_check(salt.read()),
+        "patients": patients.plain(),
         "label_table_sha256": labels.sha256(),
     }
 

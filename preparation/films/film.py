@@ -30,8 +30,7 @@ class FilmFile:
 
     Attributes:
         name: Path relative to the source, with `/`; for films inside an array file, with
-            `#<split>/<index>` after it. It may identify somebody, so only `rejected.csv` and the
-            local records hold it.
+            `#<split>/<index>` after it. It may identify somebody, so no file of the cache holds it.
         path: Where to read it.
         num_bytes: Size of the file; with the name it tells whether the source has changed.
     """
@@ -48,7 +47,8 @@ class Film:
     Attributes:
         pixels: (H, W) float32 in [0, 1], or (H, W, 3) for a colour image. Windowed, and inverted
             if the file stores black as the largest value.
-        patient: The identifier in clear, or None. Hashed at once by the caller and never stored.
+        patient: The identifier in clear, or None. The cache holds its hash.
+        each_alone: Every film is a patient of its own: `patient` is its file, and no number.
         keys: Names under which a label table may list the film (file name, SOPInstanceUID).
         labels: Labels that the source itself knows, by column.
         split: The split that the source itself prescribes, or None.
@@ -61,6 +61,7 @@ class Film:
 
     pixels: NDArray[np.float32]
     patient: str | None = None
+    each_alone: bool = False
     keys: tuple[str, ...] = ()
     labels: dict[str, str] = field(default_factory=dict)
     split: str | None = None

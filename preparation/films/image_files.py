@@ -119,6 +119,7 @@ class ImageFileReader:
         return Film(
             pixels=pixels,
             patient=self._patient(file.name, folder),
+            each_alone=self.patient_from == "file",
             keys=tuple(dict.fromkeys((file.name, name.name, name.stem))),
             labels={"label": folder.lower()} if self.label_from_folder and folder else {},
             geometry=geometry,
@@ -128,11 +129,24 @@ class ImageFileReader:
 
     def _patient(self, name: str, folder: str | None) -> str | None:
         if self.patient_pattern is not None:
-            match = re.search(self.patient_pattern, name)
-            if match is None:
-                return None
-            return (match[1] if match.re.groups and match[1] else match[0]) or None
+            start, end = self._found(name)
+            return name[start:end] or None
         return {"none": None, "folder": folder, "file": name}[self.patient_from]
+
+    def _found(self, name: str) -> tuple[int, int]:
+        """From where to where the pattern finds the patient in a name."""
+        match = re.search(self.patient_pattern or "", name)
+        if match is None:
+            return 0, 0
+        return match.span(1 if match.re.groups and match[1] else 0)
+
+    def folder_names_patient(self, name: str) -> bool:
+        """Whether the patient is found in the name of the folder that a file lies in."""
+        if self.patient_pattern is None:
+            return self.patient_from == "folder"
+        folder, _, _ = name.rpartition("/")
+        start, end = self._found(name)
+        return folder.rfind("/") + 1 < end <= len(folder) and start < end
 
 
 def with_channels(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from patient_names import Ids
 from preparation.films.label_table import LabelTable, read_label_table
 from preparation.films.uncertain_labels import decided
 from preparation.label_map import parse_label_map
@@ -83,8 +84,11 @@ class LabelOptions:
             )
         return sha256_of(self.path)
 
-    def read(self) -> tuple[LabelTable | None, list[str]]:
+    def read(self, patient_ids: Ids = "as_numbers") -> tuple[LabelTable | None, list[str]]:
         """The table, and a sentence for each column that holds uncertain or blank labels.
+
+        Args:
+            patient_ids: Which identifiers are one patient.
 
         Raises:
             UserError: See `read_label_table` and `decided`.
@@ -92,6 +96,11 @@ class LabelOptions:
         if self.path is None:
             return None, []
         table = read_label_table(
-            self.path, self.key_column, self.label_columns, self.patient_column, self.new_names
+            self.path,
+            self.key_column,
+            self.label_columns,
+            self.patient_column,
+            self.new_names,
+            patient_ids,
         )
         return decided(table, self.uncertain_labels, self.blank_labels)

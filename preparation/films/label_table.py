@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from patient_names import Ids
 from preparation.films.label_spelling import check_spelling
+from preparation.films.patient_column import check_patients
 from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -48,6 +50,7 @@ def read_label_table(
     label_columns: Sequence[str],
     patient_column: str | None,
     label_map: Mapping[str, str] | None = None,
+    patient_ids: Ids = "as_numbers",
 ) -> LabelTable:
     """Read a table, and of it only the columns that are named: the rest may identify somebody.
 
@@ -58,11 +61,12 @@ def read_label_table(
         label_columns: Columns to keep; their values are stripped, mapped and otherwise as they are.
         patient_column: Default: the first of `PATIENT_COLUMNS`, if there is one.
         label_map: New names of labels.
+        patient_ids: Which identifiers are one patient.
 
     Raises:
         UserError: The file is missing or not such a table, a column is missing or there twice,
-            the table is empty, it lists a film twice with different contents, or its labels differ
-            in spelling alone.
+            the table is empty, it lists a film twice with different contents, its labels differ
+            in spelling alone or name somebody, or its patients are uncertain (`check_patients`).
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -92,7 +96,16 @@ def read_label_table(
         )
     patient_index = _column_index(path, header, patient_column, PATIENT_COLUMNS, "--patient-column")
     kept = {name: _index_of(path, header, name, "--label-columns") for name in label_columns}
+    for name in label_columns:
+        if kept[name] in (key_index, patient_index):
+            whom = "films" if kept[name] == key_index else "patients"
+            raise UserError(
+                f"{path}: {name} names the {whom}, so it is no label: every cache, checkpoint and "
+                "report would hold the names. Give other --label-columns."
+            )
     if patient_index is not None:
+        others = [] if patient_column else _others(header, patient_index)
+        check_patients(path, header, filled[1:], patient_index, others, patient_ids)
         kept[header[patient_index]] = patient_index
     new_names, held = label_map or {}, set()
     for name in label_columns:
@@ -129,6 +142,12 @@ def _column_index(
     lowered = [name.lower() for name in header]
     name = next((name for name in usual if name.lower() in lowered), None)
     return None if name is None else _index_of(path, lowered, name.lower(), flag)
+
+
+def _others(header: list[str], chosen: int) -> list[int]:
+    """Further columns that are called like the patients' one."""
+    usual = {name.lower() for name in PATIENT_COLUMNS}
+    return [i for i, name in enumerate(header) if i != chosen and name.lower() in usual]
 
 
 def _index_of(path: Path, header: list[str], name: str, flag: str) -> int:

@@ -1,6 +1,6 @@
 """Films in MedMNIST's array files: one `.npz` with images and labels of train, val and test.
 
-The file is a zip of arrays. They are unpacked into the cache's folder, and every process maps them
+The file is a zip of arrays. They are unpacked beside the cache, and every process maps them
 into its memory: a film is read where it lies, in any order.
 """
 
@@ -141,7 +141,7 @@ class ArrayFilmReader:
             raise RejectedFilm(
                 "unreadable",
                 f"cannot be read where it was unpacked ({type(error).__name__}). Remove the "
-                "unpacked folder of the cache, and prepare again.",
+                "folder unpacked in the one named .private beside the cache, and prepare again.",
             ) from error
         pixels, suspicions, digest = with_channels(levels, self.channels)
         return Film(

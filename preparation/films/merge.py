@@ -10,6 +10,7 @@ from preparation.claim import claimed
 from preparation.disk import record_path
 from preparation.films.assemble import FilmOutcome, assemble
 from preparation.films.film_layout import FilmLayout
+from preparation.films.names import bring_names
 from preparation.split import Split
 from provenance import UserError, read_json, sha256_of
 
@@ -19,7 +20,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
 
     The cache has the same bytes as one machine would have written. Arrays are linked where the
     file system can, else copied; the parts stay as they are. An interrupted merge goes on when it
-    is repeated.
+    is repeated. Where PART.private lies beside a part, its names are joined into OUT.private.
 
     Args:
         parts: The parts' folders, in any order.
@@ -35,6 +36,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
     with claimed(out, first["settings"], split):
         for folder, part in zip(parts, found, strict=True):
             for shard in part["shards"]:
+                bring_names(folder, out, shard)
                 _bring(folder, out, shard)
         shards = sorted(shard for part in found for shard in part["shards"])
         return assemble(
@@ -43,6 +45,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
             FilmLayout(**first["layout"]),
             split,
             first["label_columns"],
+            first["settings"]["patients"],
             first["settings"]["on_duplicates"],
         )
 
@@ -61,6 +64,11 @@ def _read_part(folder: Path) -> dict[str, Any]:
             )
         )
     part: dict[str, Any] = read_json(path)
+    if "patients" not in part["settings"]:
+        raise UserError(
+            f"{folder}: was made by an earlier version, and its records name files of the source. "
+            "Nothing was joined. Make the part again, with the same command and another --out."
+        )
     return part
 
 

@@ -7,7 +7,6 @@ merged, ends with the same bytes as one that went through.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -21,7 +20,6 @@ from preparation.films.assemble import (
 )
 from preparation.films.crash_isolation import make_shards
 from preparation.films.film import FilmFile
-from preparation.films.film_layout import FilmLayout
 from preparation.films.shard import (
     FilmShard,
     MakeFilmShard,
@@ -116,7 +114,7 @@ def prepare_films(
     """
     out, whole, part = work.out, in_shards(files), options.part
     shards = whole[part.index - 1 :: part.of]
-    todo = _left_to_do(out, shards, work.layout, options.verify)
+    todo = _left_to_do(work, shards, options.verify)
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")
@@ -140,19 +138,26 @@ def prepare_films(
         )
         tally = Tally(out, names, ())
         return FilmOutcome(out, None, tally, resumed)
-    outcome = assemble(out, names, work.layout, split, work.label_columns, options.on_duplicates)
+    outcome = assemble(
+        out,
+        names,
+        work.layout,
+        split,
+        work.label_columns,
+        settings["patients"],
+        options.on_duplicates,
+    )
     outcome.num_resumed = resumed
     return outcome
 
 
-def _left_to_do(
-    out: Path, shards: Sequence[FilmShard], layout: FilmLayout, verify: bool
-) -> list[FilmShard]:
+def _left_to_do(work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool) -> list[FilmShard]:
+    out = work.out
     known = {path.stem for path in (out / "records").glob("*.json")}
     foreign = sorted(known - {shard.name for shard in shards})
     todo = []
     for shard in shards:
-        state = finished(out, shard, layout, verify)
+        state = finished(work, shard, verify)
         if state is None or foreign:
             raise UserError(
                 f"{out}: was made from other files than those in the source now "

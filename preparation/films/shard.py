@@ -8,7 +8,7 @@ import hashlib
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -16,15 +16,16 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from datamodules.film_cache import FILMS_PER_SHARD
-from patient_names import pseudonym
+from patient_names import Ids, RoundedNumberError, pseudonym
 from preparation.disk import is_about, record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
 from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
+from preparation.films.names import write_names
 from preparation.films.stored_film import stored_film, stored_spacing
-from preparation.pseudonym import film_pseudonym
+from preparation.pseudonym import Naming, film_pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.
@@ -39,9 +40,11 @@ class FilmShard:
     name: str
     files: tuple[FilmFile, ...]
 
-    def digest(self) -> str:
-        """SHA-256 of the files' names and sizes: tells whether the source has changed."""
-        text = "\n".join(f"{file.num_bytes} {file.name}" for file in self.files)
+    def digest(self, salt: str) -> str:
+        """Salted SHA-256 of the files' names and sizes: tells whether the source has changed."""
+        text = "\n".join(
+            [f"{salt}:files", *(f"{file.num_bytes} {file.name}" for file in self.files)]
+        )
         return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
 
 
@@ -64,6 +67,9 @@ class MakeFilmShard:
         layout: What all films of the cache have in common.
         salt: Mixed into the hashes that name films and patients. Who knows it can find a name by
             trying identifiers, so it is not stored; the same one gives the same names everywhere.
+        patient_ids: Which identifiers are one patient, see `identity`.
+        phantom_seed: The films are drawn: nobody's, so no table of their names is kept, and those
+            of other seeds are other people.
         no_patient: What to pass instead, said when a film names no patient and is refused for it;
             None keeps such films, each as somebody else.
         table: Label table, None where the source has none.
@@ -78,6 +84,8 @@ class MakeFilmShard:
     reader: FilmReader
     layout: FilmLayout
     salt: str
+    patient_ids: Ids = "as_numbers"
+    phantom_seed: int | None = None
     no_patient: str | None = None
     table: LabelTable | None = None
     label_columns: tuple[str, ...] = ()
@@ -94,15 +102,19 @@ class MakeFilmShard:
         """
         items: list[dict[str, Any]] = []
         rejected: list[tuple[str, str, str]] = []
+        named: list[dict[str, str]] = []
         relative = f"arrays/{shard.name}.npy"
         with whole_file(self.out / relative) as stream:
             stream.write(bytes(_HEADER_BYTES))  # room for it; the count is known at the end
             for file in shard.files:
+                private = {"id": film_pseudonym(file.name, self.salt), "file": file.name}
+                named.append(private)
                 try:
-                    stored, item = self._film(file)
+                    stored, item, private["identifier"] = self._film(file)
                 except RejectedFilm as why:
-                    rejected.append((file.name, why.reason, why.sentence))
+                    rejected.append((private["id"], why.reason, why.sentence))
                     continue
+                private |= {key: item[key] for key in ("patient_id", "split_key")}
                 data = stored.tobytes()
                 item.update(row=len(items), shard=shard.name, sha256=_sha256(data))
                 items.append(item)
@@ -112,7 +124,7 @@ class MakeFilmShard:
             (self.out / relative).unlink()
         record = {
             "shard": shard.name,
-            "digest": shard.digest(),
+            "digest": shard.digest(self.salt),
             "array": relative if items else None,
             "sha256": sha256_of(self.out / relative) if items else None,
             "num_films": len(items),
@@ -120,25 +132,30 @@ class MakeFilmShard:
             "items": items,
             "rejected": rejected,
         }
+        if self.phantom_seed is None:  # before the record: what has one is not looked at again
+            write_names(self.out, shard.name, named)
         write_json_atomic(record_path(self.out, shard.name), record)
         return record
 
-    def _film(self, file: FilmFile) -> tuple[NDArray[Any], dict[str, Any]]:
-        """Read and process one film; its item lacks only the row in the shard."""
+    def _film(self, file: FilmFile) -> tuple[NDArray[Any], dict[str, Any], str]:
+        """Read and process one film; its item lacks only the row in the shard.
+
+        The last value is its patient's identifier in clear, empty where there is none.
+        """
         film = self._read(file)
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
-        patient = self._patient(file, film, row)
+        identifier, patient, split_key = self._patient(file, film, row)
         stored = stored_film(film.pixels, self.layout)
         suspicions = list(film.suspicions)
         if self.note_inverted and looks_inverted(film.pixels):
             suspicions.append("looks_inverted")
         height, width = film.pixels.shape[:2]
         spacing = stored_spacing(film.spacing_mm, (height, width), self.layout)
-        return stored, {
+        item = {
             "id": film_pseudonym(file.name, self.salt),
-            "file": file.name,
             "patient_id": patient,
+            "split_key": split_key,
             "split": film.split,
             "source_sha256": sha256_of(file.path) if "#" not in file.name else None,
             "pixel_sha256": film.pixel_sha256,
@@ -153,6 +170,7 @@ class MakeFilmShard:
             "labels": labels,
             "perceptual_hash": f"{perceptual_hash(stored):016x}",
         }
+        return stored, item, identifier
 
     def _read(self, file: FilmFile) -> Film:
         """Read under an alarm that ends the process: a decoder in C hears nothing milder."""
@@ -170,17 +188,41 @@ class MakeFilmShard:
             if watched:
                 signal.alarm(0)
 
-    def _patient(self, file: FilmFile, film: Film, row: dict[str, str] | None) -> str:
-        """The pseudonym of the patient: the table's, else whom the source names."""
+    def _patient(
+        self, file: FilmFile, film: Film, row: dict[str, str] | None
+    ) -> tuple[str, str, str]:
+        """The patient's identifier, name in the cache, and what draws the split of this spelling.
+
+        The identifier is the table's, else whom the source names; empty where there is none.
+        """
         listed = row.get(self.table.patient_column or "") if self.table and row else None
-        identifier = (listed or film.patient or "").strip()
-        if not identifier and self.no_patient is not None:
+        named = Naming(self.salt, self.patient_ids)
+        by_source = replace(named, ids="as_written") if film.each_alone else named
+        try:
+            patient, identifier = named.patient_id(listed or ""), (listed or "").strip()
+            if not patient:
+                identifier = (film.patient or "").strip()
+                patient = by_source.patient_id(identifier)
+        except RoundedNumberError:
             raise RejectedFilm(
-                "no_patient",
-                f"names no patient, so it cannot be kept on one side of the split. "
-                f"{self.no_patient}",
-            )
-        return pseudonym(identifier or f"nobody:{file.name}", self.salt)
+                "rounded_patient",
+                "names its patient by a number that a program has rounded (1.23E+11), so several "
+                "people may have become one. Left out; pass --patient-ids as_written to take it.",
+            ) from None
+        if not patient:
+            if self.no_patient is not None:
+                raise RejectedFilm(
+                    "no_patient",
+                    "names no patient, so it cannot be kept on one side of the split. "
+                    f"{self.no_patient}",
+                )
+            nobody = pseudonym(f"nobody:{file.name}", self.salt)
+            return "", nobody, nobody
+        split_key = pseudonym(identifier, self.salt)
+        if self.phantom_seed is not None:
+            hashed = split_key.removeprefix("patient_")
+            return identifier, f"seed{self.phantom_seed}_{hashed}", split_key
+        return identifier, patient, split_key
 
     def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
         """The film's labels by column: the table's, else what the source knows."""
@@ -197,25 +239,24 @@ class MakeFilmShard:
         return labels
 
 
-def finished(out: Path, shard: FilmShard, layout: FilmLayout, verify: bool) -> bool | None:
+def finished(work: MakeFilmShard, shard: FilmShard, verify: bool) -> bool | None:
     """Whether a shard needs no more work; None where it was made from other files.
 
     Args:
-        out: The cache folder.
+        work: What makes it.
         shard: The shard as the source has it now.
-        layout: For the size that its array must have.
         verify: Compare the array's bytes with their hash, not only their number.
     """
-    path = record_path(out, shard.name)
+    path = record_path(work.out, shard.name)
     if not path.is_file():
         return False
     record = read_json(path)
-    if record["digest"] != shard.digest():
+    if record["digest"] != shard.digest(work.salt):
         return None
     if record["array"] is None:
         return True
-    array = out / record["array"]
-    expected = _HEADER_BYTES + record["num_films"] * film_bytes(layout)
+    array = work.out / record["array"]
+    expected = _HEADER_BYTES + record["num_films"] * film_bytes(work.layout)
     if not array.is_file() or array.stat().st_size != expected:
         return False
     return not verify or sha256_of(array) == record["sha256"]

@@ -1,6 +1,5 @@
 """Some films as they came and as they are stored, for a person to look at: `sheet.png`."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ from datamodules.film_cache import FilmCache
 from preparation.films.film import FilmFile
 from preparation.films.shard import MakeFilmShard
 from preparation.films.stored_film import stored_film
+from preparation.pseudonym import film_pseudonym
 
 _MOST_SHOWN = 8
 
@@ -26,12 +26,11 @@ def write_film_sheet(cache: FilmCache, files: Sequence[FilmFile], work: MakeFilm
     """
     from display.sheet import save_png, sheet
 
-    named = {file.name: file for file in files}
-    with open(cache.root / "sources.csv", newline="", encoding="utf-8") as stream:
-        names = [row["file"] for row in csv.DictReader(stream)]
-    shown = sorted({len(names) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})
+    of_id = {film_pseudonym(file.name, work.salt): file for file in files}
+    shown = sorted({len(cache) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})
     plain = replace(work.layout, clahe="none")
-    before = [stored_film(work.reader(named[names[index]]).pixels, plain) for index in shown]
+    shown_files = [of_id[str(cache.ids[index])] for index in shown]
+    before = [stored_film(work.reader(file).pixels, plain) for file in shown_files]
     after = [cache.image(index) for index in shown]
     rows = [[_displayed(film) for film in films] for films in (before, after)]
     titles = ["as it came", "as it is stored"]

@@ -1,13 +1,16 @@
 """What `prepare.py` says about films: found, used, refused and why, where it is, what is next.
 
-Counts only: the names of files may identify somebody, and what is printed ends in a log.
+Counts: the names of files may identify somebody, and what is printed ends in a log. Only patients
+whose identifiers are spelt in several ways are named, for somebody to see who became one.
 """
 
 from collections import Counter
+from pathlib import Path
 
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import SPLITS
 from preparation.films.assemble import FilmOutcome, counted
+from preparation.private_table import private_folder
 from preparation.verify import moved_lines
 
 
@@ -47,10 +50,13 @@ def print_film_summary(outcome: FilmOutcome) -> None:
         whose = "patients" if cache.split_by == "patient" else "films"
         for line in moved_lines(found.get("moved", {}), whose):
             print(line)
-    print(
-        f"Results: {out} (manifest.json, items.csv; rejected.csv and sources.csv name source "
-        f"files, so they stay with you). Next: {_next(cache)}"
-    )
+    print(f"Results: {out} (manifest.json, items.csv){_kept(out)}. Next: {_next(cache)}")
+
+
+def _kept(out: Path) -> str:
+    """Where the names are, if any are."""
+    folder = private_folder(out)
+    return f"; {folder} says who is who and is yours alone" if folder.is_dir() else ""
 
 
 def _split_lines(cache: FilmCache) -> list[str]:

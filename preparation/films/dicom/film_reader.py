@@ -103,6 +103,7 @@ class DicomFilmReader:
         return Film(
             pixels=shown.pixels,
             patient=self._patient(file, header),
+            each_alone=self.patient_from == "file",
             keys=_keys(file, header),
             spacing_mm=spacing_mm,
             spacing_from=spacing_from,

@@ -1,7 +1,5 @@
 """Films whose source pixels are equal, whatever file, window or earlier version they come from."""
 
-import json
-
 import numpy as np
 from PIL import Image
 
@@ -9,8 +7,7 @@ from datamodules.film_cache import FilmCache
 from preparation.copies import pixel_hash
 from preparation.films.film import FilmFile
 from preparation.films.image_files import ImageFileReader
-from provenance import read_json
-from tests.film_runs import draw, films, items, make_films
+from tests.film_runs import draw, items
 from tests.preparation.films.dicom_films import PERMISSIVE, write
 from tests.prepare_runs import contents, run
 
@@ -61,24 +58,3 @@ def test_films_of_other_windows_under_other_patients_stay_together(tmp_path):
     assert all(listed[n]["split"] == listed[n + 20]["split"] for n in range(10))
     assert len(found["moved"]) >= 1
     assert len({item["sha256"] for item in listed}) == 30  # no two are equal as stored
-
-
-def test_films_of_an_earlier_version_are_compared_as_stored(tmp_path, capsys):
-    source, out = make_films(tmp_path / "source", num=40), tmp_path / "out"
-    again = source / "films/Schmidt_0039.png"
-    Image.open(source / "films/Schmidt_0000.png").save(again, compress_level=1)
-    assert films(source, out) == 0
-    whole = contents(out)
-    assert "earlier version" not in capsys.readouterr().out
-    (path,) = out.glob("records/*.json")
-    record = read_json(path)
-    for item in record["items"]:
-        del item["pixel_sha256"]
-    path.write_text(json.dumps(record))
-    assert films(source, out) == 0
-    for name in ("items.csv", "duplicates.csv"):
-        assert (out / name).read_bytes() == whole[name]
-    known = json.loads(whole["manifest.json"])
-    assert known.pop("pixel_hashes")["unknown"] == 0
-    assert read_json(out / "manifest.json") == known
-    assert "40 films were made by an earlier version" in capsys.readouterr().out

@@ -66,8 +66,9 @@ def test_default_columns_in_any_case_and_order(tmp_path):
     assert read.rows == {"1.png": {"Label": "x", "Patient_ID": "4"}}
     read = table(tmp_path, "path,image,label\n1,2,x\n")
     assert list(read.rows) == ["2"]  # image comes first in the list, not in the table
-    read = table(tmp_path, "image,label,sex\n1,x,F\n", key="label", labels=("sex",), patient="sex")
-    assert read.rows == {"x": {"sex": "F"}}
+    text = "image,label,sex,mother\n1,x,F,9\n"
+    read = table(tmp_path, text, key="label", labels=("sex",), patient="mother")
+    assert read.rows == {"x": {"sex": "F", "mother": "9"}}
     assert table(tmp_path, "image,label\n1,x\n").patient_column is None
     assert table(tmp_path, "image,patient\n1,x\n", labels=()).rows == {"1": {"patient": "x"}}
 

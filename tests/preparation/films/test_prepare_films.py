@@ -1,6 +1,7 @@
 """prepare.py on films: what comes out, how it stops and resumes, parts, damage, bad input."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from PIL import Image
 
 from datamodules.film_cache import FilmCache
 from patient_names import pseudonym
+from preparation.pseudonym import film_pseudonym
 from preparation.split import split_of
 from provenance import UserError, sha256_of
 from tests.film_runs import draw, films, items, make_films
@@ -54,23 +56,36 @@ def test_both_films_of_a_patient_are_on_one_side(whole):
     assert len(split) == 150
 
 
-def test_nothing_that_is_shared_names_anybody(whole):
-    for name in ("manifest.json", "items.csv", "settings.json"):
-        text = (whole / name).read_text()
-        for identifier in ("Schmidt", "MRN", "Eva"):
-            assert identifier not in text, name
-    assert "Schmidt_0000.png" in (whole / "sources.csv").read_text()
+def test_who_is_who_lies_beside_the_cache(whole):
+    for name, content in contents(whole).items():
+        for identifier in (b"Schmidt", b"MRN", b"Eva"):
+            assert identifier not in content, name
+    private = whole.with_name("cache.private")
+    listed = items(whole)
+    films_csv = (private / "films.csv").read_text().splitlines()
+    assert films_csv[0] == "id,file"
+    assert sorted(films_csv[1:]) == sorted(
+        f"{item['id']},Schmidt_{number:04d}.png" for number, item in enumerate(listed)
+    )
+    patients = (private / "patients.csv").read_text().splitlines()
+    assert patients[0] == "patient_id,identifier"
+    assert sorted(patients[1:]) == sorted(
+        f"{item['patient_id']},MRN-{number}" for number, item in enumerate(listed[::2])
+    )
+    assert not (private / "rejected.csv").exists()
+    assert "Eva" not in "".join(path.read_text() for path in private.rglob("*.csv"))
+    assert {path.stat().st_mode & 0o077 for path in (private, *private.rglob("*"))} == {0}
 
 
-def test_settings_are_those_of_version_0_1(source, whole):
-    """Byte for byte, so that a cache that it began is gone on with."""
+def test_settings_name_nobody_and_say_all_that_decides(source, whole):
     expected = {
         "command": "image_folder", "format": "understudy-films", "format_version": 1,
         "films_per_shard": 128, "image_size": 24, "margin": 0.1, "bit_depth": 8,
         "on_nonsquare": "pad", "clahe": "none", "clahe_clip_limit": 0.01, "channels": 1,
         "label_columns": ["label"], "key_column": None, "patient_column": None,
         "unlabelled": "reject", "patient_pattern": None, "patient_from": "none",
-        "on_duplicates": "report", "patient_salt_check": "ef1b596e",
+        "on_duplicates": "report",
+        "patients": {"named_by": "pseudonym", "salt_check": "ef1b596e", "ids": "as_numbers"},
         "label_table_sha256": sha256_of(source / "labels.csv"),
     }  # fmt: skip
     text = (whole / "settings.json").read_text()
@@ -119,6 +134,13 @@ def test_parts_of_three_machines_merge_to_the_same_bytes(source, whole, tmp_path
     expected = contents(whole)
     del expected["sheet.png"]  # a merge has no source to draw films from
     assert contents(tmp_path / "merged") == expected
+    assert contents(tmp_path / "merged.private") == contents(whole.with_name("cache.private"))
+    for part in parts[1:]:
+        shutil.rmtree(part.with_name(f"{part.name}.private"))
+    assert run("merge", *parts, "--out", tmp_path / "again") == 0
+    assert contents(tmp_path / "again") == expected
+    known = (tmp_path / "again.private/films.csv").read_text().splitlines()
+    assert len(known) == 1 + 128
 
 
 def test_an_unfinished_part_is_named(source, tmp_path, capsys):
@@ -185,6 +207,9 @@ def test_bad_films_are_listed_and_counted(tmp_path, capsys):
     assert "13 files found, 11 films used, 2 refused: 1 no_label, 1 truncated." in said
     assert "Schmidt" not in said
     listed = (tmp_path / "out/rejected.csv").read_text()
+    assert "Schmidt" not in listed
+    assert f"{film_pseudonym('Schmidt_0003.png', 'understudy')},truncated," in listed
+    listed = (tmp_path / "out.private/rejected.csv").read_text()
     assert "Schmidt_0003.png,truncated," in listed
     assert "unlisted.png,no_label," in listed
 
@@ -309,8 +334,6 @@ def test_sixteen_bits_and_colour(tmp_path):
 
 
 def test_a_manifest_of_a_newer_version_is_refused(whole, tmp_path):
-    import shutil
-
     copy = tmp_path / "copy"
     shutil.copytree(whole, copy)
     manifest = json.loads((copy / "manifest.json").read_text())
@@ -339,6 +362,8 @@ def test_an_archive_is_unpacked_and_a_hostile_one_refused(tmp_path, capsys):
     flags = ("--clahe", "none", "--image-size", "24")
     assert run(*words, *flags, "--source", archive, "--out", tmp_path / "out") == 0
     assert len(FilmCache.open(tmp_path / "out")) == 12
+    assert not (tmp_path / "out/unpacked").exists()
+    assert (tmp_path / "out.private/unpacked/Schmidt_0000.png").is_file()
     with zipfile.ZipFile(archive, "a") as stream:
         stream.writestr("../outside.png", b"")
     assert run(*words, *flags, "--source", archive, "--out", tmp_path / "again") == 2
@@ -358,10 +383,11 @@ def test_a_phantom_is_drawn_read_and_wrong_files_are_refused(tmp_path, capsys):
         "command", "format", "format_version", "films_per_shard", "num_patients", "seed",
         "image_size", "margin", "bit_depth", "on_nonsquare", "clahe", "clahe_clip_limit", "view",
         "view_from_text", "without_body_part", "orientation", "on_duplicates",
-        "patient_salt_check", "label_table_sha256",
+        "patients", "label_table_sha256",
     ]  # fmt: skip
     assert cache.class_names("label") == ["normal", "abnormal"]
     assert len(cache.patients(None)) == len({*cache.patient_ids.tolist()}) <= 20
+    assert not (tmp_path / "phantom.private").exists()  # nobody's
     names = (out / "items.csv").read_text()
     assert "PHANTOM" not in names
     assert "MONOCHROME1" in names
