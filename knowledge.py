@@ -10,15 +10,16 @@ Every room may import it.
 
 import base64
 import binascii
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from patient_names import PatientNames
+from patient_names import PatientNames, key_of
 from provenance import UserError
 
 PixelBits = NDArray[np.uint64]
@@ -33,20 +34,44 @@ def _none() -> PixelBits:
     return np.empty(0, np.uint64)
 
 
+class NamedImages(Protocol):
+    """What a prepared cache tells of its N images."""
+
+    root: Path
+    ids: NDArray[np.str_]
+    patient_ids: NDArray[np.str_]
+
+    @property
+    def patient_names(self) -> PatientNames:
+        """How its patients are named."""
+        ...
+
+    @property
+    def pixel_hashes(self) -> PixelBits | None:
+        """(N, K) hashes of each image; None where there are none."""
+        ...
+
+    @property
+    def has_all_pixels(self) -> bool:
+        """Whether every image has its hashes."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Knowledge:
     """Whom and what something has learnt from.
 
     Attributes:
         patients: Their names.
-        items: Ids of images, where images were split and not patients; None where it is not told.
+        items: Ids of images, where images were split and not patients; None where it is not told of
+            all.
         names: The ways in which the patients are named: several, where several caches taught it.
         pixels: (n,) sorted, of images and whole volumes; see `PixelBits`.
         has_all_pixels: False where some of it comes from data without hashes.
     """
 
     patients: frozenset[str] = frozenset()
-    items: frozenset[str] | None = None
+    items: frozenset[str] | None = frozenset()
     names: frozenset[PatientNames] = frozenset()
     pixels: PixelBits = field(default_factory=_none)
     has_all_pixels: bool = True
@@ -55,7 +80,7 @@ class Knowledge:
     def of_plain(cls, plain: Mapping[str, Any]) -> "Knowledge":
         """Back from `plain`. Of an earlier version's it holds names alone."""
         patients = frozenset(plain.get("training_patients") or ())
-        items = plain.get("training_items")
+        items = plain.get("training_items", None if patients else ())
         told = plain.get("patient_names")
         names = [PatientNames.guessed(patients)] if patients else []
         if told is not None:
@@ -65,13 +90,13 @@ class Knowledge:
             None if items is None else frozenset(items),
             frozenset(names),
             unpacked(plain.get("pixels", "")),
-            not plain.get("without_pixels", bool(patients or items) and told is None),
+            not plain.get("without_pixels", bool(patients) and told is None),
         )
 
     def plain(self) -> dict[str, Any]:
         """Plain values, for a manifest or a checkpoint: eleven characters an image, and names."""
         plain: dict[str, Any] = {"training_patients": sorted(self.patients)}
-        if self.items is not None:
+        if self.items or (self.items is not None and self.patients):
             plain["training_items"] = sorted(self.items)
         if self.names:
             plain["patient_names"] = [one.plain() for one in sorted(self.names, key=repr)]
@@ -83,10 +108,9 @@ class Knowledge:
 
     def __or__(self, other: "Knowledge") -> "Knowledge":
         """What both know together."""
-        told = [one.items for one in (self, other) if one.items is not None]
         return Knowledge(
             self.patients | other.patients,
-            frozenset().union(*told) if told else None,
+            None if self.items is None or other.items is None else self.items | other.items,
             self.names | other.names,
             np.union1d(self.pixels, other.pixels),
             self.has_all_pixels and other.has_all_pixels,
@@ -95,11 +119,11 @@ class Knowledge:
     def without(self, other: "Knowledge") -> "Knowledge":
         """What the other one does not know."""
         patients = self.patients - other.patients
-        items = None if other.items is None else (self.items or frozenset()) - other.items
+        items = (self.items or frozenset()) - (other.items or frozenset())
         nobody = not patients and not items
         return Knowledge(
             patients,
-            items,
+            None if self.items is None and not nobody else items,
             frozenset() if nobody else self.names,
             np.setdiff1d(self.pixels, other.pixels),
             self.has_all_pixels or nobody,
@@ -107,64 +131,105 @@ class Knowledge:
 
     @cached_property
     def keys(self) -> frozenset[str]:
-        """Of the patients; see `keys_of`."""
-        return frozenset(keys_of(self.patients, self.names))
+        """Of the patients; see `key_of`."""
+        return frozenset(map(key_of, self.patients))
 
-    def knows_patients(self, patients: NDArray[np.str_], named: PatientNames) -> NDArray[np.bool_]:
-        """(n,) whether each of these names is that of a known patient."""
-        different, inverse = np.unique(patients, return_inverse=True)
-        known = [key in self.keys for key in keys_of(different.tolist(), [named])]
-        return np.array(known, bool)[inverse]
+    def overlap(self, cache: NamedImages, by_item: bool = False) -> "Overlap":
+        """Which images of a cache are known.
 
-    def knows_items(self, ids: NDArray[np.str_]) -> NDArray[np.bool_]:
-        """(n,) whether each of these images is known, by its id."""
-        return np.isin(ids, sorted(self.items or ()))
+        Args:
+            cache: To compare with.
+            by_item: Compare images by their ids, and not patients.
+        """
+        if by_item:
+            by_name = np.isin(cache.ids, sorted(self.items or ()))
+        else:
+            different, inverse = np.unique(cache.patient_ids, return_inverse=True)
+            keys = map(key_of, different.tolist())
+            by_name = np.array([key in self.keys for key in keys], bool)[inverse]
+        pixels = cache.pixel_hashes
+        by_pixels: NDArray[np.bool_] = np.zeros(len(by_name), bool)
+        if pixels is not None and len(self.pixels):
+            by_pixels = np.any(np.isin(pixels, self.pixels) & (pixels > 0), axis=1)
+        both: NDArray[np.bool_] = by_name | by_pixels
+        if not by_item:
+            both = np.isin(cache.patient_ids, np.unique(cache.patient_ids[both]))
+        return Overlap(by_name, by_pixels, both)
 
-    def knows_pixels(self, pixels: PixelBits) -> NDArray[np.bool_]:
-        """(n,) whether any of the (n, K) hashes of each image is known."""
-        known: NDArray[np.bool_] = np.isin(pixels, self.pixels) & (pixels > 0)
-        return np.logical_or.reduce(known, axis=1)
+    def not_compared(self, what: str, cache: NamedImages) -> "Gap | None":
+        """What of this cannot be compared with a cache.
 
-    def not_compared(
-        self, what: str, where: str, named: PatientNames, has_all_pixels: bool, in_common: bool
-    ) -> str | None:
-        """A sentence about what cannot be compared with a cache; None where both can.
+        None where both names and pixels can, or where the cache names everybody who is known.
 
         Args:
             what: What has this knowledge, as the person named it.
-            where: The cache.
-            named: How the cache names its patients.
-            has_all_pixels: Whether it has hashes of all its pixels.
-            in_common: Whether some name of it is known, so that names are surely comparable.
+            cache: To compare with.
         """
-        strange = [one for one in self.names if not one.comparable(named)]
-        missing = [
-            name
-            for name, there in ((what, self.has_all_pixels), (where, has_all_pixels))
-            if not there
-        ]
-        by_name = None if in_common or not strange else _why(strange[0], named)
-        by_pixels = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} no hashes"
-        if by_name is None and not missing:
+        theirs = {*map(key_of, np.unique(cache.patient_ids).tolist())}
+        if self.keys <= theirs:
             return None
-        if not missing:
-            return (
-                f"{what}: was compared with {where} by pixels alone, since {by_name}. Copies that "
-                "were scaled, windowed or compressed with loss are not found. With one "
+        strange = [one for one in self.names if not one.comparable(cache.patient_names)]
+        if self.keys & theirs:  # salts that nobody recorded are the same: they made the same name
+            strange = []
+        missing = [
+            str(one)
+            for one, has_all in ((what, self.has_all_pixels), (cache.root, cache.has_all_pixels))
+            if not has_all
+        ]
+        if not strange and not missing:
+            return None
+        by_name = _why(strange[0], cache.patient_names) if strange else ""
+        by_pixels = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} no hashes"
+        if strange and missing:
+            sentence = (
+                f"{what}: could not be compared with {cache.root}: {by_name}, and {by_pixels} of "
+                "pixels. Whether they share patients or images is not known, and a leak would not "
+                "be seen. Prepare the data of both with this version, into another --out, and "
+                "train again; or be sure from elsewhere that they are other people."
+            )
+        elif strange:
+            sentence = (
+                f"{what}: was compared with {cache.root} by pixels alone, since {by_name}. Copies "
+                "that were scaled, windowed or compressed with loss are not found. With one "
                 "--patient-salt for both, patients are compared too."
             )
-        if by_name is None:
-            return (
-                f"{what}: was compared with {where} by the names of patients alone, since "
+        else:
+            sentence = (
+                f"{what}: was compared with {cache.root} by the names of patients alone, since "
                 f"{by_pixels} of pixels. The same image under another name is not found. Prepare "
                 "the data with this version, into another --out, to compare pixels too."
             )
-        return (
-            f"{what}: could not be compared with {where}: {by_name}, and {by_pixels} of pixels. "
-            "Whether they share patients or images is not known, and a leak would not be seen. "
-            "Prepare the data of both with this version, into another --out, and train again; or "
-            "be sure from elsewhere that they are other people."
-        )
+        return Gap(not strange, not missing, sentence)
+
+
+@dataclass(frozen=True)
+class Gap:
+    """What could not be compared.
+
+    Attributes:
+        by_name: Patients were compared by their names.
+        by_pixels: Images were compared by their pixels.
+        sentence: What was not, why, and what to do.
+    """
+
+    by_name: bool
+    by_pixels: bool
+    sentence: str
+
+
+@dataclass(frozen=True, eq=False)
+class Overlap:
+    """Which images of a cache somebody knows; (N,) each, in the order of the cache.
+
+    Attributes:
+        by_name: The patient, or the image, has a known name.
+        by_pixels: The image, or its volume, has known pixels.
+        known: One of the two; where patients are compared, every image of such a patient.
+    """
+
+    by_name: NDArray[np.bool_]
+    by_pixels: NDArray[np.bool_]
+    known: NDArray[np.bool_]
 
 
 def _why(theirs: PatientNames, ours: PatientNames) -> str:
@@ -174,13 +239,6 @@ def _why(theirs: PatientNames, ours: PatientNames) -> str:
     if theirs.salt_check is None or ours.salt_check is None:
         return "which --patient-salt made the names of patients is not recorded"
     return "their patients are named with different salts (--patient-salt)"
-
-
-def keys_of(names: Iterable[str], named: Iterable[PatientNames]) -> list[str]:
-    """For each name what is equal for equal people; see `PatientNames.key`."""
-    ways = sorted(named, key=lambda one: (one.named_by != "source", one.ids))
-    way = ways[0] if ways else PatientNames("source")
-    return [way.key(name) for name in names]
 
 
 def packed(pixels: PixelBits) -> str:

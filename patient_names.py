@@ -137,17 +137,18 @@ class PatientNames:
         ]
         return None not in salts and salts[0] == salts[1]
 
-    def key(self, name: str) -> str:
-        """What is equal for equal people: a pseudonym as it is, a name as that of the known salt.
 
-        Pseudonyms of different salts are never equal.
-        """
-        if _PSEUDONYM.fullmatch(name):
-            return name
-        try:
-            return pseudonym(identity(name), KNOWN_SALT)
-        except RoundedNumberError:  # kept as it was written
-            return pseudonym(as_written(name), KNOWN_SALT)
+def key_of(name: str) -> str:
+    """What is equal for equal people: a pseudonym as it is, a name as that of the known salt.
+
+    Pseudonyms of different salts are never equal.
+    """
+    if _PSEUDONYM.fullmatch(name):
+        return name
+    try:
+        return pseudonym(identity(name), KNOWN_SALT)
+    except RoundedNumberError:  # kept as it was written
+        return pseudonym(as_written(name), KNOWN_SALT)
 
 
 KNOWN_SALT_CHECK = salt_check(KNOWN_SALT)

@@ -8,7 +8,8 @@ import torch
 from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
-from lightning_modules.loading import RECORD_KEY, seen_by
+from knowledge import Knowledge
+from lightning_modules.loading import RECORD_KEY, seen_by, trained_on
 from lightning_modules.training_module import TrainingModule
 
 
@@ -40,11 +41,10 @@ class RunRecord(L.Callback):
         if RECORD_KEY in checkpoint:
             self._add_seen(seen_by(checkpoint[RECORD_KEY]))
 
-    def _add_seen(self, earlier: dict[str, list[str]]) -> None:
-        own, also = seen_by(self.record), self.record.get("also_seen", {})
-        added = {name: {*earlier.get(name, ())} - {*names} for name, names in own.items()}
-        also = {name: sorted({*also.get(name, ()), *names}) for name, names in added.items()}
-        self.record = {**self.record, "also_seen": also}
+    def _add_seen(self, earlier: Knowledge) -> None:
+        also = Knowledge.of_plain(self.record.get("also_seen", {}))
+        also |= earlier.without(trained_on(self.record))
+        self.record = {**self.record, "also_seen": also.plain()}
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Note whom the first weights had seen; drop rows that come again; start the clock."""

@@ -14,6 +14,7 @@ from datamodules.controls import check_control, epoch_of_real_images, stand_ins
 from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
+from knowledge import Knowledge
 from provenance import UserError, sha256_of
 
 
@@ -57,6 +58,8 @@ class CachedDataModule(L.LightningDataModule):
             if value is not None and value < least:
                 raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
         check_control(control, synthetic, real_images)
+        self.left_out: frozenset[str] = frozenset()
+        """Ids of images that no split holds: an evaluation leaves out what its model has seen."""
         self.root = root
         self.synthetic = synthetic
         self.control = control
@@ -109,19 +112,16 @@ class CachedDataModule(L.LightningDataModule):
             return None
         return sha256_of(self.synthetic_set.root / "manifest.json")
 
-    def also_seen(self) -> dict[str, list[str]]:
-        """Whom a training learns from besides the cache's training split, through synthetic images.
+    def also_seen(self) -> Knowledge:
+        """Whom a training learns from besides the cache's training split: through synthetic images.
 
-        Returns:
-            "training_patients", and "training_items" where images were split; sorted.
+        Raises:
+            UserError: There is no finished set.
         """
-        known = {}
-        if self.synthetic_set is not None and self.control is None:
-            known = self.synthetic_set.seen()
-        own = {"training_patients": self.cache.patients("train")}
-        if self.cache.split_by != "patient":
-            own["training_items"] = self.cache.item_ids("train")
-        return {name: sorted({*known.get(name, ())} - {*names}) for name, names in own.items()}
+        if self.synthetic_set is None or self.control is not None:
+            return Knowledge()
+        own = self.cache.knowledge(self.cache.indices("train"))
+        return self.synthetic_set.seen().without(own)
 
     def joining_set(self, with_label_maps: bool, sizes: set[int]) -> SyntheticSet | None:
         """The synthetic set that joins the training split, after the leak check; None without one.

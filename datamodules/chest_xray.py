@@ -132,6 +132,8 @@ class ChestXrayDataModule(CachedDataModule):
         indices = self.cache.indices(split)
         if self.label_column is not None:
             indices = self._chosen(indices, self.label_column, training=split == "train")
+        if self.left_out:
+            indices = indices[~np.isin(self.cache.ids[indices], sorted(self.left_out))]
         if not len(indices):
             wanted = self.only_label or " or ".join(self.class_names)
             raise UserError(

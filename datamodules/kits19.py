@@ -108,6 +108,7 @@ class KiTS19DataModule(CachedDataModule):
             UserError: There are none.
         """
         items = self.cache.select(split, foreground_only=self.slices == "foreground")
+        items = [item for item in items if item.id not in self.left_out]
         if not items:
             held = f" with {' or '.join(self.cache.foreground)}"
             raise UserError(

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from PIL import Image
 
+from knowledge import Knowledge
 from provenance import UserError, read_json
 
 FORMAT = "understudy-synthetic"
@@ -89,19 +90,25 @@ class SyntheticSet:
         """Whether every image has a label map, as slices do, and films do not."""
         return has_label_maps(self.items)
 
-    def seen(self) -> dict[str, set[str]]:
-        """Whom the images know: of whom their generator learnt, and who lent it a label map.
+    def seen(self) -> Knowledge:
+        """Whom the images know: of whom their generator learnt, and who lent it a label map."""
+        return self.learnt() | self.lent()
 
-        Returns:
-            "training_patients" and "training_items"; empty where the manifest does not tell, which
-            the leak check refuses.
-        """
-        origin = self.manifest.get("generator", {})
-        patients = {*(origin.get("training_patients") or ())}
-        images = {*(origin.get("training_items") or ())}
+    def learnt(self) -> Knowledge:
+        """Of whom the generator learnt; nobody where the manifest does not tell."""
+        return Knowledge.of_plain(self.manifest.get("generator", {}))
+
+    def lent(self) -> Knowledge:
+        """Whose label maps the images were painted on; earlier sets have no hashes."""
         lenders = {item.label_patient_id for item in self.items if item.label_patient_id}
         label_maps = {item.label_item_id for item in self.items if item.label_item_id}
-        return {"training_patients": patients | lenders, "training_items": images | label_maps}
+        return Knowledge.of_plain(
+            {
+                **self.manifest.get("label_cache", {}),
+                "training_patients": lenders,
+                "training_items": label_maps,
+            }
+        )
 
     def keep(self, indices: Sequence[int]) -> "SyntheticSet":
         """The same set with these of its images alone, in this order. Nothing is read."""

@@ -2,9 +2,8 @@
 
 import importlib
 import inspect
-import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +11,10 @@ import torch
 from torch import Tensor
 
 from datamodules.chest_xray import ChestXrayDataModule
-from datamodules.synthetic import SyntheticSet
 from device import Device, chosen_device
+from evaluation.unseen import Comparison, without_seen
 from lightning_modules import Classifier, Segmenter
-from lightning_modules.loading import data_root, load_module, path_of_data, seen_by
+from lightning_modules.loading import data_root, load_module
 from provenance import UserError, sha256_of
 
 _BATCH_SIZES = {Segmenter: 8, Classifier: 32}
@@ -46,6 +45,8 @@ class OpenedCheckpoint:
         datamodule: Of the cache to score on, with the checkpoint's settings.
         split: The split to score, none of whose patients was trained on (unless it is "train").
         device: Where the model computes.
+        on_seen: What becomes of images that it has seen: "refuse" or "exclude".
+        comparisons: Of the splits that were compared so far.
     """
 
     checkpoint: Path
@@ -54,6 +55,8 @@ class OpenedCheckpoint:
     datamodule: Any
     split: str
     device: torch.device
+    on_seen: str = "refuse"
+    comparisons: dict[str, Comparison] = field(default_factory=dict)
 
     def unit_images(self, batch: Mapping[str, Any]) -> Tensor:
         """Images of a batch as the model takes them: (N, C, H, W) in [-1, 1], on the device."""
@@ -80,64 +83,32 @@ class OpenedCheckpoint:
 
     def identity(self, task: str) -> dict[str, Any]:
         """What makes an evaluation this one, whatever the kind of model."""
+        left_out = self.compared_with_seen(self.split).left_out
         return {
             "task": task,
             "checkpoint_sha256": sha256_of(self.checkpoint),
             "split": self.split,
             "split_id": self.datamodule.cache.split_id,
+            **({"images_left_out": left_out["images"]} if left_out else {}),
         }
 
-    def check_unseen(self, split: str) -> None:
-        """Refuse to score training patients as if they were new: another cache may split otherwise.
-
-        Those count too whom the model knows through synthetic images, or through the weights that
-        it started from. Where the model's own data were split by image, images are compared.
+    def compared_with_seen(self, split: str) -> Comparison:
+        """See `without_seen`; done once for each split.
 
         Raises:
-            UserError: The model was trained on some patients of the split, and it is not the
-                training split; names a few.
+            UserError: The model has seen images of the split, and they are not left out.
         """
-        if split == "train":
-            return
-        cache, seen, unit = self.datamodule.cache, seen_by(self.record), "patient"
-        same_split = self.record.get("split", {}).get("split_id") == cache.split_id
-        names, known = cache.patient_ids, {*seen["training_patients"]}
-        if same_split and cache.split_by != "patient":
-            names, known, unit = cache.ids, {*seen.get("training_items", ())}, "image"
-        if not same_split:
-            known |= self._known_through_an_earlier_set()
-        items = self.datamodule.items(split)
-        if isinstance(self.datamodule, ChestXrayDataModule):
-            scored = set(names[items].tolist())
-        else:
-            scored = {item.patient_id if unit == "patient" else item.id for item in items}
-        both = sorted(scored & known)
-        if both:
-            named = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
-            raise UserError(
-                f"{cache.root}: {len(both)} {unit}s of its {split} split were training {unit}s "
-                f"of {self.checkpoint} ({named}). The scores would be worthless. Give the cache "
-                "that it was trained on, or prepare this one with the same --split-seed and "
-                "--split-ratios."
+        if split not in self.comparisons:
+            self.comparisons[split] = without_seen(
+                self.checkpoint, self.record, self.datamodule, split, self.on_seen
             )
+        return self.comparisons[split]
 
-    def _known_through_an_earlier_set(self) -> set[str]:
-        """Whom the synthetic set of a checkpoint of an earlier version knew, if it is there.
-
-        A checkpoint of today names them itself.
-        """
-        if "also_seen" in self.record or not self.record["data"]["init_args"].get("synthetic"):
-            return set()
-        root = path_of_data(self.checkpoint, dict(self.record), "synthetic")
-        if (root / "manifest.json").is_file():
-            return SyntheticSet.open(root).seen()["training_patients"]
-        print(
-            f"{self.checkpoint}: was trained with the synthetic set {root}, which is not there as "
-            "seen from this folder, so whom its images know was not compared with "
-            f"{self.datamodule.cache.root}. Put the set back and score again.",
-            file=sys.stderr,
-        )
-        return set()
+    @property
+    def of_seen(self) -> dict[str, Any]:
+        """What a result says of images that the model has seen."""
+        compared = self.compared_with_seen(self.split)
+        return {"left_out": compared.left_out, "not_compared": compared.not_compared}
 
 
 def open_checkpoint(
@@ -147,6 +118,7 @@ def open_checkpoint(
     batch_size: int | None,
     num_workers: int,
     device: Device,
+    on_seen: str = "refuse",
     **changed: Any,
 ) -> OpenedCheckpoint:
     """Open a model and its data, and check that one can be scored on the other.
@@ -160,6 +132,7 @@ def open_checkpoint(
         batch_size: Images at once; None: 8 slices or 32 films.
         num_workers: Processes that load.
         device: Where to compute.
+        on_seen: See `without_seen`.
         changed: Settings of the datamodule to replace; those that are None stay as in the record.
 
     Raises:
@@ -185,8 +158,14 @@ def open_checkpoint(
     _check_classes_and_size(checkpoint, module, record, datamodule)
     datamodule.items(split)  # there are some
     target = chosen_device(device)
-    opened = OpenedCheckpoint(checkpoint, module.to(target), record, datamodule, split, target)
-    opened.check_unseen(split)
+    opened = OpenedCheckpoint(
+        checkpoint, module.to(target), record, datamodule, split, target, on_seen
+    )
+    if opened.compared_with_seen(split).leaves_nothing:
+        raise UserError(
+            f"{root}: {checkpoint} has seen every image of its {split} split, so --seen exclude "
+            "leaves none to score. Give data that it has not seen."
+        )
     return opened
 
 

@@ -16,6 +16,7 @@ def evaluate(
     out: Path,
     root: Path | None = None,
     split: Split = "test",
+    seen: Literal["refuse", "exclude"] = "refuse",
     absent_class: Literal["skip", "one"] | None = None,
     slices: Literal["foreground", "all"] | None = None,
     compare: list[Path] | None = None,
@@ -36,6 +37,9 @@ def evaluate(
         root: The cache to score on; --data.root is understood too. Default: the one that the
             checkpoint was trained on.
         split: Which split to score.
+        seen: Images that the model was trained on, or whose patients it knows, are no test:
+            "refuse" a split that holds some, or "exclude" them, and those that chose the
+            checkpoint, and score the others.
         absent_class: Segmenters only. What an image counts for a class that neither truth nor
             prediction holds: "skip" leaves the class out of that image's mean, "one" counts it as
             1. Default: the checkpoint's setting.
@@ -61,7 +65,7 @@ def evaluate(
     from lightning_modules import Segmenter
 
     opened = open_checkpoint(
-        Path(checkpoint), root, split, batch_size, num_workers, device, slices=slices
+        Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
     )
     of_segmenters = {"absent_class": absent_class, "slices": slices}
     if isinstance(opened.module, Segmenter):

@@ -28,7 +28,7 @@ def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
             f"  hd95 leaves out {result['hd95_undefined']} comparisons where a structure was "
             "missed or invented whole"
         )
-    return lines
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
 def _classification_lines(result: Mapping[str, Any]) -> list[str]:

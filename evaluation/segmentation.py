@@ -72,6 +72,8 @@ def score_segmenter(
         "num_images": len(found["images"]),
         "num_patients": len(found["patients"]),
         "class_names": datamodule.class_names,
+        **opened.of_seen,
+        "notes": list(opened.compared_with_seen(split).notes),
         **found,
         "summary": _with_intervals(found),
         "versions": library_versions(),

@@ -12,6 +12,7 @@ import torch
 
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
+from knowledge import Knowledge
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.loading import load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
@@ -70,8 +71,8 @@ class TrainedGenerator:
         settings: dict[str, Any] = self.record["data"]["init_args"]
         return settings
 
-    def seen(self) -> dict[str, set[str]]:
-        """Its "training_patients", and "training_items" where images were split.
+    def seen(self) -> Knowledge:
+        """Whom its images know.
 
         One that was trained with synthetic images has seen what their generator had seen, and the
         patients whose label maps these were painted from. A checkpoint of an earlier version does
@@ -80,10 +81,9 @@ class TrainedGenerator:
         Raises:
             UserError: That set is not there any more, so that nobody can say whom it knew.
         """
-        seen = {name: set(names) for name, names in seen_by(self.record).items()}
+        seen = seen_by(self.record)
         if "also_seen" not in self.record and self.data.get("synthetic") is not None:
-            known = _first_generators_set(self.checkpoint, self.record).seen()
-            seen = {name: names | known[name] for name, names in seen.items()}
+            seen |= _first_generators_set(self.checkpoint, self.record).seen()
         return seen
 
     @property

@@ -12,8 +12,9 @@ from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import colour_mask, save_png, sheet
 from generation.synthetic_set import Generation, Made, finite_pictures
+from knowledge import Knowledge
 from lightning_modules import Pix2Pix
-from lightning_modules.loading import data_root
+from lightning_modules.loading import data_root, held_out_of
 from provenance import UserError
 
 
@@ -55,7 +56,13 @@ def generate_slices(
             f"{checkpoint} was trained on {', '.join(record['class_names'])}. Give label maps of "
             "these classes."
         )
-    usable = usable_label_maps(cache, record["split"], labels is None, with_class)
+    if labels is None:
+        usable = usable_label_maps(cache, None, record["split"]["by"], with_class)
+    else:
+        held_out = held_out_of(record)
+        usable = usable_label_maps(cache, held_out, record["split"]["by"], with_class)
+        if gap := held_out.not_compared(f"the held-out data of {checkpoint}", cache):
+            print(gap.sentence, file=sys.stderr)
     chosen = choose(usable, generator.num_images, generation.seed)
     generation.claim_folder(label_maps=cache.split_id, dropout=dropout, with_class=with_class)
 
@@ -84,7 +91,7 @@ def generate_slices(
             "dropout": None if dropout else False,
             "with_class": with_class,
         },
-        label_cache={"dataset": cache.dataset, "split_id": cache.split_id},
+        label_cache=_lenders(cache, chosen),
     )
     made = SyntheticSet.open(generation.out)
     rows = [
@@ -97,21 +104,30 @@ def generate_slices(
     )
 
 
+def _lenders(cache: SliceCache, chosen: list[SliceItem]) -> dict[str, Any]:
+    """What the manifest says of the cache that the label maps are from; its items name them."""
+    known = cache.knowledge(np.flatnonzero(np.isin(cache.ids, [item.id for item in chosen])))
+    told = known.plain()
+    named = {key: told[key] for key in told if not key.startswith("training_")}
+    return {"dataset": cache.dataset, "split_id": cache.split_id, **named}
+
+
 def usable_label_maps(
-    cache: SliceCache, split: dict[str, Any], own_data: bool, with_class: str | None = None
+    cache: SliceCache, held_out: Knowledge | None, by: str, with_class: str | None = None
 ) -> list[SliceItem]:
     """Label maps with any foreground that no validation or test patient of the generator has.
 
     Args:
         cache: Where the label maps lie.
-        split: Of the generator's data, from its checkpoint.
-        own_data: Whether the cache is the generator's own, whose training split alone is used.
+        held_out: Validation and test data of the generator; None: the cache is the generator's
+            own, whose training split alone is used.
+        by: What of the generator's data was split: "patient" or "slice".
         with_class: Only label maps that hold the class of this name.
 
     Raises:
         UserError: None is left.
     """
-    items = cache.select("train" if own_data else None, foreground_only=True)
+    items = cache.select("train" if held_out is None else None, foreground_only=True)
     wanted = " or ".join(cache.foreground) if with_class is None else with_class
     if with_class is not None:
         if with_class not in cache.foreground:
@@ -121,12 +137,11 @@ def usable_label_maps(
             )
         label = cache.class_names.index(with_class)
         items = [item for item in items if item.class_pixels[label] > 0]
-    if split["by"] == "slice":
-        held_out = set(split["held_out_items"])
-        left = [item for item in items if item.id not in held_out]
-    else:
-        held_out = {*split["val"], *split["test"]}
-        left = [item for item in items if item.patient_id not in held_out]
+    left = items
+    if held_out is not None:
+        known = held_out.overlap(cache, by_item=by == "slice").known
+        known_ids = {*cache.ids[known].tolist()}
+        left = [item for item in items if item.id not in known_ids]
     dropped = {item.patient_id for item in items} - {item.patient_id for item in left}
     if dropped:
         print(

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
@@ -149,8 +151,7 @@ class Generation:
             "generators": [one.in_manifest for one in self.generators],
         }
         # The leak check asks whom the set knows, whichever of them taught it.
-        seen = [one.seen() for one in self.generators]
-        generator |= {known: sorted(set().union(*(s[known] for s in seen))) for known in seen[0]}
+        generator |= reduce(or_, [one.seen() for one in self.generators]).plain()
         manifest = {
             "dataset": first.record["dataset"],
             "image_size": first.module.image_size,

@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from knowledge import Knowledge
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, seen_by
 from losses.classification import balanced_weights
@@ -28,7 +29,7 @@ class LabelledData(Protocol):
 
 def start_from_checkpoint(
     module: nn.Module, path: Path, class_names: tuple[str, ...], cache: Any
-) -> dict[str, list[str]]:
+) -> Knowledge:
     """Give a classifier the weights of another one, trained on the same patients.
 
     Args:
@@ -65,16 +66,15 @@ def start_from_checkpoint(
             f"have {cache.split_id[:12]}. Its weights may have seen patients that this run is "
             "tested on. Train both on the same prepared data."
         )
-    seen = seen_by(record)
-    by_image = "training_items" in seen
-    known = {*seen["training_items" if by_image else "training_patients"]}
-    named = cache.item_ids if by_image else cache.patients
-    held_out = known & {*named("val"), *named("test")}
-    if held_out:
-        unit = "images" if by_image else "patients"
+    seen, by_image = seen_by(record), "training_items" in record["split"]
+    held_out = np.concatenate([cache.indices("val"), cache.indices("test")])
+    known = held_out[seen.overlap(cache, by_image).known[held_out]]
+    if len(known):
+        unit, names = ("images", cache.ids) if by_image else ("patients", cache.patient_ids)
+        some = np.unique(names[known]).tolist()
         raise UserError(
-            f"{flag}: has learnt from {len(held_out)} {unit} of the validation or test split of "
-            f"{cache.root} ({', '.join(sorted(held_out)[:5])}), so the scores of this run would be "
+            f"{flag}: has learnt from {len(some)} {unit} of the validation or test split of "
+            f"{cache.root} ({', '.join(some[:5])}), so the scores of this run would be "
             "worthless. Start from a classifier that knows none of them, or leave the flag out."
         )
     try:

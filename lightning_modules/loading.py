@@ -4,12 +4,15 @@ A checkpoint carries under "understudy" what built it: the module's class and ar
 settings and the patient split. So it can be moved away from its run folder and still be used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import reduce
+from operator import or_
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
+from knowledge import Knowledge, unpacked
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from provenance import UserError, innermost_cause
 
@@ -24,7 +27,8 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
 
     Returns:
         The module, and the record: "model", "data" (class_path and init_args), "split",
-        "also_seen" (see `seen_by`), "image_size", "class_names", "versions", "images_seen".
+        "patient_names" and "pixels" of its images, "also_seen" (see `seen_by`), "image_size",
+        "class_names", "versions", "images_seen".
 
     Raises:
         UserError: Missing or damaged file, or a checkpoint that this software did not write.
@@ -49,7 +53,7 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     return module.eval(), {**record, "images_seen": content["progress"]["images_seen"]}
 
 
-def seen_by(record: Mapping[str, Any]) -> dict[str, list[str]]:
+def seen_by(record: Mapping[str, Any]) -> Knowledge:
     """Whom a checkpoint's weights have learnt from: its training split, and whom it also knows.
 
     The latter stand in the record's "also_seen": through synthetic images, or through the weights
@@ -57,15 +61,37 @@ def seen_by(record: Mapping[str, Any]) -> dict[str, list[str]]:
 
     Args:
         record: As `load_module` gives it.
-
-    Returns:
-        "training_patients", and "training_items" where images were split; sorted.
     """
-    split, also = record.get("split", {}), record.get("also_seen", {})
-    seen = {"training_patients": {*split.get("train", ()), *also.get("training_patients", ())}}
-    if "training_items" in split:
-        seen["training_items"] = {*split["training_items"], *also.get("training_items", ())}
-    return {name: sorted(names) for name, names in seen.items()}
+    return trained_on(record) | Knowledge.of_plain(record.get("also_seen", {}))
+
+
+def trained_on(record: Mapping[str, Any]) -> Knowledge:
+    """Whom a checkpoint's own training split holds."""
+    return _of_splits(record, ("train",), "training_items")
+
+
+def chosen_by(record: Mapping[str, Any]) -> Knowledge:
+    """Whom a checkpoint was judged by in training: the patients of its validation split."""
+    return _of_splits(record, ("val",), None)
+
+
+def held_out_of(record: Mapping[str, Any]) -> Knowledge:
+    """Whom the validation and the test split hold of the data that a checkpoint learnt from."""
+    return _of_splits(record, ("val", "test"), "held_out_items")
+
+
+def _of_splits(record: Mapping[str, Any], splits: Sequence[str], items: str | None) -> Knowledge:
+    split, pixels = record.get("split", {}), record.get("pixels", {})
+    plain: dict[str, Any] = {
+        "training_patients": [name for part in splits for name in split.get(part, ())],
+        "without_pixels": not pixels.get("has_all", False),
+    }
+    if items in split:
+        plain["training_items"] = split[items]
+    if "patient_names" in record:
+        plain["patient_names"] = [record["patient_names"]]
+    known = [Knowledge(pixels=unpacked(pixels.get(part, ""))) for part in splits]
+    return reduce(or_, known, Knowledge.of_plain(plain))
 
 
 def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from knowledge import Knowledge
 from lightning_modules.distributed import (
     UnwrappedDDPStrategy,
     average_gradients,
@@ -91,7 +92,7 @@ class TrainingModule(L.LightningModule):
         self.steps_done = 0
         self.images_seen = 0
         self.rollbacks = 0
-        self.seen_before: dict[str, list[str]] | None = None
+        self.seen_before: Knowledge | None = None
         """Whom the weights that the training starts with have learnt from; None: nobody."""
         self.reported: dict[str, float] = {}
         self.report_due = False

@@ -1,5 +1,9 @@
 """What is known is carried on whole, and compared as it is meant."""
 
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -58,45 +62,85 @@ def test_both_and_the_rest() -> None:
     assert both.without(both).plain() == {"training_patients": []}
 
 
-def test_whom_it_knows() -> None:
-    names = np.array(["Meier", "Huber", "Meier"])
-    hashed = np.array([pseudonym(name, KNOWN_SALT) for name in names])
-    secret = np.array([pseudonym(name, "ours") for name in names])
+@dataclass
+class Images:
+    """A cache without files."""
+
+    patient_ids: Any
+    patient_names: PatientNames = IN_CLEAR
+    pixel_hashes: Any = None
+    root: Path = Path("CACHE")
+
+    def __post_init__(self) -> None:
+        self.patient_ids = np.array(list(self.patient_ids), str)
+        self.ids = np.array([f"image_{number}" for number in range(len(self.patient_ids))])
+        if self.pixel_hashes is not None:
+            self.pixel_hashes = np.array(self.pixel_hashes, np.uint64)
+
+    @property
+    def has_all_pixels(self) -> bool:
+        return self.pixel_hashes is not None
+
+
+def test_patients_are_known_under_the_salt_that_all_know() -> None:
+    names = ["Meier", "Huber", "Meier"]
+    in_clear = Images(names)
+    hashed = Images([pseudonym(name, KNOWN_SALT) for name in names], KNOWN)
+    secret = Images([pseudonym(name, "ours") for name in names], SECRET)
     meier = of("Meier")
-    assert meier.knows_patients(names, IN_CLEAR).tolist() == [True, False, True]
-    assert meier.knows_patients(hashed, KNOWN).tolist() == [True, False, True]
-    assert not meier.knows_patients(secret, SECRET).any()
-    assert of(str(hashed[0]), names=KNOWN).knows_patients(names, IN_CLEAR).tolist() == [
-        True, False, True,
-    ]  # fmt: skip
+    assert meier.overlap(in_clear).by_name.tolist() == [True, False, True]
+    assert meier.overlap(hashed).by_name.tolist() == [True, False, True]
+    assert not meier.overlap(secret).known.any()
+    back = of(str(hashed.patient_ids[0]), names=KNOWN)
+    assert back.overlap(in_clear).known.tolist() == [True, False, True]
 
 
-def test_which_pixels_it_knows() -> None:
-    rows = np.array([[1, 7], [2, 0], [0, 0], [4, 9]], np.uint64)
-    assert of(pixels=(2, 9)).knows_pixels(rows).tolist() == [False, True, False, True]
-    assert not of().knows_pixels(rows).any()  # no image is equal to none
+def test_a_known_image_makes_its_patient_known() -> None:
+    cache = Images(["a", "b", "b", "c"], SECRET, [[1, 7], [2, 0], [0, 0], [4, 9]])
+    found = of("x", pixels=(2, 9)).overlap(cache)
+    assert found.by_pixels.tolist() == [False, True, False, True]
+    assert found.known.tolist() == [False, True, True, True]
+    assert not found.by_name.any()
+    assert not of("x").overlap(cache).known.any()  # no image is equal to none
+    by_item = Knowledge(frozenset({"b"}), frozenset({"image_0"}), pixels=np.array([2], np.uint64))
+    assert by_item.overlap(cache, by_item=True).known.tolist() == [True, True, False, False]
+
+
+EARLIER = Knowledge(frozenset("a"), None, frozenset({IN_CLEAR}), has_all_pixels=False)
 
 
 @pytest.mark.parametrize(
-    ("knowledge", "names", "has_all", "sentence"),
+    ("knowledge", "cache", "sentence"),
     [
-        (of("a"), IN_CLEAR, True, None),
-        (of("a"), SECRET, True, "by pixels alone, since one names patients as their source does"),
-        (of("a", names=KNOWN), SECRET, True, "are named with different salts (--patient-salt)"),
-        (of("a"), IN_CLEAR, False, "by the names of patients alone, since CACHE has no hashes"),
-        (of("a", names=KNOWN), SECRET, False, "could not be compared with CACHE: their patients"),
-        (
-            Knowledge(frozenset("a"), None, frozenset({IN_CLEAR}), has_all_pixels=False),
-            IN_CLEAR,
-            False,
-            "since SET and CACHE have no hashes of pixels",
-        ),
+        (of("a"), Images("b", IN_CLEAR, [[1]]), None),
+        (of("a"), Images("b", KNOWN, [[1]]), None),
+        (of("a"), Images("b", SECRET, [[1]]), "by pixels alone, since one names patients as their"),
+        (of("a", names=KNOWN), Images("b", SECRET, [[1]]), "named with different salts (--patient"),
+        (of("a"), Images("b"), "by the names of patients alone, since CACHE has no hashes"),
+        (of("a", names=KNOWN), Images("b", SECRET), "could not be compared with CACHE: their pat"),
+        (EARLIER, Images("b"), "since SET and CACHE have no hashes of pixels"),
+        (EARLIER, Images("ab"), None),  # it knows nobody but people of this cache
     ],
 )
 def test_what_cannot_be_compared_is_said(
-    knowledge: Knowledge, names: PatientNames, has_all: bool, sentence: str | None
+    knowledge: Knowledge, cache: Images, sentence: str | None
 ) -> None:
-    said = knowledge.not_compared("SET", "CACHE", names, has_all, in_common=False)
-    assert said is None if sentence is None else sentence in str(said)
-    if said is not None and has_all:  # a name in common shows that they are comparable
-        assert knowledge.not_compared("SET", "CACHE", names, has_all, in_common=True) is None
+    gap = knowledge.not_compared("SET", cache)
+    if sentence is None:
+        assert gap is None
+        return
+    assert gap is not None
+    assert sentence in gap.sentence
+    assert gap.by_name == ("by the names" in sentence or "SET and CACHE" in sentence)
+    assert gap.by_pixels == cache.has_all_pixels
+
+
+def test_salts_that_nobody_recorded_are_the_same_where_they_made_the_same_name() -> None:
+    unknown = PatientNames("pseudonym", None)
+    names = [pseudonym(name, "ours") for name in "abc"]
+    knowledge = of(*names[:2], names=unknown)
+    cache = Images(names[1:], unknown, [[1], [2]])
+    assert knowledge.not_compared("SET", cache) is None
+    gap = knowledge.not_compared("SET", Images(names[2:], unknown, [[2]]))
+    assert gap is not None
+    assert "which --patient-salt made the names of patients is not recorded" in gap.sentence

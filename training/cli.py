@@ -242,9 +242,11 @@ class TrainCLI(LightningCLI):
             "class_names": self.datamodule.class_names,
             "dataset": cache.dataset,
             "split": patient_split_of(cache),
+            "patient_names": cache.patient_names.plain(),
+            "pixels": cache.packed_pixels(),
             "content_sha256": cache.content_sha256,
             "synthetic_sha256": self.datamodule.synthetic_sha256,
-            "also_seen": self.datamodule.also_seen(),
+            "also_seen": self.datamodule.also_seen().plain(),
             "versions": library_versions(),
             "seed": config.seed_everything,
         }

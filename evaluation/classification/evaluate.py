@@ -84,6 +84,7 @@ def score_classifier(
             name: sum(row["label"] == label for row in rows)
             for label, name in enumerate(class_names)
         },
+        **opened.of_seen,
         "images": rows,
         "summary": summary_of(rows, class_names),
         "trivial_majority_class": trivial(rows, class_names),
@@ -94,7 +95,12 @@ def score_classifier(
         "comparisons": [compared(rows, other) for other in others],
         "versions": library_versions(),
     }
-    result["notes"] = notes(result)
+    result["notes"] = notes(result) + [
+        note
+        for each in splits
+        for note in opened.compared_with_seen(each).notes
+        if each == split or opened.compared_with_seen(each).left_out
+    ]
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)
     result["grad_cam"] = grad_cam_layer(module.network, torch.zeros(shape, device=opened.device))
     drawn: dict[str, ImageArray | None] = {
@@ -162,8 +168,9 @@ def _splits_to_predict(opened: OpenedCheckpoint) -> list[str]:
         opened.datamodule.items("val")
     except UserError:
         return [opened.split]
-    opened.check_unseen("val")
-    return [opened.split, "val"]
+    return (
+        [opened.split] if opened.compared_with_seen("val").leaves_nothing else [opened.split, "val"]
+    )
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:

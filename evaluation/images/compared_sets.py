@@ -4,6 +4,7 @@ Both are read image by image as 8-bit levels of one size. Real films of 16 bits 
 since a synthetic film has no more, and a distance would see the difference.
 """
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -205,13 +206,20 @@ def sheet_of_films(real: ImageSet, fake: ImageSet) -> ImageArray:
 def describe_training_overlap(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:
     """A phrase: how many of the real patients the generator was trained on.
 
-    Pseudonyms mean the same person only within one split, so other splits are not compared.
+    What cannot be compared is said on stderr.
     """
-    origin = fakes.manifest.get("generator", {})
-    patients = set(real.patients)
-    if origin.get("split_id") != cache.split_id or "training_patients" not in origin:
-        return f"unknown: it was not trained on this split of {len(patients)} patients"
-    return f"{len(patients & set(origin['training_patients']))} of {len(patients)}"
+    patients, learnt = set(real.patients), fakes.learnt()
+    if not learnt.patients:
+        return f"unknown: the set does not name whom; {len(patients)} patients"
+    known = np.unique(cache.patient_ids[learnt.overlap(cache).known]).tolist()
+    told = f"{len(patients & {*known})} of {len(patients)}"
+    gap = learnt.not_compared(str(fakes.root), cache)
+    if gap is None:
+        return told
+    print(gap.sentence, file=sys.stderr)
+    if gap.by_name or gap.by_pixels:
+        return f"{told}, compared by {'names' if gap.by_name else 'pixels'} alone"
+    return f"unknown: neither names nor pixels of {len(patients)} patients can be compared"
 
 
 def _common(cache: PreparedCache, split: str, size: int) -> dict[str, Any]:

@@ -257,14 +257,14 @@ def test_a_generator_passes_on_whom_the_generator_of_its_synthetic_films_knew(
     with pytest.raises(UserError, match=rf"leaks 1 patient.*trained on this patient: {STRANGER}"):
         ChestXrayDataModule(str(elsewhere), synthetic=str(out)).training_set()
     both = [replace(generator(mixed, 2, "abnormal"), label="abnormal"), generator(normal, 2)]
-    assert STRANGER in set().union(*(one.seen()["training_patients"] for one in both))
-    assert STRANGER not in both[1].seen()["training_patients"]
+    assert STRANGER in set().union(*(one.seen().patients for one in both))
+    assert STRANGER not in both[1].seen().patients
 
     content = load_checkpoint_file(mixed)
     # As the checkpoints of an earlier version, whose set is asked.
     del content[RECORD_KEY]["also_seen"]
     save_checkpoint_file(content, mixed)
-    assert STRANGER in generator(mixed).seen()["training_patients"]
+    assert STRANGER in generator(mixed).seen().patients
     (earlier / "manifest.json").rename(tmp_path / "gone.json")
     with pytest.raises(UserError, match=r"was trained with the synthetic set .*earlier, which is"):
         make(mixed, tmp_path / "unknown", num_images=2, label="abnormal")

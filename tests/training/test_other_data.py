@@ -244,8 +244,8 @@ def test_a_roll_back_and_a_resume_forget_nobody(
     monkeypatch.setattr(GAN, "begin_step", begin_step)
     module, record = load_module(resumed(cache, tmp_path / "run", *words))
     assert module.rollbacks == 1
-    assert record["also_seen"] == {"training_patients": THEIRS[:4]}
-    assert seen_by(record) == {"training_patients": OURS[:4] + THEIRS[:4]}
+    assert record["also_seen"]["training_patients"] == THEIRS[:4]
+    assert seen_by(record).patients == {*OURS[:4], *THEIRS[:4]}
 
 
 def test_a_classifier_knows_whom_the_one_that_it_started_from_knew(
@@ -263,7 +263,7 @@ def test_a_classifier_knows_whom_the_one_that_it_started_from_knew(
     fit("tuned", start)
     shutil.rmtree(pretrained.parent)  # a resumed run has its weights already
     tuned = fit("tuned", start, "--resume=true", "--trainer.max_epochs=2")
-    assert load_module(tuned)[1]["also_seen"] == {"training_patients": THEIRS[:4]}
+    assert load_module(tuned)[1]["also_seen"]["training_patients"] == THEIRS[:4]
     with pytest.raises(UserError, match=r"2 patients of its test split were training patients of"):
         evaluate.evaluate(
             tuned, tmp_path / "out", root=tested_on_strangers, split="test", show_progress=False

@@ -1,0 +1,149 @@
+"""Images that a model has seen are not scored as new: refused, or left out and counted."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.synthetic import SyntheticSet
+from knowledge import Knowledge
+from lightning_modules.loading import chosen_by, path_of_data, seen_by
+from provenance import UserError
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What came of comparing a split with what a model has seen.
+
+    Attributes:
+        left_out: How many images and patients, and why; None where all are scored.
+        notes: Sentences for the reader of the scores.
+        not_compared: What could not be compared; None where all could.
+    """
+
+    left_out: dict[str, int] | None = None
+    notes: tuple[str, ...] = ()
+    not_compared: str | None = None
+
+    @property
+    def leaves_nothing(self) -> bool:
+        """Whether every image was left out."""
+        return self.left_out is not None and self.left_out["images"] == self.left_out["of_images"]
+
+
+def without_seen(
+    checkpoint: Path, record: Mapping[str, Any], datamodule: Any, split: str, on_seen: str
+) -> Comparison:
+    """Refuse to score training images as if they were new, or leave them out of the split.
+
+    Another cache may divide its patients otherwise, or call them otherwise; so the pixels of
+    images are compared too. A patient with a training image is a training patient. Those count too
+    whom the model knows through synthetic images, or through the weights that it started from.
+    Where the model's own data were split by image, images are compared. Of the model's own
+    validation split in other data, a note says that it chose the checkpoint.
+
+    Args:
+        checkpoint: The model's file.
+        record: What it says of itself; see `load_module`.
+        datamodule: Of the data to score on. Its `left_out` grows by what is left out.
+        split: Of these data; nothing is refused of "train".
+        on_seen: "refuse", or "exclude" to score the others.
+
+    Raises:
+        UserError: The model was trained on some of the split; says on how many, and names a few.
+    """
+    if split == "train":
+        return Comparison()
+    cache = datamodule.cache
+    same_split = record.get("split", {}).get("split_id") == cache.split_id
+    by_item = same_split and cache.split_by != "patient"
+    seen, chose = seen_by(record), Knowledge()
+    if not same_split:
+        seen |= _known_through_an_earlier_set(checkpoint, record, cache.root)
+        chose = chosen_by(record)
+    items = _indices(datamodule, split)
+    overlap = seen.overlap(cache, by_item)
+    equal, named, trained = (
+        each[items] for each in (overlap.by_pixels, overlap.by_name, overlap.known)
+    )
+    validated = chose.overlap(cache).known[items] & ~trained
+    # A published division is not ours to change, and its benchmark is what it is.
+    published = same_split and cache.split_by == "published"
+    refused = named if published else trained
+    if on_seen == "refuse" and refused.any():
+        unit = "image" if by_item else "patient"
+        both = np.unique((cache.ids if by_item else cache.patient_ids)[items[refused]]).tolist()
+        some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
+        pixels = f"{equal.sum()} of its {len(items)} images equal training images pixel by pixel. "
+        raise UserError(
+            f"{cache.root}: {len(both)} {unit}s of its {split} split were training {unit}s of "
+            f"{checkpoint} ({some}). {pixels if equal.any() else ''}The scores would be worthless. "
+            "Give the cache that it was trained on, prepare this one with the same --split-seed "
+            "and --split-ratios, or score the others alone with --seen exclude."
+        )
+    out = trained | validated if on_seen == "exclude" else np.zeros(len(items), bool)
+    notes = []
+    left_out = None
+    if out.any():
+        left_out = {
+            "images": int(out.sum()),
+            "of_images": len(items),
+            "patients": len(np.unique(cache.patient_ids[items[out]])),
+            "equal_to_training_images": int(equal.sum()),
+            "with_training_names": int(named.sum()),
+            "of_validation": int(validated.sum()),
+        }
+        notes.append(
+            f"{split}: {out.sum()} of {len(items)} images are left out, of {left_out['patients']} "
+            f"patients whom {checkpoint} has seen: {equal.sum()} equal training images pixel by "
+            f"pixel, {named.sum()} have the name of a training {'image' if by_item else 'patient'}"
+            f", {validated.sum()} are of the validation split that chose it."
+        )
+        datamodule.left_out |= {*cache.ids[items[out]].tolist()}
+    elif validated.any():
+        notes.append(
+            f"{validated.sum()} of {len(items)} images are of the validation split that chose "
+            f"{checkpoint}, so the scores are a little too good. --seen exclude leaves them out."
+        )
+    elif equal.any():
+        notes.append(
+            f"{equal.sum()} of {len(items)} images equal training images pixel by pixel: the "
+            "published division has them on both sides. --seen exclude leaves them out."
+        )
+    gap = None if same_split else seen.not_compared(str(checkpoint), cache)
+    if gap is not None:
+        print(gap.sentence, file=sys.stderr)
+    return Comparison(left_out, tuple(notes), None if gap is None else gap.sentence)
+
+
+def _indices(datamodule: Any, split: str) -> NDArray[np.int64]:
+    """Where in the cache the images of a split are."""
+    items = datamodule.items(split)
+    if isinstance(items, np.ndarray):
+        return items
+    return np.flatnonzero(np.isin(datamodule.cache.ids, [item.id for item in items]))
+
+
+def _known_through_an_earlier_set(
+    checkpoint: Path, record: Mapping[str, Any], scored: Path
+) -> Knowledge:
+    """Whom the synthetic set of a checkpoint of an earlier version knew, if it is there.
+
+    A checkpoint of today names them itself.
+    """
+    if "also_seen" in record or not record["data"]["init_args"].get("synthetic"):
+        return Knowledge()
+    root = path_of_data(checkpoint, dict(record), "synthetic")
+    if (root / "manifest.json").is_file():
+        return SyntheticSet.open(root).seen()
+    print(
+        f"{checkpoint}: was trained with the synthetic set {root}, which is not there as seen "
+        f"from this folder, so whom its images know was not compared with {scored}. Put the set "
+        "back and score again.",
+        file=sys.stderr,
+    )
+    return Knowledge()
