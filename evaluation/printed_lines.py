@@ -23,6 +23,14 @@ def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
         lines.append(f"  {key:<16} {_interval(entry)}{unit}")
     trivial = result["trivial_all_background"]["iou_mean"]
     lines.append(f"  all background would score iou_mean {trivial:.3f}")
+    for name, best in result["trivial_grey_range"].items():
+        in_hu = "low_hu" in best
+        limits, unit = (("low_hu", "high_hu"), " HU") if in_hu else (("low", "high"), "")
+        low, high = (f"{best[end]:.0f}" for end in limits)
+        lines.append(
+            f"  the best range of grey values, {low} to {high}{unit}, would score dice_{name} "
+            f"{best['dice']:.3f}"
+        )
     if result["hd95_undefined"]:
         lines.append(
             f"  hd95 leaves out {result['hd95_undefined']} comparisons where a structure was "

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from display.numbers import number
 from display.sheet import ImageArray, overlay, save_png, sheet
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.folder import RESULT, write_csv
+from metrics.grey_range import GreyLevels
 from metrics.intervals import patient_bootstrap
 from metrics.segmentation import SegmentationScores
 from output_folder import check_folder
@@ -52,6 +54,7 @@ def score_segmenter(
     check_folder(out, RESULT, identity, "evaluation", _FILES)
     items = {item.id: item for item in datamodule.items(split)}
     scores = SegmentationScores(datamodule.class_names, identity["absent_class"])
+    grey_levels = GreyLevels(len(datamodule.class_names))
     loader = datamodule.evaluation_loader(split)
     for batch in tqdm(loader, f"score {split}", unit="batch", disable=not show_progress):
         scores.update(
@@ -62,6 +65,7 @@ def score_segmenter(
             slice_index=batch["slice_index"],
             spacing_mm=[_spacing_mm(items[name]) for name in batch["id"]],
         )
+        grey_levels.update(batch["patient_id"], batch["image"][:, 0].numpy(), batch["mask"].numpy())
     found = scores.compute()
     result = {
         **identity,
@@ -75,6 +79,7 @@ def score_segmenter(
         **opened.of_seen,
         "notes": list(opened.compared_with_seen(split).notes),
         **found,
+        "trivial_grey_range": _best_ranges(grey_levels, cache),
         "summary": _with_intervals(found),
         "versions": library_versions(),
         "seconds": round(time.perf_counter() - started, 3),
@@ -151,6 +156,21 @@ def _of_different_patients(images: Sequence[Mapping[str, Any]]) -> list[Mapping[
         first.setdefault(image["patient_id"], image)
     leaders = {image["id"] for image in first.values()}
     return [*first.values(), *(image for image in images if image["id"] not in leaders)]
+
+
+def _best_ranges(grey_levels: GreyLevels, cache: SliceCache) -> dict[str, dict[str, Any]]:
+    """The range of grey values that finds each class best, in HU too where the cache knows them."""
+    ranges = {}
+    for label, name in enumerate(cache.class_names[1:], start=1):
+        best = grey_levels.best(label)
+        if best is None:
+            continue
+        ranges[name] = asdict(best)
+        if window := cache.manifest.get("window"):
+            darkest = window["center_hu"] - window["width_hu"] / 2
+            for end in ("low", "high"):
+                ranges[name][f"{end}_hu"] = darkest + ranges[name][end] / 255 * window["width_hu"]
+    return ranges
 
 
 def _spacing_mm(item: SliceItem) -> tuple[float, float, float] | None:

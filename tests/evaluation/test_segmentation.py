@@ -1,5 +1,6 @@
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import command_line
 import evaluate
 from callbacks.record import patient_split_of
 from datamodules.slice_cache import SliceCache
+from evaluation.printed_lines import lines_of
 from evaluation.segmentation import _with_intervals
 from lightning_modules.checkpoint_files import save_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, instantiate_module
@@ -103,6 +105,10 @@ def test_evaluation_holds_what_the_study_reads(checkpoint: Path, tmp_path: Path)
     # Slices 0, 1, 2 with known spacing are a volume.
     assert {patient["hd95_unit"] for patient in result["patients"]} == {"mm"}
     assert set(result["trivial_all_background"]) == {"iou_mean", "iou_foreground"}
+    for best in result["trivial_grey_range"].values():
+        assert 0 < best["dice"] <= 1
+        assert best["low"] <= best["high"]
+    assert "tumour" in result["trivial_grey_range"]
     with open(out / "images.csv") as stream:
         assert [row["id"] for row in csv.DictReader(stream)] == [i["id"] for i in result["images"]]
     with Image.open(out / "predictions.png") as picture:
@@ -113,6 +119,24 @@ def test_evaluation_holds_what_the_study_reads(checkpoint: Path, tmp_path: Path)
         "patients.csv",
         "predictions.png",
     ]
+
+
+def test_best_grey_range_is_in_hu_where_the_cache_knows_its_window(
+    checkpoint: Path, small_cache: Path, tmp_path: Path
+) -> None:
+    root = tmp_path / "cache"
+    shutil.copytree(small_cache, root)
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["window"] = {"width_hu": 510.0, "center_hu": 55.0}
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    result = evaluate.evaluate(checkpoint, tmp_path / "out", root=root, show_progress=False)
+    best = result["trivial_grey_range"]["tumour"]
+
+    assert best["low_hu"] == pytest.approx(-200 + 2 * best["low"])
+    assert best["high_hu"] == pytest.approx(-200 + 2 * best["high"])
+    (line,) = [line for line in lines_of(result)[0] if "dice_tumour" in line and "range" in line]
+    assert f"{best['low_hu']:.0f} to {best['high_hu']:.0f} HU" in line
+    assert f"dice_tumour {best['dice']:.3f}" in line
 
 
 def test_scores_are_those_of_the_network(
