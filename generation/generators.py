@@ -14,6 +14,7 @@ from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
 from lightning_modules import GAN, Pix2Pix
+from lightning_modules.generator_average import STATISTICS_CORRECTED
 from lightning_modules.loading import load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
 
@@ -32,6 +33,8 @@ class TrainedGenerator:
         num_images: How many images it makes.
         label: Class of its images; None where it knows none.
         class_index: Of its class, where several generators make one set; None where it is alone.
+        corrected: Its checkpoint, of version 0.1, holds an average with the batch statistics of
+            other weights; they are estimated anew, so it makes other images than it did then.
     """
 
     checkpoint: Path
@@ -40,6 +43,7 @@ class TrainedGenerator:
     num_images: int
     label: str | None = None
     class_index: int | None = None
+    corrected: bool = False
 
     @classmethod
     def open(
@@ -58,7 +62,15 @@ class TrainedGenerator:
             )
         if isinstance(module, GAN) and label is None:
             label = record["data"]["init_args"].get("only_label")
-        return cls(checkpoint, module.to(device), record, num_images, label)
+        corrected = isinstance(module, GAN) and module.averaged.statistics_are_stale
+        if corrected:
+            print(
+                f"note: {checkpoint}: {STATISTICS_CORRECTED}, so it makes other images than the "
+                "version that trained it, and better ones as a rule.",
+                file=sys.stderr,
+            )
+        module = module.to(device)
+        return cls(checkpoint, module, record, num_images, label, corrected=corrected)
 
     @cached_property
     def checkpoint_sha256(self) -> str:
@@ -98,6 +110,7 @@ class TrainedGenerator:
             "trained_on_label": self.data.get("only_label"),
             "imbalance": self.data.get("imbalance"),
             "data_seed": self.data.get("seed"),
+            "batch_statistics": STATISTICS_CORRECTED if self.corrected else None,
         }
         return {name: value for name, value in described.items() if value is not None}
 

@@ -83,7 +83,7 @@ def frames_between(
     Source: White 2016, arXiv:1609.04468, for latents; Karras et al. 2019, arXiv:1812.04948, for
     styles.
     """
-    generator = module.averaged.network
+    generator = module.averaged_generator()
     latents = module.latent_rows([derived_seed(seed, "interpolation", k) for k in range(stops)])
     if isinstance(generator, StyleGenerator):
         points, noise = generator.mapping(latents, truncation), generator.noise_of(latents[:1])

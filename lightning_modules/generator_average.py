@@ -1,12 +1,19 @@
 """A generator whose weights are an exponential moving average over training."""
 
 import copy
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm  # what all kinds of it inherit from
 
 from provenance import UserError
+
+STATISTICS_CORRECTED = (
+    "its averaged generator was saved with the batch statistics of the last weights, as version "
+    "0.1 did; they are estimated anew"
+)
 
 
 class GeneratorAverage(nn.Module):
@@ -17,9 +24,12 @@ class GeneratorAverage(nn.Module):
     whatever the batch size. At the start the half-life is at most `ramp_up` of the images so far,
     so that the first weights, which are noise, are forgotten; the first batch is copied whole.
 
-    Buffers are copied, not averaged: an average of counters or of a growing network's switches
-    means nothing. Batch normalisation so keeps the running statistics of the last weights. What
-    a generator holds outside its parameters and buffers is not followed.
+    Batch normalisation needs the mean and variance of what *these* weights make of noise. Those of
+    the last weights are another network's, and wash its images out; averaged along with the
+    weights they are still not its own. So they are estimated by `estimate_statistics`, and
+    `statistics_are_stale` says when. Other buffers are copied: an average of counters or of a
+    growing network's switches means nothing. What a generator holds outside its parameters and
+    buffers is not followed.
 
     As a child of a Lightning module it is in the checkpoints, with the number of images averaged,
     and every process computes the same average without communication. It never trains.
@@ -27,6 +37,8 @@ class GeneratorAverage(nn.Module):
     Attributes:
         network: The averaged copy; in evaluation mode and without gradients.
         images_averaged: Images of all batches so far.
+        statistics_at: How many these were when the batch statistics were estimated; None in a
+            checkpoint of version 0.1, which copied those of the last weights.
 
     Args:
         generator: Copied as it is now; not kept.
@@ -50,6 +62,7 @@ class GeneratorAverage(nn.Module):
         self.half_life_images = half_life_images
         self.ramp_up = ramp_up
         self.images_averaged = 0
+        self.statistics_at: int | None = 0  # the copy of an untrained network has its statistics
 
     def keep(self, num_images: int) -> float:
         """Weight in [0, 1) of the average so far, when a batch of `num_images` comes next."""
@@ -69,7 +82,7 @@ class GeneratorAverage(nn.Module):
             UserError: Weights in half precision: a step of the average is smaller than their last
                 digit, so it would stand still.
         """
-        averaged, current = _named(self.network), _named(generator)
+        averaged, current = _followed(self.network), _followed(generator)
         if [(n, t.shape, t.dtype) for n, t in averaged] != [
             (n, t.shape, t.dtype) for n, t in current
         ]:
@@ -90,6 +103,43 @@ class GeneratorAverage(nn.Module):
         if len(ours) > num_parameters:
             torch._foreach_copy_(ours[num_parameters:], theirs[num_parameters:])
         self.images_averaged += num_images
+
+    @property
+    def statistics_are_stale(self) -> bool:
+        """Whether there is batch normalisation, and the weights moved since its estimate."""
+        return self.statistics_at != self.images_averaged and bool(_normalisations(self.network))
+
+    @torch.no_grad()
+    def estimate_statistics(
+        self, batches: Iterable[Tensor], run: Callable[[nn.Module, Tensor], Any]
+    ) -> None:
+        """Measure the batch statistics anew, as means over batches; the weights stay as they are.
+
+        Only batch normalisation is in training mode, so nothing random happens.
+
+        Args:
+            batches: What the generator makes images of, (N, ...) each: latents, or label maps.
+            run: Makes the network's images of one batch.
+
+        Source: Izmailov et al. 2018, arXiv:1803.05407. `torch.optim.swa_utils.update_bn` would put
+        dropout in training mode as well, and a growing network takes more than one argument.
+        """
+        layers = _normalisations(self.network)
+        momenta = [layer.momentum for layer in layers]
+        device = next(self.network.parameters()).device.type
+        try:
+            for layer in layers:
+                layer.reset_running_stats()
+                layer.momentum = None  # torch's word for the mean over all batches
+                layer.train()
+            with torch.autocast(device, enabled=False):
+                for batch in batches:
+                    run(self.network, batch)
+        finally:
+            for layer, momentum in zip(layers, momenta, strict=True):
+                layer.momentum = momentum
+                layer.eval()
+        self.statistics_at = self.images_averaged
 
     def check_updated(self, images_seen: int) -> None:
         """Refuse an average that missed steps: its images are worse, and nothing else shows it.
@@ -115,14 +165,25 @@ class GeneratorAverage(nn.Module):
         return super().train(False)
 
     def get_extra_state(self) -> Tensor:
-        """The count, for the state dict; a tensor as all of its values are."""
-        return torch.tensor(self.images_averaged)
+        """The counts, for the state dict; a tensor as all of its values are."""
+        at = -1 if self.statistics_at is None else self.statistics_at
+        return torch.tensor([self.images_averaged, at])
 
     def set_extra_state(self, state: Any) -> None:
-        """Continue from a state dict's count."""
-        self.images_averaged = int(state)
+        """Continue from a state dict's counts; version 0.1 wrote the first alone."""
+        images_averaged, *at = state.reshape(-1).tolist()
+        self.images_averaged = images_averaged
+        self.statistics_at = at[0] if at and at[0] >= 0 else None
 
 
-def _named(network: nn.Module) -> list[tuple[str, Tensor]]:
-    """Parameters, then buffers."""
-    return [*network.named_parameters(), *network.named_buffers()]
+def _normalisations(network: nn.Module) -> list[_BatchNorm]:
+    """The layers with running statistics of batches."""
+    layers = [layer for layer in network.modules() if isinstance(layer, _BatchNorm)]
+    return [layer for layer in layers if layer.track_running_stats]
+
+
+def _followed(network: nn.Module) -> list[tuple[str, Tensor]]:
+    """Parameters, then buffers, without batch statistics."""
+    of_batches = {id(buffer) for layer in _normalisations(network) for buffer in layer.buffers()}
+    buffers = [(name, b) for name, b in network.named_buffers() if id(b) not in of_batches]
+    return [*network.named_parameters(), *buffers]

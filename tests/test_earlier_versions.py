@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 import evaluate
+import generate
 import prepare
 import train
 from datamodules import ChestXrayDataModule, KiTS19DataModule
-from lightning_modules import Segmenter
+from lightning_modules import GAN, Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
 
@@ -28,7 +30,7 @@ UNET = str(PROJECT / "configs/kits19/unet_light.yaml")
 
 @pytest.fixture
 def earlier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folders slices/, films/ and run/ of the earlier version; also the working folder."""
+    """Folders slices/, films/, run/ and gan/ of the earlier version; also the working folder."""
     for name, content in EARLIER["files"].items():
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +93,63 @@ def test_the_run_is_resumed(earlier: Path, capsys: pytest.CaptureFixture[str]) -
     record = load_module(result.last_checkpoint)[1]
     assert record["also_seen"] == {"training_patients": []}  # nobody beside the split's
     assert len(record["content_sha256"]) == 64
+
+
+def statistics(network: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: buffer.clone() for name, buffer in network.named_buffers() if "running" in name}
+
+
+def test_an_averaged_generator_gets_batch_statistics_of_its_own(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The earlier version saved those of the last weights; now they are estimated, and said to."""
+    checkpoint = earlier / "gan/checkpoints/last.ckpt"
+    module, _ = load_module(checkpoint)
+    assert isinstance(module, GAN)
+    network = module.averaged.network
+    last = statistics(module.generator)
+    for name, value in statistics(network).items():
+        assert torch.equal(value, last[name])
+    noise = module.latent_rows(list(range(4096)))
+    images = module.synthesise([0, 1])
+    own = statistics(network)
+    assert max((own[name] - last[name]).abs().max() for name in own) > 0.05
+    network.train()  # images of one batch, by the batch's own statistics
+    torch.testing.assert_close(
+        network(torch.cat([module.latent_rows([0, 1]), noise]))[0][:2], images, atol=0.03, rtol=0
+    )
+
+    def make(out: str) -> None:
+        generate.generate(checkpoint, 3, Path(out), show_progress=False, device="cpu")
+
+    make("made")
+    said = capsys.readouterr().err
+    assert "gan/checkpoints/last.ckpt: its averaged generator was saved with the batch " in said
+    origin = json.loads((earlier / "made/manifest.json").read_text())["generator"]
+    assert "estimated anew" in origin["generators"][0]["batch_statistics"]
+    # A set that the earlier version began is not gone on with: half of it would be other images.
+    request = earlier / "begun/request.json"
+    request.parent.mkdir()
+    content = json.loads((earlier / "made/request.json").read_text())
+    assert content.pop("batch_statistics") == "estimated anew"
+    request.write_text(json.dumps(content))
+    with pytest.raises(UserError, match="batch_statistics was null, is now estimated anew"):
+        make("begun")
+
+
+def test_the_run_of_a_gan_is_resumed(earlier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, *words = EARLIER["commands"][3].split()
+    index = words.index("configs/chest_xray/dcgan.yaml")
+    words[index] = str(PROJECT / words[index])
+    words[words.index("--trainer.max_epochs") + 1] = "5"
+    result = train.fit([*words, "--resume", "true"])
+    assert result.images_seen == 20
+    said = [line for line in capsys.readouterr().err.splitlines() if "estimated anew" in line]
+    assert len(said) == 1
+    assert "Distances of earlier epochs in metrics.csv are of the washed-out images" in said[0]
+    module, _ = load_module(result.last_checkpoint)
+    assert isinstance(module, GAN)
+    assert module.averaged.statistics_at == module.averaged.images_averaged == 20
 
 
 def test_the_command_goes_on_with_the_cache(earlier: Path) -> None:

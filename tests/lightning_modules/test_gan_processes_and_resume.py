@@ -19,6 +19,8 @@ import torch
 
 import train
 from callbacks.checkpoints import Checkpoints
+from lightning_modules import GAN
+from lightning_modules.loading import load_module
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -63,6 +65,7 @@ METHODS = {
         *(f"--model.{net}.normalization=group" for net in ("generator", "discriminator")),
     ),
 }
+BATCH_NORMALISED = ["--model.generator.normalization=batch"]
 LOSSES = {
     "minmax": [],
     "non_saturating": ["--model.penalties.r1=1.0"],
@@ -159,10 +162,26 @@ def test_two_processes_equal_one(
     for name, loss in cases:
         train.fit(arguments(name, loss, cache, tmp_path / f"one_{name}_{loss}"))
     (cache / "features").rename(tmp_path / "features")  # the pair measures the films itself
+    # A batch-normalised generator trains by each process's own share of the batch, so it is not
+    # compared with one process. The statistics of its average are.
+    batches = arguments("dcgan", "hinge", cache, tmp_path / "batches", *BATCH_NORMALISED)
     train_as_a_pair(
-        [arguments(name, loss, cache, tmp_path / f"two_{name}_{loss}") for name, loss in cases],
+        [
+            batches,
+            *(
+                arguments(name, loss, cache, tmp_path / f"two_{name}_{loss}")
+                for name, loss in cases
+            ),
+        ],
         tmp_path,
     )
+    module, _ = load_module(tmp_path / "batches/checkpoints/last.ckpt")
+    assert isinstance(module, GAN)
+    of_two = {name: value.clone() for name, value in module.averaged.named_buffers()}
+    module.averaged.statistics_at = None
+    module.averaged_generator()
+    for name, value in module.averaged.named_buffers():
+        torch.testing.assert_close(of_two[name], value, rtol=0, atol=1e-12)
     for name, loss in cases:
         one, two = (saved(tmp_path / f"{count}_{name}_{loss}") for count in ("one", "two"))
         assert two["progress"] == one["progress"], (name, loss)
@@ -243,15 +262,8 @@ class PulledPlugError(BaseException):
     """Nothing catches it."""
 
 
-def test_augmentation_probability_path_length_and_best_survive_an_interruption(
-    film_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    cache = film_cache(tmp_path / "films")
-
-    def of(folder: str) -> Arguments:
-        return arguments("stylegan", "non_saturating", cache, tmp_path / folder, *LONGER)
-
-    train.fit(of("whole"))
+def train_until_the_plug_is_pulled(run: Arguments, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the seventh step; the last checkpoint is of the sixth."""
     save = Checkpoints.on_train_batch_end
 
     def save_then_fail(self: Checkpoints, trainer: Any, module: Any, *rest: Any) -> None:
@@ -262,7 +274,41 @@ def test_augmentation_probability_path_length_and_best_survive_an_interruption(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "on_train_batch_end", save_then_fail)
         with pytest.raises(PulledPlugError):
-            train.fit(of("cut"))
+            train.fit(run)
+
+
+def test_batch_statistics_of_the_average_survive_an_interruption_and_disturb_nothing(
+    film_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = film_cache(tmp_path / "films")
+
+    def of(folder: str, *more: str) -> Arguments:
+        run = tmp_path / folder
+        return arguments("dcgan", "hinge", cache, run, *LONGER, *BATCH_NORMALISED, *more)
+
+    train.fit(of("whole"))
+    train_until_the_plug_is_pulled(of("cut"), monkeypatch)
+    train.fit([*of("cut"), "--resume=true"])
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")
+    # Estimated after every second step, or only after epochs: the training is the same.
+    train.fit(of("seldom", "--checkpoint_every_steps=null"))
+    assert_same_bits(tmp_path / "whole", tmp_path / "seldom")
+    state = saved(tmp_path / "whole")["state_dict"]
+    own = state["averaged.network.layers.1.running_mean"]
+    assert not torch.equal(own, state["generator.layers.1.running_mean"])
+    assert state["averaged._extra_state"].tolist() == [64, 64]
+
+
+def test_augmentation_probability_path_length_and_best_survive_an_interruption(
+    film_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = film_cache(tmp_path / "films")
+
+    def of(folder: str) -> Arguments:
+        return arguments("stylegan", "non_saturating", cache, tmp_path / folder, *LONGER)
+
+    train.fit(of("whole"))
+    train_until_the_plug_is_pulled(of("cut"), monkeypatch)
     cut = saved(tmp_path / "cut")
     assert cut["progress"]["steps_done"] == 6
     assert cut["progress"]["augmentation_probability"] != 0.5
