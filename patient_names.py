@@ -30,13 +30,16 @@ _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\0"
 
 
 class RoundedNumberError(ValueError):
-    """An identifier that a program has rounded: several people may have become one."""
+    """An identifier that a program has rounded: several people may have become one.
 
-    def __init__(self, identifier: str) -> None:
+    Its sentence does not hold the identifier, so it may be kept.
+    """
+
+    def __init__(self) -> None:
         super().__init__(
-            f"the patient {identifier} is a number that a spreadsheet or a program has rounded, so "
-            "several people may have become one. Write the column as text and export it again; "
-            "where identifiers do look like this, pass --patient-ids as_written."
+            "its patient is a number that a spreadsheet or a program has rounded, such as 1E+11, "
+            "so several people may have become one. Export the identifiers as text; if they do "
+            "look like this, pass --patient-ids as_written."
         )
 
 
@@ -71,7 +74,7 @@ def identity(identifier: str, ids: Ids = "as_numbers") -> str:
     if text.lower() in _NOBODY:
         return ""
     if _ROUNDED.fullmatch(text):
-        raise RoundedNumberError(text)
+        raise RoundedNumberError
     match = _NUMBER.fullmatch(text)
     if match is None:
         return text
@@ -80,7 +83,7 @@ def identity(identifier: str, ids: Ids = "as_numbers") -> str:
     number = "".join(str(unicodedata.decimal(digit)) for digit in digits).lstrip("0") or "0"
     too_long = len(number) > len(str(_EXACT_IN_FLOAT))
     if fraction and (too_long or int(number) > _EXACT_IN_FLOAT):
-        raise RoundedNumberError(text)
+        raise RoundedNumberError
     return f"-{number}" if sign == "-" and number != "0" else number
 
 

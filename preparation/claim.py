@@ -7,7 +7,7 @@ from typing import Any
 
 from output_folder import claim_folder, locked, refuse_differences
 from preparation.split import Split
-from provenance import read_json
+from provenance import UserError, read_json
 
 
 @contextmanager
@@ -30,6 +30,12 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
         # Some settings are said only where they were given: one that is gone differs too.
         path = out / "settings.json"
         begun = read_json(path) if made and path.is_file() else {}
+        if made and "patients" in settings and "patients" not in begun:
+            raise UserError(
+                f"{out}: was made by an earlier version, which named patients and files otherwise. "
+                "Nothing was changed, and it can still be read. To bring it up to date give the "
+                "same command with another --out: patients stay in their splits."
+            )
         absent = {key: None for key in begun if key not in settings}
         identity = {**settings, **absent}
         claim_folder(out, path.name, identity, "cache", may_differ=not made)

@@ -8,6 +8,7 @@ from patient_names import (
     KNOWN_SALT,
     Ids,
     PatientNames,
+    as_written,
     identity,
     pseudonym,
     salt_check,
@@ -32,6 +33,11 @@ class Naming:
     ids: Ids = "as_numbers"
     prefix: str = ""
 
+    @property
+    def is_nobodys(self) -> bool:
+        """Whether it names phantoms: what they are called hides nobody."""
+        return self.salt is None and bool(self.prefix)
+
     def patient_id(self, identifier: str) -> str:
         """The patient's name in the cache; empty where the identifier is nobody's.
 
@@ -44,6 +50,25 @@ class Naming:
         if self.salt is None:
             return self.prefix + kept_name(who, self.ids)
         return pseudonym(self.prefix + who, self.salt)
+
+    def alias(self, text: str) -> str:
+        """A name in the cache for something that names no patient, such as a folder."""
+        if self.salt is None:
+            return self.prefix + kept_name(as_written(text), "as_written")
+        return pseudonym(self.prefix + as_written(text), self.salt)
+
+    def hidden(self, text: str) -> str:
+        """What settings keep of something that was typed and may identify, to compare it."""
+        return text if self.salt is None else salted_digits(f"{self.salt}:{text}", 12)
+
+    def note(self) -> list[str]:
+        """A sentence where everybody knows the salt of names made from identifiers."""
+        if self.salt != KNOWN_SALT:
+            return []
+        return [
+            "patients are named by hashes with the salt that everybody knows; short identifiers "
+            "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
+        ]
 
     @property
     def names(self) -> PatientNames:
@@ -94,13 +119,8 @@ class SaltOptions:
         return self.patient_salt_file is None and self.patient_salt == KNOWN_SALT
 
     def note(self) -> list[str]:
-        """A sentence where everybody knows the salt of names made from identifiers."""
-        if not self.is_known:
-            return []
-        return [
-            "patients are named by hashes with the salt that everybody knows; short identifiers "
-            "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
-        ]
+        """See `Naming.note`."""
+        return Naming(self.read()).note()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,21 +136,21 @@ class PatientOptions:
     patient_ids: Ids = "as_numbers"
     salt: SaltOptions = SaltOptions()
 
-    def naming(self, keep_names: bool = False) -> Naming:
+    def naming(self, kept_by: str | None = None) -> Naming:
         """How patients are named.
 
         Args:
-            keep_names: By the source's own names (`--keep-patient-names`).
+            kept_by: The flag that keeps the source's own names, where it is given.
 
         Raises:
             UserError: The salt cannot be read, or is given for names that are kept.
         """
-        if not keep_names:
+        if kept_by is None:
             return Naming(self.salt.read(), self.patient_ids)
         if not self.salt.is_known:
             raise UserError(
-                "--keep-patient-names: nothing is hashed then, so a salt has no effect. Leave out "
-                "the flag, or the salt."
+                f"{kept_by}: nothing is hashed then, so a salt has no effect. Leave out one of "
+                "them."
             )
         return Naming(None, self.patient_ids)
 

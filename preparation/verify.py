@@ -80,8 +80,9 @@ def verify_slices(cache: SliceCache, found: Found | None = None) -> Verification
         ):
             result.num_source_checked += 1
             if source_hash(path) != entry["sha256"]:
+                own = found.own_names.in_text(name) if found else name
                 result.damaged.append(
-                    (name, "has changed since the cache was made from it (its hash differs).")
+                    (own, "has changed since the cache was made from it (its hash differs).")
                 )
     _check_hashes(cache, result)
     table = cache.root / "skipped.csv"

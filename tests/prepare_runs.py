@@ -27,8 +27,10 @@ def run(*words):
     return run_verb("prepare.py", lambda: prepare.main([str(word) for word in words]))
 
 
-def kits19(source, out, *more):
-    return run("kits19", "--source", source, "--out", out, *more)
+def kits19(source, out, *more, keep=True):
+    """The names of `make_source` are nobody's, so they are kept where nothing else is said."""
+    kept = ("--keep-patient-names",) if keep else ()
+    return run("kits19", "--source", source, "--out", out, *kept, *more)
 
 
 def contents(out):

@@ -19,6 +19,8 @@ import generate
 import prepare
 import train
 from datamodules import ChestXrayDataModule, KiTS19DataModule
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from lightning_modules import GAN, Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
@@ -152,19 +154,24 @@ def test_the_run_of_a_gan_is_resumed(earlier: Path, capsys: pytest.CaptureFixtur
     assert module.averaged.statistics_at == module.averaged.images_averaged == 20
 
 
-def test_the_command_goes_on_with_the_cache(earlier: Path) -> None:
+@pytest.mark.parametrize(("number", "name"), [(0, "slices"), (1, "films")])
+def test_the_command_into_another_folder_keeps_the_division(
+    earlier: Path, number: int, name: str
+) -> None:
+    """Into the same one it is refused, and changes nothing: patients have other names now."""
     before = {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()}
-    _, *words = EARLIER["commands"][0].split()
-    assert prepare.main(words) == 0
-    assert {path: path.read_bytes() for path in before} == before
-
-
-def test_the_command_leaves_films_with_names_in_their_records_as_they_are(earlier: Path) -> None:
-    before = {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()}
-    _, *words = EARLIER["commands"][1].split()
-    with pytest.raises(UserError, match="films: holds another cache"):
+    _, *words = EARLIER["commands"][number].split()
+    with pytest.raises(UserError, match=r"earlier version, .*the same command with another --out"):
         prepare.main(words)
     assert {path: path.read_bytes() for path in before} == before
+    assert prepare.main([word if word != name else "upgraded" for word in words]) == 0
+    was, now = open_cache(Path(name)), open_cache(Path("upgraded"))
+    assert was.splits.tolist() == now.splits.tolist()
+    if isinstance(was, SliceCache) and isinstance(now, SliceCache):
+        assert [f"seed0_{item.id}" for item in was.items] == [item.id for item in now.items]
+        assert list(was.content.values()) == list(now.content.values())
+    else:
+        assert was.ids.tolist() == now.ids.tolist()
 
 
 def test_the_caches_are_read(earlier: Path) -> None:

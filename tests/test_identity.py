@@ -54,10 +54,10 @@ def test_each_of_these_is_somebody_else():
     ["1.23457E+11", "1.23457e11", "1,23457E+11", "1E+03", "-1.5e+20", "1e-05", "1.e+16",
      "9007199254740993.0", f"{HUGE}.0", "99999999999999999999.0"],
 )  # fmt: skip
-def test_numbers_that_were_rounded_are_refused_by_name(text):
+def test_numbers_that_were_rounded_are_refused(text):
     with pytest.raises(RoundedNumberError, match="as_written") as caught:
         identity(text)
-    assert f"the patient {text} is" in str(caught.value)
+    assert text not in str(caught.value)  # it may be kept
     assert identity(text, "as_written") == text
 
 

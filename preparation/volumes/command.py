@@ -1,16 +1,17 @@
 """The sources of CT slices: one function each, whose parameters are the flags of `prepare.py`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 from tqdm import tqdm
 
-from patient_names import KNOWN_SALT
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
-from preparation.split import Split, check_no_split_is_empty, own_keys
+from preparation.pseudonym import Naming, PatientOptions
+from preparation.split import Split, check_no_split_is_empty
 from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
@@ -104,8 +105,11 @@ def phantom_ct(
     from preparation.volumes.nifti import find_cases, read_case
 
     layout = Layout("phantom_ct", image_size, window.pair, options.on_nonsquare, True)
+    # The same number of another seed is somebody else.
+    naming = Naming(None, "as_written", prefix=f"seed{seed}_")
     split, source = options.split, out / "source"
-    with claimed(out, layout.settings(), split):
+    settings = {**layout.settings(), "patients": naming.names.plain()}
+    with claimed(out, settings, split):
         with tqdm(total=num_patients, unit="patient", desc="draw phantom_ct") as bar:
             write_phantom_ct(  # those that are there already stay as they are
                 source,
@@ -116,7 +120,7 @@ def phantom_ct(
                 workers=options.workers,
                 progress=lambda done, total, case: bar.update(done - bar.n),
             )
-        found = find_cases(source)
+        found = find_cases(source, naming=naming)
         return prepare(out, found, read_case, layout, split, options.workers, options.verify)
 
 
@@ -127,6 +131,8 @@ def kits19(
     image_size: int | None = None,
     window: Window = Window(),
     label_map: tuple[str, ...] = (),
+    keep_patient_names: bool = False,
+    patients: PatientOptions = PatientOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
@@ -141,12 +147,16 @@ def kits19(
         window: See `Window`.
         label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
             class of its own, or a file with one pair per line.
+        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
+            alone, such as KiTS19's case_00000.
+        patients: See `PatientOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
     new_names = parse_label_map(label_map)
-    found = find_cases(source, values=MaskValues.of(new_names))
+    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
+    found = find_cases(source, values=MaskValues.of(new_names), naming=naming)
     return _prepare("kits19", out, found, read_case, image_size, window, options, new_names)
 
 
@@ -159,8 +169,8 @@ def ct_dicom(
     mask_labels: tuple[str, ...] = (),
     label_map: tuple[str, ...] = (),
     series: str | None = None,
-    patient_salt: str = KNOWN_SALT,
     patient_id_from: Literal["tag", "folder"] = "tag",
+    patients: PatientOptions = PatientOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
@@ -178,18 +188,21 @@ def ct_dicom(
         label_map: The same as pairs separated by commas, or as a file with one pair per line; it
             is kept in the cache's settings.
         series: SeriesInstanceUID, or its end, where a folder holds several. Default: largest.
-        patient_salt: Mixed into the hash of PatientID that names a patient. Give a secret of your
-            own: short identifiers can be guessed from an unsalted hash. It is not stored.
         patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
             it identifies nobody.
+        patients: See `PatientOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.ct_dicom import find_studies, read_study
 
-    new_names = parse_label_map(label_map)
-    pairs = (*mask_labels, *(f"{folder}={label}" for folder, label in new_names.items()))
-    found = find_studies(source, _mask_labels(pairs), series, patient_salt, patient_id_from)
-    return _prepare("ct_dicom", out, found, read_study, image_size, window, options, new_names)
+    pairs = (*mask_labels, *(f"{k}={v}" for k, v in parse_label_map(label_map).items()))
+    labels = _mask_labels(pairs)
+    naming = patients.naming("--patient-id-from folder" if patient_id_from == "folder" else None)
+    found = find_studies(source, labels, series, naming, patient_id_from)
+    # What folders and series are called may identify.
+    given = {naming.hidden(name): KIDNEY_AND_TUMOUR[label] for name, label in labels.items()}
+    wanted = {} if series is None else {"series": naming.hidden(series)}
+    return _prepare("ct_dicom", out, found, read_study, image_size, window, options, given, wanted)
 
 
 def slices(
@@ -198,6 +211,8 @@ def slices(
     source: Path,
     image_size: int | None = None,
     label_map: tuple[str, ...] = (),
+    keep_patient_names: bool = False,
+    patients: PatientOptions = PatientOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
@@ -210,12 +225,16 @@ def slices(
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
             class of its own, or a file with one pair per line.
+        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
+            alone, such as KiTS19's case_00000.
+        patients: See `PatientOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
     new_names = parse_label_map(label_map)
-    found = find_pairs(source, MaskValues.of(new_names))
+    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
+    found = find_pairs(source, MaskValues.of(new_names), naming)
     return _prepare("slices", out, found, read_pairs, image_size, None, options, new_names)
 
 
@@ -225,6 +244,8 @@ def masks(
     source: Path,
     image_size: int | None = None,
     label_map: tuple[str, ...] = (),
+    keep_patient_names: bool = False,
+    patients: PatientOptions = PatientOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
@@ -235,12 +256,16 @@ def masks(
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
             class of its own, or a file with one pair per line.
+        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
+            alone, such as KiTS19's case_00000.
+        patients: See `PatientOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
     new_names = parse_label_map(label_map)
-    found = find_cases(source, masks_alone=True, values=MaskValues.of(new_names))
+    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
+    found = find_cases(source, True, MaskValues.of(new_names), naming)
     return _prepare("masks", out, found, read_case, image_size, None, options, new_names)
 
 
@@ -252,21 +277,24 @@ def _prepare(
     image_size: int | None,
     window: Window | None,
     options: SliceOptions,
-    label_map: dict[str, str] | None = None,
+    label_map: Mapping[str, str],
+    more_settings: Mapping[str, str] = MappingProxyType({}),
 ) -> SliceOutcome:
     split, size = options.split, image_size or common_size(found) or _IMAGE_SIZE
     hu = None if window is None else window.pair
-    layout = Layout(dataset, size, hu, options.on_nonsquare, dataset != "masks", label_map or {})
-    patients = {job.patient_id for job in found.jobs}
-    if len(patients) == 1 and split.all_to is None and split.by == "patient":
+    has_images = dataset != "masks"
+    layout = Layout(dataset, size, hu, options.on_nonsquare, has_images, dict(label_map))
+    if len(found.split_keys) == 1 and split.all_to is None and split.by == "patient":
         split = replace(split, all_to="test")
         found.notes.append(
             "One patient cannot be divided, so all slices go to the test split, for evaluating "
             "models trained on other data. Pass --split-all-to train to train on them."
         )
-    if layout.has_images and split.by == "patient" and patients:
-        check_no_split_is_empty(split, own_keys(patients))
-    with claimed(out, layout.settings(), split):
+    if layout.has_images and split.by == "patient" and found.jobs:
+        check_no_split_is_empty(split, found.split_keys)
+    found.notes += found.naming.note()
+    settings = {**layout.settings(), "patients": found.naming.names.plain(), **more_settings}
+    with claimed(out, settings, split):
         return prepare(out, found, reader, layout, split, options.workers, options.verify)
 
 

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from datamodules.pixel_hashes import first_bits
 from preparation.copies import joined
-from preparation.split import Split, moves, own_keys
+from preparation.split import Split, moves
 from provenance import write_text_atomic
 
 COLUMNS = (
@@ -60,17 +61,14 @@ class Copies:
     together: list[list[str]]
     num_unknown: int
 
-    def plain(self, split: Split, splits: Mapping[str, str]) -> dict[str, Any]:
+    def plain(
+        self, split: Split, keys: Mapping[str, Collection[str]], splits: Mapping[str, str]
+    ) -> dict[str, Any]:
         """What the manifest keeps of them: counts, and who is not where it would be alone."""
         return {
             "pairs": len(self.pairs),
             "kept_together": sum(map(len, self.together)),
-            "moved": moves(
-                split,
-                own_keys(self.names),
-                splits,
-                (name for group in self.together for name in group),
-            ),
+            "moved": moves(split, keys, splits, itertools.chain(*self.together)),
         }
 
 

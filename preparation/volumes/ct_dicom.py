@@ -6,13 +6,13 @@ one binary series per structure. The source may be one patient or a folder of pa
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from patient_names import KNOWN_SALT, pseudonym
+from patient_names import RoundedNumberError, pseudonym
+from preparation.pseudonym import Naming
 from preparation.volumes.dicom_series import (
     Series,
     is_axial,
@@ -20,7 +20,8 @@ from preparation.volumes.dicom_series import (
     read_series,
     swaps_axes,
 )
-from preparation.volumes.structure_names import account, check_given, label_of, unclear
+from preparation.volumes.own_names import numbered
+from preparation.volumes.structure_names import account, check_given, is_unclear, label_of
 from preparation.volumes.volume import (
     AIR_HU,
     KIDNEY_AND_TUMOUR,
@@ -41,7 +42,7 @@ def find_studies(
     source: Path,
     mask_labels: Mapping[str, int] | None = None,
     series: str | None = None,
-    patient_salt: str = KNOWN_SALT,
+    naming: Naming = Naming(),
     patient_id_from: str = "tag",
 ) -> Found:
     """List the patients under a folder. Reads headers only.
@@ -51,9 +52,9 @@ def find_studies(
         mask_labels: Label (0, 1 or 2, see `KIDNEY_AND_TUMOUR`) of each mask folder whose name does
             not tell.
         series: SeriesInstanceUID (or its end) where a folder holds several.
-        patient_salt: Mixed into the hash that becomes the patient's pseudonym.
-        patient_id_from: `tag` hashes PatientID (the folder's name where the tag is empty);
-            `folder` takes the folder's name as it is: use it for names that identify nobody.
+        naming: How patients are named.
+        patient_id_from: `tag`: PatientID, or the folder's name where the tag is empty; `folder`:
+            the folder's name.
 
     Raises:
         UserError: The folder is missing, or no patient is in it.
@@ -70,25 +71,17 @@ def find_studies(
             "it, or in folders in it."
             + (f" {IMAGES}.zip is there: unpack the archives first." if zipped else "")
         )
-    found = Found()
+    found = Found(naming=naming)
     used = [_labels_of(folder, labels) for folder in folders]
     found.notes += account(used, labels)
-    taken: dict[str, int] = {}
     for folder, of_masks in zip(folders, used, strict=True):
         prefix = "" if own else f"{folder.name}/"
-        if not own and patient_id_from == "tag":
-            found.aliases[folder.name] = pseudonym(folder.name, patient_salt)
         try:
-            _check_usable(folder, prefix, of_masks, labels)
-            job = _job(folder, prefix, of_masks, series, patient_salt, patient_id_from)
+            by_tag = patient_id_from == "tag"
+            job = _job(folder, prefix, of_masks, labels, series, by_tag, found)
         except SkipVolume as skip:
             found.skipped.append((skip.file, skip.reason))
             continue
-        number = taken[job.shard] = taken.get(job.shard, 0) + 1
-        if number > 1:
-            job = replace(job, shard=f"{job.shard}_{number}")
-        if job.folder:
-            found.aliases[folder.name] = job.patient_id
         found.jobs.append(job)
     return found
 
@@ -103,54 +96,90 @@ def _labels_of(folder: Path, labels: Mapping[str, int]) -> dict[str, int]:
 
 
 def _check_usable(
-    folder: Path, prefix: str, used: Mapping[str, int], labels: Mapping[str, int]
+    folder: Path, names: tuple[str, str], used: Mapping[str, int], labels: Mapping[str, int]
 ) -> None:
+    images, masks = names
     if not (folder / IMAGES).is_dir():
-        raise SkipVolume(f"{prefix}{MASKS}", f"has no {IMAGES} beside it. Left out.")
-    if not any(used.values()):
-        raise SkipVolume(
-            f"{prefix}{IMAGES}",
-            " ".join(
-                [
-                    f"has no mask of a kidney ({prefix}{MASKS} holds {', '.join(used) or 'nothing'}"
-                    "). Left out; say which folder is which with --mask-labels leftkidney=1.",
-                    *unclear(used, labels),
-                ]
-            ),
-        )
+        raise SkipVolume(masks, f"has no {IMAGES} beside it. Left out.")
+    if any(used.values()):
+        return
+    there = {path.name: f"{masks}{n}" for n, path in numbered(folder / MASKS)} if used else {}
+    unclear = [
+        f" {there[name]}: its name does not say whose tumour it is."
+        for name in used
+        if is_unclear(name, labels)
+    ]
+    raise SkipVolume(
+        images,
+        f"has no mask of a kidney ({masks} holds {', '.join(there.values()) or 'nothing'}). Left "
+        f"out; say which folder is which with --mask-labels leftkidney=1.{''.join(unclear)}",
+    )
 
 
 def _job(
     folder: Path,
     prefix: str,
     used: Mapping[str, int],
+    labels: Mapping[str, int],
     wanted: str | None,
-    salt: str,
-    patient_id_from: str,
+    by_tag: bool,
+    found: Found,
 ) -> Job:
-    chosen = sorted((label, name) for name, label in used.items() if label)
-    series = read_series(folder / IMAGES, f"{prefix}{IMAGES}", wanted)
+    name = folder.resolve().name
+
+    def names(shard: str) -> tuple[str, str]:
+        """The folders of images and masks, which are the shard's once there is one."""
+        return (
+            found.own_names.add(f"{shard}/{IMAGES}", f"{prefix}{IMAGES}", folder / IMAGES),
+            found.own_names.add(f"{shard}/{MASKS}", f"{prefix}{MASKS}", folder / MASKS),
+        )
+
+    images, masks = names(found.naming.alias(name))
+    _check_usable(folder, (images, masks), used, labels)
+    series = read_series(folder / IMAGES, images, wanted)
     header = series.slices[0].header
     if not is_axial(header):
-        raise SkipVolume(f"{prefix}{IMAGES}", "is not an axial series. Left out.")
-    identifier = str(header.get("PatientID") or "").strip()
-    if patient_id_from == "folder":
-        patient = re.sub(r"[^A-Za-z0-9_.-]", "_", folder.resolve().name)
-    else:
-        patient = pseudonym(identifier or folder.resolve().name, salt)
+        raise SkipVolume(images, "is not an axial series. Left out.")
+    identifier = (str(header.get("PatientID") or "").strip() if by_tag else "") or name
+    try:
+        patient = found.naming.patient_id(identifier)
+    except RoundedNumberError as error:
+        raise SkipVolume(images, f"{error} Left out.") from None
+    patient = patient or found.naming.patient_id(name) or found.naming.alias(name)
+    shard = found.new_shard(patient)
+    images, masks = names(shard)
+    if len(series.choices) > 1 and not wanted:
+        listed = ", ".join(f"...{uid} ({count} files)" for uid, count in series.choices)
+        found.notes.append(f"{prefix}{IMAGES}: the series there are {listed}, for --series.")
+    key = _split_key(identifier, found.naming)
+    earlier = sum(job.split_key == key for job in found.jobs)
+    numbers = {path.name: number for number, path in numbered(folder / MASKS)}
+    chosen = sorted((label, name) for name, label in used.items() if label)
     shape = (int(header.Rows), int(header.Columns))
     return Job(
-        shard=patient,
+        shard=shard,
         patient_id=patient,
+        identifiers=(identifier,),
+        split_key=key,
+        item_key=f"{key}_{earlier + 1}" if earlier else key,
         files=(folder / IMAGES, *(folder / MASKS / name for _, name in chosen)),
-        names=(f"{prefix}{IMAGES}", *(f"{prefix}{MASKS}/{name}" for _, name in chosen)),
+        names=(images, *(f"{masks}{numbers[name]}" for _, name in chosen)),
         slice_shape=shape[::-1] if swaps_axes(header) else shape,
         num_slices=len(series.slices),
         class_names=KIDNEY_AND_TUMOUR,
         # Tumour is painted after kidney: it lies inside of it.
         options={"labels": [label for label, _ in chosen], "series": wanted},
-        folder=folder.name if prefix and patient_id_from == "tag" else None,
     )
+
+
+def _split_key(identifier: str, naming: Naming) -> str:
+    """What the patient's split is drawn for: the pseudonym of the identifier as it is written.
+
+    Of a folder's name that is kept, the name.
+    """
+    if naming.salt is not None:
+        return pseudonym(identifier, naming.salt)
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", identifier) if identifier.isascii() else identifier
 
 
 def read_study(job: Job) -> Volume:
@@ -164,7 +193,7 @@ def read_study(job: Job) -> Volume:
     height, width = job.slice_shape
     shape = (len(image_series.slices), height, width)
     image, mask = np.empty(shape, np.int16), np.zeros(shape, np.uint8)
-    for row, hu in enumerate(pixel_slices(image_series, job.names[0])):
+    for row, hu in enumerate(pixel_slices(image_series)):
         image[row] = np.clip(np.rint(hu), AIR_HU, MAX_HU)
     notes = image_series.notes + check_image(image, job.names[0])
     for folder, name, label in zip(
@@ -173,7 +202,7 @@ def read_study(job: Job) -> Volume:
         series = read_series(folder, name)
         _check_same_slices(image_series, series, job.names[0], name)
         found: set[float] = set()
-        for row, values in enumerate(pixel_slices(series, name)):
+        for row, values in enumerate(pixel_slices(series)):
             found.update(np.unique(values[values > 0]).tolist())
             mask[row][values > 0] = label
         if len(found) > 1:
@@ -221,9 +250,9 @@ def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) 
         if abs(one.position_mm - other.position_mm) > tolerance:
             raise SkipVolume(
                 name,
-                f"{other.path.name} lies at {other.position_mm:.2f} mm where {image_name}/"
-                f"{one.path.name} lies at {one.position_mm:.2f} mm. Left out; mask and image are "
-                "of different scans or were shifted.",
+                f"has {other.name} at {other.position_mm:.2f} mm where {one.name} lies at "
+                f"{one.position_mm:.2f} mm. Left out; mask and image are of different scans or "
+                "were shifted.",
             )
 
 

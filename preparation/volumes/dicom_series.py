@@ -13,6 +13,7 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 
+from preparation.volumes.own_names import numbered
 from preparation.volumes.volume import SkipVolume
 
 _TAGS = [
@@ -35,9 +36,13 @@ _TAGS = [
 
 @dataclass(frozen=True)
 class Slice:
-    """One file of a series, without its pixels. `position_mm` is along the normal, up = larger."""
+    """One file of a series, without its pixels. `position_mm` is along the normal, up = larger.
+
+    `name` is that of the cache, see `own_names`; what DICOM files are called may identify.
+    """
 
     path: Path
+    name: str
     position_mm: float
     header: Any
 
@@ -48,13 +53,14 @@ class Series:
 
     Attributes:
         slices: In that order.
-        uid: SeriesInstanceUID; an identifier, never written anywhere.
+        choices: (last characters of the SeriesInstanceUID, files) of each series of the folder;
+            for the screen alone.
         spacing_mm: Distance of neighbouring slices, None for a single slice.
         notes: Sentences about choices that were made.
     """
 
     slices: list[Slice]
-    uid: str
+    choices: list[tuple[str, int]]
     spacing_mm: float | None
     notes: list[str]
 
@@ -64,7 +70,7 @@ def read_series(folder: Path, name: str, wanted_uid: str | None = None) -> Serie
 
     Args:
         folder: Holds the files of one or several series; files that are not DICOM are ignored.
-        name: What to call the folder in messages.
+        name: What to call the folder in sentences, see `own_names`.
         wanted_uid: SeriesInstanceUID, or its last characters, to take instead of the largest.
 
     Raises:
@@ -75,32 +81,34 @@ def read_series(folder: Path, name: str, wanted_uid: str | None = None) -> Serie
         raise SkipVolume(
             name, f"holds no DICOM file ({foreign} other files). Left out; check the folder."
         )
-    notes = []
+    notes, choices = [], sorted((uid[-6:], len(files)) for uid, files in series.items())
     if foreign:
         notes.append(f"{name}: {foreign} files are not DICOM and were ignored.")
     if wanted_uid:
         series = {uid: files for uid, files in series.items() if uid.endswith(wanted_uid)}
         if len(series) != 1:
             raise SkipVolume(
-                name, f"has {len(series)} series ending in --series {wanted_uid}. Left out."
+                name, f"has {len(series)} series that end in what --series says. Left out."
             )
     # The largest; among equals the smaller identifier, so that every run takes the same one.
     uid = min(series, key=lambda key: (-len(series[key]), key))
     if len(series) > 1:
         notes.append(
-            f"{name}: holds {len(series)} series; took the largest ({len(series[uid])} files, "
-            f"identifier ending in {uid[-6:]}). Pass --series to take another."
+            f"{name}: holds {len(series)} series; took the largest ({len(series[uid])} files). "
+            "Pass --series to take another."
         )
-    slices = [_slice(path, header, f"{name}/{path.name}") for path, header in series[uid]]
+    slices = [_slice(*entry) for entry in series[uid]]
     slices.sort(key=lambda s: (-s.position_mm, s.path.name))
-    _check_alike(slices, name)
-    return Series(slices, uid, _check_spacing(slices, name), notes)
+    _check_alike(slices)
+    return Series(slices, choices, _check_spacing(slices, name), notes)
 
 
-def _headers(folder: Path, name: str) -> tuple[dict[str, list[tuple[Path, Any]]], int]:
-    series: dict[str, list[tuple[Path, Any]]] = {}
+def _headers(folder: Path, name: str) -> tuple[dict[str, list[tuple[Path, str, Any]]], int]:
+    series: dict[str, list[tuple[Path, str, Any]]] = {}
     foreign = 0
-    for path in sorted(p for p in folder.iterdir() if p.is_file()):
+    for number, path in numbered(folder):
+        if not path.is_file():
+            continue
         try:
             header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
             uid = str(header.get("SeriesInstanceUID", ""))
@@ -109,16 +117,16 @@ def _headers(folder: Path, name: str) -> tuple[dict[str, list[tuple[Path, Any]]]
             continue
         except Exception as error:  # damaged headers raise eight kinds of exception
             raise SkipVolume(
-                f"{name}/{path.name}",
+                f"{name}{number}",
                 f"has a damaged DICOM header ({type(error).__name__}). The series is left out; "
                 "export it again.",
             ) from error
         if "Rows" in header:  # a DICOMDIR or a report has no picture
-            series.setdefault(uid, []).append((path, header))
+            series.setdefault(uid, []).append((path, f"{name}{number}", header))
     return series, foreign
 
 
-def _slice(path: Path, header: Any, name: str) -> Slice:
+def _slice(path: Path, name: str, header: Any) -> Slice:
     for bad, reason in (
         (int(header.get("NumberOfFrames") or 1) > 1, "is a multi-frame file"),
         (int(header.get("SamplesPerPixel") or 1) != 1, "is a colour picture"),
@@ -141,10 +149,10 @@ def _slice(path: Path, header: Any, name: str) -> Slice:
         ) from None
     # A normal that points to the feet would turn the order round.
     up = 1.0 if normal[int(np.argmax(np.abs(normal)))] > 0 else -1.0
-    return Slice(path, up * float(np.dot(position, normal)), header)
+    return Slice(path, name, up * float(np.dot(position, normal)), header)
 
 
-def _check_alike(slices: list[Slice], name: str) -> None:
+def _check_alike(slices: list[Slice]) -> None:
     first = slices[0]
     for other in slices[1:]:
         for tag in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
@@ -152,8 +160,8 @@ def _check_alike(slices: list[Slice], name: str) -> None:
             same = a == b or (a is not None and b is not None and np.allclose(a, b, atol=1e-3))
             if not same:
                 raise SkipVolume(
-                    f"{name}/{other.path.name}",
-                    f"has {tag} {b}, but {first.path.name} of the same series has {a}. "
+                    other.name,
+                    f"has {tag} {b}, but {first.name} of the same series has {a}. "
                     "The series is left out.",
                 )
 
@@ -165,7 +173,7 @@ def _check_spacing(slices: list[Slice], name: str) -> float | None:
     gaps = -np.diff([s.position_mm for s in slices])
     typical = float(np.median(gaps))
     for i, gap in enumerate(gaps):
-        above, below = slices[i].path.name, slices[i + 1].path.name
+        above, below = slices[i].name, slices[i + 1].name
         upper, lower = (f"{s.position_mm:.2f} mm" for s in slices[i : i + 2])
         if gap < max(1e-3, 0.1 * typical):
             raise SkipVolume(
@@ -183,7 +191,7 @@ def _check_spacing(slices: list[Slice], name: str) -> float | None:
     return round(typical, 6)
 
 
-def pixel_slices(series: Series, name: str) -> Iterator[NDArray[Any]]:
+def pixel_slices(series: Series) -> Iterator[NDArray[Any]]:
     """Yield (rows, columns) arrays in the order of the series, rescaled to HU, one at a time.
 
     Rows run to the back and columns to the left, as KiTS19's do, whatever the file's order.
@@ -192,7 +200,6 @@ def pixel_slices(series: Series, name: str) -> Iterator[NDArray[Any]]:
         SkipVolume: Pixels that cannot be decoded, or whose shape is not what the header says.
     """
     for one in series.slices:
-        where = f"{name}/{one.path.name}"
         try:
             dataset = pydicom.dcmread(one.path)
             pixels = dataset.pixel_array
@@ -200,13 +207,13 @@ def pixel_slices(series: Series, name: str) -> Iterator[NDArray[Any]]:
             intercept = float(dataset.get("RescaleIntercept") or 0)
         except Exception as error:  # decoders raise what they like
             raise SkipVolume(
-                where,
+                one.name,
                 f"has pixels that cannot be decoded ({type(error).__name__}, transfer syntax "
                 f"{_syntax(one)}). The series is left out; export it again, uncompressed.",
             ) from error
         if pixels.shape != (one.header.Rows, one.header.Columns):
             raise SkipVolume(
-                where,
+                one.name,
                 f"decodes to shape {pixels.shape}, its header says "
                 f"({one.header.Rows}, {one.header.Columns}). The series is left out.",
             )

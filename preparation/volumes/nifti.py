@@ -17,6 +17,7 @@ from nibabel.openers import Opener
 from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
+from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
 from preparation.volumes.volume import (
     AIR_HU,
@@ -28,6 +29,7 @@ from preparation.volumes.volume import (
     check_image,
     check_labels,
     existing_folder,
+    named_folder,
 )
 from provenance import UserError
 
@@ -36,16 +38,23 @@ _BLOCK_BYTES = 16 << 20
 _KITS19_AXES = ("I", "P", "L")
 
 
-def find_cases(source: Path, masks_alone: bool = False, values: MaskValues = MaskValues()) -> Found:
-    """List the cases under a folder, or under its `data` folder.
+def find_cases(
+    source: Path,
+    masks_alone: bool = False,
+    values: MaskValues = MaskValues(),
+    naming: Naming = Naming(),
+) -> Found:
+    """List the cases under a folder, or under its `data` folder. The folder's name is the patient.
 
     Args:
         source: Holds one folder per case.
         masks_alone: Look for `segmentation.nii.gz` only.
         values: What the values of the masks mean.
+        naming: How patients are named.
 
     Returns:
-        Jobs sorted by case name, and the cases that lack a file or have an unreadable header.
+        Jobs sorted by the folders' names, and the cases that lack a file or have an unreadable
+        header.
 
     Raises:
         UserError: The folder is missing or has no case in it.
@@ -65,10 +74,10 @@ def find_cases(source: Path, masks_alone: bool = False, values: MaskValues = Mas
             f"--source {source}: holds no case. Expected folders such as case_00000 with {wanted} "
             "in them (KiTS19's layout), directly or under data/."
         )
-    found = Found()
+    found = Found(naming=naming)
     for folder in sorted(folders):
         try:
-            found.jobs.append(_job(folder, masks_alone, values))
+            found.jobs.append(_job(folder, masks_alone, values, found))
         except SkipVolume as skip:
             found.skipped.append((skip.file, skip.reason))
     return found
@@ -81,26 +90,33 @@ def _volume(folder: Path, stem: str) -> Path | None:
     return None
 
 
-def _job(folder: Path, masks_alone: bool, values: MaskValues) -> Job:
+def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> Job:
+    patient = named_folder(folder, found)
+    shard = found.new_shard(patient)
     files, names, shape = [], [], (0, 0, 0)
     for stem in ("segmentation",) if masks_alone else ("segmentation", "imaging"):
         path = _volume(folder, stem)
         if path is None:
             other = "imaging" if stem == "segmentation" else "segmentation"
             kind = "mask" if stem == "segmentation" else "image"
+            lone, lost = (f"{name}.nii.gz" for name in (other, stem))
             raise SkipVolume(
-                f"{folder.name}/{other}.nii.gz",
-                f"has no {kind} beside it ({folder.name}/{stem}.nii.gz is missing). Left out.",
+                found.own_names.add(f"{shard}/{lone}", f"{folder.name}/{lone}", folder / lone),
+                f"has no {kind} beside it ({lost} is missing). Left out.",
             )
-        name = f"{folder.name}/{path.name}"
+        own = f"{folder.name}/{path.name}"
+        name = found.own_names.add(f"{shard}/{path.name}", own, path)
         image = _header(path, name)
         first, second, third = (int(image.shape[axis]) for axis in _axes(image)[0])
         shape = (first, second, third)
         files.append(path)
         names.append(name)
     return Job(
-        shard=folder.name,
-        patient_id=folder.name,
+        shard=shard,
+        patient_id=patient,
+        identifiers=(folder.name,),
+        split_key=folder.name,
+        item_key=folder.name,
         files=tuple(files),
         names=tuple(names),
         slice_shape=shape[1:],
@@ -115,7 +131,7 @@ def _header(path: Path, name: str) -> Any:
         image: Any = nib.load(path)
     except UNREADABLE as error:
         raise SkipVolume(
-            name, f"is not a readable NIfTI file ({_short(error)}). Left out; copy it again."
+            name, f"is not a readable NIfTI file ({type(error).__name__}). Left out; copy it again."
         ) from error
     if len(image.shape) != 3 or min(image.shape) < 1:
         raise SkipVolume(
@@ -231,7 +247,8 @@ def _read(
     except UNREADABLE as error:
         raise SkipVolume(
             name,
-            f"is cut short or damaged ({_short(error)}). Left out; copy or download it again.",
+            f"is cut short or damaged ({type(error).__name__}). Left out; copy or download it "
+            "again.",
         ) from error
     return result
 
@@ -253,7 +270,3 @@ def _blocks(image: Any, path: Path) -> Iterator[tuple[int, NDArray[Any]]]:
         # gzip checks its sum only at the end of the stream; without this a flipped bit passes.
         while stream.read(1 << 20):
             pass
-
-
-def _short(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".replace("\n", " ")[:160]

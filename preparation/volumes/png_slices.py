@@ -6,13 +6,17 @@ pass through as they are: which window made them is not known any more.
 
 import csv
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from patient_names import RoundedNumberError
+from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
 from preparation.volumes.volume import (
     Found,
@@ -27,99 +31,133 @@ from provenance import UserError
 _COLUMNS = ("file", "case", "slice")
 
 
-def patient_of(case: str) -> str:
-    """Return KiTS19's name of a case number (`28` is `case_00028`), other names as they are."""
+def split_key(case: str) -> str:
+    """What a patient's split is drawn for: a case number by KiTS19's name, `28` by `case_00028`.
+
+    Other ASCII names are as file names can be, and names in other scripts as they are.
+    """
     case = case.strip()
-    if case.isdigit():
-        return f"case_{int(case):05d}"
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", case)
+    if case.isdecimal():
+        digits = "".join(str(unicodedata.decimal(digit)) for digit in case).lstrip("0")
+        return f"case_{digits:0>5}"
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", case) if case.isascii() else case
 
 
-def find_pairs(source: Path, values: MaskValues = MaskValues()) -> Found:
-    """List the patients of an index; one job per patient.
+@dataclass
+class _Case:
+    """The rows of an index that are one volume: of one patient, with one key."""
+
+    identifiers: set[str] = field(default_factory=set)
+    rows: dict[int, tuple[int, str]] = field(default_factory=dict)  # slice: line and file
+
+
+def find_pairs(source: Path, values: MaskValues = MaskValues(), naming: Naming = Naming()) -> Found:
+    """List the patients of an index; one job per patient and split key.
 
     Args:
         source: Holds image/, label/ and index.csv.
         values: What the values of the masks mean.
+        naming: How patients are named.
 
     Raises:
         UserError: The folder or its index is missing, or the index lacks a column.
     """
     existing_folder(source)
-    index = source / "index.csv"
-    if not index.is_file():
-        raise UserError(
-            f"{index}: there is no index. Expected a table with the columns file, case (the "
-            "patient) and slice, one row per pair in image/ and label/."
-        )
-    with open(index, newline="", encoding="utf-8-sig") as stream:
-        reader = csv.DictReader(stream)
-        missing = [c for c in _COLUMNS if c not in (reader.fieldnames or [])]
-        if missing:
-            raise UserError(
-                f"{index}: has no column {' and no column '.join(missing)}. Expected the columns "
-                f"{', '.join(_COLUMNS)}; without `case` patients cannot be kept apart."
-            )
-        rows = list(reader)
-    found = Found()
-    by_patient: dict[str, dict[int, str]] = {}
+    found, rows = Found(naming=naming), _rows(source / "index.csv")
+    cases: dict[tuple[str, str], _Case] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            file, case, slice_index = str(row["file"]), str(row["case"] or ""), int(row["slice"])
-            if not case.strip() or Path(file).name != file:
+            file, slice_index, case = str(row["file"]), int(row["slice"]), str(row["case"] or "")
+            patient = naming.patient_id(case)
+            if not patient or Path(file).name != file:
                 raise ValueError
+        except RoundedNumberError as error:
+            found.skipped.append(("index.csv", f"line {number}: {error} Left out."))
+            continue
         except (TypeError, ValueError):
             found.skipped.append(
                 ("index.csv", f"line {number} lacks a file name, a case or a whole-number slice.")
             )
             continue
-        slices = by_patient.setdefault(patient_of(case), {})
-        if slice_index in slices:
+        one = cases.setdefault((patient, split_key(case)), _Case())
+        one.identifiers.add(case.strip())
+        if slice_index in one.rows:
+            earlier, _ = one.rows[slice_index]
             found.skipped.append(
                 (
-                    f"image/{file}",
-                    f"is slice {slice_index} of case {case} again, after {slices[slice_index]}.",
+                    "index.csv",
+                    f"line {number} is slice {slice_index} of its case again, after line "
+                    f"{earlier}. Left out.",
                 )
             )
             continue
-        slices[slice_index] = file
-    listed = {file for slices in by_patient.values() for file in slices.values()}
-    for path in sorted((source / "image").glob("*.png")):
-        if path.name not in listed and f"image/{path.name}" not in dict(found.skipped):
-            found.skipped.append((f"image/{path.name}", "is not in index.csv: patient unknown."))
-    for patient, slices in sorted(by_patient.items()):
-        job = _job(source, patient, slices, found.skipped, values)
+        one.rows[slice_index] = (number, file)
+    listed = {row["file"] for row in rows}
+    unlisted = [path for path in (source / "image").glob("*.png") if path.name not in listed]
+    for number, path in enumerate(sorted(unlisted), start=1):
+        name = found.own_names.add(f"image/unlisted_{number}", f"image/{path.name}", path)
+        found.skipped.append((name, "is not in index.csv: patient unknown."))
+    for (patient, key), one in sorted(cases.items()):
+        job = _job(source, patient, key, one, found, values)
         if job is not None:
             found.jobs.append(job)
     return found
 
 
+def _rows(index: Path) -> list[dict[str, str]]:
+    if not index.is_file():
+        raise UserError(
+            f"{index}: there is no index. Expected a table with the columns file, case (the "
+            "patient) and slice, one row per pair in image/ and label/."
+        )
+    try:
+        with open(index, newline="", encoding="utf-8-sig") as stream:
+            reader = csv.DictReader(stream)
+            missing = [c for c in _COLUMNS if c not in (reader.fieldnames or [])]
+            if missing:
+                raise UserError(
+                    f"{index}: has no column {' and no column '.join(missing)}. Expected the "
+                    f"columns {', '.join(_COLUMNS)}; without `case` patients cannot be kept apart."
+                )
+            return list(reader)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"{index}: is not UTF-8 (at byte {error.start}). Save it as UTF-8, for example as "
+            '"CSV UTF-8" in a spreadsheet: read in another encoding, names would be others.'
+        ) from error
+
+
 def _job(
-    source: Path,
-    patient: str,
-    slices: dict[int, str],
-    skipped: list[tuple[str, str]],
-    values: MaskValues,
+    source: Path, patient: str, key: str, case: _Case, found: Found, values: MaskValues
 ) -> Job | None:
+    shard = found.new_shard(patient)
     files: list[Path] = []
     names: list[str] = []
     slice_indices: list[int] = []
     shape = None
-    for slice_index, file in sorted(slices.items()):
-        lost = [kind for kind in ("image", "label") if not (source / kind / file).is_file()]
+    for slice_index, (_, file) in sorted(case.rows.items()):
+        pair = {kind: source / kind / file for kind in ("image", "label")}
+        of_cache = {
+            kind: found.own_names.add(f"{shard}/{kind}/{slice_index:04d}", f"{kind}/{file}", path)
+            for kind, path in pair.items()
+        }
+        lost = [kind for kind, path in pair.items() if not path.is_file()]
         if lost:
-            skipped.append((f"{lost[0]}/{file}", "is missing, though index.csv lists it."))
+            found.skipped.append((of_cache[lost[0]], "is missing, though index.csv lists it."))
             continue
         if shape is None:
-            shape = _shape(source / "image" / file)
-        files += [source / "image" / file, source / "label" / file]
-        names += [f"image/{file}", f"label/{file}"]
+            shape = _shape(pair["image"])
+        files += pair.values()
+        names += of_cache.values()
         slice_indices.append(slice_index)
     if not files:
         return None
     return Job(
-        shard=patient,
+        shard=shard,
         patient_id=patient,
+        identifiers=tuple(sorted(case.identifiers)),
+        split_key=key,
+        item_key=key,
         files=tuple(files),
         names=tuple(names),
         slice_shape=shape or (0, 0),

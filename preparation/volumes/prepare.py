@@ -8,6 +8,7 @@ repeated run ends with the same bytes as one that went through.
 import csv
 import io
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -18,16 +19,18 @@ from tqdm import tqdm
 from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.slice_cache import SliceCache
 from preparation.disk import full_disk_as_user_error, record_path
+from preparation.private_table import FILES, PATIENTS, SKIPPED, keep_rows, replace_rows
 from preparation.split import (
     Split,
     check_no_split_is_empty,
     divided_anew,
-    own_keys,
+    merged_lines,
+    moves,
     split_id,
     warn_of_small_splits,
 )
 from preparation.verify import Verification, verify_slices
-from preparation.volumes.copies import divided_by, find_copies, hash_rows, write_copies_csv
+from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -48,7 +51,7 @@ class SliceOutcome:
         manifest: What was written.
         num_found: Volumes of the source.
         num_resumed: Of them, those that an earlier run had finished.
-        skipped: (file, reason) of what was left out.
+        skipped: (file, reason) of what was left out, by the source's names.
         notes: Sentences for the person.
         verification: What the hashes say, where they were asked for.
     """
@@ -92,6 +95,7 @@ def prepare(
         UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
     """
     records, todo = _sort_out(out, found, layout)
+    _write_who_is_who(out, found)
     resumed = len(records)
     skipped = list(found.skipped)
     notes = list(found.notes)
@@ -112,13 +116,13 @@ def prepare(
     for name in sorted(records):
         notes += records[name]["notes"]
         skipped += [(file, reason) for file, reason in records[name]["skipped"]]
-    skipped.sort()
-    _write_skipped(out, found, skipped)
+    notes = [found.own_names.in_text(note) for note in notes]
+    skipped, whole_list = _write_skipped(out, found, skipped)
     if not records:
         listed = "\n".join(f"  {file}: {reason}" for file, reason in skipped[:20])
         raise UserError(
             f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
-            f"The whole list is in {out / 'skipped.csv'}."
+            f"The whole list is in {whole_list}."
         )
     copies = find_copies(records, split.by)
     if copies.num_unknown:
@@ -127,18 +131,22 @@ def prepare(
             "without hashes of their source's slices: of them, only copies of whole volumes are "
             "found. To compare their slices too, prepare into another --out."
         )
-    keys = own_keys(copies.names)
+    keys = _keys(found, records, split)
     splits = split.divide(keys, copies.together)
     write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
         check_no_split_is_empty(split, keys, copies.together)
         if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)
-    manifest = _manifest(layout, split, records, found.class_names, splits)
+    if merged := merged_lines(split, found.spellings, splits if split.by == "patient" else {}):
+        notes.insert(0, "\n".join(merged))
+    manifest = _manifest(layout, split, records, found, splits)
+    if moved := _moved_by_spelling(split, keys, splits, copies):
+        manifest["patients"]["moved"] = moved
     if _changed(out, manifest, copies.unit):
         notes.append(divided_anew(out))
     if copies.pairs:
-        manifest["duplicates"] = copies.plain(split, splits)
+        manifest["duplicates"] = copies.plain(split, keys, splits)
     hashes, num_unknown = hash_rows(records)
     if num_unknown < len(hashes):
         manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, num_unknown)
@@ -186,22 +194,63 @@ def _sort_out(
     return records, todo
 
 
-def _write_skipped(out: Path, found: Found, skipped: list[tuple[str, str]]) -> None:
+def _keys(
+    found: Found, records: dict[str, dict[str, Any]], split: Split
+) -> dict[str, Collection[str]]:
+    """For what the split of each patient, or of each slice, is drawn."""
+    if split.by == "patient":
+        used = {record["patient_id"] for record in records.values()}
+        return {who: keys for who, keys in found.split_keys.items() if who in used}
+    item_keys = {job.shard: job.item_key for job in found.jobs}
+    return {
+        item["id"]: (item_keys[shard] + item["id"].removeprefix(shard),)
+        for shard, record in records.items()
+        for item in record["items"]
+    }
+
+
+def _moved_by_spelling(
+    split: Split, keys: dict[str, Collection[str]], splits: dict[str, str], copies: Copies
+) -> dict[str, list[str]]:
+    """Whom the other spellings of the identifier moved; copies have a list of their own."""
+    with_copies = {name for group in copies.together for name in group}
+    several = (who for who, of in keys.items() if len(of) > 1 and who not in with_copies)
+    return moves(split, keys, splits, several)
+
+
+def _write_who_is_who(out: Path, found: Found) -> None:
+    """What the cache does not say: whose pseudonym is whose, and which file is which."""
+    if found.naming.is_nobodys:
+        return
+    if found.naming.salt is not None:
+        rows = ((who, own) for who, spelt in found.spellings.items() for own in spelt)
+        keep_rows(out, PATIENTS, ("patient_id", "identifier"), rows)
+    keep_rows(out, FILES, ("name", "file"), found.own_names.rows())
+
+
+def _write_skipped(
+    out: Path, found: Found, skipped: list[tuple[str, str]]
+) -> tuple[list[tuple[str, str]], Path]:
+    """Write what was left out, and return it by the source's names, and where that list is."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("file", "reason"))
-    writer.writerows(sorted((found.discreet(f), found.discreet(r)) for f, r in skipped))
-    write_text_atomic(out / "skipped.csv", text.getvalue())
+    writer.writerows(sorted(skipped))
+    write_text_atomic(out / SKIPPED, text.getvalue())
+    in_text = found.own_names.in_text
+    own = sorted((in_text(file), in_text(reason)) for file, reason in skipped)
+    rows = own if own != sorted(skipped) and not found.naming.is_nobodys else []
+    return own, replace_rows(out, SKIPPED, ("file", "reason"), rows) or out / SKIPPED
 
 
 def _manifest(
     layout: Layout,
     split: Split,
     records: dict[str, dict[str, Any]],
-    class_names: tuple[str, ...],
+    found: Found,
     splits: dict[str, str],
 ) -> dict[str, Any]:
-    unit = divided_by(split.by)
+    unit, class_names = divided_by(split.by), found.class_names
     items = [
         {**item, "split": splits[item[unit]]}
         for name in sorted(records)
@@ -221,6 +270,7 @@ def _manifest(
         "window": None
         if layout.window is None
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
+        "patients": found.naming.names.plain(),
         "split": split.plain(),
         "split_id": split_id((item[unit], item["split"]) for item in items),
         "shards": {name: records[name]["content"] for name in sorted(records)},

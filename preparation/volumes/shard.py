@@ -115,8 +115,8 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         "content": shard,
         "items": items,
         "pixels": _pixel_hashes(volume),
-        "notes": [job.discreet(note) for note in notes],
-        "skipped": [[job.discreet(text) for text in entry] for entry in volume.skipped],
+        "notes": notes,
+        "skipped": [list(entry) for entry in volume.skipped],
     }
     write_json_atomic(record_path(out, job.shard), record)
     return record
@@ -153,7 +153,7 @@ def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
         return None
     record: dict[str, Any] = read_json(path)
     content = record["content"]
-    now = [(job.discreet(n), _bytes(f)) for n, f in zip(job.names, job.files, strict=True)]
+    now = [(name, _bytes(file)) for name, file in zip(job.names, job.files, strict=True)]
     before = [(entry["name"], entry["bytes"]) for entry in content["source_files"]]
     if now != before or record["patient_id"] != job.patient_id:
         raise SourceChangedError(job.shard)
@@ -228,6 +228,6 @@ def source_hash(path: Path) -> str:
 
 def _sources(job: Job) -> list[dict[str, Any]]:
     return [
-        {"name": job.discreet(name), "bytes": _bytes(file), "sha256": source_hash(file)}
+        {"name": name, "bytes": _bytes(file), "sha256": source_hash(file)}
         for name, file in zip(job.names, job.files, strict=True)
     ]

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, listed
 from provenance import UserError
@@ -77,17 +77,16 @@ def account(used: Sequence[Mapping[str, int]], labels: Mapping[str, int]) -> lis
         f"labels by the names of the mask folders: {'; '.join(classes)}; not used: {those(0)} "
         "(--mask-labels folder=label says otherwise)."
     ]
-    return sentences + unclear((name for _, name in folders), labels)
-
-
-def unclear(names: Iterable[str], labels: Mapping[str, int]) -> list[str]:
-    """A sentence for each folder of a tumour that is not said to be the kidney's."""
-    return [
+    return sentences + [
         f"{name}: its name does not say whose tumour it is, so it is not used. If it is of the "
         f"kidney, pass --mask-labels {name}=2; if it is not, {name}=0."
-        for name in sorted({*names})
-        if name not in labels and _TUMOUR_NAME.fullmatch(_plain(name))
+        for name in sorted({name for _, name in folders if is_unclear(name, labels)})
     ]
+
+
+def is_unclear(structure: str, labels: Mapping[str, int]) -> bool:
+    """Whether a folder is a tumour's that neither its name nor a label says to be the kidney's."""
+    return structure not in labels and bool(_TUMOUR_NAME.fullmatch(_plain(structure)))
 
 
 def _plain(structure: str) -> str:

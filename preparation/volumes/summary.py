@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
+from preparation.private_table import private_folder
 from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
 from preparation.volumes.prepare import SliceOutcome
 
@@ -26,12 +27,13 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         print(f"note: {note}")
     if len(outcome.notes) > MOST_LISTED:
         print(f"note: and {len(outcome.notes) - MOST_LISTED} more, in {out / 'records'}.")
-    unit = "patients" if manifest["dataset"] == "slices" else "volumes"
     used = len(manifest["shards"])
-    unit = unit[:-1] if used == 1 else unit
+    num_patients = len({item["patient_id"] for item in items})
+    unit = "volume" if used == 1 else "volumes"
+    of = f" of {num_patients} patient{'' if num_patients == 1 else 's'}"
     resumed = f", {outcome.num_resumed} of them finished before" if outcome.num_resumed else ""
     print(
-        f"{outcome.num_found} found, {used} {unit} used with {len(items):,} slices{resumed}, "
+        f"{outcome.num_found} found, {used} {unit}{of} used with {len(items):,} slices{resumed}, "
         f"{len(outcome.skipped)} skipped."
     )
     print_listed(outcome.skipped, "skipped")
@@ -59,6 +61,8 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     following = _NEXT.get(kind, _NEXT["train"]).format(
         out=out, name=out.name, images=_useful(items)
     )
+    if (private := private_folder(out)).is_dir():
+        print(f"{private}: says whose pseudonym is whose; it stays with you.")
     tables = "skipped.csv, duplicates.csv" if "duplicates" in manifest else "skipped.csv"
     print(f"Results: {out} (manifest.json, {tables}). Next: {following}")
 

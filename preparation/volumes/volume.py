@@ -1,5 +1,6 @@
 """What every source hands to the preparation: a job found on disk, and the volume it becomes."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from patient_names import RoundedNumberError
+from preparation.pseudonym import Naming
+from preparation.volumes.own_names import OwnNames
 from provenance import UserError
 
 # Air, and what lies outside the field of view. CT stores at most 12 bits from here.
@@ -34,29 +38,28 @@ class Job:
     Attributes:
         shard: Name of the shard and prefix of its item ids; safe as a file name.
         patient_id: The person.
+        identifiers: The source's spellings of the person: for the screen and the private table.
+        split_key: What the person's split is drawn for, see `Split.divide`; never written.
+        item_key: What stands for the shard in the keys of its items; never written.
         files: Source files by role (`image`, `mask`, or one per slice), in a fixed order.
-        names: What each file is called in messages and in the manifest: relative, no identifier.
+        names: What each file is called in sentences and in the manifest, see `own_names`.
         slice_shape: (H, W) of a source slice.
         num_slices: Slices promised by the header; for the progress bar.
         class_names: Names of the labels 0, 1, ... that its mask may hold.
         options: What the reader needs besides (plain values).
-        folder: The source's name for the patient where it may identify somebody; messages on
-            the screen show it, files of the cache have the pseudonym instead.
     """
 
     shard: str
     patient_id: str
+    identifiers: tuple[str, ...]
+    split_key: str
+    item_key: str
     files: tuple[Path, ...]
     names: tuple[str, ...]
     slice_shape: tuple[int, int]
     num_slices: int
     class_names: tuple[str, ...]
     options: dict[str, Any] = field(default_factory=dict)
-    folder: str | None = None
-
-    def discreet(self, text: str) -> str:
-        """Return a message with the pseudonym where the source's folder name stood."""
-        return text.replace(f"{self.folder}/", f"{self.patient_id}/") if self.folder else text
 
 
 @dataclass
@@ -89,24 +92,50 @@ class Volume:
 class Found:
     """What a source folder holds: jobs, what cannot become one, and sentences about both.
 
-    `aliases` maps folder names that may identify somebody to pseudonyms, for what is written.
+    Attributes:
+        jobs: One per volume.
+        skipped: (file, reason) of the others, by names of the cache.
+        notes: Sentences for the screen alone; they may name what the source does.
+        naming: How patients are named.
+        own_names: What the source calls the files.
     """
 
     jobs: list[Job] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    aliases: dict[str, str] = field(default_factory=dict)
+    naming: Naming = field(default_factory=Naming)
+    own_names: OwnNames = field(default_factory=OwnNames)
+    _taken: Counter[str] = field(default_factory=Counter)
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """Names of the labels of its jobs' masks."""
         return self.jobs[0].class_names
 
-    def discreet(self, text: str) -> str:
-        """Return a message with pseudonyms where folder names stood."""
-        for folder, patient_id in self.aliases.items():
-            text = text.replace(f"{folder}/", f"{patient_id}/")
-        return text
+    @property
+    def spellings(self) -> dict[str, dict[str, str]]:
+        """The split key of each spelling, by patient."""
+        found: dict[str, dict[str, str]] = {}
+        for job in self.jobs:
+            found.setdefault(job.patient_id, {}).update(
+                dict.fromkeys(job.identifiers, job.split_key)
+            )
+        return found
+
+    @property
+    def split_keys(self) -> dict[str, set[str]]:
+        """The keys of each patient, see `Split.divide`."""
+        return {who: set(keys.values()) for who, keys in self.spellings.items()}
+
+    def new_shard(self, patient_id: str) -> str:
+        """Return the name of a patient's first shard, which is the patient's, or of the next.
+
+        Names that differ in upper and lower case alone are one file on some systems.
+        """
+        name = patient_id.lower()
+        self._taken[name] += 1
+        number = self._taken[name]
+        return patient_id if number == 1 else f"{patient_id}_{number}"
 
 
 Reader = Callable[[Job], Volume]
@@ -119,6 +148,24 @@ def existing_folder(source: Path) -> Path:
             f"--source {source}: there is no such folder. Give the folder that holds the raw data."
         )
     return source
+
+
+def named_folder(folder: Path, found: Found) -> str:
+    """Return the patient that a folder's name is.
+
+    Raises:
+        SkipVolume: It is nobody's.
+    """
+    try:
+        patient = found.naming.patient_id(folder.name)
+        reason = "its name is that of a missing value; if it is a patient's, pass --patient-ids "
+        reason += "as_written."
+    except RoundedNumberError as error:
+        patient, reason = "", str(error)
+    if not patient:
+        alias = found.naming.alias(folder.name)
+        raise SkipVolume(found.own_names.add(alias, folder.name, folder), f"{reason} Left out.")
+    return patient
 
 
 def listed(class_names: Sequence[str], link: str) -> str:

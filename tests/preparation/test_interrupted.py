@@ -30,7 +30,8 @@ def test_killed_and_repeated_ends_with_the_same_bytes(tmp_path):
     source = make_source(tmp_path / "source", num=25, shape=(8, 48, 48))
     assert kits19(source, tmp_path / "whole") == 0
     out = tmp_path / "killed"
-    command = [sys.executable, "prepare.py", "kits19", "--source", source, "--out", out]
+    words = ["kits19", "--source", source, "--out", out, "--keep-patient-names"]
+    command = [sys.executable, "prepare.py", *words]
     process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL)
     while process.poll() is None and len(list(out.glob("records/*.json"))) < 2:
         time.sleep(0.001)

@@ -33,7 +33,7 @@ def source(tmp_path):
 def test_a_whole_run(source, tmp_path, capsys):
     assert kits19(source, tmp_path / "out", "--image-size", "8", "--verify") == 0
     printed = capsys.readouterr().out
-    assert "12 found, 12 volumes used with 48 slices, 0 skipped" in printed
+    assert "12 found, 12 volumes of 12 patients used with 48 slices, 0 skipped" in printed
     assert "24 arrays and 24 sources checked, 0 changed" in printed
     last = printed.strip().splitlines()[-1]
     assert last.startswith(f"Results: {tmp_path / 'out'}")
@@ -51,7 +51,9 @@ def test_a_whole_run(source, tmp_path, capsys):
 def test_flags_with_underscores_and_config_files(source, tmp_path):
     assert kits19(source, tmp_path / "a", "--image_size=8") == 0
     config = tmp_path / "c.yaml"
-    config.write_text(f"source: {source}\nout: {tmp_path / 'b'}\nimage_size: 8\n")
+    config.write_text(
+        f"source: {source}\nout: {tmp_path / 'b'}\nimage_size: 8\nkeep_patient_names: true\n"
+    )
     assert run("kits19", "--config", config) == 0
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
@@ -78,7 +80,7 @@ def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
     nib.save(constant, source / "case_00002/imaging.nii.gz")
     assert kits19(source, tmp_path / "out") == 0
     printed = capsys.readouterr().out
-    assert "12 found, 10 volumes used with 40 slices, 2 skipped" in printed
+    assert "12 found, 10 volumes of 10 patients used with 40 slices, 2 skipped" in printed
     assert "skipped case_00002/imaging.nii.gz: is constant" in printed
     with open(tmp_path / "out/skipped.csv", newline="") as stream:
         rows = list(csv.DictReader(stream))
@@ -241,7 +243,7 @@ def test_verify_finds_a_flipped_byte(source, tmp_path, capsys):
 def test_phantom_is_drawn_and_prepared_by_one_command(tmp_path, capsys):
     words = ("--num-patients", 12, "--image-size", 16, "--num-slices", 2)
     assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0
-    assert "12 found, 12 volumes used with 24 slices" in capsys.readouterr().out
+    assert "12 found, 12 volumes of 12 patients used with 24 slices" in capsys.readouterr().out
     cache = SliceCache.open(tmp_path / "out")
     assert (cache.dataset, cache.image_size) == ("phantom_ct", 16)
     assert run("phantom_ct", "--out", tmp_path / "out", *words) == 0

@@ -45,7 +45,8 @@ def test_the_record_names_the_salt_by_its_check_alone():
     assert recorded == {
         "named_by": "pseudonym", "salt_check": salt_check("secret"), "ids": "as_numbers",
     }  # fmt: skip
-    assert PatientOptions(patient_ids="as_written").naming(keep_names=True).names.plain() == {
+    kept = PatientOptions(patient_ids="as_written").naming("--keep-patient-names")
+    assert kept.names.plain() == {
         "named_by": "source", "salt_check": None, "ids": "as_written",
     }  # fmt: skip
 
@@ -55,7 +56,7 @@ def test_a_salt_that_would_have_no_effect_or_is_none_is_refused(tmp_path: Path):
     binary.write_bytes(b"\xff\xfe\x00\xd8")
     empty.write_text("\n")
     with pytest.raises(UserError, match="--keep-patient-names: nothing is hashed"):
-        PatientOptions(salt=SaltOptions(patient_salt="secret")).naming(keep_names=True)
+        PatientOptions(salt=SaltOptions(patient_salt="secret")).naming("--keep-patient-names")
     for options, words in (
         (SaltOptions(patient_salt=" "), "--patient-salt: is empty"),
         (SaltOptions(patient_salt_file=tmp_path / "none"), "is missing"),

@@ -23,6 +23,7 @@ from tests.prepare_runs import contents, kits19, make_source, run
 # Of the 14 cases, who was copied from whom: with the default seed 4 of these pairs are divided.
 COPIED = {8: 0, 9: 1, 10: 2, 11: 3, 12: 4, 13: 5}
 CASE = "case_{:05d}"
+KEEP = "--keep-patient-names"
 
 
 def with_copies(root, copied=COPIED):
@@ -134,7 +135,7 @@ def test_slices_saved_again_as_png(tmp_path, by):
     write_index(source, rows)
     assert (source / "image/s_8_1.png").read_bytes() != (source / "image/s_0_2.png").read_bytes()
     out = tmp_path / "out"
-    assert run("slices", "--source", source, "--out", out, "--split-by", by) == 0
+    assert run("slices", "--source", source, "--out", out, "--split-by", by, KEEP) == 0
     splits = {item.id: item.split for item in SliceCache.open(out).items}
     pairs = [
         (f"{CASE.format(case)}/0002", f"{CASE.format(case + 8)}/0001", "slices")
@@ -177,7 +178,7 @@ def test_label_volumes_are_compared_whole_and_empty_ones_not(tmp_path):
         path = source / CASE.format(number) / "segmentation.nii.gz"
         nib.save(nib.Nifti1Image(np.zeros((4, 16, 16), np.uint8), np.eye(4)), path)
     out = tmp_path / "out"
-    assert run("masks", "--source", source, "--out", out) == 0
+    assert run("masks", "--source", source, "--out", out, KEEP) == 0
     (row,) = table(out)
     assert (row["first"], row["second"], row["kind"]) == (
         "case_00001/0000", "case_00003/0000", "volume",

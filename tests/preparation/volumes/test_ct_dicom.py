@@ -12,6 +12,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 from patient_names import pseudonym
+from preparation.pseudonym import Naming
 from preparation.volumes.ct_dicom import find_studies, read_study
 from preparation.volumes.structure_names import label_of
 from preparation.volumes.volume import SkipVolume
@@ -124,12 +125,37 @@ def test_head_comes_first_whichever_way_the_normal_points(tmp_path):
 
 def test_the_patient_is_a_pseudonym(tmp_path):
     make_study(tmp_path / "Doe_Jane")
-    job = find_studies(tmp_path).jobs[0]
-    assert job.patient_id == pseudonym("MRN-4711", "understudy")
-    assert job.discreet("Doe_Jane/PATIENT_DICOM: x") == f"{job.patient_id}/PATIENT_DICOM: x"
-    assert find_studies(tmp_path, patient_salt="secret").jobs[0].patient_id != job.patient_id
-    named = find_studies(tmp_path, patient_id_from="folder").jobs[0]
-    assert named.patient_id == "Doe_Jane"
+    found = find_studies(tmp_path)
+    job = found.jobs[0]
+    assert job.patient_id == job.split_key == pseudonym("MRN-4711", "understudy")
+    assert job.names == (f"{job.patient_id}/PATIENT_DICOM", f"{job.patient_id}/MASKS_DICOM#1")
+    said = f"{job.patient_id}/PATIENT_DICOM: x {job.names[1]}#2."
+    own = "Doe_Jane/PATIENT_DICOM: x Doe_Jane/MASKS_DICOM/leftkidney/image_1."
+    assert found.own_names.in_text(said) == own
+    assert find_studies(tmp_path, naming=Naming("secret")).jobs[0].patient_id != job.patient_id
+    named = find_studies(tmp_path, naming=Naming(None), patient_id_from="folder").jobs[0]
+    assert named.patient_id == named.split_key == "Doe_Jane"
+
+
+def test_a_number_is_one_patient_however_it_is_written_and_rounded_ones_are_left_out(tmp_path):
+    spellings = ("7", "007", "7.0", "1.2E+11", "8")
+    for number, spelling in enumerate(spellings):
+        make_study(tmp_path / str(number), num=2, patient=spelling)
+    found = find_studies(tmp_path)
+    jobs = {job.identifiers[0]: job for job in found.jobs}
+    seven = pseudonym("7", "understudy")
+    assert {jobs[spelling].patient_id for spelling in spellings[:3]} == {seven}
+    shards = {seven, f"{seven}_2", f"{seven}_3"}
+    assert {jobs[spelling].shard for spelling in spellings[:3]} == shards
+    assert [jobs[text].split_key for text in spellings[:3]] == [
+        pseudonym(text, "understudy") for text in spellings[:3]
+    ]
+    assert jobs["8"].patient_id == pseudonym("8", "understudy")
+    [(file, reason)] = found.skipped
+    assert found.own_names.in_text(file) == "3/PATIENT_DICOM"
+    assert "rounded" in reason
+    apart = find_studies(tmp_path, naming=Naming(ids="as_written"))
+    assert len({job.patient_id for job in apart.jobs}) == 5
 
 
 def test_two_studies_of_a_patient_are_two_volumes_of_one_patient(tmp_path):
@@ -147,7 +173,8 @@ def test_several_series_take_the_largest_or_the_named(tmp_path):
         write_slice(tmp_path / f"PATIENT_DICOM/scout_{row}", pixels, 500 + row, series="1.2.77")
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)
-    assert "holds 2 series; took the largest" in volume.notes[0]
+    assert "holds 2 series; took the largest (6 files). Pass --series" in volume.notes[0]
+    assert "...1.2.3 (6 files), ...1.2.77 (2 files)" in find_studies(tmp_path).notes[-1]
     job = find_studies(tmp_path, series="77").jobs[0]
     assert job.num_slices == 2
     assert "0 series" in find_studies(tmp_path, series="nope").skipped[0][1]
@@ -180,7 +207,7 @@ def _short_pixels(folder):
     ("break_it", "sentence"),
     [
         (_drop, "misses 1 slice"),
-        (_double, "doubled slice: again and image_0|doubled slice: image_0 and again"),
+        (_double, r"DICOM/again and PATIENT_DICOM/image_0|DICOM/image_0 and PATIENT_DICOM/again"),
         (lambda f: _first(f, NumberOfFrames=2), "multi-frame"),
         (lambda f: _first(f, SamplesPerPixel=3), "colour"),
         (lambda f: _first(f, PhotometricInterpretation="MONOCHROME1"), "MONOCHROME1"),
@@ -194,20 +221,19 @@ def _short_pixels(folder):
 def test_series_that_cannot_be_trusted_are_left_out(tmp_path, break_it, sentence):
     make_study(tmp_path)
     break_it(tmp_path / "PATIENT_DICOM")
-    try:
-        found = find_studies(tmp_path)
-        skipped = found.skipped or [_reading_fails(found.jobs[0])]
-    except SkipVolume as skip:
-        skipped = [(skip.file, skip.reason)]
-    file, reason = skipped[0]
+    found = find_studies(tmp_path)
+    skipped = found.skipped or [_reading_fails(found.jobs[0])]
+    assert re.search(r"image_\d|/again", " ".join(skipped[0])) is None
+    file, reason = (found.own_names.in_text(text) for text in skipped[0])
     assert file.startswith("PATIENT_DICOM")
     assert re.search(sentence, reason), reason
 
 
-def _reading_fails(job):
+def _reading_fails(job, own_names=None):
     with pytest.raises(SkipVolume) as caught:
         read_study(job)
-    return caught.value.file, caught.value.reason
+    file, reason = caught.value.file, caught.value.reason
+    return (own_names.in_text(file), reason) if own_names else (file, reason)
 
 
 def test_a_mask_must_cover_the_image(tmp_path):
@@ -217,11 +243,12 @@ def test_a_mask_must_cover_the_image(tmp_path):
         ds = pydicom.dcmread(path)
         ds.ImagePositionPatient[2] = float(ds.ImagePositionPatient[2]) + 2.5
         ds.save_as(path)
-    job = find_studies(tmp_path).jobs[0]
+    found = find_studies(tmp_path)
+    job = found.jobs[0]
     assert "different scans" in _reading_fails(job)[1]
     for path in _drop_last[:0] + [p for p in _drop_last if "5" in p.name or "4" in p.name]:
         path.unlink()
-    assert _reading_fails(job)[0] == "MASKS_DICOM/leftkidney"
+    assert _reading_fails(job, found.own_names)[0] == "MASKS_DICOM/leftkidney"
 
 
 def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
@@ -267,7 +294,8 @@ def test_a_label_map_is_no_mask_of_one_structure(tmp_path, name):
     labels = np.zeros((12, 14), np.uint16)
     labels[2:6, 2:6], labels[3, 3] = 1, 2
     _write_all(folder, labels)
-    file, reason = _reading_fails(find_studies(tmp_path).jobs[0])
+    found = find_studies(tmp_path)
+    file, reason = _reading_fails(found.jobs[0], found.own_names)
     assert file == f"MASKS_DICOM/{name}"
     assert "holds the values 1, 2, so it is a map of several labels, and all would" in reason
     _write_all(folder, (labels > 0) * np.uint16(255))
@@ -302,7 +330,7 @@ def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_gues
     assert run(*words, mapped, "--label-map", "tumor=tumour,liver=0") == 0
     assert "tumour (2): tumor; not used: liver (" in capsys.readouterr().out
     assert run(*words, mapped, "--label-map", "tumor=kidney") == 2
-    assert "label_map.tumor was" in capsys.readouterr().err
+    assert re.search(r"label_map\.[0-9a-f]{12} was tumour, is now kidney", capsys.readouterr().err)
     (masks / "Kidney_L").rename(masks / "spleen")
     assert run(*words, tmp_path / "none") == 2
     said = capsys.readouterr().err

@@ -8,11 +8,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from preparation.pseudonym import Naming
 from preparation.volumes.nifti import find_cases, read_case
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 
 REAL = Path(__file__).parents[3] / "../shared/data/kits19_masks"
+KEPT = Naming(None)
 KITS19_AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
 
 
@@ -32,7 +34,7 @@ def save(path, array, affine=KITS19_AFFINE):
 
 
 def read_only(source, **kwargs):
-    found = find_cases(source, **kwargs)
+    found = find_cases(source, naming=KEPT, **kwargs)
     assert len(found.jobs) == 1, found.skipped
     return read_case(found.jobs[0])
 
@@ -52,7 +54,7 @@ def test_reads_kits19_as_it_lies(tmp_path, dtype):
 def test_finds_the_data_folder_and_plain_nii(tmp_path):
     _, mask = make_case(tmp_path / "data/case_00001")
     save(tmp_path / "data/case_00002/segmentation.nii", mask)
-    found = find_cases(tmp_path, masks_alone=True)
+    found = find_cases(tmp_path, masks_alone=True, naming=KEPT)
     assert [job.patient_id for job in found.jobs] == ["case_00001", "case_00002"]
     assert np.array_equal(read_case(found.jobs[1]).mask, mask)
 
@@ -162,7 +164,7 @@ def _labels(case, value, dtype=np.int16):
         (lambda c: _labels(c, 0.5, np.float32), "segmentation", "fractional"),
         (_truncated, "imaging", "cut short"),
         (lambda c: _truncated(c, "segmentation"), "segmentation", "cut short"),
-        (_flipped_bit, "segmentation", "CRC"),
+        (_flipped_bit, "segmentation", "BadGzipFile"),
     ],
 )
 def test_unusable_cases_are_named(tmp_path, break_it, file, sentence):
@@ -180,7 +182,7 @@ def test_what_can_be_seen_without_pixels_is_skipped_at_once(tmp_path):
     (tmp_path / "case_00000/segmentation.nii.gz").unlink()
     (tmp_path / "case_00001/imaging.nii.gz").write_text("<html>not found</html>")
     save(tmp_path / "case_00002/imaging.nii.gz", np.zeros((5, 12, 12, 2)))
-    found = find_cases(tmp_path)
+    found = find_cases(tmp_path, naming=KEPT)
     reasons = dict(found.skipped)
     assert [job.shard for job in found.jobs] == ["case_00003"]
     assert "no mask beside it" in reasons["case_00000/imaging.nii.gz"]
@@ -204,7 +206,7 @@ def test_missing_and_empty_folders_say_so(tmp_path):
 def test_real_kits19_masks():
     if not REAL.is_dir():
         pytest.skip("../shared/data/kits19_masks is not here")
-    found = find_cases(REAL, masks_alone=True)
+    found = find_cases(REAL, masks_alone=True, naming=KEPT)
     jobs = {job.shard: job for job in found.jobs}
     assert len(jobs) == 52
     assert jobs["case_00160"].slice_shape == (512, 796)

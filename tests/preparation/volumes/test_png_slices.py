@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preparation.volumes.png_slices import find_pairs, patient_of, read_pairs
+from patient_names import pseudonym
+from preparation.pseudonym import Naming
+from preparation.volumes.png_slices import find_pairs, read_pairs, split_key
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 
@@ -37,7 +39,7 @@ def write_index(root, rows):
 
 def test_one_shard_a_patient_sorted_by_slice(tmp_path):
     make_pairs(tmp_path)
-    found = find_pairs(tmp_path)
+    found = find_pairs(tmp_path, naming=Naming(None))
     assert [job.patient_id for job in found.jobs] == ["case_00007", "case_00028"]
     volume = read_pairs(found.jobs[1])
     assert volume.slice_indices == [2, 5]
@@ -47,9 +49,36 @@ def test_one_shard_a_patient_sorted_by_slice(tmp_path):
     assert volume.pixel_spacing_mm is None
 
 
-def test_case_numbers_get_kits19s_names():
-    assert patient_of("28") == patient_of(" 028") == "case_00028"
-    assert patient_of("a/b c") == "a_b_c"
+def test_the_split_of_a_case_number_is_that_of_kits19s_name():
+    assert split_key("28") == split_key(" 028") == split_key("\uff12\uff18") == "case_00028"
+    assert split_key("0") == "case_00000"
+    assert split_key("a/b c") == "a_b_c"
+    assert split_key("张三") == "张三"
+    assert split_key("9" * 5000) == "case_" + "9" * 5000
+
+
+def test_a_patient_is_one_however_the_index_writes_it(tmp_path):
+    make_pairs(tmp_path, [("12", 1), ("12.0", 2), ("0012", 3), ("7", 1)])
+    found = find_pairs(tmp_path)
+    twelve, seven = (pseudonym(text, "understudy") for text in ("12", "7"))
+    assert {job.patient_id for job in found.jobs} == {twelve, seven}
+    assert found.spellings[twelve] == {"12": "case_00012", "0012": "case_00012", "12.0": "12.0"}
+    assert {job.shard for job in found.jobs} == {twelve, f"{twelve}_2", seven}
+    apart = find_pairs(tmp_path, naming=Naming(ids="as_written"))
+    assert len({job.patient_id for job in apart.jobs}) == 4
+
+
+def test_other_scripts_keep_apart_and_who_is_nobody_is_left_out(tmp_path):
+    cases = ["张三", "李四", "Müller", "Mu\u0308ller", "nan", "1.23457E+11", "12345678901234567890"]
+    make_pairs(tmp_path, [(case, number) for number, case in enumerate(cases)])
+    found = find_pairs(tmp_path)
+    named = {identifier: job.patient_id for job in found.jobs for identifier in job.identifiers}
+    assert set(named) == set(cases) - {"nan", "1.23457E+11"}
+    assert named["Müller"] == named["Mu\u0308ller"]
+    assert len(set(named.values())) == 4
+    assert [file for file, _ in found.skipped] == ["index.csv"] * 2
+    assert "line 6 lacks" in found.skipped[0][1]
+    assert "line 7: its patient is a number that a spreadsheet" in found.skipped[1][1]
 
 
 @pytest.mark.parametrize(
@@ -57,7 +86,7 @@ def test_case_numbers_get_kits19s_names():
     [
         (lambda r: (r / "label/s_28_2.png").unlink(), "label/s_28_2.png", "is missing"),
         (lambda r: write(r / "image/new.png", np.eye(10, dtype=np.uint8)), "image/new.png", "not"),
-        (lambda r: _rows(r, slice=5), "image/s_28_5.png", "is slice 5 of case 28 again"),
+        (lambda r: _rows(r, slice=5), "index.csv", "line 3 is slice 5 of its case again, after"),
         (lambda r: _rows(r, slice="five"), "index.csv", "line"),
         (lambda r: _rows(r, file="../../x.png"), "index.csv", "line"),
         (lambda r: write(r / "label/s_28_2.png", np.full((10, 10), 255, np.uint8)),
@@ -75,11 +104,12 @@ def test_case_numbers_get_kits19s_names():
 def test_a_bad_slice_is_left_out_and_the_patient_stays(tmp_path, break_it, file, sentence):
     make_pairs(tmp_path)
     break_it(tmp_path)
-    found = find_pairs(tmp_path)
+    found = find_pairs(tmp_path, naming=Naming(None))
     volumes = [read_pairs(job) for job in found.jobs]
     skipped = found.skipped + [entry for volume in volumes for entry in volume.skipped]
     assert len(skipped) >= 1
-    name, reason = skipped[0]
+    assert "s_28" not in " ".join(skipped[0])
+    name, reason = (found.own_names.in_text(text) for text in skipped[0])
     assert name == file
     assert sentence in reason or "label values [255]" in reason
     assert {job.patient_id for job in found.jobs} == {"case_00007", "case_00028"}
@@ -107,7 +137,7 @@ def test_a_patient_without_a_usable_slice(tmp_path):
     make_pairs(tmp_path)
     write(tmp_path / "label/s_7_1.png", np.full((10, 10), 9, np.uint8))
     with pytest.raises(SkipVolume, match="label values"):
-        read_pairs(find_pairs(tmp_path).jobs[0])
+        read_pairs(find_pairs(tmp_path, naming=Naming(None)).jobs[0])
 
 
 def test_missing_folder_index_and_column(tmp_path):
@@ -117,4 +147,7 @@ def test_missing_folder_index_and_column(tmp_path):
         find_pairs(tmp_path)
     (tmp_path / "index.csv").write_text("file,slice\na.png,1\n")
     with pytest.raises(UserError, match="no column case"):
+        find_pairs(tmp_path)
+    (tmp_path / "index.csv").write_bytes("file,case,slice\na.png,Müller,1\n".encode("cp1252"))
+    with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 23\)"):
         find_pairs(tmp_path)
