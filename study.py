@@ -17,8 +17,8 @@ from studies.run.runner import closing_lines, run_study
 from studies.run.verbs import Verbs
 from studies.specification.read import load_specification
 
-# Said or given by this verb; all other parameters of `run_study` are flags.
-_NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say"}
+# Said or given by this verb; or added below; all other parameters of `run_study` are flags.
+_NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo"}
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
@@ -50,6 +50,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data.root", type=Path, required=True, help="Cache that prepare.py wrote."
     )
     running.add_function_arguments(run_study, as_group=False, skip=_NO_FLAGS)
+    told = {entry.arg_name: entry.description for entry in parse(run_study.__doc__ or "").params}
+    # May stand alone, which a function's bool may not.
+    running.add_argument(
+        "--placebo", type=bool, nargs="?", const=True, default=False, help=told["placebo"]
+    )
     reporting = verb_parser("study.py report", _REPORT)
     reporting.add_argument("out", type=Path, help="Folder that `study.py run` wrote.")
     parser = verb_parser("study.py", __doc__)

@@ -161,6 +161,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
             best_checkpoint=checkpoint,
             last_checkpoint=checkpoint,
             images_seen=1,
+            real_images_seen=1,
             seconds=0.0,
         )
 

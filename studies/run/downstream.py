@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
 from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
@@ -30,6 +32,8 @@ def ready(study: Study) -> Study:
     if generator is not None and isinstance(generator.per_class, str):
         generator = replace(generator, per_class=_classes(study))
         study = replace(study, specification=replace(study.specification, generator=generator))
+    if any(scenario.pretrain is True for scenario in study.specification.scenarios):
+        study = replace(study, specification=_with_pretraining(study))
     if study.labels is None and generator is not None and generator.labels:
         study = replace(study, labels=Path(generator.labels))
     if study.weights is not None:
@@ -63,10 +67,14 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
         "data": inputs.data,
         # The joined list, so that a flag may move from the study to a scenario or a model.
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
-        "generator": generator if cell.scenario.synthetic else None,
+        "generator": generator if specification.needs_images(cell.scenario) else None,
     }
-    if cell.scenario.pretrain is not None:
-        found["pretrain"] = list(cell.scenario.pretrain)
+    pretrain = cell.scenario.pretrain
+    if pretrain is not None:
+        assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
+        found["pretrain"] = list(pretrain)
+    if cell.scenario.control is not None:
+        found["control"] = cell.scenario.control
     return found
 
 
@@ -110,13 +118,17 @@ def _train_and_score(job: Job) -> None:
     """Train a model, after a pretraining where the scenario has one, and score it.
 
     A pretraining sees the synthetic images; the training after it starts from its weights and sees
-    real images alone.
+    real images alone. A control is told of the images too, since it trains as long as with them.
     """
     specification, folder, cell = job.study.specification, job.study.folder, job.cell
     synthetic = ["--data.synthetic", str(folder.synthetic(cell.seed))]
-    before, after = synthetic if cell.scenario.synthetic else [], []
-    if cell.scenario.pretrain is not None:
-        given = specification.arguments + cell.scenario.pretrain + cell.model.arguments
+    if cell.scenario.control is not None:
+        synthetic += ["--data.control", cell.scenario.control]
+    before, after = synthetic if specification.needs_images(cell.scenario) else [], []
+    pretrain = cell.scenario.pretrain
+    if pretrain is not None:
+        assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
+        given = specification.arguments + pretrain + cell.model.arguments
         pretrained = job.fit(cell.model.config, [*synthetic, *given], part="pretrain")
         before, after = [], ["--model.start_from", pretrained.checkpoint]
     flags = [*before, *specification.flags_of(cell), *after]
@@ -139,6 +151,18 @@ def _train_and_score(job: Job) -> None:
             f"{', '.join(known_scores(evaluation))}. Correct `metric` in the study's YAML."
         )
     job.write(**cell.as_dict(), evaluation=evaluation)
+
+
+def _with_pretraining(study: Study) -> Specification:
+    """The specification with the data's own flag for what `pretrain: true` stands for."""
+    films = isinstance(open_cache(study.root), FilmCache)
+    alone = ("--data.real_films" if films else "--data.real_slices", "false")
+    specification = study.specification
+    scenarios = tuple(
+        replace(scenario, pretrain=alone) if scenario.pretrain is True else scenario
+        for scenario in specification.scenarios
+    )
+    return replace(specification, scenarios=scenarios)
 
 
 def _classes(study: Study) -> tuple[str, ...]:

@@ -132,8 +132,8 @@ def open_study(
             specification; the sentence names what changed. Nothing is touched then.
     """
     specification, folder, inputs = study.specification, study.folder, study.inputs()
-    known = {cell.name for cell in specification.cells()}
-    known |= {generator_name(seed) for seed in specification.seeds}
+    cells = specification.cells()
+    known = {cell.name for cell in cells} | {generator_name(cell.seed) for cell in cells}
     changes: dict[str, list[str]] = {}
     records = folder.finished() + folder.finished_generators()
     for record in records:

@@ -35,6 +35,7 @@ class Fit:
         resumed: It was interrupted, and went on from its last checkpoint.
         part: Which of the job's trainings, if there are several.
         reused: It was finished before this try at the job.
+        real_images_seen: Of `images_seen`; None for a training of an earlier version.
     """
 
     run_folder: str
@@ -45,10 +46,14 @@ class Fit:
     resumed: bool
     part: str = ""
     reused: bool = False
+    real_images_seen: int | None = None
 
 
 # What `study_fit.json` says; the rest depends on who asks.
-_KEPT = ("run_folder", "checkpoint", "checkpoint_sha256", "images_seen", "seconds", "resumed")
+_KEPT = (
+    "run_folder", "checkpoint", "checkpoint_sha256", "images_seen", "real_images_seen", "seconds",
+    "resumed",
+)  # fmt: skip
 
 
 class EveryCellFailsError(UserError):
@@ -140,6 +145,7 @@ class Job:
             checkpoint=str(checkpoint),
             checkpoint_sha256=sha256_of(checkpoint),
             images_seen=int(result.images_seen),
+            real_images_seen=int(result.real_images_seen),
             seconds=float(result.seconds),
             resumed=resumed,
         )
@@ -159,6 +165,7 @@ class Job:
     def write(self, **result: Any) -> None:
         """Write the job's JSON. The last training is the job's; those before led to it."""
         fit = self._fits[-1]
+        real = [one.real_images_seen for one in self._fits]
         record = {
             "format": "understudy-job",
             "format_version": 1,
@@ -178,6 +185,7 @@ class Job:
             "timings": {
                 "fit_seconds": sum(one.seconds for one in self._fits),
                 "images_seen": sum(one.images_seen for one in self._fits),
+                "real_images_seen": None if None in real else sum(one or 0 for one in real),
                 "resumed": any(one.resumed for one in self._fits),
                 **self._seconds,
             },

@@ -8,11 +8,12 @@ from pathlib import Path
 from display.numbers import count, score
 from provenance import UserError
 from studies.run.attempt import JobOutcome, record_failure
-from studies.run.folder import Study, open_study
+from studies.run.folder import Study, StudyFolder, load_study, open_study
 from studies.run.kind import KINDS
 from studies.run.progress import StudyProgress, duration
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
+from studies.specification.arms import with_placebo
 from studies.specification.specification import (
     Specification,
     generator_name,
@@ -50,6 +51,7 @@ def run_study(
     weights: Path | None = None,
     only: str | None = None,
     shard: str | None = None,
+    placebo: bool = False,
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
     """Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks.
@@ -71,6 +73,8 @@ def run_study(
         only: Run only cells whose name matches, such as '*__unet_light__seed0'.
         shard: i/n: run the i-th of n shares of the cells; the n calls share --out, also from
             several machines.
+        placebo: Add the baseline once more with other seeds, as `placebo: true` in the YAML does:
+            the report shows the difference that nothing made. A study that has one keeps it.
         say: Prints a line.
 
     Raises:
@@ -79,6 +83,8 @@ def run_study(
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
+    if placebo or _has_placebo(StudyFolder(Path(out))):
+        specification = with_placebo(specification)
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
@@ -93,7 +99,8 @@ def run_study(
         if folder.record(cell.name).is_file():
             outcome.already_done.append(cell.name)
             continue
-        generator = generator_name(cell.seed) if cell.scenario.synthetic else None
+        needs_images = specification.needs_images(cell.scenario)
+        generator = generator_name(cell.seed) if needs_images else None
         if generator and folder.record(generator).is_file():
             generator = None
         if generator:
@@ -161,6 +168,11 @@ def _work_through(
                 outcome.not_begun += waiting
                 waiting.clear()
         progress.tick()
+
+
+def _has_placebo(folder: StudyFolder) -> bool:
+    """Whether a study that was begun there has one, which stays when it is not asked for again."""
+    return folder.study.is_file() and load_study(folder)[0].placebo
 
 
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:

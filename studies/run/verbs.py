@@ -19,6 +19,8 @@ class FitResult(Protocol):
     @property
     def images_seen(self) -> int: ...  # noqa: D102
     @property
+    def real_images_seen(self) -> int: ...  # noqa: D102
+    @property
     def seconds(self) -> float: ...  # noqa: D102
 
 

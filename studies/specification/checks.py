@@ -3,7 +3,7 @@
 import re
 
 from provenance import UserError
-from studies.specification.specification import Specification
+from studies.specification.specification import PLACEBO, Scenario, Specification
 
 # Names become file names, and "__" separates the parts of a cell's name.
 _PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -14,6 +14,7 @@ _RUNNERS_OWN_FLAGS = (
     "--seed_everything",
     "--data.root",
     "--data.synthetic",
+    "--data.control",
     "--data.only_label",
     "--model.start_from",
     "--resume",
@@ -32,6 +33,8 @@ def check_specification(specification: Specification, source: str) -> None:
         _wrong_flags(specification)
         + _wrong_names(specification)
         + _wrong_references(specification)
+        + _wrong_controls(specification)
+        + _wrong_primary(specification)
         + _wrong_numbers(specification)
     ):
         raise UserError(f"{source}: {sentence}")
@@ -43,7 +46,8 @@ def _wrong_flags(specification: Specification) -> list[str]:
     given["generator.arguments"] = generator.arguments if generator else ()
     for index, scenario in enumerate(specification.scenarios):
         given[f"scenarios[{index}].arguments"] = scenario.arguments
-        given[f"scenarios[{index}].pretrain"] = scenario.pretrain or ()
+        pretrain = scenario.pretrain
+        given[f"scenarios[{index}].pretrain"] = pretrain if isinstance(pretrain, tuple) else ()
     for index, model in enumerate(specification.models):
         given[f"models[{index}].arguments"] = model.arguments
     found = [
@@ -95,7 +99,7 @@ def _wrong_references(specification: Specification) -> list[str]:
     for scenario in specification.scenarios:
         if scenario.synthetic and specification.generator is None:
             found.append(f"scenario {scenario.id} is synthetic, but there is no generator. Add it.")
-        if scenario.pretrain is not None and not scenario.synthetic:
+        if scenario.pretrain is not None and not (scenario.synthetic or scenario.control_of):
             found.append(
                 f"scenario {scenario.id} pretrains on synthetic images: add `synthetic: true`."
             )
@@ -117,10 +121,81 @@ def _wrong_references(specification: Specification) -> list[str]:
     return found
 
 
+def _wrong_controls(specification: Specification) -> list[str]:
+    found = []
+    by_id = {scenario.id: scenario for scenario in specification.scenarios}
+    for scenario in specification.scenarios:
+        name = f"scenario {scenario.id}"
+        if scenario.controls and not scenario.synthetic:
+            found.append(
+                f"{name} has controls, but nothing synthetic to control. Add `synthetic: true`, or "
+                "leave them out."
+            )
+        for other in scenario.controls if isinstance(scenario.controls, tuple) else ():
+            if other not in by_id or by_id[other].synthetic:
+                plain = ", ".join(one.id for one in specification.scenarios if not one.synthetic)
+                found.append(
+                    f"{name}: its control {other!r} is no scenario of real images; there are "
+                    f"{plain or 'none'}."
+                )
+        if scenario.ratios and scenario.pretrain is not None:
+            found.append(
+                f"{name} has ratios and a pretraining. Write a scenario for each ratio, with "
+                "--data.synthetic_share among the words of `pretrain`."
+            )
+        if (scenario.control_of is None) != (scenario.control is None):
+            found.append(f"{name}: give both `control_of` and `control`, or neither.")
+        elif scenario.control_of is not None:
+            found += _wrong_control(scenario, by_id.get(scenario.control_of))
+    if any(ratio <= 0 for scenario in specification.scenarios for ratio in scenario.ratios):
+        found.append("ratios must be above 0: synthetic images for each real one.")
+    return found
+
+
+def _wrong_control(scenario: Scenario, arm: Scenario | None) -> list[str]:
+    name = f"scenario {scenario.id}"
+    if arm is None or not arm.synthetic:
+        return [
+            f"{name} is the control of {scenario.control_of!r}, which is no synthetic scenario."
+        ]
+    if scenario.synthetic or scenario.arguments not in ((), arm.arguments):
+        return [
+            f"{name} takes the flags of {arm.id}, whose control it is. Leave out `synthetic` and "
+            "`arguments`."
+        ]
+    return []
+
+
+def _wrong_primary(specification: Specification) -> list[str]:
+    if specification.primary is None:
+        return []
+    if specification.distances:
+        return ["primary: a study of generators ranks them, and tests nothing. Leave it out."]
+    if not specification.primary:
+        return ["primary is empty; name the comparisons that decide, or leave it out."]
+    found = []
+    scenarios = [scenario.id for scenario in specification.scenarios]
+    for named in specification.primary:
+        unknown = [identifier for identifier in named if identifier not in scenarios]
+        if specification.placebo and PLACEBO in named:
+            found.append("primary: the placebo is shown beside the others, and decides nothing.")
+        elif unknown:
+            found.append(f"primary: there is no scenario {unknown[0]!r}.")
+        elif len(named) not in (1, 2) or len({*named}) < len(named):
+            found.append(f"primary: {list(named)} is no scenario and no pair of two.")
+        elif named == (specification.baseline_scenario,):
+            found.append(f"primary: {named[0]} is the baseline. Name what is compared with it.")
+    return found
+
+
 def _wrong_numbers(specification: Specification) -> list[str]:
     found = []
     if min(specification.seeds, default=0) < 0:
         found.append("seeds must not be negative.")
+    taken = {*specification.seeds}
+    for scenario in specification.scenarios:
+        if scenario.placebo and taken & {*specification.seeds_of(scenario)}:
+            found.append("seeds: the placebo's are each 10,000 higher, and overlap with others.")
     if specification.generator and specification.generator.num_images < 1:
         found.append("generator.num_images must be at least 1.")
     kept = specification.generator.checkpoint if specification.generator else "last"

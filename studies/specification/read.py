@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from jsonargparse import ArgumentError, ArgumentParser
 
 from provenance import UserError
+from studies.specification.arms import with_arms
 from studies.specification.checks import check_specification
 from studies.specification.specification import (
     PROJECT_ROOT,
@@ -26,16 +27,20 @@ _SHOWN_AS = {
     Model: ("title", "name"),
     Scenario: ("name", "id"),
 }
-_NUMBERS = (bool, int, float, tuple[int, ...])
+_NUMBERS = (bool, int, float, tuple[int, ...], tuple[float, ...])
 _EXPECTED: dict[Any, str] = {
     str: "text",
-    str | None: "text",
     int: "a whole number",
     float: "a number",
     bool: "true or false",
     tuple[int, ...]: "whole numbers such as [0, 1]",
+    tuple[float, ...]: "numbers such as [0.5, 1, 2]",
     tuple[str, ...]: "a list of words such as [--trainer.max_epochs, 3]",
-    tuple[str, ...] | None: "a list of words such as [--trainer.max_epochs, 3]",
+    tuple[str, ...] | bool | None: "a list of words such as [--trainer.max_epochs, 3], or true",
+    tuple[str, ...] | bool: "a list of scenarios such as [5, 1], or true",
+    str | None: "text",
+    Literal["steps", "real"] | None: "steps or real",
+    tuple[tuple[str, ...], ...] | None: "scenarios, or pairs of them, such as [3, [4, 2]]",
     tuple[tuple[str, str], ...]: "pairs such as [4, 2]",
     dict[str, dict[str, float]]: "rows of named numbers such as {a: {b: 1.5}}",
     tuple[str, ...] | Literal["all", "smaller"]: "all, or smaller (every class but the largest), "
@@ -78,13 +83,22 @@ def parse_specification(content: Any, source: str) -> Specification:
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     check_specification(specification, source)
-    return specification
+    whole = with_arms(specification)
+    if whole != specification:
+        check_specification(whole, source)
+    return whole
 
 
 def _in_full(content: Any) -> Any:
-    """The same study with its metric as a mapping, in a study of generators that of `distances`."""
+    """The same study with its metric as a mapping, in a study of generators that of `distances`.
+
+    Scenarios that `primary` names become lists of one, beside its pairs.
+    """
     if not isinstance(content, dict):
         return content
+    if isinstance(content.get("primary"), list):
+        primary = [one if isinstance(one, list) else [one] for one in content["primary"]]
+        content = {**content, "primary": primary}
     if content.get("distances") is None:
         short = isinstance(content.get("metric"), str)
         return {**content, "metric": {"name": content["metric"]}} if short else content
@@ -142,6 +156,8 @@ def _value(kind: Any, value: Any, path: str) -> Any:
 def _plain(kind: Any, value: Any, path: str) -> Any:
     """A text, a number or a list of such, as jsonargparse checks and converts it."""
     wrong = UserError(f"{path}: expected {_EXPECTED[kind]}, found {_found(value)}.")
+    if isinstance(value, str) and bool in get_args(kind):
+        raise wrong  # as below
     if kind not in _NUMBERS:
         value = _as_text(value)
     elif any(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):

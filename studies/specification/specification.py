@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
+PLACEBO = "placebo"  # id of the scenario that `placebo: true` adds
 _GENERATOR = "generator__seed"
+# Far above what anyone counts seeds to, so that seeds may be added to a study with a placebo.
+_PLACEBO_SEEDS = 10_000
 
 
 @dataclass(frozen=True)
@@ -45,14 +48,35 @@ class Scenario:
         synthetic: The made images join, as the arguments say.
         arguments: Flags of `train.py fit`.
         pretrain: Flags of a first training, which sees the synthetic images in place of the
-            second; the second starts from its weights. None: one training.
+            second; the second starts from its weights. True: one on synthetic images alone, which
+            becomes the data's flag before a study runs. None: one training.
+        ratios: In a YAML a scenario for each of these `--data.synthetic_share`; see `arms`.
+        controls: Scenarios without synthetic images that it must all beat to help, where True:
+            the study makes them, as many images and as many real ones.
+        control_of: The scenario that this one is the control of, with its flags.
+        control: What it has as many of: "steps" (images, all real) or "real" images.
+        placebo: It is the baseline again, with other seeds.
     """
 
     id: str
     name: str
     synthetic: bool = False
     arguments: tuple[str, ...] = ()
-    pretrain: tuple[str, ...] | None = None
+    pretrain: tuple[str, ...] | bool | None = None
+    ratios: tuple[float, ...] = ()
+    controls: tuple[str, ...] | bool = ()
+    control_of: str | None = None
+    control: Literal["steps", "real"] | None = None
+    placebo: bool = False
+
+    def __post_init__(self) -> None:
+        """Fill in what a word of the YAML says besides: a sweep and a pretraining are synthetic."""
+        if self.ratios or (self.pretrain is True and self.control_of is None):
+            object.__setattr__(self, "synthetic", True)
+        if self.pretrain is False:
+            object.__setattr__(self, "pretrain", None)
+        if self.controls is False:
+            object.__setattr__(self, "controls", ())
 
 
 @dataclass(frozen=True)
@@ -162,6 +186,9 @@ class Specification:
         generator: Needed when a scenario is `synthetic`.
         arguments: Flags of `train.py fit` given to every model (not to the generator).
         extra_comparisons: Further pairs (scenario, against) that join the tested family.
+        primary: What Holm's family holds: scenarios, as (id,), and pairs (id, against). None: see
+            `claims`.
+        placebo: Adds a scenario that is the baseline again, with other seeds.
         paper: Published numbers, if there are any.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
         num_resamples: Bootstrap resamples.
@@ -179,6 +206,8 @@ class Specification:
     distances: Distances | None = None
     arguments: tuple[str, ...] = ()
     extra_comparisons: tuple[tuple[str, str], ...] = ()
+    primary: tuple[tuple[str, ...], ...] | None = None
+    placebo: bool = False
     paper: Paper | None = None
     confidence: float = 0.95
     num_resamples: int = 2000
@@ -204,11 +233,25 @@ class Specification:
     def cells(self) -> list[Cell]:
         """Every cell, seed by seed, so that a whole table exists as early as possible."""
         return [
-            Cell(scenario, model, seed)
-            for seed in self.seeds
+            Cell(scenario, model, self.seeds_of(scenario)[turn])
+            for turn in range(len(self.seeds))
             for scenario in self.scenarios
             for model in self.models
         ]
+
+    def seeds_of(self, scenario: Scenario) -> tuple[int, ...]:
+        """Seeds of a scenario's cells and of the generators that they need."""
+        if scenario.placebo:
+            return tuple(_PLACEBO_SEEDS + seed for seed in self.seeds)
+        return self.seeds
+
+    def needs_images(self, scenario: Scenario) -> bool:
+        """Whether its cells need synthetic images, if only to know how many there are."""
+        if scenario.control_of is None:
+            return scenario.synthetic
+        # As many real images as after a pretraining are those of a training without one.
+        pretrained = self.scenario(scenario.control_of).pretrain is not None
+        return not (pretrained and scenario.control == "real")
 
     def cell(self, name: str) -> Cell:
         """The cell with this name."""

@@ -3,49 +3,79 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from studies.specification.specification import Scenario, Specification
+from studies.specification.arms import flags_beside_synthetic
+from studies.specification.claims import Claim, claims
+from studies.specification.specification import Specification
 from studies.statistics.results import Record, pair_of
 from studies.statistics.significance import holm, patients_needed
 
 
 def comparisons(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
-    """Every scenario against the baseline, and the extra pairs, tested as one family."""
-    baseline = specification.baseline_scenario
-    pairs = [(s.id, baseline) for s in specification.scenarios if s.id != baseline]
-    pairs += [pair for pair in specification.extra_comparisons if pair not in pairs]
-    found = [
-        _comparison(specification, records, scenario, against, model.name)
-        for scenario, against in pairs
-        for model in specification.models
-    ]
-    tested = [comparison for comparison in found if comparison["p"] is not None]
-    adjusted = holm([comparison["p"] for comparison in tested])
+    """Every comparison of two scenarios, with what the claim that it belongs to comes to.
+
+    A claim's p is the largest of its comparisons', since all of them must hold; where they point
+    to different sides, 1. Holm's method corrects the claims of the primary family.
+    """
+    made = claims(specification)
+    found: list[list[dict[str, Any]]] = []
+    for claim in made:
+        for model in specification.models:
+            found.append(
+                [
+                    _comparison(specification, records, claim, against, model.name)
+                    for against in claim.against
+                ]
+            )
+    family = [rows for rows in found if rows[0]["role"] == "primary"]
+    tested = [rows for rows in family if all(row["p"] is not None for row in rows)]
+    adjusted = holm([_p_of_claim(rows) for rows in tested])
     level = 1 - specification.confidence
     better = 1 if specification.metric.higher_is_better else -1
-    for comparison, p_holm in zip(tested, adjusted, strict=True):
-        comparison["p_holm"] = p_holm
-        comparison["significant"] = p_holm < level
-        if p_holm < level:
-            comparison["verdict"] = "helps" if comparison["value"] * better > 0 else "hurts"
-        elif len(tested) * comparison["smallest_p"] >= level:
-            comparison["verdict"] = "too few patients to tell"
+    for rows, p_holm in zip(tested, adjusted, strict=True):
+        significant = p_holm < level
+        if significant:
+            verdict = "helps" if rows[0]["value"] * better > 0 else "hurts"
+        elif len(tested) * max(row["smallest_p"] for row in rows) >= level:
+            verdict = "too few patients to tell"
         else:
-            comparison["verdict"] = "no difference shown"
-    return found
+            verdict = "no difference shown"
+        for row in rows:
+            row |= {"p_holm": p_holm, "significant": significant, "verdict": verdict}
+    return [row for rows in found for row in rows]
+
+
+def by_claim(found: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
+    """The comparisons of each claim and model together, in their order."""
+    claimed: dict[tuple[str, ...], list[Mapping[str, Any]]] = {}
+    for row in found:
+        key = (row["scenario"], *row["claim_against"], row["model"])
+        claimed.setdefault(key, []).append(row)
+    return list(claimed.values())
+
+
+def _p_of_claim(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Of an intersection-union test: all the comparisons must hold, on the same side of zero."""
+    if len({row["value"] > 0 for row in rows}) > 1:
+        return 1.0
+    return max(row["p"] for row in rows)
 
 
 def _comparison(
-    specification: Specification, records: Sequence[Record], scenario: str, against: str, model: str
+    specification: Specification,
+    records: Sequence[Record],
+    claim: Claim,
+    against: str,
+    model: str,
 ) -> dict[str, Any]:
+    scenario = claim.scenario
     result = pair_of(specification, records, (scenario, against), model)
-    treated_scenario, control_scenario = (
-        specification.scenario(identifier) for identifier in (scenario, against)
-    )
     return {
         "scenario": scenario,
         "against": against,
         "model": model,
-        "isolates_synthetic": _isolates(specification, treated_scenario, control_scenario),
+        "role": claim.role,
+        "claim_against": list(claim.against),
+        "isolates_synthetic": _isolates(specification, claim),
         "seeds": sorted(result.per_seed),
         "value": result.interval.value,
         "low": result.interval.low,
@@ -60,41 +90,36 @@ def _comparison(
         "limiting_patients": result.num_patients,
         "exact": result.exact,
         "significant": False,
-        "verdict": "not tested",
+        "verdict": "not tested" if claim.role == "primary" else claim.role,
     }
 
 
-def _isolates(specification: Specification, treated: Scenario, control: Scenario) -> bool:
-    """Whether a pair says something about synthetic data and nothing else.
+def _isolates(specification: Specification, claim: Claim) -> bool:
+    """Whether a claim says something about synthetic data and nothing else.
 
-    A pretrained model has trained longer than the others, which helps by itself. So only a pair
-    that the study names is taken for fair: its author gave the control as much training.
+    A scenario against its own controls does. Without such, a pretrained model has trained longer
+    than the others, which helps by itself: only a pair that the study names is taken for fair.
     """
-    if not treated.synthetic or control.synthetic:
+    treated = specification.scenario(claim.scenario)
+    if not treated.synthetic or treated.placebo:
+        return False
+    if treated.controls:
+        return claim.against == treated.controls
+    control = specification.scenario(claim.against[0])
+    if control.synthetic:
         return False
     if treated.pretrain is not None:
         return (treated.id, control.id) in specification.extra_comparisons
-    return _training_of(treated) == _training_of(control)
-
-
-def _training_of(scenario: Scenario) -> list[tuple[str, ...]]:
-    """A scenario's flags but for those that say how many synthetic films join."""
-    words = [part for word in scenario.arguments for part in word.split("=", 1)]
-    flags: list[tuple[str, ...]] = []
-    for word in words:
-        if word.startswith("--"):
-            flags.append((word,))
-        elif flags:
-            flags[-1] += (word,)
-    joining = ("--data.balance", "synthetic")
-    return [flag for flag in flags if flag[0] != "--data.synthetic_share" and flag != joining]
+    return flags_beside_synthetic(treated) == flags_beside_synthetic(control)
 
 
 def limits_of_tests(
     specification: Specification, found: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
-    """What the tests could show at best with these patients."""
-    tested = [comparison for comparison in found if comparison["p"] is not None]
+    """What the tests of the primary family could show at best with these patients."""
+    claimed = by_claim([row for row in found if row["p_holm"] is not None])
+    # The least p of a claim is the largest of its comparisons'.
+    tested = [max(rows, key=lambda row: row["smallest_p"]) for rows in claimed]
     level = 1 - specification.confidence
     # Holm multiplies the family's smallest p by the whole family's size.
     reachable = [min(1.0, len(tested) * comparison["smallest_p"]) for comparison in tested]

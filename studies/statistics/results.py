@@ -1,7 +1,7 @@
 """What a scenario and model scored, and the difference of two, from the cells of a study."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from studies.specification.specification import Specification
 from studies.statistics.per_image import (
@@ -24,6 +24,7 @@ from studies.statistics.whole_set import (
 )
 
 Record = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def holds_score(evaluation: Mapping[str, Any], metric: str) -> bool:
@@ -89,7 +90,23 @@ def pair_of(
     metric = specification.metric.name
     drawn = (specification.confidence, specification.num_resamples)
     if is_set_metric(metric):
-        sets = [_predictions_by_seed(records, scenario, model) for scenario in pair]
+        sets = [
+            _by_turn(specification, scenario, _predictions_by_seed(records, scenario, model))
+            for scenario in pair
+        ]
         return pair_of_sets(sets[0], sets[1], metric, *drawn)
-    scores = [scores_by_seed(records, scenario, model, metric) for scenario in pair]
+    scores = [
+        _by_turn(specification, scenario, scores_by_seed(records, scenario, model, metric))
+        for scenario in pair
+    ]
     return pair_of_images(scores[0], scores[1], *drawn)
+
+
+def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T]) -> dict[int, T]:
+    """A scenario's cells by the study's seeds, which the placebo's take the places of."""
+    own = specification.seeds_of(specification.scenario(scenario))
+    return {
+        seed: by_seed[given]
+        for seed, given in zip(specification.seeds, own, strict=True)
+        if given in by_seed
+    }

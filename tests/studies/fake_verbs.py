@@ -28,6 +28,7 @@ class FakeFit:
     best_checkpoint: Path
     last_checkpoint: Path
     images_seen: int
+    real_images_seen: int
     seconds: float
 
 
@@ -102,7 +103,18 @@ def fit(args: list[str]) -> FakeFit:
     rows += distances(args, run_folder.name)
     (run_folder / "metrics.csv").write_text("\n".join(rows))
     checkpoints = run_folder / "checkpoints"
-    return FakeFit(run_folder, checkpoints / "best.ckpt", checkpoints / "last.ckpt", 768, 1.5)
+    return FakeFit(
+        run_folder, checkpoints / "best.ckpt", checkpoints / "last.ckpt", *shown(args), 1.5
+    )
+
+
+def shown(args: list[str]) -> tuple[int, int]:
+    """Images shown, and real ones of them: as many synthetic ones as real ones join."""
+    control, synthetic = flag(args, "--data.control"), flag(args, "--data.synthetic")
+    alone = "--data.real_slices" in args
+    if synthetic is None or control == "real":
+        return 768, 768
+    return (768, 768 if control else 0) if alone else (1536, 1536 if control else 768)
 
 
 def distances(args: list[str], name: str) -> list[str]:

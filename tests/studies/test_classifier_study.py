@@ -12,8 +12,6 @@ from studies.report.sheets import _averaged
 from studies.report.write import build_report
 from studies.run.runner import StudyOutcome, run_study
 from studies.specification.read import parse_specification
-from studies.specification.specification import Scenario
-from studies.statistics.comparisons import _training_of
 
 
 @pytest.fixture
@@ -122,17 +120,6 @@ def test_pretraining_needs_synthetic_images(plan: dict) -> None:
     plan["scenarios"][0]["pretrain"] = []
     with pytest.raises(UserError, match="scenario real pretrains on synthetic images"):
         parse_specification(plan, "a.yaml")
-
-
-def test_how_many_synthetic_films_join_is_no_other_training() -> None:
-    def training(*arguments: str) -> list[tuple[str, ...]]:
-        return _training_of(Scenario("a", "a", True, arguments))
-
-    assert training("--data.synthetic_share", "0.5", "--x", "1") == [("--x", "1")]
-    assert training("--data.synthetic_share=2") == []
-    assert training("--data.balance", "synthetic") == []
-    assert training("--data.balance", "oversample") == [("--data.balance", "oversample")]
-    assert training("--data.real_films", "false") == [("--data.real_films", "false")]
 
 
 def test_a_pretrained_scenario_answers_only_against_a_control_that_the_study_names(

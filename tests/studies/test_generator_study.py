@@ -8,6 +8,7 @@ from types import ModuleType
 import fake_verbs
 import pytest
 
+from display import numbers
 from provenance import UserError
 from studies.report import generators
 from studies.report.generators import analyse
@@ -181,3 +182,19 @@ def test_weights_are_asked_for_before_the_first_training(plan: dict, home: Path)
     with pytest.raises(UserError, match="no extractor that takes weights"):
         go(plan, home)
     assert len(go(plan, home, weights=None).done) == 2
+
+
+def test_the_placebo_stands_beside_the_ranking(plan: dict, home: Path) -> None:
+    assert not go(plan, home, placebo=True).failed
+    build_report(home / "out")
+    content = json.loads((home / "out/report.json").read_text())
+    *ranked, first, second = content["answer"]["lines"]
+    assert {line["model"] for line in ranked} == {"DCGAN", "PGGAN"}
+    by_name = {row["scenario"] + row["model"]: row for row in content["held_out"]}
+    for line, model in ((first, "dcgan"), (second, "pggan")):
+        value, baseline = (
+            by_name[arm + model]["scores"]["frechet_tiny"]["value"] for arm in ("placebo", "all")
+        )
+        assert line["pair"] == "placebo: the difference that nothing made"
+        assert line["numbers"].startswith(numbers.difference(value - baseline, False))
+    assert "placebo" not in content["answer"]["headline"].lower()

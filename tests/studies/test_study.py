@@ -92,3 +92,8 @@ def test_help_describes_every_flag_and_loads_quickly() -> None:
     assert "tried again" in " ".join(done.stdout.split())
     # The study's own process starts workers; it must not need what they need.
     assert not any(line.endswith((" torch", " lightning")) for line in done.stderr.splitlines())
+
+
+def test_a_placebo_is_one_word(home: Path) -> None:
+    assert study.main(words(home, "--only", "placebo__*", "--placebo")) == 0
+    assert (home / "out/cells/placebo__unet_light__seed10000.json").is_file()

@@ -5,6 +5,7 @@ from typing import Any
 
 from display.numbers import count
 from studies.report.downstream.answer import answer
+from studies.report.downstream.arms import images_shown
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, limits_of_tests
@@ -34,6 +35,7 @@ def analyse(
     content: dict[str, Any] = {
         **state_of(specification, records, failures),
         "groups": groups,
+        "shown": images_shown(specification, records),
         "comparisons": found,
         "tests": limits_of_tests(specification, found),
         "trivial": _trivial(records),

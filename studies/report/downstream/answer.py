@@ -4,31 +4,38 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display.numbers import count, difference, p_phrase, p_value, with_interval
+from studies.report.downstream.arms import unfair
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
+from studies.statistics.comparisons import by_claim
 
 FEW_PATIENTS = 10
 
+Claimed = Sequence[Mapping[str, Any]]
+"""The comparisons of one claim: with each control of a scenario, or with the baseline alone."""
+
 
 def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Headline, one line per model and comparison, and what limits the answer.
+    """Headline, one line per model and claim, and what limits the answer.
 
-    Where a pair of scenarios differs in nothing but the synthetic data, only such pairs answer;
-    a study without synthetic scenarios is answered by all its comparisons.
+    Where a claim is about nothing but the synthetic data, only such claims answer; a study without
+    synthetic scenarios is answered by all of its primary family. The placebo stands beside them.
     """
-    comparisons = content["comparisons"]
-    isolating = [comparison for comparison in comparisons if comparison["isolates_synthetic"]]
+    every = by_claim(content["comparisons"])
+    primary = [rows for rows in every if rows[0]["role"] == "primary"]
+    isolating = [rows for rows in primary if rows[0]["isolates_synthetic"]]
     about_synthetic = any(scenario.synthetic for scenario in specification.scenarios)
     subject = "Synthetic data" if about_synthetic else "The change"
-    chosen = isolating or comparisons
-    tested = [comparison for comparison in chosen if comparison["p_holm"] is not None]
+    chosen = isolating or primary
+    tested = [rows for rows in chosen if rows[0]["p_holm"] is not None]
+    placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
     if not tested:
         headline = "No answer yet: no comparison has both of its scenarios."
     else:
         headline = _headline(specification, subject, tested, content["tests"]["can_be_significant"])
     return {
         "headline": headline,
-        "lines": [_line(specification, comparison) for comparison in chosen],
+        "lines": [_line(specification, rows) for rows in chosen + placebos],
         "limits": _limits(specification, content, tested),
     }
 
@@ -36,14 +43,12 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
 def _headline(
     specification: Specification,
     subject: str,
-    tested: Sequence[Mapping[str, Any]],
+    tested: Sequence[Claimed],
     can_be_significant: bool,
 ) -> str:
     named = {
         verdict: [
-            _model_and_pair(specification, comparison)
-            for comparison in tested
-            if comparison["verdict"] == verdict
+            _model_and_arm(specification, rows) for rows in tested if rows[0]["verdict"] == verdict
         ]
         for verdict in ("helps", "hurts", "no difference shown")
     }
@@ -70,41 +75,77 @@ def _headline(
     return sentence + "."
 
 
-def _measured(specification: Specification, tested: Sequence[Mapping[str, Any]]) -> str:
+def _measured(specification: Specification, tested: Sequence[Claimed]) -> str:
     percent = specification.metric.percent
-    values = sorted(comparison["value"] for comparison in tested)
+    values = sorted(row["value"] for rows in tested for row in rows)
     unit = " points" if percent else ""
     low, high = difference(values[0], percent), difference(values[-1], percent)
     return f"Measured: {low}{unit}." if low == high else f"Measured: {low} to {high}{unit}."
 
 
-def _model_and_pair(specification: Specification, comparison: Mapping[str, Any]) -> str:
-    title = specification.model(comparison["model"]).title
-    return f"{title} ({comparison['scenario']} against {comparison['against']})"
+def _model_and_arm(specification: Specification, rows: Claimed) -> str:
+    title = specification.model(rows[0]["model"]).title
+    if len(rows) > 1:
+        return f"{title} ({specification.scenario(rows[0]['scenario']).name})"
+    return f"{title} ({rows[0]['scenario']} against {rows[0]['against']})"
 
 
-def _line(specification: Specification, comparison: Mapping[str, Any]) -> dict[str, str]:
-    metric = specification.metric
+def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
+    """One claim: its verdict, the difference to each of its controls, and the test of them all."""
+    first = rows[0]
+    scenario = specification.scenario(first["scenario"])
+    pair = f"scenario {scenario.id} against {_listed([row['against'] for row in rows])}"
+    if first["role"] == "placebo":
+        pair = "placebo: the difference that nothing made"
+    elif len(rows) > 1:
+        pair = f"{scenario.name}: {pair}"
     line = {
-        "model": specification.model(comparison["model"]).title,
-        "pair": f"scenario {comparison['scenario']} against {comparison['against']}",
-        "verdict": comparison["verdict"],
+        "model": specification.model(first["model"]).title,
+        "pair": pair,
+        "verdict": first["verdict"],
     }
-    if comparison["value"] is None:
+    if any(row["value"] is None for row in rows):
         return {**line, "numbers": "a scenario of this pair has no finished cell"}
-    unit = " points" if metric.percent else ""
-    numbers = difference(comparison["value"], metric.percent) + unit
-    interval = with_interval(comparison, metric.percent, signed=True)
+    numbers = "; ".join(
+        _difference(specification, row)
+        + (f" against {_control_in_words(specification, row)}" if len(rows) > 1 else "")
+        for row in rows
+    )
+    if first["role"] != "primary":
+        return {**line, "numbers": numbers}
     test = "no test for this score"
-    if comparison["p_holm"] is not None:
-        test = f"{p_phrase(comparison['p_holm'])} after Holm"
-    return {**line, "numbers": f"{numbers} {interval}, {test}"}
+    if first["p_holm"] is not None:
+        test = f"{p_phrase(first['p_holm'])} after Holm"
+    return {**line, "numbers": f"{numbers}, {test}"}
+
+
+def _difference(specification: Specification, row: Mapping[str, Any]) -> str:
+    percent = specification.metric.percent
+    unit = " points" if percent else ""
+    interval = with_interval(row, percent, signed=True)
+    return f"{difference(row['value'], percent)}{unit} {interval}"
+
+
+def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> str:
+    """What a control has as many of; the study's own words for one of another kind."""
+    controls = specification.scenario(row["scenario"]).controls
+    control = specification.scenario(row["against"])
+    kinds = {"steps": "as many images, all real", "real": "as many real images"}
+    if control.control is not None:
+        return kinds[control.control]
+    others = {
+        specification.scenario(other).control
+        for other in (controls if isinstance(controls, tuple) else ())
+    }
+    # A scenario that was there already stands for the control that had not to be made.
+    lacking = [words for kind, words in kinds.items() if kind not in others]
+    return lacking[0] if len(others) == 2 and len(lacking) == 1 else control.name
 
 
 def _limits(
     specification: Specification,
     content: Mapping[str, Any],
-    tested: Sequence[Mapping[str, Any]],
+    tested: Sequence[Claimed],
 ) -> list[str]:
     limits = unfinished(content)
     tests = content["tests"]
@@ -123,6 +164,7 @@ def _limits(
             f"Intervals rest on {count(min(patients), 'test patient')}, and from so few they come "
             "out too narrow."
         )
+    limits += unfair(specification, content)
     limits += _no_better_than_trivial(specification, content)
     if tested and len(specification.seeds) == 1:
         limits.append("One seed: how much training itself varies cannot be seen.")

@@ -5,6 +5,7 @@ from typing import Any
 
 from display.numbers import NONE, count, difference, p_value, score, span, with_interval
 from display.tables import Table, TableCell
+from studies.report.downstream.arms import shown_in_words
 from studies.specification.specification import Specification
 
 MARK = "*"
@@ -17,11 +18,16 @@ def main_table(specification: Specification, content: Mapping[str, Any]) -> Tabl
     significant = {
         (c["scenario"], c["model"]): c["verdict"]
         for c in content["comparisons"]
-        if c["against"] == specification.baseline_scenario and c["significant"]
+        if c["significant"]
+        and (
+            c["against"] == specification.baseline_scenario
+            or specification.scenario(c["scenario"]).controls == tuple(c["claim_against"])
+        )
     }
     rows = []
     for scenario in specification.scenarios:
-        cells = [TableCell(f"{scenario.id}  {scenario.name}", style="name")]
+        shown = shown_in_words(content, scenario.id)
+        cells = [TableCell(f"{scenario.id}  {scenario.name}", (shown,), "name")]
         for group in _of_scenario(content["groups"], scenario.id):
             verdict = significant.get((scenario.id, group["model"]), "")
             notes = [with_interval(group, metric.percent)]
@@ -64,7 +70,7 @@ def _main_footnotes(
         "standard deviation of the seeds' means; the interval does not contain it."
     ]
     notes.append(
-        f"{MARK} differs from scenario {specification.baseline_scenario} at "
+        f"{MARK} differs from {_what_is_beaten(specification)} at "
         f"{content['tests']['level']:.2g} after Holm's correction over "
         f"{count(content['tests']['family_size'], 'test')}."
         if any(comparison["significant"] for comparison in content["comparisons"])
@@ -84,6 +90,17 @@ def _main_footnotes(
     return notes
 
 
+def _of_controls(comparison: Mapping[str, Any]) -> bool:
+    return len(comparison["claim_against"]) > 1
+
+
+def _what_is_beaten(specification: Specification) -> str:
+    baseline = f"scenario {specification.baseline_scenario}"
+    if any(scenario.controls for scenario in specification.scenarios):
+        return f"its controls, or from {baseline} where it has none,"
+    return baseline
+
+
 def comparison_table(specification: Specification, content: Mapping[str, Any]) -> Table:
     """Every tested pair: difference, interval, p values, patients, and each seed's difference."""
     percent = specification.metric.percent
@@ -91,12 +108,13 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
     for comparison in content["comparisons"]:
         model = specification.model(comparison["model"]).title
         pair = f"{comparison['scenario']} against {comparison['against']}, {model}"
+        also = ("with its other controls one claim",) if _of_controls(comparison) else ()
         per_seed = ", ".join(
             difference(value, percent) for value in comparison["per_seed"].values()
         )
         rows.append(
             (
-                TableCell(pair, style="name"),
+                TableCell(pair, also, "name"),
                 TableCell(
                     difference(comparison["value"], percent),
                     (with_interval(comparison, percent, signed=True),),
@@ -120,7 +138,27 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
         "Smallest p possible",
         "Reading",
     )
-    return Table(columns, tuple(rows), _test_footnotes(content["tests"]))
+    notes = _test_footnotes(content["tests"]) + _role_footnotes(content["comparisons"])
+    return Table(columns, tuple(rows), notes)
+
+
+def _role_footnotes(comparisons: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    notes = []
+    if any(_of_controls(comparison) for comparison in comparisons):
+        notes.append(
+            "A scenario with controls helps where it beats each of them, and hurts where it is "
+            "worse than each; its p is the largest of theirs, which needs no correction for their "
+            "number (an intersection-union test)."
+        )
+    roles = {comparison["role"] for comparison in comparisons}
+    if "exploratory" in roles:
+        notes.append("Exploratory: outside the family that Holm's method corrects, and no verdict.")
+    if "placebo" in roles:
+        notes.append(
+            "Placebo: the baseline trained again with other seeds. Nothing made its difference, so "
+            "a difference of that size shows nothing."
+        )
+    return tuple(notes)
 
 
 def _test_footnotes(tests: Mapping[str, Any]) -> tuple[str, ...]:

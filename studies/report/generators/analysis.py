@@ -5,7 +5,7 @@ from functools import partial
 from statistics import fmean, stdev
 from typing import Any
 
-from display.numbers import bracketed, score, span
+from display.numbers import bracketed, difference, score, span
 from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
@@ -52,8 +52,8 @@ def title_of(specification: Specification, scenario: str, model: str) -> str:
     """What tells a row from the others: the model, the scenario, or both."""
     named = specification.scenario(scenario).name
     titled = specification.model(model).title
-    if len(specification.scenarios) == 1:
-        return titled
+    if sum(not one.placebo for one in specification.scenarios) == 1:
+        return f"{titled}, placebo" if specification.scenario(scenario).placebo else titled
     return named if len(specification.models) == 1 else f"{titled}, {named}"
 
 
@@ -191,8 +191,9 @@ def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
     """The ranking by distance to held-out films, and what it does not say."""
     measure, title = specification.metric.name, specification.metric.title
+    measured = [row for row in content["held_out"] if measure in row["scores"]]
     ranked = sorted(
-        (row for row in content["held_out"] if measure in row["scores"]),
+        (row for row in measured if not specification.scenario(row["scenario"]).placebo),
         key=lambda row: row["scores"][measure]["value"],
     )
     if not ranked:
@@ -223,7 +224,29 @@ def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[st
                 ),
             }
         )
+    lines += _placebos(specification, measured)
     return {"headline": headline, "lines": lines, "limits": _limits(specification, content, ranked)}
+
+
+def _placebos(
+    specification: Specification, measured: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """How far the baseline and the same with other seeds are apart: what the seeds alone make."""
+    measure = specification.metric.name
+    found = {(row["scenario"], row["model"]): row["scores"][measure]["value"] for row in measured}
+    lines = []
+    for (scenario, model), value in found.items():
+        baseline = found.get((specification.baseline_scenario, model))
+        if specification.scenario(scenario).placebo and baseline is not None:
+            lines.append(
+                {
+                    "model": specification.model(model).title,
+                    "pair": "placebo: the difference that nothing made",
+                    "verdict": "placebo",
+                    "numbers": f"{difference(value - baseline, False)}, with other seeds alone",
+                }
+            )
+    return lines
 
 
 def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:

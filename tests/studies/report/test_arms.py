@@ -1,0 +1,101 @@
+"""The report of fair arms: both controls decide, and the placebo stands beside them."""
+
+import json
+from pathlib import Path
+
+import fake_verbs
+import pytest
+
+from studies.report.write import build_report
+from studies.run.runner import run_study
+from studies.specification.read import parse_specification
+
+STEPS, REAL = "as many images, all real", "as many real images"
+
+
+def report(plan: dict, home: Path, **gains: float) -> dict:
+    """report.json of the small study, whose scenario 3 has controls and a placebo beside it."""
+    plan["scenarios"][1] |= {"controls": True, "name": "half of the images synthetic"}
+    plan |= {"placebo": True, "models": plan["models"][:1], "seeds": [0, 1, 2]}
+    fake_verbs.order("gains", json.dumps({name.strip("_"): gain for name, gain in gains.items()}))
+    specification = parse_specification(plan, "plan")
+    out = home / "out"
+    run_study(specification, home / "data", out, fake_verbs.load_verbs, workers=0, say=str)
+    build_report(out)
+    content: dict = json.loads((out / "report.json").read_text())
+    return content
+
+
+@pytest.mark.parametrize(
+    ("gains", "verdict"),
+    [
+        ({"_3": 0.2}, "helps"),
+        ({"_3": -0.2}, "hurts"),
+        ({"_3": 0.2, "_3_steps": 0.4}, "no difference shown"),  # as many real images do better
+        ({"_3": 0.2, "_1": 0.4}, "no difference shown"),
+        ({"_3": 0.2, "_1": 0.2}, "no difference shown"),
+    ],
+)
+def test_a_scenario_helps_only_against_both_controls(
+    plan: dict, home: Path, gains: dict[str, float], verdict: str
+) -> None:
+    content = report(plan, home, **gains)
+    line, placebo = content["answer"]["lines"]
+    assert line["verdict"] == verdict
+    assert line["pair"] == "half of the images synthetic: scenario 3 against 3_steps and 1"
+    assert f"against {STEPS}; " in line["numbers"]
+    assert f"against {REAL}, p" in line["numbers"]
+    named = "Synthetic data hel" if verdict == "helps" else "Synthetic data hur"
+    beats = content["answer"]["headline"].startswith(named)
+    assert beats == (verdict in ("helps", "hurts"))
+    if beats:
+        assert "U-Net light (half of the images synthetic)." in content["answer"]["headline"]
+    assert placebo["pair"] == "placebo: the difference that nothing made"
+    assert placebo["verdict"] == "placebo"
+    assert not any("`controls: true`" in limit for limit in content["answer"]["limits"])
+
+
+def test_the_family_holds_claims_and_neither_controls_nor_placebo(plan: dict, home: Path) -> None:
+    content = report(plan, home, _3=0.2)
+    rows = {(c["scenario"], c["against"]): c for c in content["comparisons"]}
+    assert {pair: row["role"] for pair, row in rows.items()} == {
+        ("3", "3_steps"): "primary", ("3", "1"): "primary", ("placebo", "1"): "placebo",
+    }  # fmt: skip
+    assert content["tests"]["family_size"] == 1
+    steps, real = rows["3", "3_steps"], rows["3", "1"]
+    assert steps["p_holm"] == real["p_holm"] == max(steps["p"], real["p"])
+    assert rows["placebo", "1"]["p_holm"] is None
+    assert len(rows["placebo", "1"]["per_seed"]) == 3
+    assert abs(rows["placebo", "1"]["value"]) < 0.02  # the fake's noise
+
+
+def test_the_page_says_what_was_shown(plan: dict, home: Path) -> None:
+    content = report(plan, home)
+    assert [(row["scenario"], row["images"], row["real"]) for row in content["shown"]] == [
+        ("1", 768, 768), ("3", 1536, 768), ("3_steps", 1536, 1536), ("placebo", 768, 768),
+    ]  # fmt: skip
+    markdown = (home / "out/report.md").read_text()
+    assert "images synthetic 1,536 images shown: half of the images synthetic |" in markdown
+    assert "an intersection-union test" in markdown
+    assert "Nothing made its difference" in markdown
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ([], "3 against 1: trained on more images than what it is compared with"),
+        (["--data.synthetic_share", "1"], "3 against 1: saw fewer real images than"),
+    ],
+)
+def test_a_lacking_control_is_said(
+    plan: dict, home: Path, flags: list[str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if flags:  # as with --data.images_per_epoch
+        monkeypatch.setattr(fake_verbs, "shown", lambda args: (768, 384))
+    plan["scenarios"][1]["arguments"] = flags
+    specification = parse_specification(plan, "plan")
+    out = home / "out"
+    run_study(specification, home / "data", out, fake_verbs.load_verbs, workers=0, say=str)
+    build_report(out)
+    limits = json.loads((out / "report.json").read_text())["answer"]["limits"]
+    assert any(limit.startswith(sentence) and "`controls: true`" in limit for limit in limits)
