@@ -7,8 +7,11 @@ comes out far too narrow, so patients are drawn here, each with all of its value
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numpy as np
+
+from metrics.classification import FloatArray
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,25 @@ class Interval:
     def as_dict(self) -> dict[str, float | int | None]:
         """The five fields as plain JSON values."""
         return asdict(self)
+
+
+def ends(
+    value: FloatArray, margin: FloatArray, scale: Literal["plain", "logit"] = "plain"
+) -> tuple[FloatArray, FloatArray]:
+    """Ends (...) of an interval that reaches a margin to either side of its value.
+
+    Args:
+        value: (...) the score; within (0, 1) for the logit, NaN comes back at 0 and 1.
+        margin: (...) in the score's unit.
+        scale: On which the interval is symmetrical. On the logit it stays within (0, 1), and is
+            longer towards the middle, as the scatter of an AUROC near 1 is.
+    """
+    if scale == "plain":
+        return value - margin, value + margin
+    with np.errstate(invalid="ignore", divide="ignore"):
+        centre = np.log(value / (1 - value))
+        reach = margin / (value * (1 - value))
+        return 1 / (1 + np.exp(reach - centre)), 1 / (1 + np.exp(-reach - centre))
 
 
 def patient_bootstrap(

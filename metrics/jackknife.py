@@ -1,0 +1,136 @@
+"""Scores with every patient left out in turn: what a score of any kind owes to each patient.
+
+Left-out scores turn a score that no patient has alone, such as an AUROC, into one number per
+patient, the pseudo-value K * score - (K - 1) * score without the patient. Those of a mean over
+patients are the patients' own values, so means and rankings go the same way from here.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from metrics.classification import FloatArray
+
+# Weights held at once; the score without a patient is a sum under weights of 0 and 1.
+_WEIGHTS_AT_ONCE = 4_000_000
+
+
+@dataclass(frozen=True)
+class Jackknife:
+    """A score and its pseudo-values; `...` stands for whatever is scored at once.
+
+    Attributes:
+        value: (...) the score with all patients; NaN where it is undefined.
+        pseudo: (..., K) one per patient; NaN where the score hangs on that patient alone.
+    """
+
+    value: FloatArray
+    pseudo: FloatArray
+
+
+def jackknife_mean(sums: ArrayLike, counts: ArrayLike) -> Jackknife:
+    """Mean of all values, each patient counting with as many as are defined.
+
+    Args:
+        sums: (..., K) sum of each patient's defined values.
+        counts: (..., K) how many they are, 0 where none is. Values that are patients' means have
+            counts of 1.
+
+    Source: Efron and Tibshirani 1993, chapter 11.
+    """
+    total, number = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
+    if (number == 1).all():
+        return Jackknife(total.mean(-1), total)
+    total, number = np.broadcast_arrays(total, number)
+    every, all_values = total.sum(-1, keepdims=True), number.sum(-1, keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        value = every / all_values
+        without = (every - total) / (all_values - number)
+    return _pseudo(value[..., 0], np.where(number > 0, without, value))
+
+
+def jackknife_auroc(scores: ArrayLike, positive: ArrayLike, owner: ArrayLike) -> Jackknife:
+    """AUROC of each row of scores, ties counting one half, in closed form.
+
+    Without a patient the rightly ordered pairs are all of them, less those of the patient's films
+    of either class, plus those within the patient, which were taken twice.
+
+    Args:
+        scores: (..., N) on any monotone scale.
+        positive: (N,) whether a film is of class 1; both classes are present.
+        owner: (N,) number of each film's patient, 0 to K - 1.
+
+    Source: Hanley and McNeil 1982 for the pairs; Obuchowski 1997 for patients as clusters.
+    """
+    table = np.asarray(scores, dtype=np.float64)
+    own, patient = np.asarray(positive, dtype=bool), np.asarray(owner)
+    num_patients = int(patient.max()) + 1
+    num_positive, num_negative = int(own.sum()), int((~own).sum())
+    right = _rightly_ordered(table, own)
+    pairs = right[..., own].sum(-1)
+    without = pairs[..., None] - _by_patient(right, patient, num_patients)
+    positives = np.bincount(patient[own], minlength=num_patients)
+    negatives = np.bincount(patient[~own], minlength=num_patients)
+    for mixed in np.flatnonzero((positives > 0) & (negatives > 0)):
+        first = table[..., (patient == mixed) & own][..., :, None]
+        second = table[..., (patient == mixed) & ~own][..., None, :]
+        without[..., mixed] += ((first > second) + 0.5 * (first == second)).sum((-2, -1))
+    left = (num_positive - positives) * (num_negative - negatives)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = np.where(left > 0, without / left, np.nan)
+    return _pseudo(pairs / (num_positive * num_negative), without)
+
+
+def jackknife_statistic(
+    statistic: Callable[[FloatArray], FloatArray], owner: NDArray[np.intp]
+) -> Jackknife:
+    """Any score that film weights can express, such as an average precision.
+
+    Args:
+        statistic: From weights (R, N) to scores (R,), NaN where there is none.
+        owner: (N,) number of each film's patient, 0 to K - 1.
+    """
+    num_patients = int(owner.max()) + 1
+    rows = max(1, _WEIGHTS_AT_ONCE // len(owner))
+    without = np.concatenate(
+        [
+            statistic((owner != np.arange(num_patients)[start : start + rows, None]).astype(float))
+            for start in range(0, num_patients, rows)
+        ]
+    )
+    return _pseudo(statistic(np.ones((1, len(owner))))[0], without)
+
+
+def _rightly_ordered(table: FloatArray, own: NDArray[np.bool_]) -> FloatArray:
+    """Negatives below each positive film (..., N), and positives above each negative one."""
+    order = np.argsort(table, axis=-1)
+    ascending = np.take_along_axis(table, order, axis=-1)
+    right = np.empty_like(table)
+    if (ascending[..., 1:] > ascending[..., :-1]).all():
+        kind = own[order]
+        below = np.cumsum(~kind, axis=-1)
+        above = own.sum() - np.cumsum(kind, axis=-1)
+        np.put_along_axis(right, order, np.where(kind, below, above).astype(float), axis=-1)
+        return right
+    from scipy.stats import rankdata
+
+    ranks = rankdata(table, axis=-1)
+    right[..., own] = ranks[..., own] - rankdata(table[..., own], axis=-1)
+    right[..., ~own] = own.sum() - ranks[..., ~own] + rankdata(table[..., ~own], axis=-1)
+    return right
+
+
+def _pseudo(value: FloatArray, without: FloatArray) -> Jackknife:
+    value, number = np.asarray(value), without.shape[-1]
+    return Jackknife(value, number * value[..., None] - (number - 1) * without)
+
+
+def _by_patient(values: FloatArray, patient: NDArray[np.intp], number: int) -> FloatArray:
+    """Sums (..., K) of each patient's values (..., N)."""
+    order = np.argsort(patient, kind="stable")
+    if len(patient) == number:  # one film each
+        return values[..., order]
+    starts = np.searchsorted(patient[order], np.arange(number))
+    return np.add.reduceat(values[..., order], starts, axis=-1)
