@@ -145,7 +145,7 @@ def _control(arm: Scenario, control: Any) -> Scenario:
 
 def _same_already(specification: Specification, arm: Scenario, control: str) -> str | None:
     """A scenario of real images alone that is this control of an arm; None where none is."""
-    flags = flags_beside_synthetic(arm)
+    flags = [flag for flag in flags_beside_synthetic(arm) if flag[0] not in _NO_REAL]
     alike = [
         scenario.id
         for scenario in specification.scenarios

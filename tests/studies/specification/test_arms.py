@@ -129,6 +129,7 @@ def test_pretraining_is_one_line(plan: dict) -> None:
 def test_without_real_images_there_is_one_control(plan: dict) -> None:
     arm = {"id": 3, "synthetic": True, "controls": True, "arguments": ["--data.real_films", False]}
     assert parsed(plan, arm).scenario("3").controls == ("3_steps",)
+    assert parsed(plan, arm, arguments=FIXED).scenario("3").controls == ("1",)
 
 
 def test_a_study_names_its_own_controls(plan: dict) -> None:

@@ -16,16 +16,12 @@ CONFIGS = Path(__file__).parents[3] / "configs" / "studies"
 
 def test_the_papers_study_has_its_cells_and_numbers() -> None:
     specification = load_specification(CONFIGS / "kits19_scenarios.yaml")
-    assert len(specification.cells()) == 12 * len(specification.seeds)
+    assert len(specification.cells()) == (12 + 6) * len(specification.seeds)
     assert specification.paper is not None
     assert specification.paper.values["1"]["unet_light"] == 58.51
     assert specification.paper.values["4"]["fpn"] == 91.41
-    assert [scenario.synthetic for scenario in specification.scenarios] == [
-        False,
-        False,
-        True,
-        True,
-    ]
+    synthetic = [scenario.synthetic for scenario in specification.scenarios]
+    assert synthetic == [False, False, True, True, False, False]  # the last two are controls
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
