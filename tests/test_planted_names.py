@@ -4,6 +4,7 @@ Every source is full of names (`tests/planted_sources.py`); then every byte of w
 is searched, also inside archives, checkpoints and W&B's records.
 """
 
+import contextlib
 import gzip
 import json
 import shutil
@@ -14,9 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
+import evaluate
+import generate
+import study
+import train
 from tests import planted_sources
 from tests.planted_names import (
     ACCENTED,
@@ -33,6 +39,7 @@ from tests.planted_names import (
 )
 from tests.prepare_runs import run
 
+ROOT = Path(__file__).parents[1]
 ALL_TO_TRAIN = ("--split-all-to", "train")
 FILMS = ("--image-size", "32", "--clahe", "none")
 
@@ -41,11 +48,11 @@ def prepared(source: str, root: Path) -> Path:
     """Prepare one source from a folder whose own name is planted; returns the cache."""
     raw, out = root / FOLDER / source, root / "out" / source
     if source == "kits19":
-        words = ("kits19", "--source", planted_sources.nifti(raw))
+        words = ("kits19", "--source", planted_sources.nifti(raw), "--split-seed", "0")
     elif source == "masks":
         words = ("masks", "--source", planted_sources.nifti(raw, images=False))
     elif source == "slices":
-        words = ("slices", "--source", planted_sources.slices(raw))
+        words = ("slices", "--source", planted_sources.slices(raw), "--split-seed", "2")
     elif source == "ct_dicom":
         words = ("ct_dicom", "--source", planted_sources.ct_dicom(raw), *ALL_TO_TRAIN)
     elif source == "chest_xray":
@@ -81,7 +88,10 @@ def check_parts(root: Path) -> None:
     assert run("merge", *parts, "--out", root / "out/merged") == 0
 
 
-SOURCES = ("chest_xray", "table", "class_folders", "archive", "medmnist")
+SOURCES = (
+    "kits19", "masks", "slices", "ct_dicom", "chest_xray", "table", "class_folders", "archive",
+    "medmnist",
+)  # fmt: skip
 
 
 def handed_on(out: Path) -> list[tuple[str, str]]:
@@ -114,6 +124,110 @@ def test_no_part_and_no_merged_cache_holds_a_name(tmp_path: Path) -> None:
     assert (tmp_path / "out/merged/manifest.json").is_file()
     assert handed_on(tmp_path / "out") == []
     assert PERSON in (tmp_path / "out/merged.private/films.csv").read_text()
+
+
+class Verbs:
+    """Runs verbs small, on the CPU, and keeps what they print with the outputs."""
+
+    def __init__(self, root: Path) -> None:
+        self.out = root / "out"
+        (self.out / "logs").mkdir(parents=True, exist_ok=True)
+
+    def run(self, name: str, verb: Callable[[list[str]], object], *words: object) -> None:
+        with open(self.out / f"logs/{name}.txt", "a", encoding="utf-8") as log:  # noqa: SIM117
+            with contextlib.redirect_stdout(log), contextlib.redirect_stderr(log):
+                verb([str(word) for word in words])
+
+    def fit(self, name: str, config: str, cache: Path, *more: object) -> Path:
+        """Train for one epoch; returns the last checkpoint."""
+        run_folder = self.out / f"runs/{name}"
+        self.run(
+            name, train.fit, "fit", f"--config={ROOT}/configs/{config}.yaml",
+            f"--data.root={cache}", f"--run_folder={run_folder}", "--wandb=offline",
+            "--trainer.max_epochs=1", "--trainer.accelerator=cpu", "--data.batch_size=2",
+            "--data.images_per_epoch=4", "--trainer.enable_progress_bar=false", *more,
+        )  # fmt: skip
+        return run_folder / "checkpoints/last.ckpt"
+
+
+_PIX2PIX = ("--model.generator.width=4", "--model.discriminator.width=4",
+            "--model.discriminator.num_layers=2")  # fmt: skip
+_UNET = ("--model.network.width=4", "--model.network.depth=2")
+_GAN = ("--model.generator.width=8", "--model.discriminator.width=8", "--distance.num_images=0")
+_VGG = ("--model.network.width=4", "--model.network.hidden=8", "--model.network.pooled_size=1")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_that_is_made_of_slices_holds_a_name(tmp_path: Path) -> None:
+    """Train, generate, train with the set, evaluate, and a study with its report."""
+    cache, verbs = prepared("kits19", tmp_path), Verbs(tmp_path)
+    generator = verbs.fit("pix2pix", "kits19/pix2pix", cache, *_PIX2PIX)
+    words = ("--checkpoint", generator, "--num-images", "4", "--device", "cpu")
+    verbs.run("generate", generate.main, *words, "--out", verbs.out / "set")
+    segmenter = verbs.fit(
+        "unet", "kits19/unet_light", cache, *_UNET, f"--data.synthetic={verbs.out / 'set'}"
+    )
+    words = ("--checkpoint", segmenter, "--device", "cpu", "--out", verbs.out / "scores")
+    verbs.run("evaluate", evaluate.main, *words)
+    small = [word for flag in _UNET for word in flag.split("=")]
+    plan = {
+        "name": "tiny",
+        "title": "Tiny",
+        "question": "Does synthetic data help?",
+        "seeds": [0],
+        "metric": {"name": "iou_mean", "title": "IoU"},
+        "generator": {
+            "config": str(ROOT / "configs/kits19/pix2pix.yaml"),
+            "num_images": 4,
+            "checkpoint": "last",
+            "arguments": [
+                *(word for flag in _PIX2PIX for word in flag.split("=")),
+                "--trainer.max_epochs", "1", "--data.batch_size", "2",
+            ],
+        },
+        "arguments": [*small, "--trainer.max_epochs", "1", "--data.batch_size", "2"],
+        "scenarios": [
+            {"id": 1, "name": "real"},
+            {"id": 2, "name": "added", "synthetic": True},
+        ],
+        "models": [
+            {
+                "name": "unet",
+                "title": "U-Net",
+                "config": str(ROOT / "configs/kits19/unet_light.yaml"),
+            }
+        ],
+        "baseline_scenario": 1,
+        "num_resamples": 50,
+    }  # fmt: skip
+    (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
+    words = ("run", tmp_path / "plan.yaml", "--data.root", cache, "--out", verbs.out / "study")
+    verbs.run("study", study.main, *words, "--workers", "0")
+    for made in ("set/manifest.json", "scores/evaluation.json", "study/report.html"):
+        assert (verbs.out / made).is_file(), made
+    assert list(verbs.out.glob("runs/unet/wandb/offline-run-*/*.wandb"))
+    assert handed_on(verbs.out) == []
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_nothing_that_is_made_of_films_holds_a_name(tmp_path: Path) -> None:
+    """Train a GAN and a classifier, generate, evaluate both."""
+    cache, verbs = prepared("chest_xray", tmp_path), Verbs(tmp_path)
+    gan = verbs.fit("dcgan", "chest_xray/dcgan", cache, *_GAN)
+    words = ("--checkpoint", gan, "--num-images", "4", "--device", "cpu")
+    verbs.run("generate", generate.main, *words, "--out", verbs.out / "set")
+    classifier = verbs.fit("vgg16", "chest_xray/vgg16", cache, *_VGG)
+    words = ("--checkpoint", classifier, "--device", "cpu", "--out", verbs.out / "scores")
+    verbs.run("evaluate", evaluate.main, *words)
+    words = ("images", "--root", cache, "--synthetic", verbs.out / "set", "--device", "cpu")
+    words += ("--extractor", "random_vgg", "--split", "train")
+    verbs.run("distance", evaluate.main, *words, "--out", verbs.out / "distance")
+    for made in ("set/manifest.json", "scores/evaluation.json", "distance/evaluation.json"):
+        assert (verbs.out / made).is_file(), made
+    assert list(verbs.out.glob("runs/*/wandb/offline-run-*/*.wandb"))
+    assert handed_on(verbs.out) == []
 
 
 def _png_text(path: Path) -> None:
