@@ -2,9 +2,8 @@
 
 import csv
 import io
-from array import array
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -15,10 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.film_cache import COLUMNS, FilmCache, header
-from datamodules.pixel_hashes import first_bits, write_pixel_hashes
+from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.prepared_cache import mapped
 from preparation.copies import joined
-from preparation.disk import record_path
 from preparation.films.duplicates import (
     Duplicates,
     across_splits,
@@ -28,6 +26,7 @@ from preparation.films.duplicates import (
 from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
 from preparation.films.names import spellings_of, write_name_tables
+from preparation.films.tally import Tally, counted, records, rejections
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -41,61 +40,6 @@ from preparation.split import (
 from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_json_atomic
 
 OnDuplicates = Literal["report", "same_split"]
-
-
-class Tally:
-    """Counts over the records of shards, and what is compared between films.
-
-    Attributes:
-        num_files: Files looked at.
-        rejected: How many were refused, by reason.
-        suspicions: How many used films look wrong, by what.
-        classes: Values of every label column.
-        arrays: The manifest's entry of every shard that holds a film.
-        ids, patients, published: Per film; `published` is the source's own split or None.
-        split_keys: Of each patient, what the splits of its spellings are drawn from.
-        sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
-        sources: Per film: the first 64 bits of its source's pixel hash, 0 where there is none.
-    """
-
-    def __init__(self, out: Path, shards: Sequence[str], label_columns: Sequence[str]) -> None:
-        self.num_files = 0
-        self.rejected: Counter[str] = Counter()
-        self.suspicions: Counter[str] = Counter()
-        self.classes: dict[str, set[str]] = {name: set() for name in label_columns}
-        self.arrays: list[dict[str, Any]] = []
-        self.ids: list[str] = []
-        self.patients: list[str] = []
-        self.split_keys: dict[str, set[str]] = defaultdict(set)
-        self.published: list[str | None] = []
-        self.sha256: list[str] = []
-        self.perceptual = array("Q")
-        self.sources = array("Q")
-        for record in records(out, shards):
-            self._add(record)
-
-    def _add(self, record: dict[str, Any]) -> None:
-        self.num_files += record["num_files"]
-        self.rejected.update(reason for _, reason, _ in record["rejected"])
-        for item in record["items"]:
-            self.suspicions.update(item["suspicions"])
-            for name, values in self.classes.items():
-                values.update({item["labels"][name]} - {""})
-            self.ids.append(item["id"])
-            self.patients.append(item["patient_id"])
-            self.split_keys[item["patient_id"]].add(item["split_key"])
-            self.published.append(item["split"])
-            self.sha256.append(item["sha256"])
-            self.perceptual.append(int(item["perceptual_hash"], 16))
-            self.sources.append(first_bits(item["pixel_sha256"]))
-        if record["array"] is not None:
-            kept = ("array", "num_films", "sha256")
-            self.arrays.append({"name": record["shard"], **{key: record[key] for key in kept}})
-
-    @property
-    def num_used(self) -> int:
-        """Films in the cache."""
-        return len(self.ids)
 
 
 @dataclass
@@ -120,18 +64,6 @@ class FilmOutcome:
     def cache(self) -> FilmCache:
         """The finished cache, opened once: of a million films that takes seconds."""
         return FilmCache.open(self.out)
-
-
-def records(out: Path, shards: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """Read the records of shards one by one."""
-    for name in shards:
-        yield read_json(record_path(out, name))
-
-
-def counted(reasons: Counter[str]) -> str:
-    """`3 modality, 1 view`: the most frequent first."""
-    ordered = sorted(reasons.items(), key=lambda entry: (-entry[1], entry[0]))
-    return ", ".join(f"{count:,} {reason}" for reason, count in ordered)
 
 
 def assemble(
@@ -162,7 +94,7 @@ def assemble(
     """
     tally = Tally(out, shards, label_columns)
     _write_rejected(out, shards)
-    named_there = write_name_tables(out, shards, _rejections(out, shards))
+    named_there = write_name_tables(out, shards, rejections(out, shards))
     if not tally.num_used:
         raise UserError(
             f"{out}: no film is usable; {tally.num_files} looked at, left out: "
@@ -244,7 +176,7 @@ def _equal_films(tally: Tally) -> list[str]:
 
 def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:
     """Why films were refused, in the words of most of them; they name nobody."""
-    sentences = Counter(f"{reason}: {text}" for _, reason, text in _rejections(out, shards))
+    sentences = Counter(f"{reason}: {text}" for _, reason, text in rejections(out, shards))
     return sentences.most_common(1)[0][0] if sentences else ""
 
 
@@ -293,14 +225,8 @@ def _write_rejected(out: Path, shards: Sequence[str]) -> None:
     with whole_file(out / "rejected.csv") as stream:
         write = _rows(stream)
         write(["id", "reason", "sentence"])
-        for entry in _rejections(out, shards):
+        for entry in rejections(out, shards):
             write(entry)
-
-
-def _rejections(out: Path, shards: Sequence[str]) -> Iterator[Sequence[str]]:
-    """(id, reason, sentence) of every file that was refused."""
-    for record in records(out, shards):
-        yield from record["rejected"]
 
 
 def _rows(stream: BinaryIO) -> Callable[[Sequence[Any]], None]:

@@ -73,12 +73,11 @@ def _listed(table: LabelTable, file: FilmFile) -> str | None:
 
 def _paths(file: FilmFile) -> Iterator[str]:
     """The path of a film from the root, and the same without its ending."""
-    # The name may differ from the path's end: it is readable where the path is no UTF-8.
-    for path in (os.path.abspath(file.path).replace("\\", "/"), file.name):
-        yield path
-        bare, ending = os.path.splitext(path)
-        if ending.lower() in _ENDINGS:
-            yield bare
+    path = os.path.abspath(file.path).replace("\\", "/")
+    yield path
+    bare, ending = os.path.splitext(path)
+    if ending.lower() in _ENDINGS:
+        yield bare
 
 
 def _ends(path: str) -> Iterator[str]:

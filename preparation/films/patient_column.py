@@ -34,7 +34,7 @@ def check_patients(
         try:
             of_line[number] = [identity(text, ids) for text in texts]
         except RoundedNumberError as error:
-            raise UserError(f"{path}: line {number}: {error}") from None
+            raise UserError(f"{path}: line {number} ({', '.join(texts)}): {error}") from None
     for place, other in enumerate(others, start=1):
         pairs = {number: (own[0], own[place]) for number, own in of_line.items() if all(own)}
         for one, two in ((0, 1), (1, 0)):

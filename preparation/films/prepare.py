@@ -15,7 +15,6 @@ from preparation.disk import full_disk_as_user_error, record_path
 from preparation.films.assemble import (
     FilmOutcome,
     OnDuplicates,
-    Tally,
     assemble,
 )
 from preparation.films.crash_isolation import make_shards
@@ -26,6 +25,7 @@ from preparation.films.shard import (
     finished,
     in_shards,
 )
+from preparation.films.tally import Tally
 from preparation.split import Split
 from provenance import UserError, write_json_atomic
 

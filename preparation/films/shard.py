@@ -203,12 +203,8 @@ class MakeFilmShard:
             if not patient:
                 identifier = (film.patient or "").strip()
                 patient = by_source.patient_id(identifier)
-        except RoundedNumberError:
-            raise RejectedFilm(
-                "rounded_patient",
-                "names its patient by a number that a program has rounded (1.23E+11), so several "
-                "people may have become one. Left out; pass --patient-ids as_written to take it.",
-            ) from None
+        except RoundedNumberError as error:
+            raise RejectedFilm("rounded_patient", str(error)) from None
         if not patient:
             if self.no_patient is not None:
                 raise RejectedFilm(

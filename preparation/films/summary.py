@@ -9,7 +9,8 @@ from pathlib import Path
 
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import SPLITS
-from preparation.films.assemble import FilmOutcome, counted
+from preparation.films.assemble import FilmOutcome
+from preparation.films.tally import counted
 from preparation.private_table import private_folder
 from preparation.verify import moved_lines
 

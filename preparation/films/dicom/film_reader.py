@@ -49,8 +49,7 @@ def find_dicom_films(source: Path) -> list[FilmFile]:
             path = Path(folder, name)
             if name.startswith(".") or name == "DICOMDIR" or not path.is_file():
                 continue
-            # A name that is no UTF-8 can be opened, but not written into a table.
-            inside = os.fsencode(path.relative_to(source).as_posix()).decode("utf-8", "replace")
+            inside = path.relative_to(source).as_posix()
             found.append(FilmFile(inside, path, path.stat().st_size))
     return sorted(found, key=lambda file: file.name)
 

@@ -169,7 +169,7 @@ def test_a_rounded_number_is_refused_by_its_line_and_its_film(tmp_path, capsys):
     out = ("--out", tmp_path / "out", "--split-all-to", "train", *SMALL)
     assert run("image_folder", *words, *out) == 2
     said = capsys.readouterr().err
-    assert "labels.csv: line 3: the patient 1.23457E+11" in said
+    assert "labels.csv: line 3 (1.23457E+11): its patient is a number that a spreadsheet" in said
     assert "--patient-ids as_written" in said
     assert not (tmp_path / "out/records").exists()
     assert run("image_folder", *words, *out, "--patient-ids", "as_written") == 0
@@ -180,7 +180,7 @@ def test_a_rounded_number_is_refused_by_its_line_and_its_film(tmp_path, capsys):
     assert run("chest_xray", *words, *SMALL, "--split-all-to", "train") == 0
     said = capsys.readouterr().out
     assert "1 refused: 1 rounded_patient" in said
-    assert "E+11" not in said
+    assert "1.23457E+11" not in said
 
 
 def test_what_stands_for_nobody_is_nobody(tmp_path, capsys):
@@ -281,3 +281,17 @@ def test_the_reader_says_where_a_pattern_finds_the_patient():
     for name, folder in (("a/p7/x.png", True), ("p7/a/x.png", False), ("a/IM-1.png", False)):
         assert reader.folder_names_patient(name) == folder, name
     assert not ImageFileReader(patient_pattern="nothing").folder_names_patient("a/x.png")
+
+
+def test_names_that_are_no_utf_8_keep_people_apart(tmp_path):
+    """Latin-1 folders of a Windows disk: ü and ö are other bytes, not one replacement mark."""
+    for n, letter in enumerate(("\udcfc", "\udcf6")):
+        stored = draw(n).astype(np.uint16) * 16
+        path = tmp_path / f"dicom/M{letter}ller/1.dcm"
+        write(path, stored, SOPInstanceUID=f"1.2.{n + 1}")
+    words = ("--source", tmp_path / "dicom", "--out", tmp_path / "out", "--labels", "none")
+    flags = ("--patient-from", "folder", "--split-all-to", "train")
+    assert run("chest_xray", *words, *SMALL, *flags) == 0
+    listed = items(tmp_path / "out")
+    assert len({item["patient_id"] for item in listed}) == len({i["id"] for i in listed}) == 2
+    assert b"M\xfcller/1.dcm" in (tmp_path / "out.private/films.csv").read_bytes()
