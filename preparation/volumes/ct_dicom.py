@@ -153,7 +153,10 @@ def _job(
         found.notes.append(f"{prefix}{IMAGES}: the series there are {listed}, for --series.")
     key = _split_key(identifier, found.naming)
     earlier = sum(job.split_key == key for job in found.jobs)
-    numbers = {path.name: number for number, path in numbered(folder / MASKS)}
+    of_masks = {
+        path.name: found.own_names.add(f"{masks}{number}", f"{prefix}{MASKS}/{path.name}", path)
+        for number, path in numbered(folder / MASKS)
+    }
     chosen = sorted((label, name) for name, label in used.items() if label)
     shape = (int(header.Rows), int(header.Columns))
     return Job(
@@ -163,7 +166,7 @@ def _job(
         split_key=key,
         item_key=f"{key}_{earlier + 1}" if earlier else key,
         files=(folder / IMAGES, *(folder / MASKS / name for _, name in chosen)),
-        names=(images, *(f"{masks}{numbers[name]}" for _, name in chosen)),
+        names=(images, *(of_masks[name] for _, name in chosen)),
         slice_shape=shape[::-1] if swaps_axes(header) else shape,
         num_slices=len(series.slices),
         class_names=KIDNEY_AND_TUMOUR,

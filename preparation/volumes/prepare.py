@@ -53,6 +53,7 @@ class SliceOutcome:
         num_resumed: Of them, those that an earlier run had finished.
         skipped: (file, reason) of what was left out, by the source's names.
         notes: Sentences for the person.
+        identifiers: What the source calls each patient, for the screen.
         verification: What the hashes say, where they were asked for.
     """
 
@@ -62,6 +63,7 @@ class SliceOutcome:
     num_resumed: int
     skipped: list[tuple[str, str]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    identifiers: dict[str, str] = field(default_factory=dict)
     verification: Verification | None = None
 
 
@@ -153,7 +155,8 @@ def prepare(
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if verify else None
-    return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, verification)
+    own = {who: ", ".join(sorted(spelt)) for who, spelt in found.spellings.items()}
+    return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, own, verification)
 
 
 def _changed(out: Path, manifest: dict[str, Any], unit: str) -> bool:

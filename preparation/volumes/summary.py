@@ -1,6 +1,6 @@
 """What `prepare.py` says at the end: found, used, skipped and why, where it is, what is next."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
@@ -43,7 +43,7 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
             "scores are overstated; never report them beside scores split by patient."
         )
     if "duplicates" in manifest:
-        print("\n".join(_copy_lines(manifest["duplicates"], split["by"])))
+        print("\n".join(_copy_lines(manifest["duplicates"], split["by"], outcome.identifiers)))
     names = manifest["class_names"]
     print("\n".join(_split_lines(items, names)))
     classes = _class_line(items, names)
@@ -62,19 +62,19 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         out=out, name=out.name, images=_useful(items)
     )
     if (private := private_folder(out)).is_dir():
-        print(f"{private}: says whose pseudonym is whose; it stays with you.")
+        print(f"{private}: says which patient and which file is which; it stays with you.")
     tables = "skipped.csv, duplicates.csv" if "duplicates" in manifest else "skipped.csv"
     print(f"Results: {out} (manifest.json, {tables}). Next: {following}")
 
 
-def _copy_lines(copies: dict[str, Any], by: str) -> list[str]:
-    """What is there twice, and who was moved for it."""
+def _copy_lines(copies: dict[str, Any], by: str, identifiers: Mapping[str, str]) -> list[str]:
+    """What is there twice, and who was moved for it, as the source names them."""
     whose = f"{by}s"
     different = " under different patients" if by == "patient" else ""
     return [
         f"duplicates.csv: {copies['pairs']:,} pairs of volumes with equal slices{different}; the "
         f"{copies['kept_together']:,} {whose} concerned are kept together.",
-        *moved_lines(copies["moved"], whose),
+        *moved_lines({identifiers.get(n, n): m for n, m in copies["moved"].items()}, whose),
     ]
 
 

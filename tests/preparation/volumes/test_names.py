@@ -92,7 +92,7 @@ def test_planted_names_are_in_the_private_folder_and_on_the_screen_alone(tmp_pat
     assert re.search(rf"skipped \S*.*{PLANTED}", said)
     assert "patient_" not in said
     private = private_folder(out)
-    assert f"{private}: says whose pseudonym is whose" in said
+    assert f"{private}: says which patient and which file is which" in said
     patients = dict(rows_of(private / "patients.csv"))
     assert set(SliceCache.open(out).patients(None)) <= set(patients)
     assert len(SliceCache.open(out).patients(None)) == num_patients
