@@ -6,12 +6,14 @@ synthetic images a generator per seed (or one per seed and class), trained befor
 
 import itertools
 import shutil
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
@@ -26,8 +28,10 @@ def ready(study: Study) -> Study:
     """The study with the generator's label maps, and its classes by name.
 
     Raises:
-        UserError: Weights that nothing takes, or data without the classes that are wanted.
+        UserError: Weights that nothing takes, or data without the classes that are wanted, the
+            study's target among them.
     """
+    _check_target(study)
     generator = study.specification.generator
     if generator is not None and isinstance(generator.per_class, str):
         generator = replace(generator, per_class=_classes(study))
@@ -165,6 +169,38 @@ def _with_pretraining(study: Study) -> Specification:
     return replace(specification, scenarios=scenarios)
 
 
+def _check_target(study: Study) -> None:
+    """Refuse a target that this study's data, or its classifiers, do not look for."""
+    from datamodules import ChestXrayDataModule  # loads torch
+
+    target = study.specification.target
+    if target is None:
+        return
+    cache = open_cache(study.root)
+    if isinstance(cache, SliceCache):
+        looked_for = tuple(cache.foreground)
+    else:
+        column = _value_of(_LABEL_COLUMN, study.specification.arguments)
+        data = ChestXrayDataModule(str(study.root), label_column=column, channels=3)
+        if len(data.class_names) != 2:
+            raise UserError(
+                f"target: {target}: {study.root} has {len(data.class_names)} classes, and only of "
+                "two is one the positive one, with a sensitivity. Leave `target` out of the study."
+            )
+        looked_for = (data.class_names[1],)
+    if target not in looked_for:
+        raise UserError(
+            f"target: {target}: {study.root} has no such class to find; there is "
+            f"{', '.join(looked_for)}. Correct `target` in the study's YAML."
+        )
+
+
+def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
+    """What the last of these flags says; None without it."""
+    words = [part for word in arguments for part in word.split("=", 1)]
+    return next((v for f, v in reversed(list(itertools.pairwise(words))) if f == flag), None)
+
+
 def _classes(study: Study) -> tuple[str, ...]:
     """The names that `per_class: all` or `smaller` stands for.
 
@@ -179,9 +215,7 @@ def _classes(study: Study) -> tuple[str, ...]:
     root, generator = study.root, study.specification.generator
     assert generator is not None
     wish = f"`per_class: {generator.per_class}` of the study's generator"
-    words = [part for word in generator.arguments for part in word.split("=", 1)]
-    columns = [value for flag, value in itertools.pairwise(words) if flag == _LABEL_COLUMN]
-    column = columns[-1] if columns else None
+    column = _value_of(_LABEL_COLUMN, generator.arguments)
     data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
     if not data.class_names:
         raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")

@@ -96,6 +96,8 @@ def _wrong_references(specification: Specification) -> list[str]:
     for identifier in (specification.baseline_scenario, *pairs):
         if identifier not in scenarios:
             found.append(f"there is no scenario {identifier!r}; there are {', '.join(scenarios)}.")
+    if specification.distances and specification.target:
+        found.append("target: a study with `distances` trains generators, which find no class.")
     for scenario in specification.scenarios:
         if scenario.synthetic and specification.generator is None:
             found.append(f"scenario {scenario.id} is synthetic, but there is no generator. Add it.")

@@ -189,6 +189,8 @@ class Specification:
         primary: What Holm's family holds: scenarios, as (id,), and pairs (id, against). None: see
             `claims`.
         placebo: Adds a scenario that is the baseline again, with other seeds.
+        target: The class in question, such as "tumour"; the report says first how well each arm
+            finds it: Dice of a segmenter, sensitivity of a classifier of two classes.
         paper: Published numbers, if there are any.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
         num_resamples: Bootstrap resamples.
@@ -208,6 +210,7 @@ class Specification:
     extra_comparisons: tuple[tuple[str, str], ...] = ()
     primary: tuple[tuple[str, ...], ...] | None = None
     placebo: bool = False
+    target: str | None = None
     paper: Paper | None = None
     confidence: float = 0.95
     num_resamples: int = 2000

@@ -6,6 +6,7 @@ from typing import Any
 from display.numbers import count
 from studies.report.downstream.answer import answer
 from studies.report.downstream.arms import images_shown
+from studies.report.downstream.target import about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, limits_of_tests
@@ -46,6 +47,10 @@ def analyse(
         "worst_by": _worst_by(specification, records),
         "data_notes": _data_notes(records),
     }
+    target = target_metric(specification, records)
+    content["target"] = target and about_target(
+        specification, records, target, _groups(specification, records, target.name)
+    )
     content["answer"] = answer(specification, content)
     return content
 

@@ -33,6 +33,9 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
         headline = "No answer yet: no comparison has both of its scenarios."
     else:
         headline = _headline(specification, subject, tested, content["tests"]["can_be_significant"])
+    target = content["target"]
+    if target and target["sentence"]:
+        headline = f"{target['sentence']} {headline}"
     return {
         "headline": headline,
         "lines": [_line(specification, rows) for rows in chosen + placebos],
@@ -165,6 +168,7 @@ def _limits(
             "out too narrow."
         )
     limits += unfair(specification, content)
+    limits += (content["target"] or {"limits": []})["limits"]
     limits += _no_better_than_trivial(specification, content)
     if tested and len(specification.seeds) == 1:
         limits.append("One seed: how much training itself varies cannot be seen.")

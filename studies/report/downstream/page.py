@@ -9,6 +9,7 @@ from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
 from studies.report.downstream import plots, tables
+from studies.report.downstream.target import target_table
 from studies.report.sheets import (
     prediction_images,
     real_synthetic_films,
@@ -19,6 +20,7 @@ from studies.run.folder import StudyFolder
 from studies.specification.specification import Specification
 
 TITLES = {
+    "target": "The class in question",
     "main": "Scores",
     "comparisons": "Tests",
     "further": "All scores",
@@ -31,6 +33,7 @@ def page_tables(
 ) -> dict[str, Table | list[Table] | None]:
     """Scores, tests, all further scores, and the worst test items."""
     return {
+        "target": target_table(specification, content),
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
         "further": tables.further_tables(specification, content) if content["further"] else [],
