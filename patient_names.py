@@ -19,6 +19,8 @@ _PSEUDONYM = re.compile(r"patient_[0-9a-f]{12}")
 # A whole number, also as a float's text (`7.0`, `7.`, in German `7,0`) and in KiTS19's own form.
 # `7,000` may be seven thousand, so it is text.
 _NUMBER = re.compile(r"(?:case_)?([+-]?)(\d+)(\.0*|,00?)?")
+# How a table keeps a spreadsheet from taking `007` for a number: `="007"`, `'007`.
+_MEANT_AS_TEXT = re.compile(r"=\"(.*)\"|'([+-]?\d.*)")
 # As a spreadsheet or a float writes what it has rounded. `1e3` without a sign may be a code.
 _ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d*e[+-]?|e[+-])\d+", re.IGNORECASE)
 # Integers up to here have a float of their own.
@@ -60,9 +62,9 @@ def identity(identifier: str, ids: Ids = "as_numbers") -> str:
     Args:
         identifier: As a table, a folder or a DICOM file has it.
         ids: as_numbers: a whole number is its decimal text, however it is written: `7`, `7.0`,
-            `7,0`, `+7`, `007` and KiTS19's `case_00007` are the patient `7`; `-7` is another. What
-            stands for a missing value (`nan`, `None`, `NULL`, `N/A`) is nobody. as_written: every
-            spelling is a patient of its own.
+            `7,0`, `+7`, `007`, `="007"` and KiTS19's `case_00007` are the patient `7`; `-7` is
+            another. What stands for a missing value (`nan`, `None`, `NULL`, `N/A`) is nobody.
+            as_written: every spelling is a patient of its own.
 
     Raises:
         RoundedNumberError: With as_numbers, `1.23457E+11`, or a whole number with `.0` that is too
@@ -71,6 +73,8 @@ def identity(identifier: str, ids: Ids = "as_numbers") -> str:
     text = as_written(identifier)
     if ids == "as_written":
         return text
+    if meant := _MEANT_AS_TEXT.fullmatch(text):
+        text = as_written(meant[1] or meant[2] or "")
     if text.lower() in _NOBODY:
         return ""
     if _ROUNDED.fullmatch(text):

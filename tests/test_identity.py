@@ -21,6 +21,8 @@ HUGE = "12345678901234567890123"
     [
         (("7", "7.0", "7.", "7.000", "7,0", "7,00", "+7", "007", "00000007"), "7"),
         ((" 7 ", "7\xa0", "\ufeff7", "7\u200b", "7\0", "7\ufeff "), "7"),
+        (('="007"', "'007", '="7.0"', "'7", ' ="7" '), "7"),  # so that spreadsheets keep zeros
+        (("MRN-7", '="MRN-7"'), "MRN-7"),
         (("case_00007", "case_7", "\uff17", "\u0667"), "7"),
         (("0", "00", "0.0", "-0", "case_00000"), "0"),
         (("-7", "-7.0", "-007"), "-7"),
@@ -38,7 +40,7 @@ def test_spellings_of_one_patient(spellings, who):
 @pytest.mark.parametrize(
     "text",
     ["7.5", "7,000", "1_000", "7-0", "P7", "P007", "p7", "1e3", "12E5", "case_7b", "²", "7 0",
-     "1.2.840", "张三", "李四", "Anna", "anna", "--7", "case_"],
+     "1.2.840", "张三", "李四", "Anna", "anna", "--7", "case_", "'t Hart", "=7"],
 )  # fmt: skip
 def test_other_text_is_itself(text):
     assert identity(text) == text

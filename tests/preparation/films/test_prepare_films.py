@@ -151,6 +151,18 @@ def test_an_unfinished_part_is_named(source, tmp_path, capsys):
     assert f"{part}: is not finished" in capsys.readouterr().err
 
 
+def test_a_part_of_an_earlier_version_is_refused(source, tmp_path, capsys):
+    """Its records named files of the source."""
+    assert films(source, tmp_path / "first", "--shard", "1/2") == 0
+    path = tmp_path / "first/part.json"
+    content = json.loads(path.read_text())
+    del content["settings"]["patients"]
+    path.write_text(json.dumps(content))
+    assert run("merge", tmp_path / "first", "--out", tmp_path / "merged") == 2
+    assert "was made by an earlier version, and its records name files" in capsys.readouterr().err
+    assert not (tmp_path / "merged").exists()
+
+
 def test_damage_is_named_on_first_use_and_by_verify_and_made_good(source, whole, tmp_path, capsys):
     out = tmp_path / "damaged"
     assert films(source, out) == 0
