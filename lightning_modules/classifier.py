@@ -12,7 +12,6 @@ from torch import Tensor, nn
 from lightning_modules.classifier_start import (
     balancing_weights,
     check_frozen_stages,
-    start_from_checkpoint,
     training_label_counts,
 )
 from lightning_modules.distributed import average_buffers
@@ -21,6 +20,7 @@ from lightning_modules.predictions import (
     gather_predictions,
     validation_metrics,
 )
+from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingError, TrainingModule
 from losses.classification import classification_losses
 from networks.staged_classifier import StagedNetwork

@@ -1,16 +1,12 @@
-"""What a classifier takes from elsewhere when its training starts: weights and label counts."""
+"""What a classifier looks at when its training starts: frozen stages and label counts."""
 
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from knowledge import Knowledge
-from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, seen_by
 from losses.classification import balanced_weights
 from networks.staged_classifier import StagedClassifier
 from provenance import UserError
@@ -25,67 +21,6 @@ class LabelledData(Protocol):
     def training_labels(self) -> NDArray[np.int64] | None:
         """(n,) class of each training image, synthetic ones too; None without labels."""
         ...
-
-
-def start_from_checkpoint(
-    module: nn.Module, path: Path, class_names: tuple[str, ...], cache: Any
-) -> Knowledge:
-    """Give a classifier the weights of another one, trained on the same patients.
-
-    Args:
-        module: Gets all weights, the head's too.
-        path: Checkpoint of another run.
-        class_names: This run's; the other's must be the same.
-        cache: This run's data, a `PreparedCache`. The other run must have kept the same patients
-            for validation and test, and have learnt of none of them elsewhere, or this one would be
-            judged on patients that its weights have seen.
-
-    Returns:
-        Whom the weights have learnt from; see `seen_by`.
-
-    Raises:
-        UserError: No such checkpoint, or one of another task, other patients or another network.
-    """
-    flag = f"--model.start_from {path}"
-    content = load_checkpoint_file(path)
-    record: dict[str, Any] = content.get(RECORD_KEY) or {}
-    kind = str(record.get("model", {}).get("class_path", "something unknown"))
-    if not kind.endswith(".Classifier"):
-        raise UserError(
-            f"{flag}: is a checkpoint of {kind}, expected one of a Classifier that train.py wrote."
-        )
-    if tuple(record["class_names"]) != class_names:
-        raise UserError(
-            f"{flag}: tells apart {', '.join(record['class_names'])}, this run "
-            f"{', '.join(class_names)}. Start from a classifier of the same classes."
-        )
-    theirs = record["split"]["split_id"]
-    if theirs != cache.split_id:
-        raise UserError(
-            f"{flag}: was trained on the patient split {theirs[:12]}, this run's data "
-            f"have {cache.split_id[:12]}. Its weights may have seen patients that this run is "
-            "tested on. Train both on the same prepared data."
-        )
-    seen, by_image = seen_by(record), "training_items" in record["split"]
-    held_out = np.concatenate([cache.indices("val"), cache.indices("test")])
-    known = held_out[seen.overlap(cache, by_image).known[held_out]]
-    if len(known):
-        unit, names = ("images", cache.ids) if by_image else ("patients", cache.patient_ids)
-        some = np.unique(names[known]).tolist()
-        raise UserError(
-            f"{flag}: has learnt from {len(some)} {unit} of the validation or test split of "
-            f"{cache.root} ({', '.join(some[:5])}), so the scores of this run would be "
-            "worthless. Start from a classifier that knows none of them, or leave the flag out."
-        )
-    try:
-        module.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()).partition(": ")[2][:300]
-        raise UserError(
-            f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
-            "the same settings as that run's."
-        ) from error
-    return seen
 
 
 def check_frozen_stages(network: nn.Module, start_from: str | None) -> None:

@@ -1,12 +1,14 @@
 """A segmentation network trained on slices, scored as by Choe et al. 2022."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lightning_modules.distributed import average_buffers, sum_over_processes
+from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingModule
 from losses.segmentation import segmentation_loss
 from metrics.segmentation import AbsentClass, image_iou
@@ -32,6 +34,8 @@ class Segmenter(TrainingModule):
             "skip" leaves the class out of that image's mean, "one" counts it as 1.
         learning_rate: Of Adam.
         weight_decay: Of Adam (decoupled, AdamW); 0 is plain Adam.
+        start_from: Checkpoint of another run's Segmenter to go on from, on the same patient split;
+            its optimiser is not taken over. Read when training starts, not when it is resumed.
         micro_batches: See `TrainingModule`.
         gradient_clip_norm: See `TrainingModule`.
         decay_from: See `TrainingModule`; the paper keeps the rate constant.
@@ -51,6 +55,7 @@ class Segmenter(TrainingModule):
         absent_class: AbsentClass = "skip",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        start_from: str | None = None,
         micro_batches: int = 1,
         gradient_clip_norm: float | None = None,
         decay_from: float = 1.0,
@@ -68,6 +73,7 @@ class Segmenter(TrainingModule):
         self.dice_weight = dice_weight
         self.absent_class: AbsentClass = absent_class
         self.weight_decay = weight_decay
+        self.start_from = start_from
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.class_weights: Tensor | None
@@ -79,6 +85,15 @@ class Segmenter(TrainingModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Adam as in the paper; decoupled decay when asked for."""
         return self.adam(self.network, (0.9, 0.999), self.weight_decay)
+
+    def on_fit_start(self) -> None:
+        """Take over another run's weights if it is asked for."""
+        super().on_fit_start()
+        if self.start_from is not None and self.steps_done == 0:
+            trainer: Any = self.trainer
+            self.seen_before = start_from_checkpoint(
+                self, Path(self.start_from), self.class_names, trainer.datamodule.cache
+            )
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One Adam step on the global batch."""

@@ -1,0 +1,74 @@
+"""Weights of another run, with which a training starts."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from knowledge import Knowledge
+from lightning_modules.checkpoint_files import load_checkpoint_file
+from lightning_modules.loading import RECORD_KEY, seen_by
+from provenance import UserError
+
+
+def start_from_checkpoint(
+    module: nn.Module, path: Path, class_names: tuple[str, ...], cache: Any
+) -> Knowledge:
+    """Give a segmenter or classifier the weights of another one, trained on the same patients.
+
+    Args:
+        module: Gets all weights, the head's too, of a module of its own class.
+        path: Checkpoint of another run.
+        class_names: This run's; the other's must be the same.
+        cache: This run's data, a `PreparedCache`. The other run must have kept the same patients
+            for validation and test, and have learnt of none of them elsewhere, or this one would be
+            judged on patients that its weights have seen.
+
+    Returns:
+        Whom the weights have learnt from; see `seen_by`.
+
+    Raises:
+        UserError: No such checkpoint, or one of another task, other patients or another network.
+    """
+    flag = f"--model.start_from {path}"
+    content = load_checkpoint_file(path)
+    record: dict[str, Any] = content.get(RECORD_KEY) or {}
+    kind = str(record.get("model", {}).get("class_path", "something unknown"))
+    wanted = type(module).__name__
+    if not kind.endswith(f".{wanted}"):
+        raise UserError(
+            f"{flag}: is a checkpoint of {kind}, expected one of a {wanted} that train.py wrote."
+        )
+    if tuple(record["class_names"]) != class_names:
+        raise UserError(
+            f"{flag}: tells apart {', '.join(record['class_names'])}, this run "
+            f"{', '.join(class_names)}. Start from a {wanted} of the same classes."
+        )
+    theirs = record["split"]["split_id"]
+    if theirs != cache.split_id:
+        raise UserError(
+            f"{flag}: was trained on the patient split {theirs[:12]}, this run's data "
+            f"have {cache.split_id[:12]}. Its weights may have seen patients that this run is "
+            "tested on. Train both on the same prepared data."
+        )
+    seen, by_image = seen_by(record), "training_items" in record["split"]
+    held_out = np.concatenate([cache.indices("val"), cache.indices("test")])
+    known = held_out[seen.overlap(cache, by_image).known[held_out]]
+    if len(known):
+        unit, names = ("images", cache.ids) if by_image else ("patients", cache.patient_ids)
+        some = np.unique(names[known]).tolist()
+        raise UserError(
+            f"{flag}: has learnt from {len(some)} {unit} of the validation or test split of "
+            f"{cache.root} ({', '.join(some[:5])}), so the scores of this run would be "
+            f"worthless. Start from a {wanted} that knows none of them, or leave the flag out."
+        )
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).partition(": ")[2][:300]
+        raise UserError(
+            f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
+            "the same settings as that run's."
+        ) from error
+    return seen
