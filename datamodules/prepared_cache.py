@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.earlier_cache import tell_once
 from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
 from patient_names import PatientNames
@@ -210,7 +211,9 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
         missing = [key for key in kind.REQUIRED if key not in manifest]
         if missing:
             raise KeyError(", ".join(missing))
-        return kind(root, manifest)
+        cache = kind(root, manifest)
+        tell_once(root, manifest)
+        return cache
     except (KeyError, TypeError, ValueError, IndexError) as error:
         raise UserError(
             f"{path}: is damaged ({error} is missing or wrong). Remove the file and run the "

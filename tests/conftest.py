@@ -100,6 +100,7 @@ def write_cache(
         "window": None,
         "split": {"by": by, "ratios": [0.7, 0.2, 0.1], "seed": 0},
         "split_id": f"test-{seed}",
+        "patients": {"named_by": "source", "salt_check": None, "ids": "as_written"},
         "shards": shards,
         "items": items,
     }
@@ -188,6 +189,7 @@ def write_film_cache(
     classes = sorted({*(labels or ())} - {""}, key=lambda name: (name != "normal", name))
     manifest = {
         "format": FilmCache.FORMAT,
+        "patients": {"named_by": "source", "salt_check": None, "ids": "as_written"},
         "format_version": FilmCache.FORMAT_VERSION,
         "dataset": "chest_xray",
         "image_size": image_size,

@@ -6,6 +6,7 @@ arrays and weights compressed.
 
 import base64
 import json
+import shlex
 import shutil
 import zlib
 from pathlib import Path
@@ -17,13 +18,14 @@ from torch import nn
 import evaluate
 import generate
 import prepare
+import study
 import train
 from datamodules import ChestXrayDataModule, KiTS19DataModule
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
 from lightning_modules import GAN, Segmenter
 from lightning_modules.loading import load_module
-from provenance import UserError
+from provenance import UserError, sha256_of
 
 PROJECT = Path(__file__).parents[1]
 EARLIER = json.loads((Path(__file__).parent / "earlier_version.json").read_text())
@@ -155,23 +157,67 @@ def test_the_run_of_a_gan_is_resumed(earlier: Path, capsys: pytest.CaptureFixtur
 
 
 @pytest.mark.parametrize(("number", "name"), [(0, "slices"), (1, "films")])
-def test_the_command_into_another_folder_keeps_the_division(
-    earlier: Path, number: int, name: str
+def test_a_cache_names_the_command_that_makes_it_anew_with_the_same_division(
+    earlier: Path, capsys: pytest.CaptureFixture[str], number: int, name: str
 ) -> None:
-    """Into the same one it is refused, and changes nothing: patients have other names now."""
+    """Into the same folder it is refused, and changes nothing: patients have other names now."""
     before = {path: path.read_bytes() for path in earlier.rglob("*") if path.is_file()}
     _, *words = EARLIER["commands"][number].split()
     with pytest.raises(UserError, match=r"earlier version, .*the same command with another --out"):
         prepare.main(words)
+    capsys.readouterr()
+    assert prepare.main(["verify", name]) == 0
+    was = open_cache(Path(name))
+    said = [line for line in capsys.readouterr().err.splitlines() if "earlier version" in line]
+    assert len(said) == 1  # opened twice
     assert {path: path.read_bytes() for path in before} == before
-    assert prepare.main([word if word != name else "upgraded" for word in words]) == 0
-    was, now = open_cache(Path(name)), open_cache(Path("upgraded"))
+    command = said[0].split("everybody in his split: python prepare.py ")[1]
+    assert prepare.main(shlex.split(command.replace("<the seed>", "0"))) == 0
+    now = open_cache(Path(f"{name}_new"))
+    assert "earlier version" not in capsys.readouterr().err
     assert was.splits.tolist() == now.splits.tolist()
+    assert not set(was.patients(None)) & set(now.patients(None))  # phantoms have their seed
     if isinstance(was, SliceCache) and isinstance(now, SliceCache):
         assert [f"seed0_{item.id}" for item in was.items] == [item.id for item in now.items]
         assert list(was.content.values()) == list(now.content.values())
     else:
         assert was.ids.tolist() == now.ids.tolist()
+
+
+def test_a_synthetic_set_joins_the_division_that_its_generator_knew_and_no_other(
+    earlier: Path,
+) -> None:
+    def joining() -> int:
+        return len(ChestXrayDataModule("films", batch_size=2, synthetic="set").training_set())
+
+    made = json.loads((earlier / "set/manifest.json").read_text())
+    made["class_names"] = ["normal", "abnormal"]  # of a GAN without classes: said by hand
+    made["items"] = [item | {"label": "normal"} for item in made["items"]]
+    (earlier / "set/manifest.json").write_text(json.dumps(made))
+    assert joining() == open_cache(Path("films")).splits.tolist().count(0) + 2
+    table = (earlier / "films/items.csv").read_text()
+    moved = table.replace("patient_29e3ba313437,train", "patient_29e3ba313437,val")
+    assert moved != table
+    (earlier / "films/items.csv").write_text(moved)
+    manifest = json.loads((earlier / "films/manifest.json").read_text())
+    digest = sha256_of(earlier / "films/items.csv")
+    content = manifest | {"sha256_items": digest, "split_id": "0" * 64}
+    (earlier / "films/manifest.json").write_text(json.dumps(content))
+    with pytest.raises(UserError, match=r"leaks 1 patient\(s\) of the validation or test split"):
+        joining()
+
+
+def test_a_study_is_done_and_its_report_is_written_again(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = {path: path.read_bytes() for path in (earlier / "study/cells").iterdir()}
+    _, *words = EARLIER["commands"][5].split()
+    assert study.main(words) == 0
+    assert "0 runs done" in (said := capsys.readouterr().out)
+    assert "2 cells done before" in said
+    assert {path: path.read_bytes() for path in before} == before
+    assert study.main(["report", "study"]) == 0
+    assert "A study of an earlier version" in (earlier / "study/report.md").read_text()
 
 
 def test_the_caches_are_read(earlier: Path) -> None:
