@@ -3,10 +3,10 @@
 import numpy as np
 
 from phantom.ct.anatomy import TUMOUR_KINDS, Kidney, Tumour
+from phantom.ct.tumour_settings import LARGEST_MM, SMALLEST_MM, USUAL_TUMOURS, TumourSettings
 
 # Shares of the kinds; clear-cell carcinoma dominates, as in KiTS19.
 _KIND_SHARES = (0.42, 0.2, 0.22, 0.16)
-SHARE_WITH_TUMOUR = 0.8
 _SHARE_WITH_SECOND = 0.1
 _SHARE_WITH_CYSTS = 0.35
 
@@ -39,14 +39,17 @@ def draw_tumour(
     radii: tuple[float, float, float],
     turn_rad: float,
     tissue_hu: dict[str, float],
+    median_mm: float = TumourSettings.median_mm,
 ) -> Tumour:
     """Draw kind, size, position and texture.
 
-    The median diameter is 34 mm (5 to 60). Mean HU overlaps with kidney medulla, spleen, liver
-    and unopacified bowel, so that a threshold cannot find a tumour.
+    Diameters are log-normal around their median, kept within 5 to 60 mm. Mean HU
+    overlaps with kidney medulla, spleen, liver and unopacified bowel, so that a threshold cannot
+    find a tumour.
     """
     kind = str(rng.choice(TUMOUR_KINDS, p=_KIND_SHARES))
-    diameter = float(np.clip(np.exp(rng.normal(np.log(34), 0.5)), 5, 60))
+    drawn = np.exp(rng.normal(np.log(median_mm), 0.5))
+    diameter = float(np.clip(drawn, SMALLEST_MM, LARGEST_MM))
     # -0.8: inside the kidney; +0.55: a short contact. Big ones have no room inside.
     exophytic = float(rng.uniform(-0.8 if diameter < 30 else -0.3, 0.55))
     direction = _draw_direction(rng, turn_rad, inside=exophytic < -0.5)
@@ -88,10 +91,13 @@ def _draw_cysts(
 
 
 def draw_kidneys(
-    rng: np.random.Generator, habitus: float, tissue_hu: dict[str, float]
+    rng: np.random.Generator,
+    habitus: float,
+    tissue_hu: dict[str, float],
+    tumour_settings: TumourSettings = USUAL_TUMOURS,
 ) -> tuple[Kidney, Kidney]:
     """Draw the right and the left kidney of one patient; the left lies a little higher."""
-    has_tumour = rng.random() < SHARE_WITH_TUMOUR
+    has_tumour = rng.random() < tumour_settings.share_of_patients
     tumour_side = -1 if rng.random() < 0.5 else 1
     has_second = rng.random() < _SHARE_WITH_SECOND
     size = float(np.clip(rng.normal(1, 0.08), 0.82, 1.2))
@@ -119,7 +125,10 @@ def draw_kidneys(
             cortex_mm=float(rng.uniform(5.5, 8)),
             fat_around_mm=fat,
             cysts=_draw_cysts(rng, radii, turn) if rng.random() < _SHARE_WITH_CYSTS else (),
-            tumours=tuple(draw_tumour(rng, radii, turn, tissue_hu) for _ in range(num_tumours)),
+            tumours=tuple(
+                draw_tumour(rng, radii, turn, tissue_hu, tumour_settings.median_mm)
+                for _ in range(num_tumours)
+            ),
         )
 
     return one(-1), one(1)

@@ -10,15 +10,18 @@ from phantom.ct.organs import paint_organs
 from phantom.ct.renal import paint_kidneys
 from phantom.ct.spine import paint_spine
 from phantom.ct.torso import paint_torso
+from phantom.ct.tumour_settings import USUAL_TUMOURS, TumourSettings
 from phantom.fields import draw_field
 
 
-def draw_patient_anatomy(rng: np.random.Generator) -> Patient:
+def draw_patient_anatomy(
+    rng: np.random.Generator, tumours: TumourSettings = USUAL_TUMOURS
+) -> Patient:
     """Draw everything about one patient and one examination from one generator."""
     habitus = float(np.clip(rng.normal(), -1.7, 2.0))
     torso = draw_torso(rng, habitus)
     tissue, phase = draw_tissue(rng)
-    kidneys = draw_kidneys(rng, habitus, tissue)
+    kidneys = draw_kidneys(rng, habitus, tissue, tumours)
     colon = draw_colon(rng, torso, tissue)
     small_bowel = draw_small_bowel(rng, torso, tissue)
     fields = {
@@ -35,7 +38,7 @@ def draw_patient_anatomy(rng: np.random.Generator) -> Patient:
     body_depth = torso.front_mm + torso.wall_mm + torso.fat_front_mm + 64 + torso.fat_back_mm
     field_of_view = max(body_width * rng.uniform(1.06, 1.25), body_depth * 1.2)
     coverage = float(rng.uniform(140, 195))
-    tumours = [(k.side, t) for k in kidneys for t in k.tumours]
+    drawn = [(k.side, t) for k in kidneys for t in k.tumours]
     return Patient(
         torso=torso,
         tissue_hu=tissue,
@@ -63,7 +66,7 @@ def draw_patient_anatomy(rng: np.random.Generator) -> Patient:
                     "diameter_mm": round(t.diameter_mm, 1),
                     "exophytic": round(t.exophytic, 2),
                 }
-                for side, t in tumours
+                for side, t in drawn
             ],
             "num_benign_cysts": sum(len(k.cysts) for k in kidneys),
         },

@@ -10,6 +10,7 @@ from phantom.ct.canvas import Canvas
 from phantom.ct.patient import draw_patient_anatomy, paint_patient
 from phantom.ct.scanner import scan
 from phantom.ct.torso import body_depth_mm
+from phantom.ct.tumour_settings import LARGEST_MM, SMALLEST_MM, USUAL_TUMOURS, TumourSettings
 from provenance import UserError
 
 # Slices are painted in blocks of about this many voxels: memory stays that of one patient.
@@ -38,11 +39,15 @@ class PhantomPatient:
 
 
 def draw_patient(
-    patient_index: int, seed: int = 0, image_size: int = 64, num_slices: int = 24
+    patient_index: int,
+    seed: int = 0,
+    image_size: int = 64,
+    num_slices: int = 24,
+    tumours: TumourSettings = USUAL_TUMOURS,
 ) -> PhantomPatient:
-    """Draw one synthetic patient; the result depends on the four arguments only.
+    """Draw one synthetic patient; the result depends on the arguments only.
 
-    The anatomy is a function of (seed, patient_index), drawn in mm: another image_size or
+    The anatomy is a function of (seed, patient_index, tumours), drawn in mm: another image_size or
     num_slices shows the same patient on another grid, with other noise.
 
     Args:
@@ -50,11 +55,12 @@ def draw_patient(
         seed: Of the whole set.
         image_size: H = W of a slice in pixels, at least 16.
         num_slices: Slices over the patient's 140 to 195 mm, at least 1.
+        tumours: How common and how large they are.
     """
-    check_settings(image_size, num_slices, seed)
+    check_settings(image_size, num_slices, seed, tumours)
     if patient_index < 0:
         raise UserError(f"patient_index is {patient_index}, expected 0 or more.")
-    patient = draw_patient_anatomy(np.random.default_rng([seed, patient_index, 0]))
+    patient = draw_patient_anatomy(np.random.default_rng([seed, patient_index, 0]), tumours)
     pixel_mm = patient.field_of_view_mm / image_size
     slice_mm = patient.coverage_mm / num_slices
     front, rear = body_depth_mm(patient.torso)
@@ -82,8 +88,8 @@ def draw_patient(
     return PhantomPatient(hounsfield, labels, pixel_mm, slice_mm, patient.description)
 
 
-def check_settings(image_size: int, num_slices: int, seed: int) -> None:
-    """Refuse (UserError) a size, a number of slices or a seed out of range."""
+def check_settings(image_size: int, num_slices: int, seed: int, tumours: TumourSettings) -> None:
+    """Refuse (UserError) a size, a number of slices, a seed or tumours out of range."""
     for name, value, least in (
         ("image_size", image_size, 16),
         ("num_slices", num_slices, 1),
@@ -91,3 +97,11 @@ def check_settings(image_size: int, num_slices: int, seed: int) -> None:
     ):
         if value < least:
             raise UserError(f"{name} is {value}, expected {least} or more. Nothing was drawn.")
+    for name, share, smallest, largest in (
+        ("share_with_tumour", tumours.share_of_patients, 0, 1),
+        ("tumour_mm", tumours.median_mm, SMALLEST_MM, LARGEST_MM),
+    ):
+        if not smallest <= share <= largest:
+            raise UserError(
+                f"{name} is {share:g}, expected {smallest} to {largest}. Nothing was drawn."
+            )

@@ -5,11 +5,14 @@ must still learn. They say nothing about real patients.
 """
 
 from collections.abc import Callable
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from output_folder import claim_folder
 from phantom.ct.nifti_case import is_finished, write_case
+from phantom.ct.tumour_settings import USUAL_TUMOURS, TumourSettings
 from phantom.ct.volume import check_settings, draw_patient
 from provenance import UserError, __version__
 from worker_pool import in_processes
@@ -22,8 +25,10 @@ _NOTE = "Drawn by a program: synthetic, nobody's anatomy, not for clinical concl
 Progress = Callable[[int, int, str], None]
 
 
-def _write_case(index: int, out: Path, seed: int, image_size: int, num_slices: int) -> None:
-    write_case(_case(out, index), draw_patient(index, seed, image_size, num_slices))
+def _write_case(
+    index: int, out: Path, seed: int, image_size: int, num_slices: int, tumours: TumourSettings
+) -> None:
+    write_case(_case(out, index), draw_patient(index, seed, image_size, num_slices, tumours))
 
 
 def _case(out: Path, index: int) -> Path:
@@ -38,6 +43,7 @@ def write_phantom_ct(
     seed: int = 0,
     workers: int = 1,
     progress: Progress | None = None,
+    tumours: TumourSettings = USUAL_TUMOURS,
 ) -> list[Path]:
     """Write synthetic patients as `case_00000/imaging.nii.gz` and `segmentation.nii.gz`.
 
@@ -53,6 +59,7 @@ def write_phantom_ct(
         seed: Of the whole set.
         workers: Processes; each holds one patient in memory. They pay for large images only.
         progress: Called as (done, total, case) after each patient.
+        tumours: How common and how large they are.
 
     Returns:
         The case folders in order.
@@ -61,17 +68,19 @@ def write_phantom_ct(
         UserError: Settings out of range, or `out` holds something else than this set.
     """
     out = Path(out)
-    check_settings(image_size, num_slices, seed)
+    check_settings(image_size, num_slices, seed, tumours)
     for name, number in (("num_patients", num_patients), ("workers", workers)):
         if number < 1:
             raise UserError(f"{name} is {number}, expected 1 or more.")
-    identity = {
+    identity: dict[str, Any] = {
         "format": _FORMAT,
         "drawing_version": _DRAWING_VERSION,
         "image_size": image_size,
         "num_slices": num_slices,
         "seed": seed,
     }
+    if tumours != USUAL_TUMOURS:  # sets of earlier versions name none, and are these
+        identity["tumours"] = asdict(tumours)
     note = {"synthetic": True, "note": _NOTE, "software_version": __version__}
     claim_folder(out, SETTINGS_FILE, identity, "phantom set", note=note)
     cases = [_case(out, index) for index in range(num_patients)]
@@ -79,7 +88,14 @@ def write_phantom_ct(
     done = num_patients - len(todo)
     if progress is not None and done:
         progress(done, num_patients, cases[done - 1].name)
-    work = partial(_write_case, out=out, seed=seed, image_size=image_size, num_slices=num_slices)
+    work = partial(
+        _write_case,
+        out=out,
+        seed=seed,
+        image_size=image_size,
+        num_slices=num_slices,
+        tumours=tumours,
+    )
     for index, _ in in_processes(work, todo, workers):
         done += 1
         if progress is not None:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from phantom.ct.tumour_settings import TumourSettings
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
@@ -85,6 +86,8 @@ def phantom_ct(
     num_slices: int = 24,
     seed: int = 0,
     image_size: int = 64,
+    share_with_tumour: float = TumourSettings.share_of_patients,
+    tumour_mm: float = TumourSettings.median_mm,
     window: Window = Window(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
@@ -98,6 +101,8 @@ def phantom_ct(
         num_slices: Slices per patient.
         seed: The same seed draws the same patients.
         image_size: Height = width in pixels.
+        share_with_tumour: Probability that a patient has a tumour; in KiTS19 every patient has.
+        tumour_mm: Median diameter of the tumours; each is kept within 5 to 60 mm.
         window: See `Window`.
         options: See `SliceOptions`.
     """
@@ -118,6 +123,7 @@ def phantom_ct(
                 num_slices=num_slices,
                 seed=seed,
                 workers=options.workers,
+                tumours=TumourSettings(share_with_tumour, tumour_mm),
                 progress=lambda done, total, case: bar.update(done - bar.n),
             )
         found = find_cases(source, naming=naming)

@@ -13,6 +13,7 @@ from scipy import ndimage
 import worker_pool
 from phantom.ct import nifti_case, volume
 from phantom.ct.scanner import correlated_noise, scan
+from phantom.ct.tumour_settings import TumourSettings
 from phantom.ct.volume import PhantomPatient, draw_patient
 from phantom.ct.write_set import write_phantom_ct
 from phantom.fields import draw_field
@@ -155,6 +156,39 @@ def test_share_of_patients_with_tumours_and_prevalence(patients):
     assert 0.006 < (labels == 1).mean() < 0.025
     assert 0.0003 < (labels == 2).mean() < 0.005
     assert 0.4 < (labels > 0).any(axis=(2, 3)).mean() < 0.95
+
+
+def test_share_and_size_of_tumours_can_be_asked_for():
+    from phantom.ct.patient import draw_patient_anatomy
+
+    def tumours_of(settings):
+        drawn = [
+            draw_patient_anatomy(np.random.default_rng([0, i, 0]), settings) for i in range(99)
+        ]
+        return [[t for k in p.kidneys for t in k.tumours] for p in drawn]
+
+    everybody = tumours_of(TumourSettings(share_of_patients=1.0, median_mm=48))
+    assert all(everybody)
+    assert 42 < np.median([t.diameter_mm for found in everybody for t in found]) < 54
+    assert not any(tumours_of(TumourSettings(share_of_patients=0.0)))
+    plain, large = draw_patient(5), draw_patient(5, tumours=TumourSettings(1.0, 60))
+    assert (large.labels == 2).sum() > (plain.labels == 2).sum()
+
+
+def test_tumours_as_usual_are_the_same_set_and_others_another(tmp_path):
+    small = {"num_patients": 1, "image_size": 16, "num_slices": 2}
+    write_phantom_ct(tmp_path / "set", **small)
+    assert "tumours" not in json.loads((tmp_path / "set" / "phantom.json").read_text())
+    write_phantom_ct(tmp_path / "set", **small, tumours=TumourSettings(0.8, 34))
+    with pytest.raises(UserError, match="tumours"):
+        write_phantom_ct(tmp_path / "set", **small, tumours=TumourSettings(1.0, 34))
+    for settings, wrong in (
+        (TumourSettings(1.5, 34), "share_with_tumour is 1.5, expected 0 to 1"),
+        (TumourSettings(0.8, 80), "tumour_mm is 80, expected 5 to 60"),
+    ):
+        with pytest.raises(UserError, match=wrong):
+            write_phantom_ct(tmp_path / "other", **small, tumours=settings)
+    assert not (tmp_path / "other").exists()
 
 
 def test_noise_is_correlated_and_grainy():
