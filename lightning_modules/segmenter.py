@@ -11,7 +11,7 @@ from lightning_modules.distributed import average_buffers, sum_over_processes
 from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingModule
 from losses.segmentation import segmentation_loss
-from metrics.segmentation import AbsentClass, image_iou
+from metrics.segmentation import AbsentClass, confusion_iou, image_confusion
 from provenance import UserError
 
 
@@ -32,6 +32,9 @@ class Segmenter(TrainingModule):
         class_weights: Weight of each class in cross-entropy; None weighs them alike.
         absent_class: What an image counts for a class that neither truth nor prediction holds:
             "skip" leaves the class out of that image's mean, "one" counts it as 1.
+        best_by: Validation score that `best.ckpt` is chosen by: "iou_mean" (paper), or "dice_" and
+            a class, such as "dice_tumour". The mean over classes may prefer weights that find no
+            tumour at all, since a false one costs more than many missed ones.
         learning_rate: Of Adam.
         weight_decay: Of Adam (decoupled, AdamW); 0 is plain Adam.
         start_from: Checkpoint of another run's Segmenter to go on from, on the same patient split;
@@ -42,8 +45,6 @@ class Segmenter(TrainingModule):
         seed: See `TrainingModule`.
     """
 
-    monitor: tuple[str, str] = ("val/iou_mean", "max")
-
     def __init__(
         self,
         network: Callable[[int, int], nn.Module],
@@ -53,6 +54,7 @@ class Segmenter(TrainingModule):
         dice_weight: float = 1.0,
         class_weights: list[float] | None = None,
         absent_class: AbsentClass = "skip",
+        best_by: str = "iou_mean",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         start_from: str | None = None,
@@ -67,6 +69,10 @@ class Segmenter(TrainingModule):
                 "Segmenter: num_classes and class_names are not given; train.py takes them from "
                 "the data."
             )
+        choices = ("iou_mean", *(f"dice_{name}" for name in class_names[1:]))
+        if best_by not in choices:
+            raise UserError(f"--model.best_by is {best_by!r}, expected {', '.join(choices)}.")
+        self.monitor: tuple[str, str] = (f"val/{best_by}", "max")
         self.network = network(image_channels, num_classes)
         self.num_classes = num_classes
         self.class_names = tuple(class_names)
@@ -117,21 +123,28 @@ class Segmenter(TrainingModule):
         self.end_step(size, {"train/loss": torch.stack(losses).sum() / size})
 
     def on_validation_epoch_start(self) -> None:
-        """Start the sums over validation images: IoU and count per class, and of the mean."""
+        """Start the sums over validation images: IoU and count per class, of the mean; pixels."""
         self._iou_sums = torch.zeros(
             2, self.num_classes + 1, dtype=torch.float64, device=self.device
         )
+        self._pixels = self._iou_sums.new_zeros(self.num_classes, self.num_classes)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch's per-image IoU."""
         prediction = self(batch["image"]).argmax(dim=1)
-        iou = image_iou(prediction, batch["mask"], self.num_classes, self.absent_class)
+        tables = image_confusion(prediction, batch["mask"], self.num_classes)
+        iou = confusion_iou(tables, self.absent_class)
         with_mean = torch.cat([iou, iou.nanmean(dim=1, keepdim=True)], dim=1).to(self._iou_sums)
         counted = ~with_mean.isnan()
         self._iou_sums += torch.stack([with_mean.nan_to_num().sum(dim=0), counted.sum(dim=0)])
+        self._pixels += tables.sum(dim=0)
 
     def on_validation_epoch_end(self) -> None:
-        """Log mean per-image IoU, per class and over classes, over all processes' images."""
+        """Log mean per-image IoU, per class and over classes, and the Dice of all pixels together.
+
+        Raises:
+            UserError: No validation image holds the class whose Dice `best_by` is.
+        """
         total, count = sum_over_processes(self._iou_sums)
         names = [*self.class_names, "mean"]
         values = {
@@ -139,6 +152,19 @@ class Segmenter(TrainingModule):
             for index, name in enumerate(names)
             if count[index] > 0
         }
+        pixels = sum_over_processes(self._pixels)
+        held, found = pixels.sum(dim=1), pixels.sum(dim=0)
+        for index, name in enumerate(self.class_names[1:], start=1):
+            if held[index] > 0:
+                dice = 2 * pixels[index, index] / (held[index] + found[index])
+                values[f"val/dice_{name}"] = float(dice)
+        best_by = self.monitor[0].removeprefix("val/")
+        if f"val/{best_by}" not in values and not self.trainer.sanity_checking:
+            raise UserError(
+                f"--model.best_by {best_by}: no image of the validation split holds that class, so "
+                "there is no best checkpoint by it. Choose by iou_mean, or prepare with another "
+                "--split-seed or more patients."
+            )
         self.log_dict(values, logger=False, rank_zero_only=True)
 
     @torch.no_grad()
