@@ -22,6 +22,14 @@ def private_folder(out: Path) -> Path:
     return folder.with_name(f"{folder.name}.private")
 
 
+def made_private_folder(out: Path) -> Path:
+    """The same folder, made where it is missing, and closed to everybody else."""
+    folder = private_folder(out)
+    folder.mkdir(mode=_OWNER_FOLDER, parents=True, exist_ok=True)
+    folder.chmod(_OWNER_FOLDER)
+    return folder
+
+
 def keep_rows(
     out: Path, file: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> Path | None:
@@ -43,7 +51,7 @@ def keep_rows(
     own = {tuple(row) for row in rows}
     there = _rows(path, columns)
     if not own <= there:
-        _write(path, columns, own | there)
+        _write(out, file, columns, own | there)
     return path if own | there else None
 
 
@@ -57,7 +65,7 @@ def replace_rows(
     path, own = private_folder(out) / file, {tuple(row) for row in rows}
     if own != _rows(path, columns):
         if own:
-            _write(path, columns, own)
+            _write(out, file, columns, own)
         else:
             path.unlink(missing_ok=True)
     return path if own else None
@@ -77,14 +85,15 @@ def _rows(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
     return set(rows)
 
 
-def _write(path: Path, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> None:
+def _write(out: Path, file: str, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> None:
+    path = private_folder(out) / file
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(sorted(rows))
     try:
-        path.parent.mkdir(mode=_OWNER_FOLDER, parents=True, exist_ok=True)
-        path.parent.chmod(_OWNER_FOLDER)
+        made_private_folder(out)
+        path.parent.mkdir(mode=_OWNER_FOLDER, exist_ok=True)
         with whole_file(path) as stream:
             stream.write(text.getvalue().encode(errors="surrogateescape"))
         path.chmod(_OWNER_FILE)

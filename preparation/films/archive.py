@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from output_folder import check_folder
 from preparation.disk import DISK_FULL
-from preparation.private_table import private_folder
+from preparation.private_table import made_private_folder
 from provenance import UserError, read_json, sha256_of, write_json_atomic
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -49,8 +49,9 @@ def opened(source: Path, out: Path) -> Path:
             "films, or a zip or tar of it."
         )
     if is_archive(source):
-        unpack(source, unpacked_folder(out))
-        return unpacked_folder(out)
+        folder = unpacked_folder(out)
+        unpack(source, folder)
+        return folder
     if source.is_dir():
         return source
     raise UserError(
@@ -61,7 +62,7 @@ def opened(source: Path, out: Path) -> Path:
 
 def unpacked_folder(out: Path) -> Path:
     """Where a source is unpacked: with all its names, so it is no part of the cache."""
-    return private_folder(out) / "unpacked"
+    return made_private_folder(out) / "unpacked"
 
 
 def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:

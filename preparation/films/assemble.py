@@ -123,6 +123,8 @@ def assemble(
     spelt = spellings_of(several, out, shards)
     if spelt:
         notes.insert(0, "\n".join(merged_lines(split, spelt, drawn if by_patient else {})))
+    if drawn and by_patient:
+        notes += _disagreement(tally, drawn)
     _write_items(out, shards, label_columns, splits)
     write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
     across = across_splits(duplicates, splits)
@@ -172,6 +174,19 @@ def _equal_films(tally: Tally) -> list[str]:
     groups = joined((tally.sha256[one], tally.sha256[other]) for one, other in pairs)
     leader = {digest: group[0] for group in groups for digest in group}
     return [leader.get(digest, digest) for digest in tally.sha256]
+
+
+def _disagreement(tally: Tally, drawn: Mapping[str, str]) -> list[str]:
+    """A sentence where the table makes several patients of one of the source, in several splits."""
+    torn = sum(len({drawn[name] for name in names}) > 1 for names in tally.by_source.values())
+    if not torn:
+        return []
+    return [
+        f"{torn:,} patients by the films themselves (PatientID, --patient-pattern or "
+        "--patient-from) are several by the label table, in different splits. The table was "
+        "followed; if the films are right, people leak: rename its column of patients, so that it "
+        "is not taken, into another --out."
+    ]
 
 
 def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:

@@ -8,9 +8,10 @@ import hashlib
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from numpy.lib import format as npy
 from numpy.typing import NDArray
@@ -55,6 +56,22 @@ def in_shards(files: Sequence[FilmFile]) -> list[FilmShard]:
                   tuple(files[start : start + FILMS_PER_SHARD]))
         for start in range(0, len(files), FILMS_PER_SHARD)
     ]  # fmt: skip
+
+
+class _Patient(NamedTuple):
+    """Whom a film shows.
+
+    Attributes:
+        identifier: In clear, empty where nobody is named.
+        patient_id: In the cache.
+        split_key: What draws the split of this spelling.
+        by_source: Whom the source names, as the cache would, where a table names somebody.
+    """
+
+    identifier: str
+    patient_id: str
+    split_key: str
+    by_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -145,7 +162,7 @@ class MakeFilmShard:
         film = self._read(file)
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
-        identifier, patient, split_key = self._patient(file, film, row)
+        patient = self._patient(file, film, row)
         stored = stored_film(film.pixels, self.layout)
         suspicions = list(film.suspicions)
         if self.note_inverted and looks_inverted(film.pixels):
@@ -154,8 +171,9 @@ class MakeFilmShard:
         spacing = stored_spacing(film.spacing_mm, (height, width), self.layout)
         item = {
             "id": film_pseudonym(file.name, self.salt),
-            "patient_id": patient,
-            "split_key": split_key,
+            "patient_id": patient.patient_id,
+            "split_key": patient.split_key,
+            "patient_by_source": patient.by_source,
             "split": film.split,
             "source_sha256": sha256_of(file.path) if "#" not in file.name else None,
             "pixel_sha256": film.pixel_sha256,
@@ -170,7 +188,7 @@ class MakeFilmShard:
             "labels": labels,
             "perceptual_hash": f"{perceptual_hash(stored):016x}",
         }
-        return stored, item, identifier
+        return stored, item, patient.identifier
 
     def _read(self, file: FilmFile) -> Film:
         """Read under an alarm that ends the process: a decoder in C hears nothing milder."""
@@ -188,21 +206,23 @@ class MakeFilmShard:
             if watched:
                 signal.alarm(0)
 
-    def _patient(
-        self, file: FilmFile, film: Film, row: dict[str, str] | None
-    ) -> tuple[str, str, str]:
-        """The patient's identifier, name in the cache, and what draws the split of this spelling.
-
-        The identifier is the table's, else whom the source names; empty where there is none.
-        """
+    def _patient(self, file: FilmFile, film: Film, row: dict[str, str] | None) -> _Patient:
+        """Whom a film shows: the table's patient, else whom the source names."""
         listed = row.get(self.table.patient_column or "") if self.table and row else None
         named = Naming(self.salt, self.patient_ids)
         by_source = replace(named, ids="as_written") if film.each_alone else named
+        own = (film.patient or "").strip()
         try:
-            patient, identifier = named.patient_id(listed or ""), (listed or "").strip()
-            if not patient:
-                identifier = (film.patient or "").strip()
-                patient = by_source.patient_id(identifier)
+            identifier, patient, other = (
+                (listed or "").strip(),
+                named.patient_id(listed or ""),
+                None,
+            )
+            if patient:
+                with suppress(RoundedNumberError):
+                    other = by_source.patient_id(own) or None
+            else:
+                identifier, patient = own, by_source.patient_id(own)
         except RoundedNumberError as error:
             raise RejectedFilm("rounded_patient", str(error)) from None
         if not patient:
@@ -213,12 +233,11 @@ class MakeFilmShard:
                     f"{self.no_patient}",
                 )
             nobody = pseudonym(f"nobody:{file.name}", self.salt)
-            return "", nobody, nobody
+            return _Patient("", nobody, nobody)
         split_key = pseudonym(identifier, self.salt)
         if self.phantom_seed is not None:
-            hashed = split_key.removeprefix("patient_")
-            return identifier, f"seed{self.phantom_seed}_{hashed}", split_key
-        return identifier, patient, split_key
+            patient = f"seed{self.phantom_seed}_{split_key.removeprefix('patient_')}"
+        return _Patient(identifier, patient, split_key, other)
 
     def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
         """The film's labels by column: the table's, else what the source knows."""

@@ -21,6 +21,7 @@ class Tally:
         classes: Values of every label column.
         arrays: The manifest's entry of every shard that holds a film.
         ids, patients, published: Per film; `published` is the source's own split or None.
+        by_source: Of each patient that the source names, the patients of a table that says else.
         split_keys: Of each patient, what the splits of its spellings are drawn from.
         sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
         sources: Per film: the first 64 bits of its source's pixel hash, 0 where there is none.
@@ -35,6 +36,7 @@ class Tally:
         self.ids: list[str] = []
         self.patients: list[str] = []
         self.split_keys: dict[str, set[str]] = defaultdict(set)
+        self.by_source: dict[str, set[str]] = defaultdict(set)
         self.published: list[str | None] = []
         self.sha256: list[str] = []
         self.perceptual = array("Q")
@@ -52,6 +54,8 @@ class Tally:
             self.ids.append(item["id"])
             self.patients.append(item["patient_id"])
             self.split_keys[item["patient_id"]].add(item["split_key"])
+            if item["patient_by_source"] is not None:
+                self.by_source[item["patient_by_source"]].add(item["patient_id"])
             self.published.append(item["split"])
             self.sha256.append(item["sha256"])
             self.perceptual.append(int(item["perceptual_hash"], 16))

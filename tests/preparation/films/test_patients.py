@@ -213,6 +213,25 @@ def test_two_columns_of_patients_have_to_agree(tmp_path):
     assert read(rows, "Patient ID").patient_column == "Patient ID"
 
 
+def test_a_table_that_divides_people_otherwise_than_the_films_is_said(tmp_path, capsys):
+    """A column of examinations: 20 people by the files' names, 40 by the table."""
+    rows = [(f"p{n % 20:02d}_{n}.png", f"exam-{n}", "x") for n in range(40)]
+    write_films(tmp_path / "films", [row[0] for row in rows])
+    write_table(tmp_path / "labels.csv", rows)
+    listed = prepared(tmp_path, "out", "--patient-pattern", r"p\d\d")
+    said = capsys.readouterr().out
+    with open(tmp_path / "out.private/films.csv", newline="") as stream:
+        of_id = {row["id"]: row["file"][:3] for row in csv.DictReader(stream)}
+    splits = defaultdict(set)
+    for item in listed:
+        splits[of_id[item["id"]]].add(item["split"])
+    torn = sum(len(own) > 1 for own in splits.values())
+    assert torn > 5
+    assert f"note: {torn} patients by the films themselves" in said
+    prepared(tmp_path, "all", "--patient-pattern", r"p\d\d", "--split-all-to", "train")
+    assert "by the films themselves" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("column", ["patient", "image"])
 def test_a_column_of_names_is_no_label(tmp_path, column):
     write_table(tmp_path / "t.csv", [("a.png", "7", "x")])

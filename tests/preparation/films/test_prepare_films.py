@@ -376,6 +376,7 @@ def test_an_archive_is_unpacked_and_a_hostile_one_refused(tmp_path, capsys):
     assert len(FilmCache.open(tmp_path / "out")) == 12
     assert not (tmp_path / "out/unpacked").exists()
     assert (tmp_path / "out.private/unpacked/Schmidt_0000.png").is_file()
+    assert (tmp_path / "out.private").stat().st_mode & 0o077 == 0
     with zipfile.ZipFile(archive, "a") as stream:
         stream.writestr("../outside.png", b"")
     assert run(*words, *flags, "--source", archive, "--out", tmp_path / "again") == 2
