@@ -134,12 +134,13 @@ def _brief(value: Any) -> str:
 
 
 @contextmanager
-def locked(folder: Path, verb: str) -> Iterator[None]:
+def locked(folder: Path, verb: str, flag: str = "--out") -> Iterator[None]:
     """Hold a folder against a second command; the lock goes with the process, however it ends.
 
     Args:
         folder: Made where it is missing.
         verb: The command that may be at work on it, for the sentence.
+        flag: Its flag that names the folder.
 
     Raises:
         UserError: Another process holds it.
@@ -150,9 +151,12 @@ def locked(folder: Path, verb: str) -> Iterator[None]:
             _lock(stream)
         except (BlockingIOError, PermissionError):
             raise UserError(
-                f"{folder}: another {verb} is working on it. Wait for it, or give another --out."
+                f"{folder}: another {verb} is working on it. Wait for it, or give another {flag}."
             ) from None
-        yield
+        try:
+            yield
+        finally:
+            _unlock(stream)
 
 
 def _lock(stream: IO[str]) -> None:
@@ -164,3 +168,11 @@ def _lock(stream: IO[str]) -> None:
         import fcntl
 
         fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _unlock(stream: IO[str]) -> None:
+    """Let go, though processes that were forked meanwhile still have the file open."""
+    if sys.platform != "win32":
+        import fcntl
+
+        fcntl.flock(stream, fcntl.LOCK_UN)

@@ -3,6 +3,7 @@
 The flags of generate.py are the function's arguments: no torch is imported before the call.
 """
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,18 +116,20 @@ def generate(
     if len(generators) > 1 or balance is not None:
         generators = one_set(generators, balance)
     name = "films" if are_gans else "kits19"
-    generation = Generation(
-        generators=generators,
-        out=Path("synthetic", name) if out is None else Path(out),
-        seed=seed,
-        batch_size=batch_size,
-        show_progress=show_progress,
-        balance=balance,
-    )
-    if are_gans:
-        generate_films(generation, **of_films)
-    else:
-        generate_slices(generation, **of_slices)
+    with ExitStack() as held:
+        generation = Generation(
+            generators=generators,
+            out=Path("synthetic", name) if out is None else Path(out),
+            seed=seed,
+            batch_size=batch_size,
+            show_progress=show_progress,
+            held=held,
+            balance=balance,
+        )
+        if are_gans:
+            generate_films(generation, **of_films)
+        else:
+            generate_slices(generation, **of_slices)
     return generation.out
 
 

@@ -7,6 +7,7 @@ Shared by the two kinds of generator; what each makes is in `generation.films` a
 import shlex
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -25,7 +26,7 @@ from display.tensor_images import image_arrays
 from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
 from lightning_modules.training_module import derived_seed
-from output_folder import claim_folder
+from output_folder import check_folder, claim_folder, locked
 from provenance import (
     UserError,
     library_versions,
@@ -49,6 +50,7 @@ class Generation:
         seed: Of the whole set.
         batch_size: Images at a time.
         show_progress: A progress bar with images per second and the time left.
+        held: Holds the folder against a second generate.py until it is closed.
         balance: The cache that told the numbers of images; None where they were given.
     """
 
@@ -57,6 +59,7 @@ class Generation:
     seed: int
     batch_size: int
     show_progress: bool
+    held: ExitStack
     balance: Path | None = None
 
     def seed_of(self, index: int) -> int:
@@ -70,7 +73,8 @@ class Generation:
             **asked: What the images depend on besides checkpoint, number and seed; plain values.
 
         Raises:
-            UserError: The folder holds another set, or something else.
+            UserError: The folder holds another set, or something else, or another generate.py is
+                at work on it.
         """
         for generator in self.generators:
             generator.seen()  # one that cannot say it is refused before any work is done
@@ -80,6 +84,8 @@ class Generation:
             "seed": self.seed,
             **asked,
         }
+        check_folder(self.out, REQUEST, request, "synthetic set")
+        self.held.enter_context(locked(self.out, "generate.py"))
         claim_folder(self.out, REQUEST, request, "synthetic set")
 
     def write_images(

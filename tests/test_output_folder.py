@@ -2,11 +2,16 @@
 
 import json
 import multiprocessing
+from pathlib import Path
 
 import pytest
 
+import generate
 from output_folder import LOCK, check_folder, claim_folder, differences, locked
 from provenance import UserError
+from tests import gan_runs
+from tests.conftest import write_film_cache
+from training.run_folder import forget_run_folder, hold_run_folder
 
 SETTINGS = {"size": 8, "window": [400, 50], "split": {"by": "patient", "seed": 0}}
 
@@ -118,3 +123,61 @@ def test_one_command_at_a_time(tmp_path):
     other.join()
     with locked(tmp_path / "out", "prepare.py"):
         pass
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="forks")
+def test_workers_that_live_on_hold_no_folder(tmp_path):
+    fork = multiprocessing.get_context("fork")
+    release = fork.Event()
+    with locked(tmp_path / "out", "train.py"):
+        worker = fork.Process(target=release.wait, args=(60,))
+        worker.start()
+    with locked(tmp_path / "out", "train.py"):
+        pass
+    release.set()
+    worker.join()
+
+
+def test_two_trainings_or_two_generations_of_one_folder_see_one_another(tmp_path, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[1])
+    films, run, out = write_film_cache(tmp_path / "films"), tmp_path / "run", tmp_path / "set"
+    small = ("--model.generator.width=2", "--model.discriminator.width=2")
+    small += ("--data.images_per_epoch=4", "--data.label_column=none")
+
+    def trained(*more):
+        return gan_runs.trained(films, "dcgan", run, *small, *more)
+
+    def generated():
+        return generate.generate(checkpoint, 2, out, show_progress=False, device="cpu")
+
+    held = r"another train\.py is working on it\. Wait for it, or give another --run_folder\."
+    with locked(run, "train.py"):
+        with pytest.raises(UserError, match=held):
+            trained()
+        assert list(contents(run)) == [LOCK]
+    checkpoint = trained()
+    before = contents(run)
+    with locked(run, "train.py"), pytest.raises(UserError, match=held):
+        trained("--resume=true", "--trainer.max_epochs=2")
+    assert contents(run) == before
+    trained("--resume=true", "--trainer.max_epochs=2")  # its own lock is gone
+
+    with locked(out, "generate.py"):
+        with pytest.raises(UserError, match=r"set: another generate\.py is working on it"):
+            generated()
+        assert list(contents(out)) == [LOCK]
+    generated()
+    before = contents(out)
+    generated()
+    assert {**before, "manifest.json": b""} == {**contents(out), "manifest.json": b""}
+
+
+def test_a_run_that_was_begun_meanwhile_is_not_overwritten(tmp_path):
+    hold_run_folder(tmp_path, resume=False)
+    forget_run_folder()
+    (tmp_path / "config.yaml").write_text("of another process")
+    with pytest.raises(UserError, match=r"holds a run already\. Nothing is overwritten"):
+        hold_run_folder(tmp_path, resume=False)
+    forget_run_folder()
+    hold_run_folder(tmp_path, resume=True)
+    forget_run_folder()

@@ -25,6 +25,7 @@ from training.failures import OnFailure, fit_with_roll_backs
 from training.run_folder import (
     checkpoint_folder,
     claim_run_folder,
+    hold_run_folder,
     refuse_other_data,
     refuse_other_settings,
 )
@@ -150,6 +151,7 @@ class TrainCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         """Make the module and the trainer; the datamodule is there."""
+        hold_run_folder(self.run_folder, self.config[self.subcommand].resume)
         config = self.config.clone()
         del config[self.subcommand]["data"]
         self.config_init = self.parser.instantiate(config)

@@ -62,6 +62,7 @@ def fit(args: list[str]) -> FitResult:
         raise UserError(f"{sentence}. Correct the --trainer flags.") from error
     finally:
         finish_wandb()
+        forget_run_folder()
     folder = checkpoint_folder(cli.run_folder)
     return FitResult(
         run_folder=cli.run_folder,

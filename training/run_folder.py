@@ -2,6 +2,7 @@
 
 import os
 import sys
+from contextlib import ExitStack
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.distributed import launched_rank
 from lightning_modules.loading import RECORD_KEY
-from output_folder import differences, refuse_differences
+from output_folder import differences, locked, refuse_differences
 from provenance import UserError
 
 # What a record says of its data beside the split, and what sentences call it.
@@ -24,6 +25,7 @@ _SAME_DATA = {
 }
 
 _VARIABLE = "UNDERSTUDY_RUN_FOLDER"
+_held = ExitStack()
 
 
 def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
@@ -46,19 +48,39 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
         folder = Path("runs") / config_name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if launched_rank() == 0:
-        checkpoints = [checkpoint_folder(folder) / name for name in ("last.ckpt", "best.ckpt")]
-        if any(path.exists() for path in (folder / "config.yaml", *checkpoints)) and not resume:
-            raise UserError(
-                f"--run_folder {folder}: holds a run already. Nothing is overwritten: choose "
-                "another folder, or add --resume true to continue that run."
-            )
+        _refuse_another_run(folder, resume)
         os.environ[_VARIABLE] = str(folder)  # read by the processes that Lightning starts
     return folder
 
 
-def forget_run_folder() -> None:
-    """Let the next training of this process choose its own."""
+def _refuse_another_run(folder: Path, resume: bool) -> None:
+    checkpoints = [checkpoint_folder(folder) / name for name in ("last.ckpt", "best.ckpt")]
+    if any(path.exists() for path in (folder / "config.yaml", *checkpoints)) and not resume:
+        raise UserError(
+            f"--run_folder {folder}: holds a run already. Nothing is overwritten: choose "
+            "another folder, or add --resume true to continue that run."
+        )
+
+
+def hold_run_folder(folder: Path, resume: bool) -> None:
+    """Hold the folder of this run against a second train.py, until `forget_run_folder`.
+
+    Args:
+        folder: As `claim_run_folder` gave it. It is made here, once all flags are known to be good.
+        resume: Whether a run that is there may be gone on with.
+
+    Raises:
+        UserError: Another train.py is at work in it, or has been since it was claimed.
+    """
     if launched_rank() == 0:
+        _held.enter_context(locked(folder, "train.py", "--run_folder"))
+        _refuse_another_run(folder, resume)
+
+
+def forget_run_folder() -> None:
+    """Let go of the folder, and let the next training of this process choose its own."""
+    if launched_rank() == 0:
+        _held.close()
         os.environ.pop(_VARIABLE, None)
 
 
