@@ -26,6 +26,7 @@ def finish_synthetic_set(
         f"{origin['images_seen']} images seen"
         + (f", only of {only}" if (only := _only_label(makers)) else ""),
         "truncation": manifest.get("truncation"),
+        "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
     }
     if has_label_maps(items):
         rows["label maps"] = (

@@ -75,7 +75,7 @@ def generate_films(
     labels = value_or_list([generator.label for generator in generation.generators])
     asked = {"truncation": truncation, "format": format, "label": labels}
     if any(generator.corrected for generator in generation.generators):
-        # A set that version 0.1 began is not gone on with: its images are other ones.
+        # A set that an earlier version began is not gone on with: its images are other ones.
         asked["batch_statistics"] = "estimated anew"
     generation.claim_folder(**asked)
 

@@ -33,8 +33,8 @@ class TrainedGenerator:
         num_images: How many images it makes.
         label: Class of its images; None where it knows none.
         class_index: Of its class, where several generators make one set; None where it is alone.
-        corrected: Its checkpoint, of version 0.1, holds an average with the batch statistics of
-            other weights; they are estimated anew, so it makes other images than it did then.
+        corrected: Its checkpoint, of an earlier version, holds an average with the batch statistics
+            of other weights; they are estimated anew, so it makes other images than it did then.
     """
 
     checkpoint: Path

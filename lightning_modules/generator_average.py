@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm  # what all kinds of it inheri
 from provenance import UserError
 
 STATISTICS_CORRECTED = (
-    "its averaged generator was saved with the batch statistics of the last weights, as version "
-    "0.1 did; they are estimated anew"
+    "its averaged generator was saved by an earlier version, with the batch statistics of the last "
+    "weights; they are estimated anew"
 )
 
 
@@ -38,7 +38,7 @@ class GeneratorAverage(nn.Module):
         network: The averaged copy; in evaluation mode and without gradients.
         images_averaged: Images of all batches so far.
         statistics_at: How many these were when the batch statistics were estimated; None in a
-            checkpoint of version 0.1, which copied those of the last weights.
+            checkpoint of an earlier version, which copied those of the last weights.
 
     Args:
         generator: Copied as it is now; not kept.
@@ -170,7 +170,7 @@ class GeneratorAverage(nn.Module):
         return torch.tensor([self.images_averaged, at])
 
     def set_extra_state(self, state: Any) -> None:
-        """Continue from a state dict's counts; version 0.1 wrote the first alone."""
+        """Continue from a state dict's counts; an earlier version wrote the first alone."""
         images_averaged, *at = state.reshape(-1).tolist()
         self.images_averaged = images_averaged
         self.statistics_at = at[0] if at and at[0] >= 0 else None

@@ -74,8 +74,8 @@ class SynthesisModule(TrainingModule):
         """The network that makes all images, with batch statistics of its own.
 
         They are estimated when they are needed and the average has moved: for validation, for a
-        checkpoint, and for one of version 0.1 that holds another network's. The latents are a
-        function of the seed, so every process finds the same and a resumed run does too.
+        checkpoint, and for one of an earlier version, which holds another network's. The latents
+        are a function of the seed, so every process finds the same and a resumed run does too.
         """
         if self.averaged.statistics_are_stale:
             seeds = [derived_seed(self.seed, "batch statistics", i) for i in range(_STATISTICS_OF)]
@@ -105,7 +105,7 @@ class SynthesisModule(TrainingModule):
     # ---- training goes on, and validation ----------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Say what changes in a run that version 0.1 began."""
+        """Say what changes in a run that an earlier version began."""
         super().on_fit_start()
         if self.averaged.statistics_are_stale:
             rank_zero_only(print)(

@@ -128,9 +128,12 @@ def test_an_averaged_generator_gets_batch_statistics_of_its_own(
 
     make("made")
     said = capsys.readouterr().err
-    assert "gan/checkpoints/last.ckpt: its averaged generator was saved with the batch " in said
+    assert (
+        "gan/checkpoints/last.ckpt: its averaged generator was saved by an earlier version" in said
+    )
     origin = json.loads((earlier / "made/manifest.json").read_text())["generator"]
     assert "estimated anew" in origin["generators"][0]["batch_statistics"]
+    assert "| batch statistics | its averaged" in (earlier / "made/README.md").read_text()
     # A set that the earlier version began is not gone on with: half of it would be other images.
     request = earlier / "begun/request.json"
     request.parent.mkdir()

@@ -228,7 +228,7 @@ def test_statistics_are_those_of_a_forward_pass_with_the_averaged_weights() -> N
     normal = (normalisation(features) - normalisation.bias) / normalisation.weight
     torch.testing.assert_close(normal.mean(dim=0), torch.zeros(4, dtype=torch.float64))
     assert (normal.var(dim=0) - 1).abs().max() < 0.2
-    # As it was until version 0.1: the last weights' statistics, which are far from these.
+    # As it was copied before: the last weights' statistics, which are far from these.
     assert (generator.layers[1].running_mean - features.mean(dim=0)).abs().max() > 0.5
 
 
