@@ -170,7 +170,7 @@ class Knowledge:
             return None
         strange = [one for one in self.names if not one.comparable(cache.patient_names)]
         if self.keys & theirs:  # salts that nobody recorded are the same: they made the same name
-            strange = []
+            strange = [one for one in strange if not one.same_ids(cache.patient_names)]
         missing = [
             str(one)
             for one, has_all in ((what, self.has_all_pixels), (cache.root, cache.has_all_pixels))
@@ -234,6 +234,11 @@ class Overlap:
 
 def _why(theirs: PatientNames, ours: PatientNames) -> str:
     """Why names of two kinds cannot be compared."""
+    if not theirs.same_ids(ours):
+        return (
+            "one takes a whole number for one patient however it is written, and the other does "
+            "not (--patient-ids)"
+        )
     if theirs.named_by != ours.named_by:
         return "one names patients as their source does, and the other by a salt of its own"
     if theirs.salt_check is None or ours.salt_check is None:

@@ -142,7 +142,14 @@ class PatientNames:
             KNOWN_SALT_CHECK if names.named_by == "source" else names.salt_check
             for names in (self, other)
         ]
-        return None not in salts and salts[0] == salts[1]
+        return None not in salts and salts[0] == salts[1] and self.same_ids(other)
+
+    def same_ids(self, other: "PatientNames") -> bool:
+        """Whether both take the same spellings for one patient; names in clear are read anew."""
+        kinds = {
+            names.ids if names.named_by == "pseudonym" else "as_numbers" for names in (self, other)
+        }
+        return len(kinds) == 1
 
 
 def key_of(name: str) -> str:

@@ -95,6 +95,19 @@ def test_patients_are_known_under_the_salt_that_all_know() -> None:
     assert back.overlap(in_clear).known.tolist() == [True, False, True]
 
 
+def test_spellings_that_one_side_merges_are_said_even_where_some_names_agree() -> None:
+    apart = PatientNames("pseudonym", salt_check(KNOWN_SALT), "as_written")
+    knowledge = Knowledge(
+        frozenset(pseudonym(name, KNOWN_SALT) for name in ("7", "007")), names=frozenset({apart})
+    )
+    cache = Images([pseudonym("7", KNOWN_SALT)], KNOWN, [[1]])
+    gap = knowledge.not_compared("set", cache)
+    assert gap is not None
+    assert "was compared with" in gap.sentence
+    assert "(--patient-ids)" in gap.sentence
+    assert knowledge.overlap(cache).known.tolist() == [True]  # what agrees is known all the same
+
+
 def test_a_known_image_makes_its_patient_known() -> None:
     cache = Images(["a", "b", "b", "c"], SECRET, [[1, 7], [2, 0], [0, 0], [4, 9]])
     found = of("x", pixels=(2, 9)).overlap(cache)

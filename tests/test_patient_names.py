@@ -10,6 +10,7 @@ KNOWN = PatientNames("pseudonym", salt_check(KNOWN_SALT))
 SECRET = PatientNames("pseudonym", salt_check("ours"))
 UNKNOWN = PatientNames("pseudonym", None)
 IN_CLEAR = PatientNames("source")
+AS_WRITTEN = PatientNames("pseudonym", salt_check(KNOWN_SALT), "as_written")
 
 
 def test_a_pseudonym_by_hand() -> None:
@@ -28,6 +29,11 @@ def test_a_pseudonym_by_hand() -> None:
         (IN_CLEAR, SECRET, False),
         (UNKNOWN, UNKNOWN, False),
         (UNKNOWN, KNOWN, False),
+        # A pseudonym of `007` is none of `7`: each means other people by the same names.
+        (KNOWN, AS_WRITTEN, False),
+        (AS_WRITTEN, AS_WRITTEN, True),
+        (IN_CLEAR, AS_WRITTEN, False),
+        (PatientNames("source", ids="as_written"), KNOWN, True),
     ],
 )
 def test_names_are_comparable_where_salts_agree(
