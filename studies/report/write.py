@@ -9,6 +9,8 @@ from display.pages import PageFigure, render_page
 from display.tables import Table, markdown
 from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
+from studies.report.downstream.subgroups import subgroups
+from studies.report.state import of_study
 from studies.run.folder import StudyFolder, load_study, yaml_text
 from studies.run.progress import duration, seconds_of
 from studies.specification.specification import Specification
@@ -67,6 +69,9 @@ def build_report(out: Path) -> Path:
         for path in sorted((folder.root / room).glob("*.failed.json"))
     ]
     content = kind.analyse(specification, records, failures)
+    if study.get("subgroups"):
+        of_cells = of_study(specification, records)
+        content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
     content["data"] = study["data"]
     content["data_root"] = study["data_root"]
     content["again"] = _commands_again(folder.root, study)

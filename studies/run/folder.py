@@ -15,6 +15,7 @@ from provenance import (
     write_text_atomic,
 )
 from studies.run.fingerprint import Inputs, describe_data, digest
+from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
     Specification,
@@ -163,6 +164,7 @@ def open_study(
         "labels": inputs.labels,
         "labels_root": str(study.labels) if study.labels else None,
         "weights": str(study.weights) if study.weights else None,
+        "subgroups": groups_of_films(study.root, specification.subgroups),
         "versions": library_versions(),
     }
     # The specification travels with its results: from here the study can be run again anywhere.

@@ -202,5 +202,5 @@ def _in_file(config: str, name: str) -> Any:
 def _placebo(specification: Specification) -> Scenario:
     """The baseline again; only its seeds, which `Specification.seeds_of` gives, are others."""
     baseline = specification.scenario(specification.baseline_scenario)
-    name = f"placebo: {baseline.name} again, other seeds"
+    name = f"{baseline.name} again, with other seeds"
     return replace(baseline, id=PLACEBO, name=name, controls=(), placebo=True)

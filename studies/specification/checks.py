@@ -215,6 +215,8 @@ def _wrong_numbers(specification: Specification) -> list[str]:
             f"distances.epochs: only every {distances.every_epochs}th epoch is measured; name "
             "multiples of every_epochs."
         )
+    if specification.subgroups and specification.distances:
+        found.append("subgroups: a study of generators scores no patients. Leave it out.")
     if not 0.5 <= specification.confidence < 1:
         found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
     if specification.num_resamples < 1:

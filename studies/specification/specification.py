@@ -191,6 +191,8 @@ class Specification:
         placebo: Adds a scenario that is the baseline again, with other seeds.
         target: The class in question, such as "tumour"; the report says first how well each arm
             finds it: Dice of a segmenter, sensitivity of a classifier of two classes.
+        subgroups: Label columns of the data, such as sex and age, whose groups of the test split
+            are scored one by one.
         paper: Published numbers, if there are any.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
         num_resamples: Bootstrap resamples.
@@ -210,6 +212,7 @@ class Specification:
     extra_comparisons: tuple[tuple[str, str], ...] = ()
     primary: tuple[tuple[str, ...], ...] | None = None
     placebo: bool = False
+    subgroups: tuple[str, ...] = ()
     target: str | None = None
     paper: Paper | None = None
     confidence: float = 0.95

@@ -31,7 +31,7 @@ def analyse(
     """
     metric = specification.metric.name
     records = of_study(specification, records)
-    groups = _groups(specification, records, metric)
+    groups = groups_by_scenario(specification, records, metric)
     found = comparisons(specification, records)
     content: dict[str, Any] = {
         **state_of(specification, records, failures),
@@ -49,15 +49,16 @@ def analyse(
     }
     target = target_metric(specification, records)
     content["target"] = target and about_target(
-        specification, records, target, _groups(specification, records, target.name)
+        specification, records, target, groups_by_scenario(specification, records, target.name)
     )
     content["answer"] = answer(specification, content)
     return content
 
 
-def _groups(
+def groups_by_scenario(
     specification: Specification, records: Sequence[Record], metric: str
 ) -> list[dict[str, Any]]:
+    """Every scenario and model over its seeds, with its interval and the paper's number."""
     groups = []
     for scenario in specification.scenarios:
         for model in specification.models:
@@ -101,7 +102,7 @@ def _further(specification: Specification, records: Sequence[Record], name: str)
         for row in record["evaluation"].get("patients") or []
         if name in row and row.get(f"{prefix}_unit")
     }
-    groups = _groups(specification, records, name)
+    groups = groups_by_scenario(specification, records, name)
     values = [group["value"] for group in groups if group["value"] is not None]
     return {
         "metric": name,

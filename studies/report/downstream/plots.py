@@ -10,10 +10,11 @@ from display.figures import COLOURS, DASHES, new_figure, png, shared_legend, sty
 from display.numbers import score
 from studies.specification.specification import Scenario, Specification
 
-_MARKS = ("o", "s", "D", "^", "v", "P", "X")
+# One more than colours, so that the eighth scenario has the first one's colour and not its mark.
+_MARKS = ("o", "s", "D", "^", "v", "P", "X", "<")
 # From this mean AUROC on ROC curves hug their corner, which gets a panel of its own.
 _CROWDED = 0.9
-_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo")
+_HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "--")
 
 
 @styled
