@@ -6,7 +6,7 @@ Reads the kept reports below docs/results, whose per-patient scores were not kep
 and standard deviation over its seeds, and each difference with its interval over patients. Arms of
 that mean and spread, and patients of that variance, go through the tests of today's studies. How
 trainings differ from patient to patient was not kept; taken as nothing, it makes the variance the
-sum of both sources, and so p the largest that fits these figures. Holm's family is the study's.
+sum of both sources, and p rather too large than too small. Holm's family is the study's.
 """
 
 import re
@@ -92,7 +92,7 @@ def arm(mean: float, seed_sd: float, seeds: int, of_patients: np.ndarray) -> Arm
 
 
 def estimate(one: Kept, page: str) -> Estimate:
-    """The difference for other patients and other trainings, as wide as what was kept allows."""
+    """The difference for other patients and other trainings, from what was kept."""
     names, model = one.pair.split(", ", 1)
     first, second = names.split(" against ")
     seeds = int(re.search(r"seeds: (\d+)", page)[1])  # type: ignore[index]
