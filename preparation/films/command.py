@@ -14,7 +14,7 @@ from preparation.claim import claimed
 from preparation.films.archive import opened, unpacked_folder
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
-from preparation.films.film import FilmFile
+from preparation.films.film import FilmFile, nested_folders_note
 from preparation.films.film_layout import Clahe, LayoutOptions
 from preparation.films.image_files import ImageFileReader, class_folders, find_image_files
 from preparation.films.label_matching import matched
@@ -93,6 +93,7 @@ def chest_xray(
             may_crash=True,
         )
         notes = told + patients.salt.note()
+        notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes, uid_of)
 
 
@@ -263,6 +264,7 @@ def image_folder(
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
         notes = told + ([note] if classes else []) + patients.salt.note()
+        notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes)
 
 

@@ -140,6 +140,17 @@ def test_folders_patterns_tables_and_dicom_name_the_same_people(tmp_path):
         assert people == [patient_of(str(n)) for n in range(1, 7)], name
 
 
+@pytest.mark.parametrize(("folders", "said"), [("p{0}/study{1}", True), ("all/p{0}", False),
+                                               ("p{0}", False), ("p{0}/only", False)])  # fmt: skip
+def test_folders_in_folders_are_asked_about(tmp_path, capsys, folders, said):
+    """The folder may be the study's and the one above the patient's; one above all is nobody's."""
+    names = [f"{folders.format(n // 2, n % 2)}/{n}.png" for n in range(6)]
+    write_films(tmp_path / "films", names)
+    words = ("--source", tmp_path / "films", "--out", tmp_path / "out", "--split-all-to", "train")
+    assert run("image_folder", *words, *SMALL, "--patient-from", "folder") == 0
+    assert ("people leak between splits" in capsys.readouterr().out) == said
+
+
 def test_names_in_other_letters_and_in_another_unicode_form(tmp_path):
     """macOS names folders in NFD; a table has NFC. Two Chinese names are two people."""
     people = ["欧阳娜娜", "诸葛孔明", "M\u00fcller", "Mu\u0308ller"]
