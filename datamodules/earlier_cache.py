@@ -80,6 +80,8 @@ def _spelled(flags: dict[str, Any]) -> str:
     for name, value in flags.items():
         if isinstance(value, dict):
             value = [f"{old}={new}" for old, new in value.items()]
+            if any("," in pair for pair in value):  # which separates pairs
+                value = "<a file with its pairs>"
         if value is None or value == []:
             continue
         values = value if isinstance(value, list) else [value]
