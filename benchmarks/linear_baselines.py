@@ -12,14 +12,11 @@ AUROC on the test films, with a 95 % bootstrap interval over patients.
 import argparse
 import json
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
@@ -27,49 +24,7 @@ from datamodules import ChestXrayDataModule
 from metrics.auroc_intervals import bootstrap_score
 from metrics.ranking import auroc
 from provenance import UserError
-
-SIDE, FRAME = 32, 2  # pixels
-PENALTIES = (0.001, 0.01, 0.1, 1.0)
-
-
-def frame(films: Tensor) -> Tensor:
-    """(N, 240) pixels of films (N, 1, 32, 32) within 2 pixels of the edge: 23 % of the film."""
-    inside = torch.zeros(SIDE, SIDE, dtype=torch.bool)
-    inside[FRAME:-FRAME, FRAME:-FRAME] = True
-    return films[:, 0, ~inside]
-
-
-VIEWS: dict[str, Callable[[Tensor], Tensor]] = {
-    "mean grey": lambda films: films.mean(dim=(2, 3)),
-    "frame alone": frame,
-    "8 x 8 squares": lambda films: F.avg_pool2d(films, SIDE // 8).flatten(1),
-    "16 x 16 squares": lambda films: F.avg_pool2d(films, SIDE // 16).flatten(1),
-}
-
-
-def logistic_regression(inputs: Tensor, labels: Tensor, penalty: float) -> Tensor:
-    """Weights (D + 1,) of least mean cross-entropy + penalty |w|^2; the last is the offset.
-
-    Convex, so L-BFGS finds the one minimum.
-
-    Args:
-        inputs: (N, D) float64.
-        labels: (N,) 0 or 1.
-        penalty: On the weights, not on the offset.
-    """
-    weights = torch.zeros(inputs.shape[1] + 1, dtype=torch.float64, requires_grad=True)
-    search = torch.optim.LBFGS([weights], max_iter=500, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        search.zero_grad()
-        logits = inputs @ weights[:-1] + weights[-1]
-        loss = F.binary_cross_entropy_with_logits(logits, labels.to(torch.float64))
-        loss = loss + penalty * weights[:-1].square().sum()
-        loss.backward()
-        return loss
-
-    search.step(closure)
-    return weights.detach()
+from studies.statistics.linear_baseline import SIDE, VIEWS, fit_view
 
 
 def small_films(data: ChestXrayDataModule, split: str) -> dict[str, Any]:
@@ -96,26 +51,20 @@ def baselines(root: str, label_column: str | None = None, seed: int = 0) -> list
         )
     sets = {split: small_films(data, split) for split in ("train", "val", "test")}
     rows = []
-    for name, view in VIEWS.items():
-        inputs = {split: view(content["films"]).double() for split, content in sets.items()}
-        mean, spread = inputs["train"].mean(dim=0), inputs["train"].std(dim=0).clamp_min(1e-6)
-        inputs = {split: (values - mean) / spread for split, values in inputs.items()}
-        fits = []
-        for penalty in PENALTIES:
-            weights = logistic_regression(inputs["train"], sets["train"]["labels"], penalty)
-            scores = {split: x @ weights[:-1] + weights[-1] for split, x in inputs.items()}
-            chosen_by = auroc(scores["val"], sets["val"]["labels"])
-            fits.append((chosen_by or 0.0, penalty, scores))
-        validation, penalty, scores = max(fits, key=lambda fit: fit[0])
+    films = {split: content["films"] for split, content in sets.items()}
+    labels = {split: content["labels"] for split, content in sets.items()}
+    for name in VIEWS:
+        fit = fit_view(name, films, labels)
+        scores = fit.scores
         test = sets["test"]
         interval = bootstrap_score(scores["test"], test["labels"], test["patients"], seed=seed)
         rows.append(
             {
                 "view": name,
-                "inputs": inputs["train"].shape[1],
-                "penalty": penalty,
+                "inputs": fit.num_inputs,
+                "penalty": fit.penalty,
                 "auroc_train": auroc(scores["train"], sets["train"]["labels"]),
-                "auroc_val": validation,
+                "auroc_val": fit.auroc_val,
                 "auroc_test": interval.value,
                 "low": interval.low,
                 "high": interval.high,

@@ -8,8 +8,9 @@ import pytest
 import torch
 from scipy.optimize import minimize
 
-from benchmarks.linear_baselines import VIEWS, baselines, logistic_regression
+from benchmarks.linear_baselines import baselines
 from provenance import UserError
+from studies.statistics.linear_baseline import VIEWS, logistic_regression
 
 
 def test_logistic_regression_is_the_minimum_that_scipy_finds() -> None:

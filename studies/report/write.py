@@ -9,9 +9,11 @@ from display.pages import PageFigure, render_page
 from display.tables import Table, markdown
 from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
+from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
 from studies.run.folder import StudyFolder, load_study, yaml_text
+from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import duration, seconds_of
 from studies.specification.specification import Specification
 from studies.statistics.results import Record
@@ -72,6 +74,10 @@ def build_report(out: Path) -> Path:
     if study.get("subgroups"):
         of_cells = of_study(specification, records)
         content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
+    views = read_linear_baseline(folder)
+    if views and specification.kind == "downstream":
+        content["linear"] = linear_rows(specification, views)
+        content["data_notes"].append(linear_sentence(content["linear"]))
     content["data"] = study["data"]
     content["data_root"] = study["data_root"]
     content["again"] = _commands_again(folder.root, study)

@@ -37,6 +37,11 @@ class StudyFolder:
         """The specification and data that the cells belong to."""
         return self.root / "study.json"
 
+    @property
+    def linear_baseline(self) -> Path:
+        """What a linear model says of the test films, in a study of classifiers."""
+        return self.root / "linear_baseline.json"
+
     def record(self, name: str) -> Path:
         """A finished cell's JSON, or a finished generator's (`generator__seed0`)."""
         room = "cells" if seed_of_generator(name) is None else "generators"

@@ -10,6 +10,7 @@ from provenance import UserError
 from studies.run.attempt import JobOutcome, record_failure
 from studies.run.folder import Study, StudyFolder, load_study, open_study
 from studies.run.kind import KINDS
+from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.progress import StudyProgress, duration
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
@@ -107,23 +108,36 @@ def run_study(
             needs.setdefault(generator, None)
         needs[cell.name] = generator
     _say_plan(say, study, needs, outcome)
-    if not needs:
-        return outcome
+    if needs:
+        _do(needs, study, load_verbs, workers, say, outcome)
+    lacking = measure_linear_baseline(study)
+    if lacking is not None:
+        say(lacking)
+    return outcome
 
+
+def _do(
+    needs: dict[str, str | None],
+    study: Study,
+    load_verbs: Callable[[], Verbs],
+    workers: int,
+    say: Callable[[str], None],
+    outcome: StudyOutcome,
+) -> None:
+    """Do the jobs with as many workers as asked for, and note how they went."""
     pool: InlinePool | WorkerPool
     if workers > 0:
         pool = WorkerPool(study, load_verbs, min(workers, len(needs)))
     else:
         pool = InlinePool(study, load_verbs)
-    model_of = {cell.name: cell.model.name for cell in specification.cells()}
+    model_of = {cell.name: cell.model.name for cell in study.specification.cells()}
     kinds = {name: model_of.get(name, "generator") for name in needs}
     progress = StudyProgress(kinds, pool.num_workers, say)
-    progress.learn(folder)
+    progress.learn(study.folder)
     try:
         _work_through(needs, study, pool, progress, outcome)
     finally:
         pool.close()
-    return outcome
 
 
 def _work_through(

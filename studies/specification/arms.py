@@ -158,7 +158,7 @@ def _same_already(specification: Specification, arm: Scenario, control: str) -> 
         return alike[0] if control == "real" else None
 
     def setting(name: str) -> list[Any]:
-        return [_data_setting(specification, arm, model, name) for model in specification.models]
+        return [data_setting(specification, arm, model, name) for model in specification.models]
 
     fixed = [length is not None for length in setting("images_per_epoch")]
     if control == "steps":
@@ -175,7 +175,7 @@ def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
     return _SHARE in words or not (generator.per_class or generator.with_class)
 
 
-def _data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:
+def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:
     """A setting of the data in a scenario's training of a model; None where nothing says it.
 
     Read from the YAMLs and flags in the order in which they are given, without loading any class.

@@ -9,6 +9,7 @@ from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
 from studies.report.downstream import plots, tables
+from studies.report.downstream.linear import linear_table
 from studies.report.downstream.subgroups import subgroup_tables
 from studies.report.downstream.target import target_table
 from studies.report.sheets import (
@@ -24,6 +25,7 @@ TITLES = {
     "target": "The class in question",
     "main": "Scores",
     "comparisons": "Tests",
+    "linear": "What a linear model reaches",
     "subgroups": "Who gains, who loses",
     "further": "All scores",
     "worst": "Test items with the worst scores",
@@ -38,6 +40,7 @@ def page_tables(
         "target": target_table(specification, content),
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
+        "linear": linear_table(content) if "linear" in content else None,
         "subgroups": subgroup_tables(specification, content) if "subgroups" in content else [],
         "further": tables.further_tables(specification, content) if content["further"] else [],
         "worst": tables.worst_table(specification, content),
