@@ -44,7 +44,7 @@ def bracketed(
     if entry["value"] is None:
         return ""
     alone = entry.get("num_patients") == 1
-    missing = "one patient: no interval" if alone else "no interval"
+    missing = entry.get("no_interval") or ("one patient: no interval" if alone else "no interval")
     return f"[{interval(entry['low'], entry['high'], style, between, missing)}]"
 
 

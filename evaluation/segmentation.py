@@ -14,7 +14,7 @@ from display.sheet import ImageArray, overlay, save_png, sheet
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.folder import RESULT, write_csv
 from metrics.grey_range import GreyLevels
-from metrics.intervals import patient_bootstrap
+from metrics.intervals import patient_interval
 from metrics.segmentation import SegmentationScores
 from output_folder import check_folder
 from provenance import library_versions, write_json_atomic
@@ -187,6 +187,6 @@ def _with_intervals(found: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         rows = found["images"] if key in of_images else found["patients"]
         if key.startswith("hd95_"):
             rows = [row for row in rows if row["hd95_unit"] == found["hd95_unit"]]
-        interval = patient_bootstrap([r[key] for r in rows], [r["patient_id"] for r in rows])
+        interval = patient_interval([r[key] for r in rows], [r["patient_id"] for r in rows])
         summary[key] = {**interval.as_dict(), "value": mean}
     return summary

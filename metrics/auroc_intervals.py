@@ -1,131 +1,193 @@
-"""How far a ranking score could be off: bootstrap over patients of AUROC and average precision.
+"""How far a ranking score could be off with other patients, and a band of ROC curves.
 
-A score of a whole set is no mean of scores per film, so `metrics.intervals` does not serve. Drawing
-a patient k times means that each of the patient's films weighs k: films are sorted once, and every
-resample is a sum of weights along that order.
+A score of a whole set is no mean of scores per film. Its pseudo-values by patient are numbers of
+which it is nearly the mean, so their spread is its own. AUROC and average precision press against
+1, where their scatter is one-sided: intervals are symmetrical on the logit scale. Below
+`FEWEST_OF_A_CLASS` patients of a class no interval holds what it promises, so there is none.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.classification import FloatArray
-from metrics.intervals import Interval, check_resampling
+from metrics.intervals import Interval, check_confidence, ends
+from metrics.jackknife import (
+    Jackknife,
+    jackknife_auroc,
+    jackknife_statistic,
+    patient_variance,
+)
 from metrics.ranking import Score, Statistic, WeightedRanking, mean_over_trainings
 
+FEWEST_OF_A_CLASS = 20
 # Weights held at once; a resample of a million films is drawn alone.
 _WEIGHTS_AT_ONCE = 4_000_000
 
 
-def bootstrap_score(
+def jackknife_ranking(
+    tables: ArrayLike, labels: ArrayLike, owner: NDArray[np.intp], score: Score
+) -> Jackknife:
+    """Pseudo-values by patient of a ranking score of S trainings.
+
+    Args:
+        tables: (S, N) scores, or (S, N, K) of K classes: then the mean of each class against the
+            others.
+        labels: (N,) 0 or 1, or 0 to K - 1; every class is there.
+        owner: (N,) number of each film's patient.
+        score: "auroc" or "average_precision".
+    """
+    table, classes = np.asarray(tables, dtype=np.float64), np.asarray(labels)
+    if score == "auroc":
+        own = [table] if table.ndim == 2 else list(np.moveaxis(table, 2, 0))
+        wanted = [classes == 1] if table.ndim == 2 else [classes == k for k in range(len(own))]
+        found = [jackknife_auroc(*one, owner) for one in zip(own, wanted, strict=True)]
+        return Jackknife(
+            np.mean([one.value for one in found], axis=0),
+            np.mean([one.pseudo for one in found], axis=0),
+        )
+    each = [
+        jackknife_statistic(mean_over_trainings(training[None], classes, score), owner)
+        for training in table
+    ]
+    return Jackknife(np.stack([one.value for one in each]), np.stack([one.pseudo for one in each]))
+
+
+def rarest_class(labels: ArrayLike, owner: NDArray[np.intp]) -> NDArray[np.intp]:
+    """(P,) of every patient's classes the one that fewest patients have."""
+    classes = np.asarray(labels).astype(np.intp)
+    by_rarity = sorted(np.unique(classes), key=lambda one: -len(np.unique(owner[classes == one])))
+    found = np.zeros(int(owner.max()) + 1, dtype=np.intp)
+    for one in by_rarity:
+        found[owner[classes == one]] = one
+    return found
+
+
+def too_few_of_a_class(labels: ArrayLike, patient_ids: Sequence[str]) -> str | None:
+    """Why a ranking score of these films has no interval; None where it has one."""
+    classes, patients = np.asarray(labels), np.asarray(patient_ids, dtype=str)
+    counts = [len(np.unique(patients[classes == one])) for one in np.unique(classes)]
+    if len(counts) > 1 and min(counts) >= FEWEST_OF_A_CLASS:
+        return None
+    rarest = min(counts) if len(counts) > 1 else 0
+    return f"too few: {rarest} patients of a class, {FEWEST_OF_A_CLASS} needed"
+
+
+def score_interval(
     probabilities: ArrayLike,
     labels: ArrayLike,
     patient_ids: Sequence[str],
-    num_resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
     score: Score = "auroc",
 ) -> Interval:
-    """AUROC or average precision with an interval from resampling patients with all of their films.
-
-    Resamples without both classes are drawn again. Where one class rests on a single patient its
-    spread cannot be seen, so there is no interval. A perfect ranking stays perfect in each
-    resample: the interval of an AUROC of 1 has no width, which says nothing about other patients.
+    """AUROC or average precision of one training, with its interval for other patients.
 
     Args:
-        probabilities: (N,) scores; or (S, N) of S trainings of the same model on the same films:
-            then the value is the mean of the S scores, and the interval is that of this mean for
-            these trainings. How much training varies is not in it. (S, N, K) of K classes: the mean
-            of each class against the others.
+        probabilities: (N,) scores, or (N, K) of K classes: the mean of each against the others.
         labels: (N,) 0 or 1, or 0 to K - 1.
         patient_ids: (N,) the patient of each film.
-        num_resamples: Bootstrap resamples.
         confidence: Coverage in (0, 1).
-        seed: The same seed gives the same interval.
         score: "auroc" or "average_precision".
 
     Returns:
         `num_patients` and `num_values` count patients and films; value None when a class is
-        missing.
+        missing. No interval with too few patients of a class, nor where every film is ranked
+        rightly: nothing is then seen of what other patients would change.
 
-    Source: cluster bootstrap, Davison & Hinkley 1997, section 3.8; Rutter 2000 for ROC curves.
+    Source: DeLong et al. 1988 and Obuchowski 1997 for the variance, to which the jackknife comes
+    close; Pepe 2003, section 5.2, for the logit.
     """
-    mean = mean_over_trainings(probabilities, labels, score)
-    return bootstrap_interval(mean, labels, patient_ids, num_resamples, confidence, seed)
+    return _ranked([np.asarray(probabilities)], labels, patient_ids, confidence, score)
 
 
-def bootstrap_difference(
+def score_difference(
     treated: ArrayLike,
     control: ArrayLike,
     labels: ArrayLike,
     patient_ids: Sequence[str],
-    num_resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
     score: Score = "auroc",
 ) -> Interval:
-    """Difference of two models' scores on the same films, treated minus control.
+    """Difference of two trainings' scores on the same films, treated minus control.
 
-    Both are scored on the same resamples, so what makes patients easy or hard for both cancels.
-
-    Args:
-        treated: (N,) or (S, N) scores, as in `bootstrap_score`.
-        control: (N,) or (S', N) scores of the same films in the same order.
-        labels: (N,) 0 or 1.
-        patient_ids: (N,) the patient of each film.
-        num_resamples: Bootstrap resamples.
-        confidence: Coverage in (0, 1).
-        seed: The same seed gives the same interval.
-        score: "auroc" or "average_precision".
+    What makes patients easy or hard for both cancels. Arguments as in `score_interval`.
     """
-    first, second = (mean_over_trainings(each, labels, score) for each in (treated, control))
-    return bootstrap_interval(
-        lambda weights: first(weights) - second(weights),
-        labels, patient_ids, num_resamples, confidence, seed,
-    )  # fmt: skip
+    sides = [np.asarray(treated), np.asarray(control)]
+    return _ranked(sides, labels, patient_ids, confidence, score)
 
 
-def bootstrap_interval(
+def statistic_interval(
     statistic: Statistic,
     labels: ArrayLike,
     patient_ids: Sequence[str],
-    num_resamples: int = 2000,
     confidence: float = 0.95,
-    seed: int = 0,
 ) -> Interval:
-    """Percentile interval of any score that film weights can express.
+    """Interval of any score in (0, 1) that film weights can express, on the logit scale.
 
     Args:
         statistic: From weights (R, N) to scores (R,), NaN where a resample has none.
         labels: (N,) classes 0 to K - 1; each must rest on two patients, or there is no interval.
         patient_ids: (N,) the patient of each film.
-        num_resamples: Bootstrap resamples, at least 1.
         confidence: Coverage in (0, 1).
-        seed: The same seed gives the same interval.
-
-    Raises:
-        ValueError: Lengths differ, or a setting is outside its range.
     """
+
+    def jackknife(owner: NDArray[np.intp]) -> Jackknife:
+        return jackknife_statistic(statistic, owner)
+
+    return _interval(jackknife, labels, patient_ids, confidence, logit=True)
+
+
+def _ranked(
+    sides: Sequence[FloatArray],
+    labels: ArrayLike,
+    patient_ids: Sequence[str],
+    confidence: float,
+    score: Score,
+) -> Interval:
+    def jackknife(owner: NDArray[np.intp]) -> Jackknife:
+        found = [jackknife_ranking(side[None], labels, owner, score) for side in sides]
+        value, pseudo = found[0].value[0], found[0].pseudo[0]
+        if len(found) == 1:
+            return Jackknife(value, pseudo)
+        return Jackknife(value - found[1].value[0], pseudo - found[1].pseudo[0])
+
+    found = _interval(jackknife, labels, patient_ids, confidence, logit=len(sides) == 1)
+    few = None if found.value is None else too_few_of_a_class(labels, patient_ids)
+    if few is None:
+        return found
+    return Interval(found.value, None, None, found.num_patients, found.num_values, few)
+
+
+def _interval(
+    jackknife: Callable[[NDArray[np.intp]], Jackknife],
+    labels: ArrayLike,
+    patient_ids: Sequence[str],
+    confidence: float,
+    logit: bool,
+) -> Interval:
+    from scipy.special import stdtrit
+
     classes = np.asarray(labels)
     if len(patient_ids) != len(classes):
         raise ValueError(
             f"{len(classes)} labels but {len(patient_ids)} patient ids; give one id per film."
         )
-    check_resampling(num_resamples, confidence)
+    check_confidence(confidence)
     patients, owner = np.unique(np.asarray(patient_ids, dtype=str), return_inverse=True)
-    num_films, num_patients = len(classes), len(patients)
-    if not num_films:
-        return Interval(None, None, None, 0, 0)
-    value = float(statistic(np.ones((1, num_films)))[0])
+    counts = len(patients), len(classes)
+    if len(np.unique(classes)) < 2:
+        return Interval(None, None, None, *counts)
+    found = jackknife(owner)
+    value = float(found.value)
     if np.isnan(value):
-        return Interval(None, None, None, num_patients, num_films)
-    of_each_class = [len(np.unique(owner[classes == each])) for each in np.unique(classes)]
-    if min(of_each_class) < 2:
-        return Interval(value, None, None, num_patients, num_films)
-    found = _resampled(statistic, owner, num_patients, num_resamples, seed)
-    low, high = np.quantile(found, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, float(low), float(high), num_patients, num_films)
+        return Interval(None, None, None, *counts)
+    variance, freedom = patient_variance(found.pseudo, rarest_class(classes, owner))
+    margin = np.sqrt(variance) * stdtrit(freedom, (1 + confidence) / 2)
+    low, high = ends(found.value, margin, "logit" if logit else "plain")
+    if np.isnan([low, high]).any():
+        return Interval(value, None, None, *counts)
+    return Interval(value, float(low), float(high), *counts)
 
 
 def roc_band(

@@ -41,7 +41,7 @@ def jackknife_mean(sums: ArrayLike, counts: ArrayLike) -> Jackknife:
     Source: Efron and Tibshirani 1993, chapter 11.
     """
     total, number = np.asarray(sums, dtype=np.float64), np.asarray(counts, dtype=np.float64)
-    if (number == 1).all():
+    if number.size and (number == 1).all():
         return Jackknife(total.mean(-1), total)
     total, number = np.broadcast_arrays(total, number)
     every, all_values = total.sum(-1, keepdims=True), number.sum(-1, keepdims=True)
@@ -101,6 +101,32 @@ def jackknife_statistic(
         ]
     )
     return _pseudo(statistic(np.ones((1, len(owner))))[0], without)
+
+
+def patient_variance(
+    pseudo: FloatArray, strata: NDArray[np.intp] | None = None
+) -> tuple[FloatArray, FloatArray]:
+    """Variance (...) of a score for other patients, and its degrees of freedom.
+
+    Args:
+        pseudo: (..., K) pseudo-values.
+        strata: (K,) class of each patient, for scores whose variance is one per class, such as an
+            AUROC: the degrees of freedom are then Welch's and Satterthwaite's.
+    """
+    number = pseudo.shape[-1]
+    if number < 2:
+        nothing = np.full(pseudo.shape[:-1], np.nan)
+        return nothing, nothing
+    squares = (pseudo - pseudo.mean(-1, keepdims=True)) ** 2 / (number * (number - 1))
+    variance: FloatArray = squares.sum(-1)
+    if strata is None:
+        return variance, np.full(np.shape(variance), float(number - 1))
+    spent = np.zeros(np.shape(variance))
+    for stratum in np.unique(strata):
+        chosen = strata == stratum
+        spent = spent + squares[..., chosen].sum(-1) ** 2 / max(1, chosen.sum() - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return variance, np.where(spent > 0, variance**2 / spent, number - 1.0)
 
 
 def _rightly_ordered(table: FloatArray, own: NDArray[np.bool_]) -> FloatArray:

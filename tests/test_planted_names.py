@@ -199,7 +199,6 @@ def test_nothing_that_is_made_of_slices_holds_a_name(tmp_path: Path) -> None:
             }
         ],
         "baseline_scenario": 1,
-        "num_resamples": 50,
     }  # fmt: skip
     (tmp_path / "plan.yaml").write_text(yaml.safe_dump(plan))
     words = ("run", tmp_path / "plan.yaml", "--data.root", cache, "--out", verbs.out / "study")

@@ -7,7 +7,7 @@ from typing import Any
 
 from evaluation.classification.summary import columns_of
 from evaluation.folder import RESULT
-from metrics.auroc_intervals import bootstrap_difference
+from metrics.auroc_intervals import score_difference
 from metrics.delong import delong_test
 from metrics.ranking import auroc
 from provenance import UserError, read_json
@@ -73,9 +73,9 @@ def compared(rows: Sequence[Mapping[str, Any]], other: OtherEvaluation) -> dict[
         other: The other evaluation, of the same films.
 
     Returns:
-        The other's name and AUROC, the difference with its bootstrap interval over patients, and
-        the two-sided p of DeLong's test with patients as clusters. Not corrected for several
-        comparisons: a study does that.
+        The other's name and AUROC, the difference with its interval for other patients, and
+        the two-sided p of DeLong's test with patients as clusters, where there are enough for
+        either. Not corrected for several comparisons: a study does that.
 
     Raises:
         UserError: A film has another class or patient there.
@@ -85,12 +85,13 @@ def compared(rows: Sequence[Mapping[str, Any]], other: OtherEvaluation) -> dict[
     mine, labels, patients = columns_of(rows)
     matched, _, _ = columns_of([theirs[row["id"]] for row in rows])
     test = delong_test(mine, matched, labels, patients)
+    found = score_difference(mine, matched, labels, patients)
     return {
         "name": other.name,
         "checkpoint_sha256": other.result["checkpoint_sha256"],
         "auroc": auroc(matched, labels),
-        **bootstrap_difference(mine, matched, labels, patients).as_dict(),
-        "p": test.p_value,
+        **found.as_dict(),
+        "p": None if found.no_interval else test.p_value,
         "z": test.z,
         "standard_error": test.standard_error,
         "num_patients_rarer_class": test.num_patients_rarer_class,

@@ -87,7 +87,7 @@ def _summary(result: Mapping[str, Any]) -> Table:
         (
             _TITLES[key] + (", mean over classes" if several and key in _MACRO else ""),
             number(entry["value"]),
-            interval(entry["low"], entry["high"]),
+            interval(entry["low"], entry["high"], missing=_lacking(entry)),
             str(entry["num_patients"]),
             str(entry["num_values"]),
             "" if several else _MEANINGS[key].format(*names, **words),
@@ -97,8 +97,9 @@ def _summary(result: Mapping[str, Any]) -> Table:
     return text_table(
         ("Score", "Value", "95 % interval", "Patients", "Films", ""),
         rows,
-        "Intervals: bootstrap that draws patients, each with all films. They tell how the score "
-        "could differ with other patients of this kind, not with another training.",
+        "Intervals: Student's t on the jackknife by patient, on the logit scale for shares and "
+        "rankings. They tell how the score could differ with other patients of this kind, not with "
+        "another training.",
     )
 
 
@@ -129,10 +130,14 @@ def _thresholds(result: Mapping[str, Any]) -> Table:
     return Table((*columns, "TP / FP / TN / FN"), tuple(rows), (note,))
 
 
+def _lacking(entry: Mapping[str, Any]) -> str:
+    return entry["no_interval"] or "no interval"
+
+
 def _comparisons(result: Mapping[str, Any]) -> Table:
     rows = []
     for row in result["comparisons"]:
-        ends = interval(row["low"], row["high"], "+.4f", missing="")
+        ends = interval(row["low"], row["high"], "+.4f", missing=_lacking(row))
         rows.append(
             (
                 row["name"],

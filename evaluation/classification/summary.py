@@ -6,19 +6,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.auroc_intervals import bootstrap_interval, bootstrap_score, roc_band
+from metrics.auroc_intervals import FEWEST_OF_A_CLASS, roc_band, score_interval, statistic_interval
 from metrics.classification import (
     FloatArray,
     calibration_error,
     calibration_error_top,
     reliability,
 )
-from metrics.intervals import Interval, patient_bootstrap
+from metrics.intervals import Interval, patient_interval
 from metrics.ranking import roc_curve
 from metrics.thresholds import RULES, chosen_thresholds, operating_point
 
 Row = Mapping[str, Any]
-FEW_PATIENTS = 10
 NUM_BINS = 15
 _BAND_RATES = 101
 
@@ -35,26 +34,26 @@ def summary_of(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, dic
 
     With more than two classes AUROC, average precision, sensitivity and specificity are means over
     classes of each against the others. ECE has no interval: it is too large where films are few,
-    and a resample holds fewer different ones still.
+    so that leaving out some changes its bias too.
     """
     probabilities, labels, patients = columns_of(rows)
     if len(class_names) == 2:
-        table: FloatArray = probabilities[None]
-        ece = calibration_error(table[0], labels, NUM_BINS)
+        table: FloatArray = probabilities
+        ece = calibration_error(table, labels, NUM_BINS)
     else:
-        table = np.array([row["probabilities"] for row in rows])[None]
-        ece = calibration_error_top(table[0], labels, NUM_BINS)
+        table = np.array([row["probabilities"] for row in rows])
+        ece = calibration_error_top(table, labels, NUM_BINS)
     num_patients = len(set(patients))
     shares = _shares(rows, len(class_names))
     found = {
-        "auroc": bootstrap_score(table, labels, patients),
-        "accuracy": patient_bootstrap([row["correct"] for row in rows], patients),
+        "auroc": score_interval(table, labels, patients),
+        "accuracy": patient_interval([row["correct"] for row in rows], patients, share=True),
         "sensitivity": shares["sensitivity"],
         "specificity": shares["specificity"],
-        "average_precision": bootstrap_score(table, labels, patients, score="average_precision"),
+        "average_precision": score_interval(table, labels, patients, score="average_precision"),
         "ece": Interval(ece, None, None, num_patients, len(rows)),
-        "log_loss": patient_bootstrap([row["log_loss"] for row in rows], patients),
-        "brier": patient_bootstrap([row["brier"] for row in rows], patients),
+        "log_loss": patient_interval([row["log_loss"] for row in rows], patients),
+        "brier": patient_interval([row["brier"] for row in rows], patients),
     }
     return {name: interval.as_dict() for name, interval in found.items()}
 
@@ -80,14 +79,14 @@ def _shares(rows: Sequence[Row], num_classes: int) -> dict[str, Interval]:
         return np.mean(each, axis=0)
 
     return {
-        "sensitivity": bootstrap_interval(lambda w: macro(w, True), labels, patients),
-        "specificity": bootstrap_interval(lambda w: macro(w, False), labels, patients),
+        "sensitivity": statistic_interval(lambda w: macro(w, True), labels, patients),
+        "specificity": statistic_interval(lambda w: macro(w, False), labels, patients),
     }
 
 
 def _mean_where(values: FloatArray, asked: np.ndarray, patients: Sequence[str]) -> Interval:
     chosen = [value if use else None for value, use in zip(values.tolist(), asked, strict=True)]
-    return patient_bootstrap(chosen, patients)
+    return patient_interval(chosen, patients, share=True)
 
 
 def trivial(rows: Sequence[Row], class_names: Sequence[str]) -> dict[str, Any]:
@@ -189,14 +188,14 @@ def notes(result: Mapping[str, Any]) -> list[str]:
         found.append(f"There is no film that is {' or '.join(missing)}: no AUROC, no ROC curve.")
     elif area["value"] == 1:
         found.append(
-            "Every film is ranked rightly, so the interval of AUROC has no width. That does not "
-            "mean that it is certain."
+            "Every film is ranked rightly, so nothing is seen of what other patients would change: "
+            "AUROC has no interval. That does not mean that it is certain."
         )
     rarest = _patients_of_rarest_class(result)
-    if rarest < FEW_PATIENTS:
+    if rarest < FEWEST_OF_A_CLASS:
         found.append(
-            f"Only {rarest} patients have a film of the rarest class; intervals from so few come "
-            "out too narrow."
+            f"Only {rarest} patients have a film of the rarest class: AUROC and average precision "
+            f"have intervals from {FEWEST_OF_A_CLASS} on."
         )
     if len(result["class_names"]) == 2 and result["thresholds_chosen_on"] is None:
         found.append(

@@ -108,7 +108,7 @@ def _pairs(result: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return ""
-    head = ("split", "score", "pairs", "mean", "95 %, bootstrap over patients")
+    head = ("split", "score", "pairs", "mean", "95 %, for other patients")
     return f"\n## Scores of pairs that share a label map\n\n{markdown(text_table(head, rows))}"
 
 

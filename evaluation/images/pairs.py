@@ -13,7 +13,7 @@ from evaluation.images.compared_sets import spread
 from evaluation.images.embedding import unit_batch
 from metrics.extractor import FeatureExtractor
 from metrics.image_sets import paired_scores
-from metrics.intervals import patient_bootstrap
+from metrics.intervals import patient_interval
 
 _COLUMNS = 8  # of the sheet
 
@@ -84,7 +84,7 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     named = ("id", "real_id", "patient_id", "split")
     patients = [row["patient_id"] for row in rows]
     return {
-        key: patient_bootstrap([row[key] for row in rows], patients).as_dict()
+        key: patient_interval([row[key] for row in rows], patients).as_dict()
         for key in rows[0]
         if key not in named
     }

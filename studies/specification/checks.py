@@ -219,6 +219,4 @@ def _wrong_numbers(specification: Specification) -> list[str]:
         found.append("subgroups: a study of generators scores no patients. Leave it out.")
     if not 0.5 <= specification.confidence < 1:
         found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
-    if specification.num_resamples < 1:
-        found.append("num_resamples must be at least 1.")
     return found

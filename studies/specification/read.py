@@ -96,6 +96,10 @@ def _in_full(content: Any) -> Any:
     """
     if not isinstance(content, dict):
         return content
+    if "num_resamples" in content:
+        raise UserError(
+            "num_resamples: intervals are computed now, and nothing is drawn. Delete this line."
+        )
     if isinstance(content.get("primary"), list):
         primary = [one if isinstance(one, list) else [one] for one in content["primary"]]
         content = {**content, "primary": primary}

@@ -195,7 +195,6 @@ class Specification:
             are scored one by one.
         paper: Published numbers, if there are any.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
-        num_resamples: Bootstrap resamples.
     """
 
     name: str
@@ -216,7 +215,6 @@ class Specification:
     target: str | None = None
     paper: Paper | None = None
     confidence: float = 0.95
-    num_resamples: int = 2000
 
     @property
     def kind(self) -> Literal["downstream", "generators"]:

@@ -78,7 +78,7 @@ def p_values(ratios: FloatArray, parts: VarianceParts) -> FloatArray:
 
 def critical_ratios(parts: VarianceParts, confidence: float) -> FloatArray:
     """The ratio (...) whose p is 1 - confidence: half an interval's width in standard errors."""
-    from scipy.special import erfc
+    from scipy.special import erfc, ndtri
 
     def of_block(relative: FloatArray, wanted: FloatArray) -> FloatArray:
         # p falls and is convex, so Newton's steps from the left never go too far.
@@ -88,11 +88,34 @@ def critical_ratios(parts: VarianceParts, confidence: float) -> FloatArray:
             slope = (np.exp(-(scaled**2)) * relative) @ _weights() * np.sqrt(2 / np.pi)
             step = (erfc(scaled) @ _weights() - (1 - confidence)) / slope
             found = found + step
-            if not np.any(step > 1e-5 * found):
+            if not np.any(np.abs(step) > 1e-4 * found):
                 break
         return found
 
-    return _in_blocks(of_block, parts, np.full(np.shape(parts.both), 0.1))
+    start = 0.85 * ndtri((1 + confidence) / 2)
+    return _in_blocks(of_block, parts, np.full(np.shape(parts.both), start))
+
+
+def power_of(ratio: float, parts: VarianceParts, level: float) -> float:
+    """Probability that a true difference shows at a level.
+
+    The ratio that shows it is taken for the one that belongs to the true parts, around which those
+    of single studies scatter.
+
+    Args:
+        ratio: The true difference over its standard error.
+        parts: True ones of one difference.
+        level: Of the two-sided test.
+    """
+    from scipy.special import ndtr
+
+    every = (
+        parts.trainings, parts.patients, parts.both,
+        parts.freedom_trainings, parts.freedom_patients, parts.freedom_both,
+    )  # fmt: skip
+    relative = _relative(*(np.reshape(one, 1).astype(np.float64) for one in every))[0]
+    limit = float(critical_ratios(parts, 1 - level)) * relative
+    return float((ndtr(ratio - limit) + ndtr(-ratio - limit)) @ _weights())
 
 
 def _variance(trainings: FloatArray, patients: FloatArray, both: FloatArray) -> FloatArray:
@@ -104,7 +127,10 @@ def _in_blocks(
     parts: VarianceParts,
     given: FloatArray,
 ) -> FloatArray:
-    """A function of (estimated over true standard error (N, nodes), given (N,)), for all (...)."""
+    """A function of (estimated over true standard error (N, nodes), given (N,)), for all (...).
+
+    The parts that are plugged in for the true ones are the estimated ones, with their doubt.
+    """
     arrays = np.broadcast_arrays(
         parts.trainings, parts.patients, parts.both,
         parts.freedom_trainings, parts.freedom_patients, parts.freedom_both, given,
@@ -112,8 +138,9 @@ def _in_blocks(
     flat = np.stack([np.ravel(array).astype(np.float64) for array in arrays])
     blocks = []
     for start in range(0, flat.shape[1], _AT_ONCE):
-        block = flat[:, start : start + _AT_ONCE]
-        blocks.append(function(_relative(*block[:-1]), block[-1]))
+        trainings, patients, both, *freedom, block = flat[:, start : start + _AT_ONCE]
+        plugged = (trainings * _doubt(freedom[0]), patients * _doubt(freedom[1]), both)
+        blocks.append(function(_relative(*plugged, *freedom), block))
     return np.concatenate([np.zeros(0), *blocks]).reshape(arrays[0].shape)
 
 
@@ -121,9 +148,8 @@ def _relative(
     trainings: FloatArray, patients: FloatArray, both: FloatArray,
     freedom_trainings: FloatArray, freedom_patients: FloatArray, freedom_both: FloatArray,
 ) -> FloatArray:  # fmt: skip
-    """Estimated over true standard error (N, nodes), were the parts those that are plugged in."""
-    true_trainings = np.maximum(trainings * _doubt(freedom_trainings), both)
-    true_patients = np.maximum(patients * _doubt(freedom_patients), both)
+    """Estimated over true standard error (N, nodes), were these the true parts."""
+    true_trainings, true_patients = np.maximum(trainings, both), np.maximum(patients, both)
     estimated = _variance(
         (true_trainings[:, None] * _chi_squares(freedom_trainings, 0))[:, :, None, None],
         (true_patients[:, None] * _chi_squares(freedom_patients, 1))[:, None, :, None],

@@ -1,4 +1,4 @@
-"""Scenario against scenario: the differences, their tests, and what these could show at best."""
+"""Scenario against scenario: the differences, their tests, and what these could have shown."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -6,8 +6,16 @@ from typing import Any
 from studies.specification.arms import flags_beside_synthetic
 from studies.specification.claims import Claim, claims
 from studies.specification.specification import Specification
-from studies.statistics.results import Record, pair_of
-from studies.statistics.significance import holm, patients_needed
+from studies.statistics.reach import (
+    Spread,
+    patients_needed,
+    smallest_difference,
+    trainings_needed,
+)
+from studies.statistics.results import PairedResult, Record, pairs_of
+from studies.statistics.significance import holm
+
+ONE_TRAINING = "in this one training"
 
 
 def comparisons(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -17,15 +25,22 @@ def comparisons(specification: Specification, records: Sequence[Record]) -> list
     to different sides, 1. Holm's method corrects the claims of the primary family.
     """
     made = claims(specification)
-    found: list[list[dict[str, Any]]] = []
-    for claim in made:
-        for model in specification.models:
-            found.append(
-                [
-                    _comparison(specification, records, claim, against, model.name)
-                    for against in claim.against
-                ]
-            )
+    pairs = list(dict.fromkeys((one.scenario, against) for one in made for against in one.against))
+    results = {
+        (*pair, model.name): result
+        for model in specification.models
+        for pair, result in zip(
+            pairs, pairs_of(specification, records, pairs, model.name), strict=True
+        )
+    }
+    found = [
+        [
+            _comparison(specification, claim, against, model.name, results)
+            for against in claim.against
+        ]
+        for claim in made
+        for model in specification.models
+    ]
     family = [rows for rows in found if rows[0]["role"] == "primary"]
     tested = [rows for rows in family if all(row["p"] is not None for row in rows)]
     adjusted = holm([_p_of_claim(rows) for rows in tested])
@@ -33,15 +48,32 @@ def comparisons(specification: Specification, records: Sequence[Record]) -> list
     better = 1 if specification.metric.higher_is_better else -1
     for rows, p_holm in zip(tested, adjusted, strict=True):
         significant = p_holm < level
+        verdict = "no difference shown"
         if significant:
             verdict = "helps" if rows[0]["value"] * better > 0 else "hurts"
-        elif len(tested) * max(row["smallest_p"] for row in rows) >= level:
-            verdict = "too few patients to tell"
-        else:
-            verdict = "no difference shown"
         for row in rows:
             row |= {"p_holm": p_holm, "significant": significant, "verdict": verdict}
-    return [row for rows in found for row in rows]
+    every = [row for rows in found for row in rows]
+    for row in every:
+        spread = results[row["scenario"], row["against"], row["model"]].spread
+        row |= _reach(row, spread, level / max(1, len(tested)))
+    return every
+
+
+def _reach(row: Mapping[str, Any], spread: Spread | None, level: float) -> dict[str, Any]:
+    """What the comparison could have shown, and what would show the difference that was seen.
+
+    At the level that Holm's method asks of the first of the family.
+    """
+    if spread is None:
+        return {"could_show": None, "trainings_needed": None, "patients_needed": None}
+    trainings, patients = min(row["trainings"]), row["num_patients"]
+    seen = row["value"]
+    return {
+        "could_show": smallest_difference(spread, trainings, patients, level),
+        "trainings_needed": trainings_needed(spread, seen, patients, level),
+        "patients_needed": patients_needed(spread, seen, trainings, level),
+    }
 
 
 def by_claim(found: Sequence[Mapping[str, Any]]) -> list[list[Mapping[str, Any]]]:
@@ -62,35 +94,40 @@ def _p_of_claim(rows: Sequence[Mapping[str, Any]]) -> float:
 
 def _comparison(
     specification: Specification,
-    records: Sequence[Record],
     claim: Claim,
     against: str,
     model: str,
+    results: Mapping[tuple[str, str, str], PairedResult],
 ) -> dict[str, Any]:
-    scenario = claim.scenario
-    result = pair_of(specification, records, (scenario, against), model)
+    result = results[claim.scenario, against, model]
+    verdict: str = "not tested" if claim.role == "primary" else claim.role
+    if claim.role == "primary" and result.interval.value is not None:
+        if result.interval.no_interval is not None:
+            verdict = "too few patients to tell"
+        elif min(result.trainings) == 1 and result.patients_only[0] is not None:
+            verdict = ONE_TRAINING
     return {
-        "scenario": scenario,
+        "scenario": claim.scenario,
         "against": against,
         "model": model,
         "role": claim.role,
         "claim_against": list(claim.against),
         "isolates_synthetic": _isolates(specification, claim),
         "seeds": sorted(result.per_seed),
+        "trainings": list(result.trainings),
         "value": result.interval.value,
         "low": result.interval.low,
         "high": result.interval.high,
+        "no_interval": result.interval.no_interval,
+        "low_patients": result.patients_only[0],
+        "high_patients": result.patients_only[1],
         "num_patients": result.interval.num_patients,
         "patients": result.patients,
         "per_seed": {str(seed): value for seed, value in result.per_seed.items()},
-        "test": result.test,
         "p": result.p_value,
         "p_holm": None,
-        "smallest_p": result.smallest_p,
-        "limiting_patients": result.num_patients,
-        "exact": result.exact,
         "significant": False,
-        "verdict": "not tested" if claim.role == "primary" else claim.role,
+        "verdict": verdict,
     }
 
 
@@ -113,25 +150,7 @@ def _isolates(specification: Specification, claim: Claim) -> bool:
     return flags_beside_synthetic(treated) == flags_beside_synthetic(control)
 
 
-def limits_of_tests(
-    specification: Specification, found: Sequence[Mapping[str, Any]]
-) -> dict[str, Any]:
-    """What the tests of the primary family could show at best with these patients."""
-    claimed = by_claim([row for row in found if row["p_holm"] is not None])
-    # The least p of a claim is the largest of its comparisons'.
-    tested = [max(rows, key=lambda row: row["smallest_p"]) for rows in claimed]
-    level = 1 - specification.confidence
-    # Holm multiplies the family's smallest p by the whole family's size.
-    reachable = [min(1.0, len(tested) * comparison["smallest_p"]) for comparison in tested]
-    return {
-        "family_size": len(tested),
-        "level": level,
-        # Which bound the smallest p: for DeLong's test those of the rarer class.
-        "num_patients": min((c["limiting_patients"] for c in tested), default=0),
-        "method": tested[0]["test"] if tested else None,
-        "smallest_p": min((c["smallest_p"] for c in tested), default=None),
-        "smallest_adjusted_p": min(reachable, default=None),
-        "can_be_significant": any(p < level for p in reachable),
-        "patients_needed": patients_needed(len(tested), level),
-        "exact": all(comparison["exact"] for comparison in tested),
-    }
+def family_of(specification: Specification, found: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The primary family: how many claims were tested, and at which level."""
+    tested = by_claim([row for row in found if row["p_holm"] is not None])
+    return {"family_size": len(tested), "level": 1 - specification.confidence}

@@ -1,59 +1,19 @@
-"""Scores that an image, or a patient, has by itself: averaged over seeds, tested by patients."""
+"""Scores that an image, or a patient, has by itself, as arms of trainings on patients."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from statistics import stdev
-from typing import Any, Literal
+from typing import Any
 
-from metrics.intervals import Interval, patient_bootstrap
-from studies.statistics.significance import sign_flip_test
+import numpy as np
+
+from metrics.jackknife import jackknife_mean
+from studies.statistics.two_sources import Arm
 
 # item id -> (patient id, score); an item is an image, or a patient for scores per patient
 ImageScores = dict[str, tuple[str, float | None]]
 
 # The class over whose images `correct` is averaged; None: over all.
 CORRECT_AMONG = {"accuracy": None, "sensitivity": 1, "specificity": 0}
-
-
-@dataclass(frozen=True)
-class GroupResult:
-    """One scenario and model over its seeds.
-
-    Attributes:
-        interval: Mean over seeds and items, with the bootstrap interval over patients.
-        seed_means: Mean per seed.
-        seed_spread: Standard deviation of those means; None with fewer than two seeds.
-    """
-
-    interval: Interval
-    seed_means: dict[int, float | None]
-    seed_spread: float | None
-
-
-@dataclass(frozen=True)
-class PairedResult:
-    """One scenario against another, for one model.
-
-    Attributes:
-        interval: Difference, treated minus control, with its interval over patients.
-        patients: Difference per patient; empty for scores that no patient has alone.
-        per_seed: Difference per seed.
-        p_value: Two-sided; None where nothing can be tested.
-        smallest_p: The smallest p that so many patients could give.
-        num_patients: Patients that this bound counts: all tested, or those of the rarer class.
-        exact: The p is counted, not drawn or approximated.
-        test: Which test; None where nothing can be tested.
-    """
-
-    interval: Interval
-    patients: dict[str, float]
-    per_seed: dict[int, float | None]
-    p_value: float | None
-    smallest_p: float | None
-    num_patients: int
-    exact: bool
-    test: Literal["sign_flip", "delong"] | None
 
 
 def scores_per_image(record: Mapping[str, Any], metric: str) -> ImageScores:
@@ -91,88 +51,75 @@ def is_share_of_correct(evaluation: Mapping[str, Any], metric: str) -> bool:
 
 
 def average_over_seeds(scores: Sequence[ImageScores]) -> ImageScores:
-    """Mean per item over the seeds in which it is defined; items that some seed lacks are left out.
+    """Mean per item over seeds; None where some seed leaves the item undefined.
 
-    Cells of one study share the test set, so nothing is left out unless the data changed.
+    Where a class that neither truth nor prediction holds is skipped, a false tumour in one training
+    of three defines the score of that training only, as 0. Its mean would be 0, as if all three had
+    drawn one. So such an item has no mean, and counts in its own training's mean alone. Items that
+    some seed lacks are left out: cells of one study share the test set unless the data changed.
     """
-    if not scores:
-        return {}
     averaged: ImageScores = {}
-    for item, (patient, _) in scores[0].items():
+    for item, (patient, _) in scores[0].items() if scores else ():
         if all(item in other for other in scores):
-            averaged[item] = (patient, _mean(other[item][1] for other in scores))
+            values = [other[item][1] for other in scores]
+            defined = [value for value in values if value is not None]
+            averaged[item] = (patient, mean(defined) if len(defined) == len(values) else None)
     return averaged
 
 
-def group_of_images(
-    by_seed: Mapping[int, ImageScores], confidence: float, num_resamples: int
-) -> GroupResult:
-    """Summarise one scenario and model.
+def arms_of_images(
+    sides: Sequence[Mapping[int, ImageScores]], each_patient_once: bool
+) -> tuple[list[Arm], list[str], int]:
+    """Trainings x patients of one scenario, or of the two that are compared.
 
-    The interval answers "other patients of this kind"; how much training itself varies is the
-    seed spread beside it.
+    Every training has the mean of its own defined scores. A patient whom no training of one side
+    gives a score is left out of both.
+
+    Args:
+        sides: Scores by seed of one or two scenarios; seeds need not agree.
+        each_patient_once: Mean over patients of their means; False: over all images, so that a
+            patient with more images weighs more.
+
+    Returns:
+        An arm a side, the patients, and the number of defined items.
     """
-    averaged = average_over_seeds(list(by_seed.values()))
-    interval = patient_bootstrap(
-        [score for _, score in averaged.values()],
-        [patient for patient, _ in averaged.values()],
-        num_resamples=num_resamples,
-        confidence=confidence,
-    )
-    means = {seed: _mean(score for _, score in scores.values()) for seed, scores in by_seed.items()}
-    defined = [mean for mean in means.values() if mean is not None]
-    return GroupResult(interval, means, stdev(defined) if len(defined) > 1 else None)
+    cells = [cell for side in sides for cell in side.values()]
+    items = [item for item in cells[0] if all(item in cell for cell in cells)] if cells else []
+    scored = [
+        {cell[item][0] for cell in side.values() for item in items if cell[item][1] is not None}
+        for side in sides
+    ]
+    patients = sorted(set.intersection(*scored)) if scored else []
+    items = [item for item in items if cells[0][item][0] in set(patients)]
+    place = {patient: number for number, patient in enumerate(patients)}
+    owner = np.array([place[cells[0][item][0]] for item in items], dtype=np.intp)
+    arms = [
+        _arm(list(side.values()), items, owner, len(patients), each_patient_once) for side in sides
+    ]
+    defined = {item for cell in cells for item in items if cell[item][1] is not None}
+    return arms, patients, len(defined)
 
 
-def patient_differences(
-    treated: Mapping[int, ImageScores], control: Mapping[int, ImageScores]
-) -> dict[str, float]:
-    """Mean difference per patient, treated minus control, over the seeds that both have.
-
-    Per item the seeds' differences are averaged first, then the patient's items.
-    """
-    seeds = sorted(set(treated) & set(control))
-    by_patient: dict[str, list[float]] = {}
-    if not seeds:
-        return {}
-    for item, (patient, _) in treated[seeds[0]].items():
-        pairs = [
-            (treated[seed].get(item, (patient, None))[1], control[seed].get(item, ("", None))[1])
-            for seed in seeds
-        ]
-        difference = _mean(a - b for a, b in pairs if a is not None and b is not None)
-        if difference is not None:
-            by_patient.setdefault(patient, []).append(difference)
-    return {
-        patient: math.fsum(values) / len(values) for patient, values in sorted(by_patient.items())
-    }
+def _arm(
+    cells: Sequence[ImageScores],
+    items: Sequence[str],
+    owner: np.ndarray,
+    num_patients: int,
+    each_patient_once: bool,
+) -> Arm:
+    sums, counts = np.zeros((2, len(cells), num_patients))
+    for row, cell in enumerate(cells):
+        values = np.array([cell[item][1] for item in items], dtype=np.float64)  # None is NaN
+        defined = ~np.isnan(values)
+        sums[row] = np.bincount(owner[defined], values[defined], minlength=num_patients)
+        counts[row] = np.bincount(owner[defined], minlength=num_patients)
+    if each_patient_once:
+        sums, counts = sums / np.maximum(counts, 1), np.minimum(counts, 1)
+    found = jackknife_mean(sums, counts)
+    return Arm(found.value, found.pseudo)
 
 
-def pair_of_images(
-    treated: Mapping[int, ImageScores],
-    control: Mapping[int, ImageScores],
-    confidence: float,
-    num_resamples: int,
-) -> PairedResult:
-    """Compare two scenarios by the differences of their patients, tested by sign flips."""
-    differences = patient_differences(treated, control)
-    interval = patient_bootstrap(
-        list(differences.values()),
-        list(differences),
-        num_resamples=num_resamples,
-        confidence=confidence,
-    )
-    per_seed: dict[int, float | None] = {}
-    for seed in sorted(set(treated) & set(control)):
-        one = patient_differences({seed: treated[seed]}, {seed: control[seed]})
-        per_seed[seed] = sum(one.values()) / len(one) if one else None
-    test = sign_flip_test(list(differences.values()))
-    return PairedResult(
-        interval, differences, per_seed, test.p_value, test.smallest_p, test.num_patients,
-        test.exact, None if test.p_value is None else "sign_flip",
-    )  # fmt: skip
-
-
-def _mean(values: Iterable[float | None]) -> float | None:
+def mean(values: Iterable[float | None]) -> float | None:
+    """Of the defined values; None where there is none."""
     defined = [value for value in values if value is not None]
     return math.fsum(defined) / len(defined) if defined else None

@@ -1,30 +1,94 @@
 """What a scenario and model scored, and the difference of two, from the cells of a study."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import stdev
 from typing import Any, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
+
+from metrics.auroc_intervals import too_few_of_a_class
+from metrics.classification import FloatArray
+from metrics.intervals import Interval
 from studies.specification.specification import Specification
+from studies.statistics.estimates import Scale, difference, patients_only, single
 from studies.statistics.per_image import (
     CORRECT_AMONG,
-    GroupResult,
     ImageScores,
-    PairedResult,
-    group_of_images,
+    arms_of_images,
     is_share_of_correct,
-    pair_of_images,
+    mean,
     scores_per_image,
 )
+from studies.statistics.reach import Spread, spread_of
+from studies.statistics.two_sources import Arm
 from studies.statistics.whole_set import (
+    RANKINGS,
     SET_METRICS,
     Predictions,
-    group_of_sets,
+    arms_of_sets,
     is_set_metric,
-    pair_of_sets,
     predictions_of,
+    set_score,
+    shared_ids,
 )
 
 Record = Mapping[str, Any]
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class GroupResult:
+    """One scenario and model over its seeds.
+
+    Attributes:
+        interval: Mean over seeds, with the interval for other patients and other trainings; ends
+            are None with one seed.
+        patients_only: Ends of the interval for other patients of these trainings.
+        seed_means: Score of each seed.
+        seed_spread: Standard deviation of those scores; None with fewer than two seeds.
+    """
+
+    interval: Interval
+    patients_only: tuple[float | None, float | None]
+    seed_means: dict[int, float | None]
+    seed_spread: float | None
+
+
+@dataclass(frozen=True)
+class PairedResult:
+    """One scenario against another, for one model.
+
+    Attributes:
+        interval: Difference, treated minus control, with the interval for other patients and other
+            trainings; ends are None with one seed.
+        patients_only: Ends of the interval for other patients of these trainings.
+        patients: Difference per patient; empty for scores that no patient has alone.
+        per_seed: Difference of each seed that both have; equal seeds are no pairs.
+        trainings: How many of either.
+        p_value: Two-sided; None where nothing can be tested.
+        spread: Where the difference's variance comes from; None where nothing can be tested.
+    """
+
+    interval: Interval
+    patients_only: tuple[float | None, float | None]
+    patients: dict[str, float]
+    per_seed: dict[int, float | None]
+    trainings: tuple[int, int]
+    p_value: float | None
+    spread: Spread | None
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Arms of one or two scenarios, and what goes with them."""
+
+    arms: Sequence[Arm]
+    patients: Sequence[str]
+    num_values: int
+    strata: NDArray[np.intp] | None = None
+    no_interval: str | None = None
 
 
 def holds_score(evaluation: Mapping[str, Any], metric: str) -> bool:
@@ -50,14 +114,6 @@ def known_scores(evaluation: Mapping[str, Any]) -> list[str]:
     return sorted(name for name in names if holds_score(evaluation, name))
 
 
-def _of_seeds(records: Sequence[Record], scenario: str, model: str) -> dict[int, Record]:
-    return {
-        record["seed"]: record
-        for record in sorted(records, key=lambda record: record["seed"])
-        if record["scenario"] == scenario and record["model"] == model
-    }
-
-
 def scores_by_seed(
     records: Sequence[Record], scenario: str, model: str, metric: str
 ) -> dict[int, ImageScores]:
@@ -66,40 +122,150 @@ def scores_by_seed(
     return {seed: scores_per_image(record, metric) for seed, record in found.items()}
 
 
-def _predictions_by_seed(
-    records: Sequence[Record], scenario: str, model: str
-) -> dict[int, Predictions]:
-    found = _of_seeds(records, scenario, model)
-    return {seed: predictions_of(record) for seed, record in found.items()}
+def groups_of(
+    specification: Specification, records: Sequence[Record], model: str, metric: str
+) -> dict[str, GroupResult]:
+    """Every scenario of a model over its seeds, for means over images and scores of the set alike.
+
+    How much trainings vary is estimated over all scenarios of the model together, see `parts_of`.
+    """
+    cells = _cells(specification, records, model, metric)
+    tables = {name: _table([found], metric, False) for name, found in cells.items() if found}
+    groups = {}
+    for name, found in cells.items():
+        means = _seed_means(found, metric)
+        defined = [value for value in means.values() if value is not None]
+        spread = stdev(defined) if len(defined) > 1 else None
+        if name not in tables or not defined:
+            groups[name] = GroupResult(Interval(None, None, None, 0, 0), (None, None), means, None)
+            continue
+        table = tables[name]
+        others = _trained_twice(tables, {name})
+        scale: Scale = "logit" if metric in RANKINGS or metric in CORRECT_AMONG else "plain"
+        level, patients = specification.confidence, len(table.patients)
+        within: tuple[float | None, float | None] = (None, None)
+        low = high = None
+        if table.arms and table.no_interval is None:
+            (arm,) = table.arms
+            within = _ends(*patients_only([arm], level, table.strata, scale))
+            if arm.num_trainings > 1:
+                estimate = single(arm, others, level, table.strata, scale)
+                low, high = _ends(estimate.low, estimate.high)
+        interval = Interval(mean(defined), low, high, patients, table.num_values, table.no_interval)
+        groups[name] = GroupResult(interval, within, means, spread)
+    return groups
 
 
-def group_of(
-    specification: Specification, records: Sequence[Record], scenario: str, model: str, metric: str
-) -> GroupResult:
-    """A scenario and model over its seeds, for a mean over images and a score of the set alike."""
-    drawn = (specification.confidence, specification.num_resamples)
-    if is_set_metric(metric):
-        return group_of_sets(_predictions_by_seed(records, scenario, model), metric, *drawn)
-    return group_of_images(scores_by_seed(records, scenario, model, metric), *drawn)
-
-
-def pair_of(
-    specification: Specification, records: Sequence[Record], pair: tuple[str, str], model: str
-) -> PairedResult:
-    """The study's metric in one scenario against another, `pair` being (scenario, against)."""
+def pairs_of(
+    specification: Specification,
+    records: Sequence[Record],
+    pairs: Sequence[tuple[str, str]],
+    model: str,
+) -> list[PairedResult]:
+    """The study's metric in one scenario against another, for `pairs` of (scenario, against)."""
     metric = specification.metric.name
-    drawn = (specification.confidence, specification.num_resamples)
-    if is_set_metric(metric):
-        sets = [
-            _by_turn(specification, scenario, _predictions_by_seed(records, scenario, model))
-            for scenario in pair
-        ]
-        return pair_of_sets(sets[0], sets[1], metric, *drawn)
-    scores = [
-        _by_turn(specification, scenario, scores_by_seed(records, scenario, model, metric))
-        for scenario in pair
+    cells = {
+        name: _by_turn(specification, name, found)
+        for name, found in _cells(specification, records, model, metric).items()
+    }
+    tables = {name: _table([found], metric, True) for name, found in cells.items() if found}
+    return [
+        _pair(
+            [cells[name] for name in pair],
+            _trained_twice(tables, set(pair)),
+            metric,
+            specification.confidence,
+        )
+        for pair in pairs
     ]
-    return pair_of_images(scores[0], scores[1], *drawn)
+
+
+def _pair(
+    sides: Sequence[Mapping[int, Any]], others: Sequence[Arm], metric: str, confidence: float
+) -> PairedResult:
+    trainings = (len(sides[0]), len(sides[1]))
+    per_seed = {
+        seed: _less(*(_seed_means({seed: side[seed]}, metric)[seed] for side in sides))
+        for seed in sorted(set(sides[0]) & set(sides[1]))
+    }
+    nothing = Interval(None, None, None, 0, 0)
+    if not all(trainings):
+        return PairedResult(nothing, (None, None), {}, per_seed, trainings, None, None)
+    table = _table(sides, metric, True)
+    if not table.arms or not table.patients:
+        means = [mean(_seed_means(side, metric).values()) for side in sides]
+        interval = Interval(_less(*means), None, None, 0, 0, table.no_interval)
+        return PairedResult(interval, (None, None), {}, per_seed, trainings, None, None)
+    treated, control = table.arms
+    if not is_set_metric(metric):  # over the patients that are compared
+        per_seed = {
+            seed: float(treated.scores[list(sides[0]).index(seed)])
+            - float(control.scores[list(sides[1]).index(seed)])
+            for seed in per_seed
+        }
+    contrast = treated.patients - control.patients
+    patients = dict(zip(table.patients, contrast.tolist(), strict=True))
+    value, low, high, p_value, spread = float(treated.value - control.value), None, None, None, None
+    within: tuple[float | None, float | None] = (None, None)
+    if table.no_interval is None:
+        within = _ends(*patients_only([treated, control], confidence, table.strata))
+        if min(trainings) > 1:
+            found = difference(treated, control, others, confidence, table.strata)
+            low, high = _ends(found.low, found.high)
+            p_value = None if np.isnan(found.p_value) else float(found.p_value)
+            if value == 0 and p_value is None:  # nothing varies and nothing differs
+                p_value = 1.0
+            if low is not None:
+                spread = spread_of(found.parts, trainings, len(table.patients), len(others))
+    interval = Interval(value, low, high, len(patients), table.num_values, table.no_interval)
+    shown = {} if is_set_metric(metric) else patients
+    return PairedResult(interval, within, shown, per_seed, trainings, p_value, spread)
+
+
+def _cells(
+    specification: Specification, records: Sequence[Record], model: str, metric: str
+) -> dict[str, dict[int, Any]]:
+    """What each scenario's seeds scored: predictions, or scores by image."""
+    read = predictions_of if is_set_metric(metric) else lambda r: scores_per_image(r, metric)
+    return {
+        scenario.id: {
+            seed: read(record) for seed, record in _of_seeds(records, scenario.id, model).items()
+        }
+        for scenario in specification.scenarios
+    }
+
+
+def _table(sides: Sequence[Mapping[int, Any]], metric: str, each_patient_once: bool) -> _Table:
+    """Arms for intervals; none for a score that has no interval."""
+    if not is_set_metric(metric):
+        arms, patients, number = arms_of_images(sides, each_patient_once)
+        alone = "one patient: no interval" if len(patients) == 1 else None
+        return _Table(arms, patients, number, None, alone)
+    cells: list[Predictions] = [cell for side in sides for cell in side.values()]
+    ids = shared_ids(cells)
+    labels, names = cells[0].labels(ids), cells[0].patients(ids)
+    if metric not in RANKINGS:
+        return _Table([], sorted(set(names)), len(ids))
+    too_few = too_few_of_a_class(labels, names)
+    if too_few is not None:
+        return _Table([], sorted(set(names)), len(ids), None, too_few)
+    arms, strata, patients, number = arms_of_sets(sides, metric)
+    return _Table(arms, patients, number, strata)
+
+
+def _seed_means(found: Mapping[int, Any], metric: str) -> dict[int, float | None]:
+    return {
+        seed: set_score(cell, cell.ids, metric)
+        if isinstance(cell, Predictions)
+        else mean(score for _, score in cell.values())
+        for seed, cell in found.items()
+    }
+
+
+def _trained_twice(tables: Mapping[str, _Table], but: set[str]) -> list[Arm]:
+    """Arms of other scenarios that can say how much trainings vary."""
+    arms = [arm for name, table in tables.items() if name not in but for arm in table.arms]
+    return [arm for arm in arms if arm.num_trainings > 1 and arm.num_patients > 1]
 
 
 def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T]) -> dict[int, T]:
@@ -110,3 +276,21 @@ def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T])
         for seed, given in zip(specification.seeds, own, strict=True)
         if given in by_seed
     }
+
+
+def _of_seeds(records: Sequence[Record], scenario: str, model: str) -> dict[int, Record]:
+    return {
+        record["seed"]: record
+        for record in sorted(records, key=lambda record: record["seed"])
+        if record["scenario"] == scenario and record["model"] == model
+    }
+
+
+def _ends(low: FloatArray, high: FloatArray) -> tuple[float | None, float | None]:
+    """As plain numbers; None where there is none."""
+    ends = (float(low), float(high))
+    return (None, None) if np.isnan(ends).any() else ends
+
+
+def _less(first: float | None, second: float | None) -> float | None:
+    return None if first is None or second is None else first - second

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from metrics.classification import FloatArray
+from metrics.jackknife import patient_variance
 from studies.statistics.calibration import VarianceParts
 
 # Probability at which the F test leaves arms together whose trainings vary alike.
@@ -128,18 +129,7 @@ def over_patients(
     Arguments as in `parts_of`; one training an arm is enough.
     """
     contrast = arms[0].patients - arms[1].patients if len(arms) == 2 else arms[0].patients
-    number = contrast.shape[-1]
-    squares = (contrast - contrast.mean(-1, keepdims=True)) ** 2 / (number * (number - 1))
-    variance: FloatArray = squares.sum(-1)
-    if strata is None:
-        return variance, np.full(np.shape(variance), float(number - 1))
-    spent = np.zeros(np.shape(variance))
-    for stratum in np.unique(strata):
-        chosen = strata == stratum
-        spent += squares[..., chosen].sum(-1) ** 2 / max(1, chosen.sum() - 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        freedom = np.where(spent > 0, variance**2 / spent, number - 1.0)
-    return variance, freedom
+    return patient_variance(contrast, strata)
 
 
 def _freedom(arms: Sequence[Arm]) -> int:

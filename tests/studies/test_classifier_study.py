@@ -32,7 +32,6 @@ def plan() -> dict:
         ],
         "models": [{"name": "vgg16", "title": "VGG-16", "config": "configs/vgg.yaml"}],
         "baseline_scenario": "real",
-        "num_resamples": 100,
     }
 
 
@@ -48,13 +47,13 @@ def go(plan: dict, home: Path) -> StudyOutcome:
     )
 
 
-def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, home: Path) -> None:
+def test_auroc_decides_and_is_drawn(plan: dict, home: Path) -> None:
     outcome = go(plan, home)
     assert not outcome.failed
     html = build_report(home / "out").read_text()
     content = json.loads((home / "out/report.json").read_text())
     (comparison,) = content["comparisons"]
-    assert (comparison["test"], comparison["verdict"]) == ("delong", "helps")
+    assert comparison["verdict"] == "helps"
     assert comparison["isolates_synthetic"]
     real, good = content["groups"]
     assert 0.5 < real["value"] < good["value"] <= 1
@@ -62,11 +61,10 @@ def test_auroc_decides_with_delongs_test_and_is_drawn(plan: dict, home: Path) ->
     for text in (
         "ROC curves",
         "Grad-CAM, VGG-16, added",
-        "Two-sided DeLong test with patients as clusters",
+        "trainings as readers, nested in scenarios",
         "Log loss, averaged over scenarios",
     ):
         assert text in html, text
-    assert "sign-flip" not in html
 
 
 def test_one_generator_per_class_makes_one_set(plan: dict, home: Path) -> None:

@@ -9,9 +9,9 @@ from studies.report.downstream.arms import images_shown
 from studies.report.downstream.target import about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
-from studies.statistics.comparisons import comparisons, limits_of_tests
+from studies.statistics.comparisons import comparisons, family_of
 from studies.statistics.per_image import CORRECT_AMONG, average_over_seeds
-from studies.statistics.results import Record, group_of, scores_by_seed
+from studies.statistics.results import Record, groups_of, scores_by_seed
 from studies.statistics.whole_set import SET_METRICS, is_set_metric
 
 NUM_WORST_IMAGES = 5
@@ -38,7 +38,7 @@ def analyse(
         "groups": groups,
         "shown": images_shown(specification, records),
         "comparisons": found,
-        "tests": limits_of_tests(specification, found),
+        "tests": family_of(specification, found),
         "trivial": _trivial(records),
         "further": [
             _further(specification, records, name) for name in _further_names(records, metric)
@@ -59,10 +59,14 @@ def groups_by_scenario(
     specification: Specification, records: Sequence[Record], metric: str
 ) -> list[dict[str, Any]]:
     """Every scenario and model over its seeds, with its interval and the paper's number."""
+    found = {
+        model.name: groups_of(specification, records, model.name, metric)
+        for model in specification.models
+    }
     groups = []
     for scenario in specification.scenarios:
         for model in specification.models:
-            result = group_of(specification, records, scenario.id, model.name, metric)
+            result = found[model.name][scenario.id]
             paper = specification.paper.values if specification.paper else {}
             groups.append(
                 {
@@ -70,6 +74,8 @@ def groups_by_scenario(
                     "model": model.name,
                     "seeds": sorted(result.seed_means),
                     **result.interval.as_dict(),
+                    "low_patients": result.patients_only[0],
+                    "high_patients": result.patients_only[1],
                     "seed_means": {str(seed): mean for seed, mean in result.seed_means.items()},
                     "seed_spread": result.seed_spread,
                     "paper": paper.get(scenario.id, {}).get(model.name),

@@ -3,13 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import count, difference, p_phrase, p_value, with_interval
+from display.numbers import count, difference, p_phrase, score
 from studies.report.downstream.arms import unfair
+from studies.report.downstream.intervals import bare, both_intervals
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
-from studies.statistics.comparisons import by_claim
+from studies.statistics.comparisons import ONE_TRAINING, by_claim
 
 FEW_PATIENTS = 10
+# Verdicts of comparisons that have numbers but no test.
+_UNTESTED = (ONE_TRAINING, "too few patients to tell")
 
 Claimed = Sequence[Mapping[str, Any]]
 """The comparisons of one claim: with each control of a scenario, or with the baseline alone."""
@@ -28,27 +31,25 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     subject = "Synthetic data" if about_synthetic else "The change"
     chosen = isolating or primary
     tested = [rows for rows in chosen if rows[0]["p_holm"] is not None]
+    untested = [rows for rows in chosen if rows[0]["verdict"] in _UNTESTED]
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
-    if not tested:
-        headline = "No answer yet: no comparison has both of its scenarios."
+    if tested:
+        headline = _headline(specification, subject, tested)
+    elif untested:
+        headline = _undecided(specification, subject, untested)
     else:
-        headline = _headline(specification, subject, tested, content["tests"]["can_be_significant"])
+        headline = "No answer yet: no comparison has both of its scenarios."
     target = content["target"]
     if target and target["sentence"]:
         headline = f"{target['sentence']} {headline}"
     return {
         "headline": headline,
         "lines": [_line(specification, rows) for rows in chosen + placebos],
-        "limits": _limits(specification, content, tested),
+        "limits": _limits(specification, content, chosen),
     }
 
 
-def _headline(
-    specification: Specification,
-    subject: str,
-    tested: Sequence[Claimed],
-    can_be_significant: bool,
-) -> str:
+def _headline(specification: Specification, subject: str, tested: Sequence[Claimed]) -> str:
     named = {
         verdict: [
             _model_and_arm(specification, rows) for rows in tested if rows[0]["verdict"] == verdict
@@ -57,14 +58,8 @@ def _headline(
     }
     undecided = named["no difference shown"]
     if not named["helps"] and not named["hurts"]:
-        small = f"{subject[0].lower()}{subject[1:]}"
-        if not can_be_significant:
-            return (
-                f"Undecided: too few test patients to tell whether {small} helps or hurts. "
-                f"{_measured(specification, tested)}"
-            )
         return (
-            f"No difference shown: {small} neither clearly helped nor clearly hurt. "
+            f"No difference shown: {_lower(subject)} neither clearly helped nor clearly hurt. "
             f"{_measured(specification, tested)}"
         )
     parts = []
@@ -76,6 +71,22 @@ def _headline(
     if undecided:
         sentence += f"; no difference is shown for {_listed(undecided)}"
     return sentence + "."
+
+
+def _undecided(specification: Specification, subject: str, untested: Sequence[Claimed]) -> str:
+    if untested[0][0]["verdict"] == ONE_TRAINING:
+        return (
+            f"One training of each: whether {_lower(subject)} helps or hurts cannot be told from "
+            f"it. {_measured(specification, untested)}"
+        )
+    return (
+        f"Undecided: too few test patients to tell whether {_lower(subject)} helps or hurts. "
+        f"{_measured(specification, untested)}"
+    )
+
+
+def _lower(subject: str) -> str:
+    return f"{subject[0].lower()}{subject[1:]}"
 
 
 def _measured(specification: Specification, tested: Sequence[Claimed]) -> str:
@@ -116,17 +127,43 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
     )
     if first["role"] != "primary":
         return {**line, "numbers": numbers}
+    if first["verdict"] in _UNTESTED:
+        return {**line, "numbers": numbers}
     test = "no test for this score"
     if first["p_holm"] is not None:
         test = f"{p_phrase(first['p_holm'])} after Holm"
-    return {**line, "numbers": f"{numbers}, {test}"}
+    reach = "".join(f". {_reach(specification, row)}" for row in rows if not row["significant"])
+    return {**line, "numbers": f"{numbers}, {test}{reach}"}
 
 
 def _difference(specification: Specification, row: Mapping[str, Any]) -> str:
     percent = specification.metric.percent
     unit = " points" if percent else ""
-    interval = with_interval(row, percent, signed=True)
-    return f"{difference(row['value'], percent)}{unit} {interval}"
+    return f"{difference(row['value'], percent)}{unit} {both_intervals(row, percent, signed=True)}"
+
+
+def _reach(specification: Specification, row: Mapping[str, Any]) -> str:
+    """What a comparison could have shown, and what the difference that it saw would take."""
+    if row["could_show"] is None:
+        return ""
+    percent = specification.metric.percent
+    unit = " points" if percent else ""
+    seeds, patients = min(row["trainings"]), row["num_patients"]
+    text = (
+        f"With {count(seeds, 'seed')} and {count(patients, 'test patient')} a true difference of "
+        f"{score(row['could_show'], percent)}{unit} would have shown in 4 of 5 such studies"
+    )
+    ways = []
+    if (row["trainings_needed"] or 0) > seeds:
+        ways.append(count(row["trainings_needed"], "seed"))
+    if (row["patients_needed"] or 0) > patients:
+        ways.append(count(row["patients_needed"], "test patient"))
+    seen = f"the one seen, {bare(row['value'], percent)}{unit},"
+    if ways:
+        return f"{text}; {seen} would take {' or '.join(ways)}"
+    if row["trainings_needed"] is None and row["patients_needed"] is None:
+        return f"{text}; {seen} would take more than 100 seeds and any number of patients"
+    return text
 
 
 def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> str:
@@ -146,33 +183,36 @@ def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> s
 
 
 def _limits(
-    specification: Specification,
-    content: Mapping[str, Any],
-    tested: Sequence[Claimed],
+    specification: Specification, content: Mapping[str, Any], chosen: Sequence[Claimed]
 ) -> list[str]:
     limits = unfinished(content)
-    tests = content["tests"]
-    if tested and not tests["can_be_significant"]:
+    verdicts = {row["verdict"] for rows in chosen for row in rows}
+    if ONE_TRAINING in verdicts:
         limits.append(
-            f"With {count(tests['num_patients'], 'test patient')} the smallest p possible is "
-            f"{p_value(tests['smallest_p'])}, and {p_value(tests['smallest_adjusted_p'])} after "
-            f"correcting for {count(tests['family_size'], 'test')}. So no result of this "
-            f"study could have been significant at {tests['level']:.2g}; at least "
-            f"{tests['patients_needed']} test patients are needed. "
-            "Read the intervals, not the verdicts."
+            "One seed: numbers are about this one training of each, and intervals about other "
+            "patients only. Another seed may turn a difference round. For a verdict write more "
+            f"seeds into the study's YAML, such as `seeds: {_more_seeds(specification)}`, and run "
+            "it again with another --out; five seeds show about half the difference that three do."
         )
+    reasons = {row["no_interval"] for rows in chosen for row in rows if row["no_interval"]}
+    limits += [f"No interval and no test: {reason}." for reason in sorted(reasons)]
     patients = [group["num_patients"] for group in content["groups"] if group["num_patients"]]
     if patients and min(patients) < FEW_PATIENTS:
         limits.append(
-            f"Intervals rest on {count(min(patients), 'test patient')}, and from so few they come "
-            "out too narrow."
+            f"Intervals rest on {count(min(patients), 'test patient')}: they were measured from "
+            f"{FEW_PATIENTS} on, and may be too narrow below."
         )
     limits += unfair(specification, content)
     limits += (content["target"] or {"limits": []})["limits"]
     limits += _no_better_than_trivial(specification, content)
-    if tested and len(specification.seeds) == 1:
-        limits.append("One seed: how much training itself varies cannot be seen.")
     return limits
+
+
+def _more_seeds(specification: Specification) -> list[int]:
+    """The study's seeds and as many new ones as make five."""
+    seeds = list(specification.seeds)
+    new = (seed for seed in range(max(seeds) + 1, max(seeds) + 6))
+    return seeds + [next(new) for _ in range(5 - len(seeds))]
 
 
 def _no_better_than_trivial(specification: Specification, content: Mapping[str, Any]) -> list[str]:

@@ -65,8 +65,8 @@ def page_figures(
                 plots.bars(specification, content),
                 f"Bars of {metric} per model and scenario with intervals; the table above holds "
                 "the same numbers.",
-                "Bars or marks: mean; lines: interval over patients; dots: seeds; diamonds: "
-                "the paper."
+                "Bars or marks: mean; lines: interval for other patients and trainings (with "
+                "one seed: patients only); dots: seeds; diamonds: the paper."
                 if content["cells_done"]
                 else nothing,
             )

@@ -8,6 +8,7 @@ from typing import Any
 
 from display.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
 from display.numbers import score
+from studies.report.downstream.intervals import ends_shown
 from studies.specification.specification import Scenario, Specification
 
 # One more than colours, so that the eighth scenario has the first one's colour and not its mark.
@@ -48,10 +49,9 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
                 mark = _MARKS[index % len(_MARKS)]
                 axes.plot(x, value, mark, color=colour, ms=10, label=label)
             label = None
-            if group["low"] is not None:
-                low, high = factor * group["low"], factor * group["high"]
-                # A percentile interval may lie beside its mean, where patients differ in size.
-                error = [[max(0.0, value - low)], [max(0.0, high - value)]]
+            if (ends := ends_shown(group)) is not None:
+                low, high = (factor * end for end in ends)
+                error = [[value - low], [high - value]]
                 axes.errorbar(x, value, error, color="#222222", capsize=4, lw=1.4, zorder=3)
             means = [mean for mean in group["seed_means"].values() if mean is not None]
             axes.plot(
@@ -95,8 +95,8 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
         colour = COLOURS[models.index(comparison["model"]) % len(COLOURS)]
         patients = [factor * value for value in comparison["patients"].values()]
         axes.plot(patients, [row] * len(patients), "|", color=colour, ms=9, alpha=0.55)
-        if comparison["low"] is not None:
-            ends = [factor * comparison["low"], factor * comparison["high"]]
+        if (shown_ends := ends_shown(comparison)) is not None:
+            ends = [factor * end for end in shown_ends]
             axes.plot(ends, [row, row], color=colour, lw=2.6, solid_capstyle="butt")
         filled = colour if comparison["significant"] else "white"
         axes.plot(factor * comparison["value"], row, "o", color=filled, mec=colour, ms=7, mew=1.8)

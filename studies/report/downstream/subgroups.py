@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, difference, score, with_interval
+from display.numbers import NONE, difference, score
 from display.tables import Table, TableCell
 from studies.report.downstream.analysis import groups_by_scenario
+from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons
 from studies.statistics.results import Record
@@ -82,8 +83,8 @@ def _table(
         ]
         for group in row["groups"]:
             if group["model"] == model:
-                interval = with_interval(group, percent) if group["value"] is not None else ""
-                cells.append(TableCell(score(group["value"], percent), (interval,)))
+                notes = interval_notes(group, percent)[:1]
+                cells.append(TableCell(score(group["value"], percent), notes))
         by_pair = {
             (c["scenario"], c["against"]): c for c in row["comparisons"] if c["model"] == model
         }
@@ -92,8 +93,8 @@ def _table(
             if found is None or found["value"] is None:
                 cells.append(TableCell(NONE))
                 continue
-            interval = with_interval(found, percent, signed=True)
-            cells.append(TableCell(difference(found["value"], percent), (interval,)))
+            notes = interval_notes(found, percent, signed=True)[:1]
+            cells.append(TableCell(difference(found["value"], percent), notes))
         lines.append(tuple(cells))
     title = f"{column.capitalize()}, {specification.model(model).title}"
     scenarios = (f"Scenario {scenario.id}" for scenario in specification.scenarios)

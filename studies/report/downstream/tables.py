@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, count, difference, p_value, score, span, with_interval
+from display.numbers import NONE, count, difference, p_value, score, span
 from display.tables import Table, TableCell
 from studies.report.downstream.arms import shown_in_words
+from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Specification
 
 MARK = "*"
@@ -30,7 +31,7 @@ def main_table(specification: Specification, content: Mapping[str, Any]) -> Tabl
         cells = [TableCell(f"{scenario.id}  {scenario.name}", (shown,), "name")]
         for group in _of_scenario(content["groups"], scenario.id):
             verdict = significant.get((scenario.id, group["model"]), "")
-            notes = [with_interval(group, metric.percent)]
+            notes = [*interval_notes(group, metric.percent)]
             if group["value"] is None:
                 notes = ["no finished cell"]
             elif group["seed_spread"] is not None:
@@ -65,9 +66,9 @@ def _main_footnotes(
     seeds = sorted({len(group["seeds"]) for group in groups})
     notes = [
         f"{specification.metric.title}{unit}: mean over seeds and test items; in brackets the "
-        f"{level} interval from resampling test patients. Patients: "
-        f"{span(patients)}; scored items: {span(values)}; seeds: {span(seeds)}. Seed sd: "
-        "standard deviation of the seeds' means; the interval does not contain it."
+        f"{level} interval for other patients and other trainings, below it the one for other "
+        f"patients of these trainings. Patients: {span(patients)}; scored items: {span(values)}; "
+        f"seeds: {span(seeds)}. Seed sd: standard deviation of the seeds' means."
     ]
     notes.append(
         f"{MARK} differs from {_what_is_beaten(specification)} at "
@@ -117,14 +118,14 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
                 TableCell(pair, also, "name"),
                 TableCell(
                     difference(comparison["value"], percent),
-                    (with_interval(comparison, percent, signed=True),),
+                    interval_notes(comparison, percent, signed=True),
                     comparison["verdict"] if comparison["significant"] else "",
                 ),
                 TableCell(per_seed or NONE),
-                TableCell(str(comparison["num_patients"])),
+                TableCell(_trainings_and_patients(comparison)),
                 TableCell(p_value(comparison["p"])),
                 TableCell(p_value(comparison["p_holm"])),
-                TableCell(p_value(comparison["smallest_p"])),
+                TableCell(score(comparison["could_show"], percent), _needed(comparison)),
                 TableCell(comparison["verdict"]),
             )
         )
@@ -132,13 +133,13 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
         "Pair",
         "Difference" + (" in points" if percent else ""),
         "Each seed",
-        "Patients",
+        "Seeds; patients",
         "p",
         "p after Holm",
-        "Smallest p possible",
+        "Could have shown",
         "Reading",
     )
-    notes = _test_footnotes(content["tests"]) + _role_footnotes(content["comparisons"])
+    notes = _TEST_FOOTNOTES + _role_footnotes(content["comparisons"])
     return Table(columns, tuple(rows), notes)
 
 
@@ -161,21 +162,33 @@ def _role_footnotes(comparisons: Sequence[Mapping[str, Any]]) -> tuple[str, ...]
     return tuple(notes)
 
 
-def _test_footnotes(tests: Mapping[str, Any]) -> tuple[str, ...]:
-    if tests["method"] == "delong":
-        return (
-            "Difference of the AUROCs' means over seeds, with an interval from resampling "
-            "patients. Two-sided DeLong test with patients as clusters (Obuchowski 1997), on each "
-            "film's placements averaged over seeds.",
-            "Smallest p possible: 2 / 2^n with n patients of the rarer class, below which a normal "
-            "approximation is not believed.",
-        )
-    way = "exact" if tests["exact"] else "drawn (100 000 patterns)"
+_TEST_FOOTNOTES = (
+    "Difference of the means over seeds; where patients have scores, every patient counts once, so "
+    "it may differ a little from the difference of two table entries, where every image counts "
+    "once. In brackets the interval for other patients and other trainings, on which p and verdict "
+    "rest; below it the one for other patients of these trainings (Student's t, which may come out "
+    "a little longer where trainings vary no more than patients explain, not knowing of that). "
+    "Equal seeds are no pairs, since the draws differ as soon as the data do.",
+    "Could have shown: the true difference that 4 of 5 such studies would show after Holm's "
+    "correction, with trainings and patients that vary as these do; below it how many seeds of "
+    "each scenario, or test patients, would show the difference that was seen.",
+)
+
+
+def _trainings_and_patients(comparison: Mapping[str, Any]) -> str:
+    first, second = comparison["trainings"]
+    seeds = f"{first}" if first == second else f"{first} + {second}"
+    return f"{seeds}; {comparison['num_patients']}"
+
+
+def _needed(comparison: Mapping[str, Any]) -> tuple[str, ...]:
+    """More seeds or more patients that would show the difference seen; nothing where it showed."""
+    if comparison["could_show"] is None or comparison["significant"]:
+        return ()
+    seeds, patients = comparison["trainings_needed"], comparison["patients_needed"]
     return (
-        "Difference of the patients' means, every patient counted once and seeds averaged, so it "
-        "may differ a little from the difference of two table entries, where every image counts "
-        f"once. Two-sided sign-flip permutation test over patients, {way}.",
-        "Smallest p possible: what the most extreme data of so many patients could give.",
+        f"seen: {'more than 100' if seeds is None else seeds} seeds",
+        f"or {'no number of' if patients is None else patients} patients",
     )
 
 
@@ -195,9 +208,8 @@ def further_tables(specification: Specification, content: Mapping[str, Any]) -> 
                 if not found or found[0]["value"] is None:
                     cells.append(TableCell(NONE))
                     continue
-                interval = with_interval(found[0], further["percent"])
-                text = score(found[0]["value"], further["percent"])
-                cells.append(TableCell(text, (interval,)))
+                interval = interval_notes(found[0], further["percent"])[:1]
+                cells.append(TableCell(score(found[0]["value"], further["percent"]), interval))
             rows.append(tuple(cells))
         trivial = [
             TableCell(score(content["trivial"].get(further["metric"]), further["percent"]))

@@ -6,8 +6,9 @@ A mean over classes hides a class that no model finds: background and kidney alo
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import bracketed, score, span, with_interval
+from display.numbers import score, span
 from display.tables import Table, TableCell
+from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Metric, Specification
 from studies.statistics.results import Record
 
@@ -117,8 +118,8 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
                 continue
             beside = of_metric[group["scenario"], group["model"]]
             shown = f"{metric.title}: {score(beside['value'], metric.percent)}"
-            whole = f"{shown} {bracketed(beside, lambda v: score(v, metric.percent))}".rstrip()
-            notes = (with_interval(group, True), whole)
+            whole = " ".join([shown, *interval_notes(beside, metric.percent)[:1]])
+            notes = (*interval_notes(group, True)[:1], whole)
             if group["value"] is None:
                 notes = ("no finished cell", "") if beside["value"] is None else ("", whole)
             cells.append(TableCell(score(group["value"], True), notes))

@@ -5,16 +5,22 @@ from typing import Any
 import numpy as np
 import pytest
 
-from metrics.auroc_intervals import bootstrap_difference, bootstrap_score
 from metrics.classification import calibration_error
-from metrics.delong import delong_test
+from metrics.delong import auroc_test, delong_test
 from metrics.ranking import auroc
 from provenance import UserError
 from studies.report.downstream import analyse
 from studies.specification.read import parse_specification
 from studies.statistics.per_image import scores_per_image
-from studies.statistics.results import holds_score, known_scores
-from studies.statistics.whole_set import group_of_sets, pair_of_sets, predictions_of
+from studies.statistics.results import (
+    GroupResult,
+    PairedResult,
+    groups_of,
+    holds_score,
+    known_scores,
+    pairs_of,
+)
+from studies.statistics.whole_set import predictions_of, shared_ids
 
 
 def record(
@@ -64,7 +70,7 @@ def plan(metric: str, **more: Any) -> Any:
             "metric": {"name": metric, "title": metric, **more},
             "scenarios": [{"id": "a", "name": "plain"}, {"id": "b", "name": "changed"}],
             "models": [{"name": "vgg", "title": "VGG", "config": "configs/vgg.yaml"}],
-            "baseline_scenario": "a", "num_resamples": 300,
+            "baseline_scenario": "a",
         },
         "plan",
     )  # fmt: skip
@@ -77,63 +83,81 @@ def arrays(*records: dict[str, Any]) -> tuple[np.ndarray, np.ndarray, list[str]]
     return table, labels, [image["patient_id"] for image in images[0]]
 
 
-def test_a_group_is_the_mean_over_seeds_with_its_bootstrap() -> None:
+def group(records: list[dict[str, Any]], metric: str, scenario: str = "a") -> GroupResult:
+    return groups_of(plan(metric, percent=False), records, "vgg", metric)[scenario]
+
+
+def pair(records: list[dict[str, Any]], metric: str) -> PairedResult:
+    return pairs_of(plan(metric, percent=False), records, [("b", "a")], "vgg")[0]
+
+
+def test_a_group_is_the_mean_over_seeds_with_both_intervals() -> None:
     records = [record("a", seed, 0.5) for seed in range(2)]
-    sets = {one["seed"]: predictions_of(one) for one in records}
-    group = group_of_sets(sets, "auroc", 0.95, 300)
+    found = group(records, "auroc")
     table, labels, patients = arrays(*records)
-    assert group.interval == bootstrap_score(table, labels, patients, 300)
-    assert group.seed_means == {s: pytest.approx(auroc(table[s], labels)) for s in (0, 1)}
-    assert group.seed_spread == pytest.approx(np.std(list(group.seed_means.values()), ddof=1))
-    ece = group_of_sets(sets, "ece", 0.95, 300)
+    assert found.seed_means == {s: pytest.approx(auroc(table[s], labels)) for s in (0, 1)}
+    assert found.interval.value == pytest.approx(np.mean(list(found.seed_means.values())))
+    assert found.seed_spread == pytest.approx(np.std(list(found.seed_means.values()), ddof=1))
+    low, high = found.patients_only
+    assert found.interval.low < low < found.interval.value < high < found.interval.high < 1
+    # DeLong's standard error of the mean over trainings is the jackknife's, nearly.
+    error = auroc_test(table, labels, patients).standard_error
+    slope = found.interval.value * (1 - found.interval.value)
+    ends = np.log([low / (1 - low), high / (1 - high)])
+    assert (ends[1] - ends[0]) / 2 * slope == pytest.approx(2.03 * error, rel=0.05)
+    ece = group(records, "ece")
     expected = np.mean([calibration_error(row, labels) for row in table])
     assert ece.interval.value == pytest.approx(expected)
     assert (ece.interval.low, ece.interval.num_patients) == (None, 40)
-    assert group_of_sets({}, "auroc", 0.95, 300).interval.value is None
+    assert group([], "auroc").interval.value is None
 
 
-def test_a_pair_has_delongs_p_over_shared_seeds() -> None:
-    treated = {seed: predictions_of(record("b", seed, 1.5)) for seed in (0, 1, 2)}
-    control = {seed: predictions_of(record("a", seed, 0.2)) for seed in (1, 2, 3)}
-    pair = pair_of_sets(treated, control, "auroc", 0.95, 300)
-    first = arrays(*(record("b", seed, 1.5) for seed in (1, 2)))[0]
-    second, labels, patients = arrays(*(record("a", seed, 0.2) for seed in (1, 2)))
-    assert pair.interval == bootstrap_difference(first, second, labels, patients, 300)
-    test = delong_test(first, second, labels, patients)
-    assert pair.p_value == pytest.approx(max(test.p_value, 2 / 2**20))
-    assert (pair.smallest_p, pair.num_patients, pair.test) == (2 / 2**20, 20, "delong")
-    assert pair.per_seed == {
-        seed: pytest.approx(auroc(first[i], labels) - auroc(second[i], labels))
-        for i, seed in enumerate((1, 2))
+def test_a_pairs_trainings_are_nested_whatever_their_seeds() -> None:
+    treated = [record("b", seed, 1.5) for seed in (0, 1)]
+    control = [record("a", seed, 0.2) for seed in (0, 1)]
+    found = pair(treated + control, "auroc")
+    first, labels, patients = arrays(*treated)
+    second = arrays(*control)[0]
+    expected = delong_test(first, second, labels, patients)
+    assert found.interval.value == pytest.approx(expected.value)
+    assert (found.trainings, found.interval.num_patients) == ((2, 2), 40)
+    assert found.interval.low < found.patients_only[0]
+    assert found.p_value > expected.p_value
+    assert found.per_seed == {
+        seed: pytest.approx(auroc(first[seed], labels) - auroc(second[seed], labels))
+        for seed in (0, 1)
     }
-    precision = pair_of_sets(treated, control, "average_precision", 0.95, 300)
-    assert (precision.p_value, precision.test) == (None, None)
+    swapped = [{**one, "seed": 1 - one["seed"]} for one in treated]
+    assert pair(swapped + control, "auroc").p_value == pytest.approx(found.p_value)
+    precision = pair(treated + control, "average_precision")
     assert precision.interval.low < precision.interval.value < precision.interval.high
-    assert pair_of_sets(treated, {}, "auroc", 0.95, 300).interval.value is None
+    assert precision.p_value is not None
+    assert pair(treated, "auroc").interval.value is None
 
 
-def test_more_classes_are_averaged_and_not_tested() -> None:
-    records = [record("a", seed, 1.0, classes=3) for seed in range(2)]
-    sets = {one["seed"]: predictions_of(one) for one in records}
-    group = group_of_sets(sets, "auroc", 0.95, 200)
-    assert group.interval.low < group.interval.value < group.interval.high
-    assert group.interval.value == pytest.approx(np.mean(list(group.seed_means.values())))
-    pair = pair_of_sets(sets, sets, "auroc", 0.95, 200)
-    assert (pair.interval.value, pair.p_value) == (0.0, None)
+def test_more_classes_are_averaged() -> None:
+    records = [
+        record(scenario, seed, 1.0, patients=90, classes=3) for scenario in "ab" for seed in (0, 1)
+    ]
+    found = group(records, "auroc")
+    assert found.interval.low < found.interval.value < found.interval.high
+    assert found.interval.value == pytest.approx(np.mean(list(found.seed_means.values())))
+    same = [{**one, "scenario": "b"} for one in records[:2]]
+    twin = pair(records[:2] + same, "auroc")
+    assert (twin.interval.value, twin.p_value) == (0.0, pytest.approx(1.0))
     # The mean over classes is no mean of `correct` over images of one class.
     assert not holds_score(records[0]["evaluation"], "sensitivity")
     assert scores_per_image(records[0], "sensitivity") == {}
-    assert len(scores_per_image(records[0], "accuracy")) == 80
+    assert len(scores_per_image(records[0], "accuracy")) == 180
 
 
 def test_a_study_of_auroc() -> None:
-    records = [record(s, seed, skill) for s, skill in (("a", 0.2), ("b", 1.5)) for seed in (0, 1)]
+    records = [record(s, seed, skill) for s, skill in (("a", 0.2), ("b", 2.0)) for seed in (0, 1)]
     content = analyse(plan("auroc", percent=False), records, [])
     comparison = content["comparisons"][0]
     assert (comparison["verdict"], comparison["significant"]) == ("helps", True)
     assert comparison["p_holm"] == comparison["p"]
-    assert content["tests"]["method"] == "delong"
-    assert (comparison["num_patients"], content["tests"]["num_patients"]) == (40, 20)
+    assert comparison["num_patients"] == 40
     assert {group["num_values"] for group in content["groups"]} == {80}
     further = {one["metric"]: one for one in content["further"]}
     assert all(g["value"] is not None for one in further.values() for g in one["groups"])
@@ -155,7 +179,7 @@ def test_accuracy_goes_the_way_of_every_mean() -> None:
     group, comparison = content["groups"][0], content["comparisons"][0]
     correct = [i["correct"] for r in records[:2] for i in r["evaluation"]["images"]]
     assert group["value"] == pytest.approx(np.mean(correct))
-    assert (comparison["test"], comparison["verdict"]) == ("sign_flip", "helps")
+    assert comparison["verdict"] == "helps"
     assert len(comparison["patients"]) == 40
 
 
@@ -167,9 +191,12 @@ def test_few_patients_of_a_class_are_too_few() -> None:
     ]
     content = analyse(plan("auroc"), records, [])
     comparison = content["comparisons"][0]
-    assert comparison["p"] >= comparison["smallest_p"] == 2 / 2**4
+    assert (comparison["p"], comparison["low"]) == (None, None)
     assert comparison["verdict"] == "too few patients to tell"
-    assert not content["tests"]["can_be_significant"]
+    assert content["answer"]["headline"].startswith("Undecided: too few test patients")
+    reason = "No interval and no test: too few: 4 patients of a class, 20 needed."
+    assert reason in content["answer"]["limits"]
+    assert all(group["low_patients"] is None for group in content["groups"])
 
 
 def test_which_scores_a_study_can_decide_by() -> None:
@@ -191,4 +218,4 @@ def test_what_cannot_be_is_said() -> None:
     changed["evaluation"]["images"][0]["label"] = 1
     sets = {0: predictions_of(record("a", 0, 0.5)), 1: predictions_of(changed)}
     with pytest.raises(UserError, match="disagree about the class"):
-        group_of_sets(sets, "auroc", 0.95, 100)
+        shared_ids(list(sets.values()))
