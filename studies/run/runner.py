@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from display.numbers import count, score
-from provenance import UserError
+from provenance import UserError, read_json
 from studies.run.attempt import JobOutcome, record_failure
-from studies.run.folder import Study, StudyFolder, load_study, open_study
+from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.progress import StudyProgress, duration
@@ -186,7 +186,9 @@ def _work_through(
 
 def _has_placebo(folder: StudyFolder) -> bool:
     """Whether a study that was begun there has one, which stays when it is not asked for again."""
-    return folder.study.is_file() and load_study(folder)[0].placebo
+    if not folder.study.is_file():
+        return False
+    return bool(read_json(folder.study)["specification"].get("placebo"))
 
 
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:

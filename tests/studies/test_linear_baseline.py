@@ -32,13 +32,13 @@ def run(root: Path, out: Path, **changes: object) -> list[str]:
 def test_it_is_measured_once_and_shown(
     home: Path, film_cache: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    patients = {f"patient_{i:012x}": ("train", "val", "test")[i % 3] for i in range(60)}
+    patients = {f"patient_{i:012x}": ("train", "val", "test")[i % 3] for i in range(90)}
     root, out = film_cache(home / "films", patients), home / "out"
     run(root, out)
     path = out / "linear_baseline.json"
     frame, squares = json.loads(path.read_text())["views"]
     assert (frame["inputs"], squares["inputs"]) == (240, 256)
-    assert len(frame["images"]) == 60  # three of each of 20 test patients
+    assert len(frame["images"]) == 90  # three of each of 30 test patients
     expected = {}
     for one in (frame, squares):
         probabilities = np.array([row["probability"] for row in one["images"]])
@@ -53,8 +53,9 @@ def test_it_is_measured_once_and_shown(
     rows = json.loads((out / "report.json").read_text())["linear"]
     for row in rows:
         assert row["value"] == pytest.approx(expected[row["view"]])
-        assert row["low"] <= row["value"] <= row["high"]
-        assert row["num_patients"] == 20
+        if row["value"] < 1:  # no interval where every film is ranked rightly
+            assert row["low"] < row["value"] < row["high"]
+        assert row["num_patients"] == 30
 
 
 def test_other_settings_of_the_data_are_another_baseline(

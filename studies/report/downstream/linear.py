@@ -40,16 +40,14 @@ def linear_rows(
     ]
     rows = []
     for one, group in zip(views, groups_by_scenario(alone, records, "auroc"), strict=True):
-        low, high = group["low"], group["high"]
-        if low is None:
-            low, high = group.get("low_patients"), group.get("high_patients")
         rows.append(
             {
                 "view": one["view"],
                 "inputs": one["inputs"],
                 "value": group["value"],
-                "low": low,
-                "high": high,
+                "low": group["low_patients"],
+                "high": group["high_patients"],
+                "no_interval": group["no_interval"],
                 "num_patients": group["num_patients"],
             }
         )
