@@ -1,4 +1,4 @@
-"""How far a score of whole sets of images could be off, with this many images.
+"""How far a score of whole sets of images could be off, of this many images.
 
 The bootstrap draws images with replacement. Scores of sets do not bear that: a Frechet distance
 rises, since a resample holds about 63 % of the images and fits its Gaussians to fewer; a nearest
@@ -45,9 +45,15 @@ def half_sample_intervals(
 
     The variance of a score with N images is about 1 / N. A half has twice that, of which the halves
     of one set, drawn without replacement, show one half: their scatter is that of the whole score.
-    The interval says how far another draw of as many images would score, bias of small N included.
-    It is not an interval of the distance between the distributions, which for a Frechet distance
-    may lie far below it.
+    The interval is one of the mean score of draws of as many images, bias of small N included. It
+    is not one of the distance between the distributions, which for a Frechet distance may lie far
+    below it; nor of another draw's score, which scatters as well.
+
+    Measured (160 images a side, 20 halves): the halves' scatter is 0.84 to 1.14 of the scores' own
+    for means, kernel distances, precision and its like, and for Frechet distances in 4, 32 and 64
+    dimensions 0.9, 1.1 and 1.6 (2.1 between equal distributions): a half has more of the bias of
+    few images, which varies too. So intervals hold the mean score in .87 to 1 of cases, and another
+    draw's in .76 to 1.
 
     Args:
         statistic: From samples, in their order, to named scores, as in

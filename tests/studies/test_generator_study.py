@@ -92,7 +92,8 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
     specification = parse_specification(plan, "gans.yaml")
     apart = [finished("dcgan", 30, 2), finished("pggan", 20, 2)]
     answer = analyse(specification, apart, [])["answer"]
-    assert answer["headline"].startswith("Nearest to held-out films: PGGAN, Frechet distance")
+    opening = "In this one training of each, nearest to held-out films: PGGAN, Frechet distance"
+    assert answer["headline"].startswith(opening)
     assert "20.0 [18.0 to 22.0]" in answer["headline"]
     assert [line["verdict"] for line in answer["lines"]] == ["nearest", "farther"]
     assert any("more than twice as far" in limit for limit in answer["limits"])
@@ -101,6 +102,17 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
     answer = analyse(specification, close, [])["answer"]
     assert answer["headline"].endswith("Not told apart from it: DCGAN.")
     assert not any("more than twice" in limit for limit in answer["limits"])
+    several = parse_specification({**plan, "seeds": [0, 1, 2]}, "gans.yaml")
+    trained = [
+        {**finished(model, value, 1), "name": f"{name}__{model}__seed{seed}", "seed": seed}
+        for model, values in (("dcgan", (28, 31, 34)), ("pggan", (20, 21, 22)))
+        for seed, value in enumerate(values)
+        for name in [finished(model, value, 1)["name"].split("__")[0]]
+    ]
+    answer = analyse(several, trained, [])["answer"]
+    assert answer["headline"].startswith("Nearest to held-out films: PGGAN")
+    assert [line["verdict"] for line in answer["lines"]] == ["nearest", "farther"]
+    assert "21.0 [1" in answer["headline"]  # longer than one training's 21 -+ 1
     nothing = analyse(specification, [], [])
     assert nothing["answer"]["headline"].startswith("No answer yet")
     assert len(nothing["cells_missing"]) == 2

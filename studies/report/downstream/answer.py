@@ -5,7 +5,7 @@ from typing import Any
 
 from display.numbers import count, difference, p_phrase, score
 from studies.report.downstream.arms import unfair
-from studies.report.downstream.intervals import bare, both_intervals
+from studies.report.downstream.intervals import interval_notes
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import ONE_TRAINING, by_claim
@@ -132,38 +132,40 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
     test = "no test for this score"
     if first["p_holm"] is not None:
         test = f"{p_phrase(first['p_holm'])} after Holm"
-    reach = "".join(f". {_reach(specification, row)}" for row in rows if not row["significant"])
-    return {**line, "numbers": f"{numbers}, {test}{reach}"}
+    return {**line, "numbers": f"{numbers}, {test}{_reach(specification, rows)}"}
 
 
 def _difference(specification: Specification, row: Mapping[str, Any]) -> str:
     percent = specification.metric.percent
     unit = " points" if percent else ""
-    return f"{difference(row['value'], percent)}{unit} {both_intervals(row, percent, signed=True)}"
+    interval = interval_notes(row, percent, signed=True)[:1]
+    return " ".join([f"{difference(row['value'], percent)}{unit}", *interval])
 
 
-def _reach(specification: Specification, row: Mapping[str, Any]) -> str:
-    """What a comparison could have shown, and what the difference that it saw would take."""
-    if row["could_show"] is None:
+def _reach(specification: Specification, rows: Claimed) -> str:
+    """What a claim could have shown, and what the difference that it saw would take.
+
+    Of several controls the one that it could show least against.
+    """
+    hidden = [row for row in rows if not row["significant"] and row["could_show"] is not None]
+    if not hidden:
         return ""
+    row = max(hidden, key=lambda row: row["could_show"])
     percent = specification.metric.percent
     unit = " points" if percent else ""
-    seeds, patients = min(row["trainings"]), row["num_patients"]
     text = (
-        f"With {count(seeds, 'seed')} and {count(patients, 'test patient')} a true difference of "
-        f"{score(row['could_show'], percent)}{unit} would have shown in 4 of 5 such studies"
+        f". Could have shown {score(row['could_show'], percent)}{unit} "
+        f"({count(min(row['trainings']), 'seed')}, {count(row['num_patients'], 'test patient')})"
     )
     ways = []
-    if (row["trainings_needed"] or 0) > seeds:
+    if (row["trainings_needed"] or 0) > min(row["trainings"]):
         ways.append(count(row["trainings_needed"], "seed"))
-    if (row["patients_needed"] or 0) > patients:
+    if (row["patients_needed"] or 0) > row["num_patients"]:
         ways.append(count(row["patients_needed"], "test patient"))
-    seen = f"the one seen, {bare(row['value'], percent)}{unit},"
-    if ways:
-        return f"{text}; {seen} would take {' or '.join(ways)}"
-    if row["trainings_needed"] is None and row["patients_needed"] is None:
-        return f"{text}; {seen} would take more than 100 seeds and any number of patients"
-    return text
+    if not ways and row["trainings_needed"] is None and row["patients_needed"] is None:
+        ways = ["more than 100 seeds and more patients"]
+    seen = score(abs(row["value"]), percent)
+    return f"{text}; the {seen} seen would take {' or '.join(ways)}" if ways else text
 
 
 def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> str:

@@ -22,23 +22,12 @@ def interval_notes(
     return (f"{patients} patients only",) if patients else (with_interval(entry, percent, signed),)
 
 
-def both_intervals(entry: Mapping[str, Any], percent: bool, signed: bool = False) -> str:
-    """The same in one line."""
-    notes = interval_notes(entry, percent, signed)
-    return f"{notes[0]} ({notes[1]})" if len(notes) == 2 else "".join(notes)
-
-
 def ends_shown(entry: Mapping[str, Any]) -> tuple[float, float] | None:
     """The interval that a plot draws: the wide one, with one seed that for patients."""
     for low, high in (("low", "high"), ("low_patients", "high_patients")):
         if entry[low] is not None:
             return entry[low], entry[high]
     return None
-
-
-def bare(value: float, percent: bool) -> str:
-    """A difference's size, without its sign."""
-    return score(abs(value), percent)
 
 
 def _for_patients(entry: Mapping[str, Any], percent: bool, signed: bool) -> str:

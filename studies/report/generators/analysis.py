@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from statistics import fmean, stdev
+from statistics import NormalDist, fmean, stdev
 from typing import Any
 
 from display.numbers import bracketed, difference, score, span
 from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
+from studies.statistics.distances import difference_p, distance_interval
 from studies.statistics.results import Record
 
 MOST_COLUMNS = 6
@@ -170,16 +171,21 @@ def _held_out(specification: Specification, records: Sequence[Record]) -> list[d
 
 
 def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Mean over seeds; low and high are the outermost ends of the seeds' intervals."""
+    """Mean over seeds; with several its interval carries other trainings too."""
     values = [entry["value"] for entry in entries]
-    lows = [entry["low"] for entry in entries if entry.get("low") is not None]
-    highs = [entry["high"] for entry in entries if entry.get("high") is not None]
+    deviations = [_deviation(entry) for entry in entries]
+    ends: tuple[float | None, float | None] = (entries[0].get("low"), entries[0].get("high"))
+    if len(values) > 1:
+        known = [deviation for deviation in deviations if deviation is not None]
+        found = distance_interval(values, known) if len(known) == len(values) else None
+        ends = found or (None, None)
     pooled: dict[str, Any] = {
         "value": fmean(values),
-        "low": min(lows) if lows else None,
-        "high": max(highs) if highs else None,
+        "low": ends[0],
+        "high": ends[1],
         "seed_spread": stdev(values) if len(values) > 1 else None,
         "seeds": values,
+        "deviations": deviations,
     }
     for key in ("floor", "value_at_floor_size", "num_images_at_floor"):
         known = [entry[key] for entry in entries if entry.get(key) is not None]
@@ -200,8 +206,15 @@ def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[st
         return {"headline": "No answer yet: no cell is finished.", "lines": [], "limits": []}
     best = ranked[0]
     name = title_of(specification, best["scenario"], best["model"])
-    close = [row for row in ranked[1:] if _overlap(row["scores"][measure], best["scores"][measure])]
-    headline = f"Nearest to held-out films: {name}, {title} {_shown(best['scores'][measure])}."
+    close = [
+        row
+        for row in ranked[1:]
+        if not _told_apart(row["scores"][measure], best["scores"][measure])
+    ]
+    opening = (
+        "In this one training of each, nearest" if len(specification.seeds) == 1 else "Nearest"
+    )
+    headline = f"{opening} to held-out films: {name}, {title} {_shown(best['scores'][measure])}."
     if close:
         others = [title_of(specification, row["scenario"], row["model"]) for row in close]
         headline += f" Not told apart from it: {', '.join(others)}."
@@ -249,11 +262,25 @@ def _placebos(
     return lines
 
 
-def _overlap(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether intervals touch; without intervals nothing is told apart."""
-    if None in (one["low"], one["high"], other["low"], other["high"]):
-        return True
-    return bool(one["low"] <= other["high"] and other["low"] <= one["high"])
+def _deviation(entry: Mapping[str, Any]) -> float | None:
+    """Standard deviation over images and patients behind an entry's interval.
+
+    Of the two halves of the interval the longer one: the other may be cut off at the score's range.
+    """
+    if entry.get("low") is None or entry.get("high") is None:
+        return None
+    longer = max(entry["high"] - entry["value"], entry["value"] - entry["low"])
+    return float(longer / NormalDist().inv_cdf(0.975))
+
+
+def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two mean distances differ for other trainings too; with one seed by the intervals."""
+    if None in one["deviations"] or None in other["deviations"]:
+        return False
+    p_value = difference_p((one["seeds"], one["deviations"]), (other["seeds"], other["deviations"]))
+    if p_value is not None:
+        return p_value < 0.05
+    return bool(one["low"] > other["high"] or other["low"] > one["high"])
 
 
 def _limits(
@@ -262,8 +289,9 @@ def _limits(
     limits = unfinished(content)
     if len(specification.seeds) == 1:
         limits.append(
-            "One seed: another training of the same generator may rank elsewhere. The intervals "
-            "are over images and patients, not over trainings."
+            "One seed: another training of the same generator may rank elsewhere, and nothing is "
+            "said of the methods. The intervals are over images and patients. For a ranking of "
+            "methods write more seeds into the study's YAML, such as `seeds: [0, 1, 2, 3, 4]`."
         )
     at_floor = [
         row["scores"][specification.metric.name]

@@ -87,8 +87,8 @@ def held_out_tables(specification: Specification, content: Mapping[str, Any]) ->
     note = (
         f"{first['num_synthetic']} generated images against {first['num_real']} real ones of "
         f"{first['num_real_patients']} patients of the {split} split, whom "
-        "no generator saw. In brackets the 95 % interval over images and patients (half samples); "
-        "with several seeds its outermost ends."
+        "no generator saw. In brackets the 95 % interval for other images and patients (half "
+        "samples), with several seeds for other trainings too."
     )
     tables = [_held_out(specification, rows, distances, note + " Lower is nearer.")]
     if fidelity:
