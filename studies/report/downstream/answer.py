@@ -35,6 +35,9 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
     if tested:
         headline = _headline(specification, subject, tested)
+        decided = any(rows[0]["significant"] for rows in tested)
+        if decided and unfair(specification, content):
+            headline += " That the synthetic images did it is not shown: a control is lacking."
     elif untested:
         headline = _undecided(specification, subject, untested)
     else:

@@ -93,9 +93,14 @@ def test_a_lacking_control_is_said(
     if flags:  # as with --data.images_per_epoch
         monkeypatch.setattr(fake_verbs, "shown", lambda args: (768, 384))
     plan["scenarios"][1]["arguments"] = flags
+    plan["seeds"] = [0, 1, 2]
+    fake_verbs.order("gains", json.dumps({"3": 0.2}))
     specification = parse_specification(plan, "plan")
     out = home / "out"
     run_study(specification, home / "data", out, fake_verbs.load_verbs, workers=0, say=str)
     build_report(out)
-    limits = json.loads((out / "report.json").read_text())["answer"]["limits"]
+    answer = json.loads((out / "report.json").read_text())["answer"]
+    limits = answer["limits"]
+    assert answer["headline"].startswith("Synthetic data helps")
+    assert "is not shown: a control is lacking." in answer["headline"]
     assert any(limit.startswith(sentence) and "`controls: true`" in limit for limit in limits)
