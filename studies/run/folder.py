@@ -193,10 +193,7 @@ def load_study(folder: StudyFolder) -> tuple[Specification, dict[str, Any]]:
             "Give the folder that study.py run wrote with --out."
         )
     content = read_json(folder.study)
-    given = content.get("specification")
-    if isinstance(given, dict):  # earlier versions drew their intervals
-        given = {key: value for key, value in given.items() if key != "num_resamples"}
-    return parse_specification(given, str(folder.study)), content
+    return parse_specification(content.get("specification"), str(folder.study)), content
 
 
 def _shortened(names: list[str]) -> str:

@@ -1,6 +1,7 @@
 """Reads a study's YAML and checks it before anything runs."""
 
 import difflib
+import sys
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
@@ -66,6 +67,9 @@ def load_specification(path: Path) -> Specification:
         ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {error}") from error
+    if isinstance(content, dict) and "num_resamples" in content:
+        note = "num_resamples says nothing any more, since intervals are computed and not drawn."
+        print(f"note: {path}: {note} Delete the line.", file=sys.stderr)
     specification = parse_specification(content, str(path))
     for config in specification.configs():
         if not find_config(config).is_file():
@@ -96,10 +100,8 @@ def _in_full(content: Any) -> Any:
     """
     if not isinstance(content, dict):
         return content
-    if "num_resamples" in content:
-        raise UserError(
-            "num_resamples: intervals are computed now, and nothing is drawn. Delete this line."
-        )
+    # Studies of earlier versions name how often their intervals were drawn.
+    content = {key: value for key, value in content.items() if key != "num_resamples"}
     if isinstance(content.get("primary"), list):
         primary = [one if isinstance(one, list) else [one] for one in content["primary"]]
         content = {**content, "primary": primary}

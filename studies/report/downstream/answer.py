@@ -197,7 +197,7 @@ def _limits(
             "One seed: numbers are about this one training of each, and intervals about other "
             "patients only. Another seed may turn a difference round. For a verdict write more "
             f"seeds into the study's YAML, such as `seeds: {_more_seeds(specification)}`, and run "
-            "it again with another --out; five seeds show about half the difference that three do."
+            "it again with the same --out: what is finished is kept."
         )
     reasons = {row["no_interval"] for rows in chosen for row in rows if row["no_interval"]}
     limits += [f"No interval and no test: {reason}." for reason in sorted(reasons)]
