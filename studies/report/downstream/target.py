@@ -14,6 +14,7 @@ from studies.statistics.results import Record
 
 # Dice, or sensitivity, below which a target counts as not found.
 FOUND = 0.01
+_PATIENTS_ONLY = " patients only"
 
 
 def target_metric(specification: Specification, records: Sequence[Record]) -> Metric | None:
@@ -109,6 +110,7 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
     target, metric = content["target"], specification.metric
     if target is None:
         return None
+    short = metric.title.split(",")[0]  # in full below the table: cells are narrow
     of_metric = {(group["scenario"], group["model"]): group for group in content["groups"]}
     rows = []
     for scenario in specification.scenarios:
@@ -117,14 +119,19 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
             if group["scenario"] != scenario.id:
                 continue
             beside = of_metric[group["scenario"], group["model"]]
-            shown = f"{metric.title}: {score(beside['value'], metric.percent)}"
-            whole = " ".join([shown, *interval_notes(beside, metric.percent)[:1]])
-            notes = (*interval_notes(group, True)[:1], whole)
+            shown = f"{short} {score(beside['value'], metric.percent)}"
+            above = interval_notes(group, True)[:1]
+            below = interval_notes(beside, metric.percent)[:1]
+            if all(note.endswith(_PATIENTS_ONLY) for note in (*above, *below)):
+                below = tuple(note.removesuffix(_PATIENTS_ONLY) for note in below)  # said above
+            whole = " ".join([shown, *below])
+            notes = (*above, whole)
             if group["value"] is None:
                 notes = ("no finished cell", "") if beside["value"] is None else ("", whole)
             cells.append(TableCell(score(group["value"], True), notes))
         rows.append(tuple(cells))
-    footnotes = []
+    unit = " in %" if metric.percent else ""
+    footnotes = [f"In small, what this study decides by: {metric.title}{unit}."]
     if best := target["grey_range"]:
         reference = TableCell(score(best["dice"], True))
         name = TableCell("Reference: best fixed range of grey values", style="name")

@@ -120,9 +120,11 @@ def test_every_arm_shows_it_beside_the_metric(study: tuple[dict, Path]) -> None:
     assert [cell.text for cell in arms] == ["60.0"] * 4
     values = [100 * group["value"] for group in content["groups"]]
     for cell, value in zip(arms, values, strict=True):
-        assert cell.notes[1].startswith(f"IoU: {value:.1f} [")
+        assert cell.notes[1].startswith(f"IoU {value:.1f} [")
+        assert [note.endswith(" patients only") for note in cell.notes] == [True, False]
     assert [cell.text for cell in table.rows[2]][1:] == ["3.0", "3.0"]
-    assert "20 to 29 HU" in table.footnotes[0]
+    assert table.footnotes[0] == "In small, what this study decides by: IoU in %."
+    assert "20 to 29 HU" in table.footnotes[1]
 
 
 def test_it_stands_before_the_verdicts_and_a_study_without_one_says_nothing(
