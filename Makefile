@@ -27,7 +27,7 @@ install: $(VENV)/.installed ## create .venv and install the pinned requirements
 
 quickstart: install ## the whole study on built-in phantom CT, on a CPU: OUT/report.html
 	@started=$$(date +%s); \
-	$(RUN) prepare.py phantom_ct --out $(OUT)/data --num-patients 40 --image-size 64 --split-ratios 0.6 0.15 0.25 && \
+	$(RUN) prepare.py phantom_ct --out $(OUT)/data --num-patients 40 --image-size 64 --share-with-tumour 1 --tumour-mm 50 --split-ratios 0.6 0.15 0.25 && \
 	$(RUN) study.py run configs/studies/quickstart.yaml --data.root $(OUT)/data --out $(OUT) --workers $(WORKERS) && \
 	echo "quickstart: $$(( $$(date +%s) - started )) s of work. Open $(OUT)/report.html"
 
