@@ -53,11 +53,13 @@ def test_auroc_decides_and_is_drawn(plan: dict, home: Path) -> None:
     html = build_report(home / "out").read_text()
     content = json.loads((home / "out/report.json").read_text())
     (comparison,) = content["comparisons"]
-    assert comparison["verdict"] == "helps"
+    assert comparison["verdict"] == "better, without control"
     assert comparison["isolates_synthetic"]
     real, good = content["groups"]
     assert 0.5 < real["value"] < good["value"] <= 1
-    assert content["answer"]["headline"].startswith("Synthetic data helps VGG-16")
+    assert content["answer"]["headline"].endswith(
+        "scores are better for VGG-16 (good against real)."
+    )
     for text in (
         "ROC curves",
         "Grad-CAM, VGG-16, added",

@@ -5,7 +5,7 @@ from typing import Any
 
 from display.numbers import count
 from studies.report.downstream.answer import answer
-from studies.report.downstream.arms import images_shown
+from studies.report.downstream.arms import images_shown, withhold
 from studies.report.downstream.target import about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
@@ -47,6 +47,7 @@ def analyse(
         "worst_by": _worst_by(specification, records),
         "data_notes": _data_notes(records),
     }
+    withhold(specification, content)
     target = target_metric(specification, records)
     content["target"] = target and about_target(
         specification, records, target, groups_by_scenario(specification, records, target.name)

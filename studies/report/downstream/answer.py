@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display.numbers import count, difference, p_phrase, score
-from studies.report.downstream.arms import unfair
+from studies.report.downstream.arms import WITHHELD, unfair
 from studies.report.downstream.intervals import interval_notes
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
@@ -35,9 +35,6 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
     if tested:
         headline = _headline(specification, subject, tested)
-        decided = any(rows[0]["significant"] for rows in tested)
-        if decided and unfair(specification, content):
-            headline += " That the synthetic images did it is not shown: a control is lacking."
     elif untested:
         headline = _undecided(specification, subject, untested)
     else:
@@ -57,10 +54,11 @@ def _headline(specification: Specification, subject: str, tested: Sequence[Claim
         verdict: [
             _model_and_arm(specification, rows) for rows in tested if rows[0]["verdict"] == verdict
         ]
-        for verdict in ("helps", "hurts", "no difference shown")
+        for verdict in ("helps", "hurts", *WITHHELD.values(), "no difference shown")
     }
     undecided = named["no difference shown"]
-    if not named["helps"] and not named["hurts"]:
+    better, worse = (named[verdict] for verdict in WITHHELD.values())
+    if len(undecided) == len(tested):
         return (
             f"No difference shown: {_lower(subject)} neither clearly helped nor clearly hurt. "
             f"{_measured(specification, tested)}"
@@ -70,10 +68,16 @@ def _headline(specification: Specification, subject: str, tested: Sequence[Claim
         parts.append(f"{subject} helps {_listed(named['helps'])}")
     if named["hurts"]:
         parts.append(f"{'it' if parts else subject} hurts {_listed(named['hurts'])}")
-    sentence = "; ".join(parts)
+    if better or worse:
+        scored = [f"better for {_listed(better)}"] if better else []
+        scored += [f"worse for {_listed(worse)}"] if worse else []
+        parts.append(
+            f"{'whether it also' if parts else f'Whether {_lower(subject)}'} helps or hurts is not "
+            f"shown, since a control is lacking: scores are {' and '.join(scored)}"
+        )
     if undecided:
-        sentence += f"; no difference is shown for {_listed(undecided)}"
-    return sentence + "."
+        parts.append(f"no difference is shown for {_listed(undecided)}")
+    return "; ".join(parts) + "."
 
 
 def _undecided(specification: Specification, subject: str, untested: Sequence[Claimed]) -> str:

@@ -57,20 +57,27 @@ def shown_in_words(content: Mapping[str, Any], scenario: str) -> str:
     return f"{numbers}: {' or '.join(sorted(shares))}" if shares else numbers
 
 
+# What a significant difference is called where synthetic images may not be its cause.
+WITHHELD = {"helps": "better, without control", "hurts": "worse, without control"}
+
+
+def withhold(specification: Specification, content: Mapping[str, Any]) -> None:
+    """Take back "helps" and "hurts" where a scenario with synthetic images lacks its control."""
+    for comparison in _without_control(specification, content):
+        comparison["verdict"] = WITHHELD.get(comparison["verdict"], comparison["verdict"])
+
+
 def unfair(specification: Specification, content: Mapping[str, Any]) -> list[str]:
     """Sentences about scenarios with synthetic images that lack a control that is fair to them."""
     images = {(row["scenario"], row["model"]): row["images"] for row in content["shown"]}
     longer: list[str] = []
     fewer: list[str] = []
-    for comparison in content["comparisons"]:
-        arm = specification.scenario(comparison["scenario"])
-        if arm.controls or not comparison["isolates_synthetic"] or comparison["role"] != "primary":
-            continue
-        shown = images.get((arm.id, comparison["model"]))
+    for comparison in _without_control(specification, content):
+        shown = images.get((comparison["scenario"], comparison["model"]))
         against = images.get((comparison["against"], comparison["model"]))
-        if shown is None or against is None or arm.pretrain is not None:
+        if shown is None or against is None:
             continue
-        pair = f"{arm.id} against {comparison['against']}"
+        pair = f"{comparison['scenario']} against {comparison['against']}"
         (longer if shown > _ABOUT_THE_SAME * against else fewer).append(pair)
     sentences = []
     if longer:
@@ -88,6 +95,19 @@ def unfair(specification: Specification, content: Mapping[str, Any]) -> list[str
             " `controls: true` beside such a scenario adds the control that is lacking."
         )
     return sentences
+
+
+def _without_control(
+    specification: Specification, content: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """Primary comparisons about synthetic data whose scenario has no controls of its own."""
+    found = []
+    for comparison in content["comparisons"]:
+        arm = specification.scenario(comparison["scenario"])
+        about_synthetic = comparison["isolates_synthetic"] and comparison["role"] == "primary"
+        if about_synthetic and not arm.controls and arm.pretrain is None:
+            found.append(comparison)
+    return found
 
 
 def _listed(pairs: Sequence[str]) -> str:

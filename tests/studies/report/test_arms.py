@@ -101,6 +101,9 @@ def test_a_lacking_control_is_said(
     build_report(out)
     answer = json.loads((out / "report.json").read_text())["answer"]
     limits = answer["limits"]
-    assert answer["headline"].startswith("Synthetic data helps")
-    assert "is not shown: a control is lacking." in answer["headline"]
+    assert answer["headline"].startswith(
+        "Whether synthetic data helps or hurts is not shown, since "
+    )
+    assert "a control is lacking: scores are better for" in answer["headline"]
+    assert {line["verdict"] for line in answer["lines"]} == {"better, without control"}
     assert any(limit.startswith(sentence) and "`controls: true`" in limit for limit in limits)

@@ -136,13 +136,13 @@ def test_a_folder_without_a_study_is_named(tmp_path: Path) -> None:
     [
         (
             {"3": 0.1},
-            "helps",
-            r"Synthetic data helps U-Net light .* and FPN \(3 against 1\)\. That .* lacking\.",
+            "better, without control",
+            r"Whether .* lacking: scores are better for U-Net light .* and FPN \(3 against 1\)\.",
         ),
         (
             {"3": -0.1},
-            "hurts",
-            r"Synthetic data hurts U-Net light .* and FPN \(3 against 1\)\. That .* lacking\.",
+            "worse, without control",
+            r"Whether .* lacking: scores are worse for U-Net light .* and FPN \(3 against 1\)\.",
         ),
     ],
 )
@@ -233,7 +233,7 @@ def test_lower_may_be_better(plan: dict, home: Path) -> None:
     plan["metric"] = {"name": "hd95_kidney", "percent": False, "higher_is_better": False}
     plan["seeds"] = [0, 1, 2]
     content = analysed(plan, home, {"3": 0.1})
-    assert {c["verdict"] for c in content["comparisons"]} == {"helps"}
+    assert {c["verdict"] for c in content["comparisons"]} == {"better, without control"}
     assert all(c["value"] < 0 for c in content["comparisons"])
 
 
