@@ -103,4 +103,4 @@ class LabelOptions:
             self.new_names,
             patient_ids,
         )
-        return decided(table, self.uncertain_labels, self.blank_labels)
+        return decided(table, self.uncertain_labels, self.blank_labels, self.new_names)

@@ -107,13 +107,15 @@ def read_label_table(
         others = [] if patient_column else _others(header, patient_index)
         check_patients(path, header, filled[1:], patient_index, others, patient_ids)
         kept[header[patient_index]] = patient_index
-    new_names, held = label_map or {}, set()
+    new_names, used = label_map or {}, set()
     for name in label_columns:
         for _, cells in filled[1:]:
             cells += [""] * (len(header) - len(cells))
-            held.add(cells[kept[name]])
-            cells[kept[name]] = new_names.get(cells[kept[name]], cells[kept[name]])
-    unknown = ", ".join(repr(name) for name in new_names if name not in held)
+            old = _meant(cells[kept[name]], new_names)
+            if old is not None:
+                used.add(old)
+                cells[kept[name]] = new_names[old]
+    unknown = ", ".join(repr(name) for name in new_names if name not in used)
     note = f"{path}: --label-map names {unknown}, which no label is; is it misspelt?"
     rows = _rows(path, filled[1:], len(header), key_index, kept)
     for name in label_columns:
@@ -126,6 +128,14 @@ def read_label_table(
         tuple(header),
         (note,) if unknown else (),
     )
+
+
+def _meant(value: str, label_map: Mapping[str, str]) -> str | None:
+    """Which label of a map a value is: as it is written or, of numbers, by size."""
+    if value in label_map:
+        return value
+    number = as_number(value)
+    return next((old for old in label_map if number is not None and as_number(old) == number), None)
 
 
 def _separator(text: str) -> str:

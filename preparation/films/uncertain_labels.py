@@ -7,6 +7,7 @@ or negative (U-Zeroes).
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -20,16 +21,19 @@ def decided(
     table: LabelTable,
     uncertain: Literal["ignored", "positive", "negative"],
     blank: Literal["negative", "unlabelled"] | None,
+    label_map: Mapping[str, str] | None = None,
 ) -> tuple[LabelTable, list[str]]:
     """Make such columns 0 and 1, and No Finding the negative class of its column.
 
-    A column counts as one if it holds numbers 0, 1 and -1 alone, and -1 is among them, or the
-    table has a column No Finding, or `blank` is given. Others stay as they are.
+    A column counts as one if it holds numbers 0, 1 and -1 alone, and -1 is among them or has a
+    new name, or the table has a column No Finding, or `blank` is given. Others stay as they are.
+    What a map has given a name counts as the number that it was, and keeps its name.
 
     Args:
         table: As read.
         uncertain: What -1 becomes; ignored: no label.
         blank: What a blank becomes; None: negative.
+        label_map: New names of labels; the table has them already.
 
     Returns:
         The table, and a sentence for each such column.
@@ -38,11 +42,13 @@ def decided(
         UserError: `blank` is negative, and a label column holds other values.
     """
     names = {name.lower().replace("_", " ") for name in table.header}
+    renamed = {as_number(old): new for old, new in (label_map or {}).items()}
+    named = {new: old for old, new in renamed.items() if new and as_number(new) is None}
     new_rows = {key: dict(row) for key, row in table.rows.items()}
     notes = []
     for column in table.columns:
         counts = Counter(row[column] for row in table.rows.values())
-        numbers = {value: as_number(value) for value in counts if value}
+        numbers = {value: named.get(value, as_number(value)) for value in counts if value}
         plain = set(numbers.values()) <= {0.0, 1.0, -1.0} and bool(numbers)
         if not plain and blank == "negative":
             other = next((v for v, number in numbers.items() if number not in (0, 1, -1)), "")
@@ -53,9 +59,15 @@ def decided(
         told = _NO_FINDING in names or blank is not None
         # Also 1.0: the table of another split has no blanks, and its classes need the same names.
         open_values = bool(counts.keys() - {"0", "1"})
-        if not plain or not (-1.0 in numbers.values() or (open_values and told)):
+        uncertain_ones = -1.0 in numbers.values() or bool(renamed.get(-1.0))
+        if not plain or not (uncertain_ones or (open_values and told)):
             continue
-        zero, one = ("0", "1")
+        if renamed.get(-1.0) == "":
+            raise UserError(
+                f"--label-map -1=: {column} of {table.path} would not tell such films from blank "
+                "ones. Leave the pair out: --uncertain-labels ignored leaves them without a label."
+            )
+        zero, one = renamed.get(0.0) or "0", renamed.get(1.0) or "1"
         if column.lower().replace("_", " ") == _NO_FINDING:
             zero, one = "Finding", column
         becomes: dict[float | None, str] = {
@@ -65,8 +77,13 @@ def decided(
             None: "" if blank == "unlabelled" else zero,
         }
         for row in new_rows.values():
-            row[column] = becomes[as_number(row[column])]
-        unsure = sum(count for value, count in counts.items() if numbers.get(value) == -1.0)
+            if row[column] not in named:
+                row[column] = becomes[as_number(row[column])]
+        unsure = sum(
+            count
+            for value, count in counts.items()
+            if numbers.get(value) == -1.0 and value not in named
+        )
         notes.append(
             f"{table.path}: of {column}, {unsure:,} of {len(table.rows):,} are uncertain (-1) and "
             f"{uncertain} (--uncertain-labels), {counts['']:,} are blank and "

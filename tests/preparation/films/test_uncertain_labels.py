@@ -25,17 +25,24 @@ def labels(tmp_path, text, *columns, **flags):
         ({"uncertain_labels": "positive"}, ["0", "1", "0", "1"]),
         ({"uncertain_labels": "negative"}, ["0", "1", "0", "0"]),
         ({"blank_labels": "unlabelled"}, ["", "1", "0", ""]),
-        ({"label_map": ("-1.0=unsure",)}, ["", "1.0", "0.0", "unsure"]),
+        ({"label_map": ("-1.0=unsure",)}, ["0", "1", "0", "unsure"]),
+        ({"label_map": ("-1=unsure",)}, ["0", "1", "0", "unsure"]),
+        ({"label_map": ("1=ill,-1=unsure",)}, ["0", "ill", "0", "unsure"]),
+        ({"label_map": ("1=ill",), "uncertain_labels": "positive"}, ["0", "ill", "0", "ill"]),
         ({"label_map": ("-1.0=1.0",)}, ["0", "1", "0", "1"]),
     ],
 )
 def test_uncertain_and_blank_labels(tmp_path, flags, expected):
     [column], notes = labels(tmp_path, TABLE, "Pneumonia", **flags)
     assert column == expected
-    unsure = 0 if "label_map" in flags else 1
-    if "unsure" not in expected:
-        assert f"of Pneumonia, {unsure} of 4 are uncertain (-1) and " in notes[0]
-        assert "1 are blank and " in notes[0]
+    unsure = 0 if "-1" in str(flags.get("label_map")) else 1
+    assert f"of Pneumonia, {unsure} of 4 are uncertain (-1) and " in notes[0]
+    assert "1 are blank and " in notes[0]
+
+
+def test_uncertain_ones_are_not_made_blank(tmp_path):
+    with pytest.raises(UserError, match=r"--label-map -1=: Pneumonia of .*--uncertain-labels"):
+        labels(tmp_path, TABLE, "Pneumonia", label_map=("-1=",))
 
 
 def test_no_finding_is_the_negative_class(tmp_path):
