@@ -169,6 +169,7 @@ def check_no_split_is_empty(
     split: Split,
     keys: Mapping[str, Collection[str]],
     together: Sequence[Sequence[str]] = (),
+    left_out: str = "",
 ) -> None:
     """Refuse a division that leaves a split without anybody, and name a seed that does not.
 
@@ -176,6 +177,7 @@ def check_no_split_is_empty(
         split: How they are divided.
         keys: Who is divided, see `Split.divide`.
         together: See `Split.divide`.
+        left_out: A sentence on what could not be used, which may be why; said first.
 
     Raises:
         UserError: Says which split is empty and which flags help.
@@ -200,7 +202,7 @@ def check_no_split_is_empty(
     copied = sum(map(len, together))
     why = f" {copied} of them share images with others and are kept together." if copied else ""
     raise UserError(
-        f"--split-seed {split.seed}: none of the {len(keys)} {split.by}s falls into "
+        f"{left_out}--split-seed {split.seed}: none of the {len(keys)} {split.by}s falls into "
         f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}).{why} "
         f"{remedy}, or other --split-ratios, or --split-all-to test to keep everything for testing."
     )

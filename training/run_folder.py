@@ -181,11 +181,13 @@ def _differing_split(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     by_image = was.get("training_items") and now.get("training_items")
     trained = {*(was["training_items"] if by_image else was["train"])}
     held_out = {*(now["held_out_items"] if by_image else now["val"] + now["test"])}
-    return [
-        *found,
-        f"{len(trained & held_out)} of the {len(trained)} {'images' if by_image else 'patients'} "
-        "of the training split are now in the validation or test split",
-    ]
+    if trained & held_out:  # none may also mean that the two name patients in different ways
+        found.append(
+            f"{len(trained & held_out)} of the {len(trained)} "
+            f"{'images' if by_image else 'patients'} of the training split are now in the "
+            "validation or test split"
+        )
+    return found or ["the images or patients of its splits"]
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

@@ -97,9 +97,8 @@ def assemble(
     named_there = write_name_tables(out, shards, rejections(out, shards))
     if not tally.num_used:
         raise UserError(
-            f"{out}: no film is usable; {tally.num_files} looked at, left out: "
-            f"{counted(tally.rejected)}. {_most_frequent_sentence(out, shards)} Each is listed "
-            f"with its reason in {named_there or out / 'rejected.csv'}."
+            f"{out}: no film is usable; {tally.num_files} looked at, "
+            f"{_left_out(tally, out, shards, named_there)}"
         )
     duplicates = find_duplicates(
         _equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
@@ -116,7 +115,8 @@ def assemble(
         drawn = split.divide(keys, together)
         splits = [drawn[name] for name in named]
         moved = moves(split, keys, drawn, chain(*together))
-        check_no_split_is_empty(split, keys, together)
+        reasons = f"{out}: {_left_out(tally, out, shards, named_there)}\n" if tally.rejected else ""
+        check_no_split_is_empty(split, keys, together, reasons)
         warning = warn_of_small_splits(split, keys, together)
         notes = [warning] if warning else []
     several = {name: own for name, own in tally.split_keys.items() if len(own) > 1}
@@ -189,10 +189,14 @@ def _disagreement(tally: Tally, drawn: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _most_frequent_sentence(out: Path, shards: Sequence[str]) -> str:
-    """Why films were refused, in the words of most of them; they name nobody."""
+def _left_out(tally: Tally, out: Path, shards: Sequence[str], named_there: Path | None) -> str:
+    """How many films were refused and why, in the words of most of them; they name nobody."""
     sentences = Counter(f"{reason}: {text}" for _, reason, text in rejections(out, shards))
-    return sentences.most_common(1)[0][0] if sentences else ""
+    usual = "".join(f"{sentence} " for sentence, _ in sentences.most_common(1))
+    return (
+        f"left out: {counted(tally.rejected)}. {usual}Each is listed with its reason in "
+        f"{named_there or out / 'rejected.csv'}."
+    )
 
 
 def _together(

@@ -137,7 +137,14 @@ def prepare(
     splits = split.divide(keys, copies.together)
     write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
-        check_no_split_is_empty(split, keys, copies.together)
+        usual = Counter(reason for _, reason in skipped).most_common(1)
+        reasons = (
+            f"{out}: {len(skipped)} left out, most often: {usual[0][0]} The whole list is in "
+            f"{whole_list}.\n"
+            if usual
+            else ""
+        )
+        check_no_split_is_empty(split, keys, copies.together, reasons)
         if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)
     if merged := merged_lines(split, found.spellings, splits if split.by == "patient" else {}):

@@ -121,6 +121,16 @@ def test_another_split_is_refused_and_nothing_changed(
         joins(tmp_path / "set", other)
 
 
+def test_a_split_of_other_names_is_refused_without_a_count(
+    cache: Path, strangers: Path, tmp_path: Path
+) -> None:
+    """Nobody's name agrees; the people may, under another salt."""
+    gan(cache, tmp_path / "run")
+    with pytest.raises(UserError, match="was trained on other data") as refused:
+        resumed(strangers, tmp_path / "run")
+    assert "of the training split are now" not in str(refused.value)
+
+
 def test_another_data_set_and_other_content_are_refused(cache: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     gan(cache, run)
@@ -130,7 +140,7 @@ def test_another_data_set_and_other_content_are_refused(cache: Path, tmp_path: P
     other = shutil.copytree(cache, tmp_path / "other")
     changed = {**manifest, "dataset": "shenzhen", "split_id": "other"}
     (other / "manifest.json").write_text(json.dumps(changed))
-    differing = r"data set was chest_xray, is now shenzhen; split was test-patient, is now other;"
+    differing = r"data set was chest_xray, is now shenzhen; split was test-patient, is now other\)"
     with pytest.raises(UserError, match=differing):
         resumed(other, run)
 
@@ -167,7 +177,7 @@ def test_slices_of_another_split_or_content_are_refused(tmp_path: Path, by: str)
     counted = "2 of the 2 patients" if by == "patient" else "8 of the 8 images"
     with pytest.raises(UserError, match=rf"{counted} of the training split are now in the valid"):
         fit(other, *more)
-    with pytest.raises(UserError, match=r"content was .*; split was test-0, is now test-1;"):
+    with pytest.raises(UserError, match=r"content was .*; split was test-0, is now test-1"):
         fit(images, *more)
     assert fit(one, *more).images_seen == 16
 

@@ -8,6 +8,7 @@ from PIL import Image
 
 from patient_names import pseudonym
 from preparation.pseudonym import Naming
+from preparation.volumes.command import slices
 from preparation.volumes.png_slices import find_pairs, read_pairs, split_key
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
@@ -151,3 +152,15 @@ def test_missing_folder_index_and_column(tmp_path):
     (tmp_path / "index.csv").write_bytes("file,case,slice\na.png,Müller,1\n".encode("cp1252"))
     with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 23\)"):
         find_pairs(tmp_path)
+
+
+def test_what_was_left_out_is_said_before_an_empty_split(tmp_path):
+    make_pairs(tmp_path / "source", cases=[(case, 1) for case in range(12)])
+    for case in range(10):
+        write(tmp_path / f"source/label/s_{case}_1.png", np.full((10, 10), 3, np.uint8))
+    with pytest.raises(UserError) as refused:
+        slices(source=tmp_path / "source", out=tmp_path / "out")
+    reasons, split = str(refused.value).splitlines()
+    assert "10 left out, most often: has label values [3], expected only 0" in reasons
+    assert "--label-map 3=0" in reasons
+    assert split.startswith("--split-seed 85: none of the 2 patients falls into")
