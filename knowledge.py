@@ -178,7 +178,7 @@ class Knowledge:
         ]
         if not strange and not missing:
             return None
-        by_name = _why(strange[0], cache.patient_names) if strange else ""
+        by_name, remedy = _why(strange[0], cache.patient_names) if strange else ("", "")
         by_pixels = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} no hashes"
         if strange and missing:
             sentence = (
@@ -190,8 +190,8 @@ class Knowledge:
         elif strange:
             sentence = (
                 f"{what}: was compared with {cache.root} by pixels alone, since {by_name}. Copies "
-                "that were scaled, windowed or compressed with loss are not found. With one "
-                "--patient-salt for both, patients are compared too."
+                "that were scaled, windowed or compressed with loss are not found. "
+                f"{remedy}, patients are compared too."
             )
         else:
             sentence = (
@@ -232,18 +232,23 @@ class Overlap:
     known: NDArray[np.bool_]
 
 
-def _why(theirs: PatientNames, ours: PatientNames) -> str:
-    """Why names of two kinds cannot be compared."""
+def _why(theirs: PatientNames, ours: PatientNames) -> tuple[str, str]:
+    """Why names of two kinds cannot be compared, and with what they could."""
+    one_salt = "With one --patient-salt for both"
     if not theirs.same_ids(ours):
         return (
             "one takes a whole number for one patient however it is written, and the other does "
-            "not (--patient-ids)"
+            "not (--patient-ids)",
+            "With the same --patient-ids for both",
         )
     if theirs.named_by != ours.named_by:
-        return "one names patients as their source does, and the other by a salt of its own"
+        return (
+            "one names patients as their source does, and the other by a salt of its own",
+            "With the source's names (--keep-patient-names) or one --patient-salt for both",
+        )
     if theirs.salt_check is None or ours.salt_check is None:
-        return "which --patient-salt made the names of patients is not recorded"
-    return "their patients are named with different salts (--patient-salt)"
+        return "which --patient-salt made the names of patients is not recorded", one_salt
+    return "their patients are named with different salts (--patient-salt)", one_salt
 
 
 def packed(pixels: PixelBits) -> str:

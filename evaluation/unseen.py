@@ -50,16 +50,17 @@ def without_seen(
         checkpoint: The model's file.
         record: What it says of itself; see `load_module`.
         datamodule: Of the data to score on. Its `left_out` grows by what is left out.
-        split: Of these data; nothing is refused of "train".
+        split: Of these data; nothing is refused of the model's own "train".
         on_seen: "refuse", or "exclude" to score the others.
 
     Raises:
         UserError: The model was trained on some of the split; says on how many, and names a few.
     """
-    if split == "train":
-        return Comparison()
     cache = datamodule.cache
     same_split = record.get("split", {}).get("split_id") == cache.split_id
+    if split == "train" and same_split:
+        note = "These are the images that the model was trained on: it may know them by heart."
+        return Comparison(notes=(note,))
     by_item = same_split and cache.split_by != "patient"
     seen, chose = seen_by(record), Knowledge()
     if not same_split:

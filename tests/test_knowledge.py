@@ -105,6 +105,7 @@ def test_spellings_that_one_side_merges_are_said_even_where_some_names_agree() -
     assert gap is not None
     assert "was compared with" in gap.sentence
     assert "(--patient-ids)" in gap.sentence
+    assert gap.sentence.endswith("With the same --patient-ids for both, patients are compared too.")
     assert knowledge.overlap(cache).known.tolist() == [True]  # what agrees is known all the same
 
 

@@ -142,6 +142,25 @@ def test_external_films_that_are_training_films_are_refused_or_left_out(
     assert kept == set(cache.ids[~seen_by(load_module(classifier)[1]).overlap(cache).known])
 
 
+def test_the_training_split_of_another_cache_is_no_exception(
+    ours: Path, classifier: Path, tmp_path: Path
+) -> None:
+    """It is not the split that the model was trained on; that one is scored, and said to be."""
+    shared = numbers_of(ours, "train")[:2]
+    to_train = ("--split-all-to", "train")
+    other = prepared(tmp_path / "other", [*shared, *THEIRS[:2]], *SECRET, *to_train)
+    with pytest.raises(UserError, match="2 patients of its train split were training patients"):
+        open_checkpoint(classifier, other, "train", None, 0, "cpu", "refuse")
+    opened = open_checkpoint(classifier, other, "train", None, 0, "cpu", "exclude")
+    left_out = opened.compared_with_seen("train").left_out
+    assert left_out is not None
+    assert left_out["images"] == 2
+    own = open_checkpoint(classifier, None, "train", None, 0, "cpu", "refuse")
+    assert own.compared_with_seen("train").left_out is None
+    (note,) = own.compared_with_seen("train").notes
+    assert note.startswith("These are the images that the model was trained on")
+
+
 def test_all_films_of_a_patient_with_a_training_film_are_left_out(
     ours: Path, classifier: Path, tmp_path: Path
 ) -> None:

@@ -173,10 +173,6 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"The films are split by {result['split_by']}, so films of one patient may lie on both "
             "sides of the split. Such scores are too good; split by patient to trust them."
         )
-    if result["split"] == "train":
-        found.append(
-            "These are the films that the model was trained on: it may know them by heart."
-        )
     if result["split"] == "val":
         found.append(
             "These are validation films: the checkpoint was chosen by its score on them, and so "
