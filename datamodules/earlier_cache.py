@@ -3,13 +3,15 @@
 Nothing tells which files a cache was made from, so the command leaves a gap for the source.
 """
 
+import csv
 import os
 import shlex
 import sys
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from patient_names import KNOWN_SALT_CHECK
+from patient_names import KNOWN_SALT_CHECK, key_of
 from provenance import read_json
 
 # Settings of films that no flag gives.
@@ -99,6 +101,34 @@ def tell_once(root: Path, manifest: dict[str, Any]) -> None:
     _told.add(root.resolve())
     print(
         f"note: {root} was made by an earlier version. It is read as it is and keeps its division. "
-        f"To bring it up to date, with everybody in his split: {command}",
+        f"{''.join(_on_both_sides(root, manifest))}To bring it up to date, with everybody in his "
+        f"split but whom spellings or copies unite: {command}",
         file=sys.stderr,
     )
+
+
+def _on_both_sides(root: Path, manifest: dict[str, Any]) -> list[str]:
+    """Sentences: whom the division of a cache has in several splits, as far as it can be seen.
+
+    Pseudonyms do not tell what they were made from; names in clear do.
+    """
+    splits: dict[str, set[str]] = defaultdict(set)
+    for item in manifest.get("items", []):
+        splits[key_of(item["patient_id"])].add(item["split"])
+    patients = sum(len(own) > 1 for own in splits.values())
+    found = []
+    if patients and manifest["split"]["by"] == "patient":
+        found.append(
+            f"Of its patients {patients} lie in several splits, each under several spellings of "
+            "one number, so scores are too good. "
+        )
+    table = root / "duplicates.csv"
+    if table.is_file():
+        with open(table, newline="", encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        films = sum(row.get("first_split") != row.get("second_split") for row in rows)
+        if films:
+            found.append(
+                f"{films} pairs of equal or nearly equal images lie in different splits ({table}). "
+            )
+    return found

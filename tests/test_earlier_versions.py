@@ -177,7 +177,7 @@ def test_a_cache_names_the_command_that_makes_it_anew_with_the_same_division(
     said = [line for line in capsys.readouterr().err.splitlines() if "earlier version" in line]
     assert len(said) == 1  # opened twice
     assert {path: path.read_bytes() for path in before} == before
-    command = said[0].split("everybody in his split: python prepare.py ")[1]
+    command = said[0].split("whom spellings or copies unite: python prepare.py ")[1]
     assert prepare.main(shlex.split(command.replace("<the seed>", "0"))) == 0
     now = open_cache(Path(f"{name}_new"))
     assert "earlier version" not in capsys.readouterr().err
@@ -188,6 +188,27 @@ def test_a_cache_names_the_command_that_makes_it_anew_with_the_same_division(
         assert list(was.content.values()) == list(now.content.values())
     else:
         assert was.ids.tolist() == now.ids.tolist()
+
+
+def test_a_cache_says_whom_its_division_has_on_both_sides(
+    earlier: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path("slices/manifest.json")
+    manifest = json.loads(path.read_text())
+    trained = next(item for item in manifest["items"] if item["split"] == "train")["patient_id"]
+    tested = next(item for item in manifest["items"] if item["split"] == "test")["patient_id"]
+    for item in manifest["items"]:
+        if item["patient_id"] == tested:
+            item["patient_id"] = f"{int(trained.removeprefix('case_'))}.0"
+    path.write_text(json.dumps(manifest))
+    assert prepare.main(["verify", "slices"]) == 0
+    assert "Of its patients 1 lie in several splits, each under" in capsys.readouterr().err
+
+    header = "kind,first,second,similarity,same_patient,first_split,second_split"
+    rows = ["exact,a,b,1.0000,no,train,test", "near,a,c,0.9900,no,train,train"]
+    Path("films/duplicates.csv").write_text("\n".join([header, *rows]) + "\n")
+    assert prepare.main(["verify", "films"]) == 0
+    assert "1 pairs of equal or nearly equal images lie in different" in capsys.readouterr().err
 
 
 def test_a_synthetic_set_joins_the_division_that_its_generator_knew_and_no_other(

@@ -258,6 +258,7 @@ def test_a_set_whose_generator_saw_test_films_under_another_salt_is_refused(
     cache, fakes = FilmCache.open(theirs), SyntheticSet.open(second)
     real, _ = compared_sets(SyntheticSet.open(clean), cache, "train", None)
     assert describe_training_overlap(fakes, cache, real) == "5 of 5"
+    assert "its generator was trained on 5 of 5 real patients of this" in capsys.readouterr().err
 
 
 def with_a_validation_film(cache: Path) -> Path:

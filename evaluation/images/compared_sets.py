@@ -206,13 +206,19 @@ def sheet_of_films(real: ImageSet, fake: ImageSet) -> ImageArray:
 def describe_training_overlap(fakes: SyntheticSet, cache: PreparedCache, real: ImageSet) -> str:
     """A phrase: how many of the real patients the generator was trained on.
 
-    What cannot be compared is said on stderr.
+    That there are such, and what cannot be compared, is said on stderr.
     """
     patients, learnt = set(real.patients), fakes.learnt()
     if not learnt.patients:
         return f"unknown: the set does not name whom; {len(patients)} patients"
     known = np.unique(cache.patient_ids[learnt.overlap(cache).known]).tolist()
     told = f"{len(patients & {*known})} of {len(patients)}"
+    if patients & {*known}:
+        print(
+            f"{fakes.root}: its generator was trained on {told} real patients of this comparison, "
+            "so a small distance to them says little about new patients.",
+            file=sys.stderr,
+        )
     gap = learnt.not_compared(str(fakes.root), cache)
     if gap is None:
         return told
