@@ -1,9 +1,11 @@
 """Label maps: what a source calls its labels, and what they shall be called (`--label-map`)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from provenance import UserError
+
+_MOST_LISTED = 10
 
 
 def parse_label_map(words: Sequence[str]) -> dict[str, str]:
@@ -37,6 +39,24 @@ def parse_label_map(words: Sequence[str]) -> dict[str, str]:
                     f"--label-map: {old!r} becomes both {pairs[old]!r} and {new!r}. Keep one."
                 )
     return pairs
+
+
+def lost_pairs(where: str, lost: Sequence[str], labels: Collection[str]) -> list[str]:
+    """A sentence where labels of a map are none of the source, and which ones there are.
+
+    Args:
+        where: The file or flag that the labels come from.
+        lost: Old labels of the map that nothing has.
+        labels: Those of the source.
+    """
+    if not lost:
+        return []
+    there = ", ".join(map(repr, sorted(labels)[:_MOST_LISTED])) or "none"
+    more = f" and {len(labels) - _MOST_LISTED} more" if len(labels) > _MOST_LISTED else ""
+    return [
+        f"{where}: --label-map names {', '.join(map(repr, lost))}, which no label is; is it "
+        f"misspelt? The labels are {there}{more}."
+    ]
 
 
 def _lines(file: Path) -> list[str]:

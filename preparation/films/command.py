@@ -24,6 +24,7 @@ from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
+from preparation.label_map import lost_pairs
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
 from provenance import UserError
@@ -92,6 +93,8 @@ def chest_xray(
             keep_unlabelled=labels.unlabelled == "keep",
             may_crash=True,
         )
+        if table is None:
+            told += lost_pairs("--labels none", list(labels.new_names), ())
         notes = told + patients.salt.note()
         notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes, uid_of)
@@ -216,7 +219,9 @@ def image_folder(
                 label_map=labels.new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
             )
-            return _prepare(files, work, split, settings, options, [medmnist.MEDMNIST_NOTE])
+            lost = [name for name in labels.new_names if name not in (class_names or [name])]
+            notes = [medmnist.MEDMNIST_NOTE, *lost_pairs(str(path), lost, class_names or ())]
+            return _prepare(files, work, split, settings, options, notes)
 
         folder = opened(source, out)
         files = find_image_files(folder)
@@ -237,6 +242,9 @@ def image_folder(
         lowered = [name.lower() for name in classes]
         values = [new_names.get(name, name) for name in lowered]
         check_spelling(f"--source {folder}", "the names of its folders", values, new_names)
+        if labels.path is None:
+            lost = [name for name in new_names if name not in lowered]
+            told += lost_pairs(f"--source {folder}", lost, lowered)
         reader = replace(reader, label_from_folder=bool(classes))
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
         if split.by == "patient" and not named:

@@ -10,6 +10,7 @@ from pathlib import Path
 from patient_names import Ids
 from preparation.films.label_spelling import check_spelling
 from preparation.films.patient_column import check_patients
+from preparation.label_map import lost_pairs
 from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -107,16 +108,16 @@ def read_label_table(
         others = [] if patient_column else _others(header, patient_index)
         check_patients(path, header, filled[1:], patient_index, others, patient_ids)
         kept[header[patient_index]] = patient_index
-    new_names, used = label_map or {}, set()
+    new_names, used, held = label_map or {}, set(), set()
     for name in label_columns:
         for _, cells in filled[1:]:
             cells += [""] * (len(header) - len(cells))
+            held.add(cells[kept[name]])
             old = _meant(cells[kept[name]], new_names)
             if old is not None:
                 used.add(old)
                 cells[kept[name]] = new_names[old]
-    unknown = ", ".join(repr(name) for name in new_names if name not in used)
-    note = f"{path}: --label-map names {unknown}, which no label is; is it misspelt?"
+    lost = [name for name in new_names if name not in used]
     rows = _rows(path, filled[1:], len(header), key_index, kept)
     for name in label_columns:
         check_spelling(str(path), name, (row[name] for row in rows.values()), new_names)
@@ -126,7 +127,7 @@ def read_label_table(
         tuple(label_columns),
         None if patient_index is None else header[patient_index],
         tuple(header),
-        (note,) if unknown else (),
+        tuple(lost_pairs(str(path), lost, held - {""})),
     )
 
 

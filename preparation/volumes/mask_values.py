@@ -1,6 +1,6 @@
 """What the values of a source's masks mean, and what a person says they shall become."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,11 +57,44 @@ class MaskValues:
         return {"changes": self.changes}
 
 
-def changed(mask: NDArray[Any], changes: tuple[tuple[int, int], ...]) -> NDArray[Any]:
-    """Return a mask with its values changed, all at once: `1=2,2=1` swaps them."""
+def changed(
+    mask: NDArray[Any], changes: tuple[tuple[int, int], ...], held: set[int]
+) -> NDArray[Any]:
+    """Return a mask with its values changed, all at once: `1=2,2=1` swaps them.
+
+    Args:
+        mask: Of any shape.
+        changes: See `MaskValues`.
+        held: Takes in those of these values that the mask holds.
+    """
     if not changes:
         return mask
     result = np.array(mask)
     for value, label in changes:
-        result[mask == value] = label
+        there = mask == value
+        if there.any():
+            held.add(value)
+            result[there] = label
     return result
+
+
+def account(label_map: Mapping[str, str], held: Collection[int]) -> list[str]:
+    """Sentences: which classes a map has made, and which of its values no mask holds.
+
+    Args:
+        label_map: As given, without errors.
+        held: Those of its values that masks hold.
+    """
+    lost = [value for value in label_map if int(value) not in held]
+    new = enumerate(MaskValues.of(label_map).class_names)
+    own = [f"{label} is {name}" for label, name in new if name not in KIDNEY_AND_TUMOUR]
+    sentences = []
+    if own:
+        sentences.append(f"--label-map: new classes beside kidney and tumour: {', '.join(own)}.")
+    if lost:
+        pairs = ",".join(f"{value}={label_map[value]}" for value in lost)
+        sentences.append(
+            f"--label-map {pairs}: no mask that is used holds the value {' or '.join(lost)}; is it "
+            "misspelt?"
+        )
+    return sentences

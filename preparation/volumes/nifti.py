@@ -184,7 +184,8 @@ def read_case(job: Job) -> Volume:
             )
         order, flips, known = _axes(reference)
         spacing = nib.affines.voxel_sizes(reference.affine)[order] if known else None
-    mask = _read(mask_file, job.files[0], mask_name, order, flips, job)
+    mapped: set[int] = set()
+    mask = _read(mask_file, job.files[0], mask_name, order, flips, (job, mapped))
     image = None
     if len(job.names) > 1:
         image = _read(reference, job.files[1], job.names[1], order, flips)
@@ -202,6 +203,7 @@ def read_case(job: Job) -> Volume:
             "axes_read_as": "IPL" if known else "file order",
         },
         notes=notes,
+        mapped=mapped,
     )
 
 
@@ -211,11 +213,12 @@ def _read(
     name: str,
     order: list[int],
     flips: list[bool],
-    mask_of: Job | None = None,
+    mask_of: tuple[Job, set[int]] | None = None,
 ) -> NDArray[Any]:
     """Decode a file block by block into (slices, H, W), converting each block at once.
 
-    With `mask_of` it is that job's mask, uint8 labels; without, an image, int16 HU.
+    With `mask_of` it is that job's mask, uint8 labels, and the set takes in the values that a
+    label map changed; without, an image, int16 HU.
 
     KiTS19's images are float64: as one array, its longest volume is 2 GB; here it is int16.
     """
@@ -238,8 +241,9 @@ def _read(
                     raise SkipVolume(
                         name, "holds fractional labels; it is not a label map. Left out."
                     )
-                values = changed(values, mask_of.options["changes"])
-                check_labels(values, name, mask_of.class_names)
+                job, mapped = mask_of
+                values = changed(values, job.options["changes"], mapped)
+                check_labels(values, name, job.class_names)
             else:
                 whole = np.rint(values) if values.dtype.kind == "f" else values.astype(np.int32)
                 values = np.clip(whole, AIR_HU, MAX_HU)

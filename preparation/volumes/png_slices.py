@@ -189,12 +189,14 @@ def read_pairs(job: Job) -> Volume:
     masks: list[NDArray[np.uint8]] = []
     slice_indices: list[int] = []
     skipped: list[tuple[str, str]] = []
+    mapped: set[int] = set()
     changes = job.options["changes"]
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
     common = _most_common(s for s in shapes if s is not None)
     for i, (image_path, mask_path) in enumerate(pairs):
         image_name, mask_name = job.names[2 * i], job.names[2 * i + 1]
+        held: set[int] = set()
         try:
             image, mask = _grey(image_path, image_name), _grey(mask_path, mask_name)
             if image.shape != mask.shape:
@@ -207,13 +209,14 @@ def read_pairs(job: Job) -> Volume:
                     f"is {image.shape}, the patient's other slices are {common}. Left out.",
                 )
             _check_not_boolean(mask_path, mask_name, changes)
-            mask = changed(mask, changes)
+            mask = changed(mask, changes, held)
             check_labels(mask, mask_name, job.class_names)
             if image.min() == image.max():
                 raise SkipVolume(image_name, f"is constant (all {image.min()}). Left out.")
         except SkipVolume as skip:
             skipped.append((skip.file, skip.reason))
             continue
+        mapped |= held
         images.append(image)
         masks.append(mask)
         slice_indices.append(int(job.options["slice_indices"][i]))
@@ -227,6 +230,7 @@ def read_pairs(job: Job) -> Volume:
         slice_indices=slice_indices,
         geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
         skipped=skipped,
+        mapped=mapped,
     )
 
 

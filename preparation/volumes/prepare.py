@@ -31,6 +31,7 @@ from preparation.split import (
 )
 from preparation.verify import Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
+from preparation.volumes.mask_values import account
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -126,6 +127,9 @@ def prepare(
             f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
             f"The whole list is in {whole_list}."
         )
+    if all("mapped" in record for record in records.values()):
+        held = {value for record in records.values() for value in record["mapped"]}
+        notes[:0] = account(layout.label_map, held)
     copies = find_copies(records, split.by)
     if copies.num_unknown:
         notes.append(

@@ -109,7 +109,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         ).to_json()
         for row, index in enumerate(volume.slice_indices)
     ]
-    record = {
+    record: dict[str, Any] = {
         "shard": job.shard,
         "patient_id": job.patient_id,
         "content": shard,
@@ -118,6 +118,8 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         "notes": notes,
         "skipped": [list(entry) for entry in volume.skipped],
     }
+    if layout.label_map and volume.mapped is not None:
+        record["mapped"] = sorted(volume.mapped)
     write_json_atomic(record_path(out, job.shard), record)
     return record
 

@@ -76,6 +76,7 @@ class Volume:
         geometry: What the manifest keeps about the source's geometry (plain values).
         notes: Sentences for the person: what was noticed and what was done about it.
         skipped: (file, reason) of slices left out, where the source has one file per slice.
+        mapped: Values of its mask that a label map has changed; None where labels are no values.
     """
 
     image: NDArray[np.int16] | NDArray[np.uint8] | None
@@ -86,6 +87,7 @@ class Volume:
     geometry: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    mapped: set[int] | None = None
 
 
 @dataclass

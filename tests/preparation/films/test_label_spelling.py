@@ -102,5 +102,13 @@ def test_names_of_class_folders_are_labels_too(tmp_path, capsys):
     )  # fmt: skip
     assert run(*words) == 2
     assert "'no finding' and 'no_finding', which differ in spelling" in capsys.readouterr().err
+    told = (
+        "--label-map names 'NORMAL', which no label is; is it misspelt? The labels are 'no finding'"
+    )
+    assert told not in capsys.readouterr().out
+    pairs = "no_finding=no finding,sick=ill,NORMAL=no finding"
+    assert run(*words[:4], tmp_path / "lost", *words[5:], "--label-map", pairs) == 0
+    assert told in capsys.readouterr().out
     assert run(*words, "--label-map", "no_finding=no finding,sick=ill") == 0
+    assert "--label-map names" not in capsys.readouterr().out
     assert {item["label:label"] for item in items(tmp_path / "out")} == {"no finding", "ill"}

@@ -45,7 +45,9 @@ def test_a_map_that_says_nothing_is_refused(pair, sentence):
 
 def test_values_change_all_at_once():
     mask = np.array([0, 1, 2, 3], np.uint8)
-    assert changed(mask, ((1, 2), (2, 1), (3, 0), (-1, 2))).tolist() == [0, 2, 1, 0]
+    held = set()
+    assert changed(mask, ((1, 2), (2, 1), (3, 0), (-1, 2)), held).tolist() == [0, 2, 1, 0]
+    assert held == {1, 2, 3}
     assert mask.tolist() == [0, 1, 2, 3]
 
 
@@ -114,3 +116,31 @@ def test_a_map_for_a_single_file(tmp_path):
     assert kits19(source, tmp_path / "out", *words) == 0
     items = SliceCache.open(tmp_path / "out").manifest["items"]
     assert items[0]["class_pixels"] == [0, 0, 256]
+
+
+@pytest.mark.parametrize("command", ["kits19", "masks", "slices"])
+def test_a_map_that_no_mask_needs_is_said(tmp_path, capsys, command):
+    source = tmp_path / "source"
+    if command == "slices":
+        for kind, picture in (
+            ("image", np.arange(256, dtype=np.uint8).reshape(16, 16)),
+            ("label", np.eye(16, dtype=np.uint8) * 3),
+        ):
+            (source / kind).mkdir(parents=True)
+            Image.fromarray(picture).save(source / kind / "a.png")
+        (source / "index.csv").write_text("file,case,slice\na.png,1,1\n")
+    else:
+        make_source(source, num=3, num_classes=4)
+    words = (command, "--source", source, "--split-all-to", "test", "--out")
+    for _ in range(2):  # and where everything was made before
+        assert run(*words, tmp_path / "lost", "--label-map", "3=kidny,300=kidney,5=vein") == 0
+        said = capsys.readouterr().out
+        assert (
+            "note: --label-map 300=kidney,5=vein: no mask that is used holds the value 300 or 5; "
+            "is it misspelt?"
+        ) in said
+        assert (
+            "note: --label-map: new classes beside kidney and tumour: 3 is kidny, 4 is vein" in said
+        )
+    assert run(*words, tmp_path / "used", "--label-map", "3=kidney") == 0
+    assert "--label-map" not in capsys.readouterr().out
