@@ -1,6 +1,8 @@
 """The card of a comparison of images: all that another lab needs to compute its numbers again."""
 
+import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from display.numbers import interval, number
@@ -57,7 +59,7 @@ on a side. Compare it with the column before it, of the same number, not with th
 {markdown(text_table(("", "real", "synthetic"), _sides(result)))}
 {markdown(text_table(("", ""), _setting(result)))}
 ```
-{result["command"]}
+{_without_folders(result["command"])}
 ```
 
 ## What they do not say
@@ -68,6 +70,12 @@ on a side. Compare it with the column before it, of the same number, not with th
 generator was trained on: {result["real_patients_trained_on"]}.
 - Closeness to real images in these features is no evidence for a diagnosis, and none of privacy.
 """
+
+
+def _without_folders(command: str) -> str:
+    """A command with the last part of each absolute path: who reads the card has other folders."""
+    words = [Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command)]
+    return shlex.join(words)
 
 
 def _between_sets(result: Mapping[str, Any]) -> str:
