@@ -1,5 +1,6 @@
-"""Compare scenarios by many runs: `run` does what is missing, `report` writes the page again.
+"""Compare scenarios by many runs: `plan` tells what it takes, `run` does it, `report` shows it.
 
+python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits19
 python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
     --out runs/kits19_study
 python study.py report runs/kits19_study
@@ -7,18 +8,25 @@ python study.py report runs/kits19_study
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from docstring_parser import parse
+from jsonargparse import ArgumentParser
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
+from studies.run.plan import plan_study
 from studies.run.runner import closing_lines, run_study
 from studies.run.verbs import Verbs
 from studies.specification.read import load_specification
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
 _NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo"}
+# Likewise of `plan_study`; `from` is no name that a parameter may have.
+_NO_PLAN_FLAGS: set[str | int] = {
+    "specification", "source", "root", "load_verbs", "say", "kept", "placebo", "measure"
+}  # fmt: skip
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
@@ -30,8 +38,9 @@ def load_verbs() -> Verbs:
     from evaluate import evaluate, evaluate_images
     from generate import generate
     from train import fit
+    from training.rehearsal import rehearse
 
-    return Verbs(fit, generate, evaluate, evaluate_images)
+    return Verbs(fit, generate, evaluate, evaluate_images, rehearse)
 
 
 def report(out: Path) -> None:
@@ -41,34 +50,56 @@ def report(out: Path) -> None:
     print(f"Report: {build_report(out)} (also report.md, report.json)")
 
 
+def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]) -> ArgumentParser:
+    """Of a verb that takes a study's YAML and a cache; its flags are a function's parameters."""
+    parser = verb_parser(f"study.py {verb}", parse(function.__doc__ or "").description)
+    parser.add_argument("spec", type=Path, help="YAML of the study, as in configs/studies/.")
+    data: dict[str, Any] = {"type": Path, "required": True, "help": "Cache that prepare.py wrote."}
+    if verb == "plan":
+        data = {"type": Path | None, "default": None, "help": _parameters(function)["root"]}
+    parser.add_argument("--data.root", **data)
+    parser.add_function_arguments(function, as_group=False, skip=no_flags)
+    # May stand alone, which a function's bool may not.
+    told = _parameters(function)["placebo"]
+    parser.add_argument("--placebo", type=bool, nargs="?", const=True, default=False, help=told)
+    return parser
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, str | None]:
+    """What a docstring says of each parameter."""
+    return {entry.arg_name: entry.description for entry in parse(function.__doc__ or "").params}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run or report a study; 1 when a cell failed. UserErrors are left to `run_verb`."""
-    description = parse(run_study.__doc__ or "").description
-    running = verb_parser("study.py run", description)
-    running.add_argument("spec", type=Path, help="YAML of the study, as in configs/studies/.")
-    running.add_argument(
-        "--data.root", type=Path, required=True, help="Cache that prepare.py wrote."
-    )
-    running.add_function_arguments(run_study, as_group=False, skip=_NO_FLAGS)
-    told = {entry.arg_name: entry.description for entry in parse(run_study.__doc__ or "").params}
-    # May stand alone, which a function's bool may not.
-    running.add_argument(
-        "--placebo", type=bool, nargs="?", const=True, default=False, help=told["placebo"]
-    )
+    running = _parser_of("run", run_study, _NO_FLAGS)
+    planning = _parser_of("plan", plan_study, _NO_PLAN_FLAGS)
+    told = _parameters(plan_study)
+    planning.add_argument("--from", type=Path | None, default=None, help=told["kept"])
+    planning.add_argument(
+        "--no_measure", type=bool, nargs="?", const=True, default=False,
+        help="Time no steps: trainings and their steps are counted only.",
+    )  # fmt: skip
     reporting = verb_parser("study.py report", _REPORT)
     reporting.add_argument("out", type=Path, help="Folder that `study.py run` wrote.")
     parser = verb_parser("study.py", __doc__)
     commands = parser.add_subcommands(required=True, dest="command")
-    commands.add_subcommand("run", running, help=description)
+    commands.add_subcommand("run", running, help=running.description)
+    commands.add_subcommand("plan", planning, help=planning.description)
     commands.add_subcommand("report", reporting, help=_REPORT)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    given = parsed(parser, words, (running, reporting))
+    given = parsed(parser, words, (running, planning, reporting))
     if given.command == "report":
         report(given.report.out)
         return 0
-    flags = vars(given.run)
+    flags = vars(given[given.command])
     flags.pop("config")
-    specification, root = load_specification(flags.pop("spec")), flags.pop("data").root
+    source, root = flags.pop("spec"), flags.pop("data").root
+    specification = load_specification(source)
+    if given.command == "plan":
+        kept, measure = flags.pop("from"), not flags.pop("no_measure")
+        plan_study(specification, source, root, load_verbs, kept=kept, measure=measure, **flags)
+        return 0
     started = time.monotonic()
     outcome = run_study(specification, root, load_verbs=load_verbs, **flags)
     for line in closing_lines(outcome, flags["out"], time.monotonic() - started):

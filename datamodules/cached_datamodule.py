@@ -190,6 +190,10 @@ class CachedDataModule(L.LightningDataModule):
         self._training_set = real.of_real(chosen)
         self._weights = self.weights(self._training_set)
 
+    def steps_per_epoch(self) -> int:
+        """Steps of all processes together that make an epoch; after `setup`."""
+        return len(self._order(lambda: 0))
+
     def images_shown(self, steps: int) -> tuple[int, int]:
         """How many images the first steps show, and how many of these are real; after `setup`."""
         real = self._order(lambda: 0).count_below(self._training_set.num_real, steps)

@@ -2,6 +2,8 @@
 
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +38,9 @@ class FitResult:
     seconds: float
 
 
-def fit(args: list[str]) -> FitResult:
-    """Run `train.py ARGS` inside this process; `args` starts with "fit".
+@contextmanager
+def worded_failures() -> Iterator[None]:
+    """Around a training: its run folder is let go of, and what is wrong is said in a sentence.
 
     Raises:
         UserError: What the person at the prompt can mend.
@@ -45,13 +48,11 @@ def fit(args: list[str]) -> FitResult:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from callbacks.wandb_log import finish_wandb
-    from training.cli import TrainCLI
-    from training.run_folder import checkpoint_folder, forget_run_folder
+    from training.run_folder import forget_run_folder
 
-    started = time.perf_counter()
     forget_run_folder()
     try:
-        cli = TrainCLI.with_our_settings(args)
+        yield
     except ValueError as error:
         cause = innermost_cause(error)
         if isinstance(cause, UserError | ValueError):
@@ -63,6 +64,20 @@ def fit(args: list[str]) -> FitResult:
     finally:
         finish_wandb()
         forget_run_folder()
+
+
+def fit(args: list[str]) -> FitResult:
+    """Run `train.py ARGS` inside this process; `args` starts with "fit".
+
+    Raises:
+        UserError: What the person at the prompt can mend.
+    """
+    from training.cli import TrainCLI
+    from training.run_folder import checkpoint_folder
+
+    started = time.perf_counter()
+    with worded_failures():
+        cli = TrainCLI.with_our_settings(args)
     folder = checkpoint_folder(cli.run_folder)
     return FitResult(
         run_folder=cli.run_folder,

@@ -18,10 +18,16 @@ from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import EveryCellFailsError, Job
-from studies.specification.specification import Specification, seed_of_generator
+from studies.specification.specification import (
+    Cell,
+    GeneratorPlan,
+    Specification,
+    seed_of_generator,
+)
 from studies.statistics.results import holds_score, known_scores
 
 _LABEL_COLUMN = "--data.label_column"
+_FIRST = "pretrain"  # what the first of two trainings is called
 
 
 def ready(study: Study) -> Study:
@@ -91,15 +97,49 @@ def perform(job: Job) -> None:
         _make_images(job, seed)
 
 
+def trainings_of_generator(generator: GeneratorPlan) -> dict[str, list[str]]:
+    """Flags of a seed's trainings by their part: one per class, or one without a name."""
+    assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
+    return {
+        part: [*generator.arguments, *(("--data.only_label", part) if part else ())]
+        for part in generator.per_class or ("",)
+    }
+
+
+def trainings_of_cell(
+    specification: Specification, cell: Cell, images: Path
+) -> dict[str, list[str]]:
+    """Flags of a cell's trainings by their part, the pretraining first where there is one.
+
+    A pretraining sees the synthetic images; the training after it sees real images alone, and is
+    further told to start from its weights. A control is told of the images too, since it trains as
+    long as with them.
+
+    Args:
+        specification: The study, as `ready` gave it.
+        cell: One of its cells.
+        images: Folder of the synthetic images of its seed.
+    """
+    synthetic = ["--data.synthetic", str(images)]
+    if cell.scenario.control is not None:
+        synthetic += ["--data.control", cell.scenario.control]
+    pretrain = cell.scenario.pretrain
+    if pretrain is None:
+        before = synthetic if specification.needs_images(cell.scenario) else []
+        return {"": [*before, *specification.flags_of(cell)]}
+    assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
+    first = [*synthetic, *specification.arguments, *pretrain, *cell.model.arguments]
+    return {_FIRST: first, "": specification.flags_of(cell)}
+
+
 def _make_images(job: Job, seed: int) -> None:
     """Train the generators of a seed, one or one per class, and make their images."""
     generator = job.study.specification.generator
     assert generator is not None  # the specification refuses synthetic scenarios without one
-    assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
-    fits = []
-    for part in generator.per_class or ("",):
-        flags = [*generator.arguments, *(("--data.only_label", part) if part else ())]
-        fits.append(job.fit(generator.config, flags, generator.checkpoint, part))
+    fits = [
+        job.fit(generator.config, flags, generator.checkpoint, part)
+        for part, flags in trainings_of_generator(generator).items()
+    ]
     out = job.study.folder.synthetic(seed)
     if not all(fit.reused for fit in fits) and out.exists():
         # Images of an earlier checkpoint; those of this one would be gone on with.
@@ -119,24 +159,14 @@ def _make_images(job: Job, seed: int) -> None:
 
 
 def _train_and_score(job: Job) -> None:
-    """Train a model, after a pretraining where the scenario has one, and score it.
-
-    A pretraining sees the synthetic images; the training after it starts from its weights and sees
-    real images alone. A control is told of the images too, since it trains as long as with them.
-    """
+    """Train a model, after a pretraining where the scenario has one, and score it."""
     specification, folder, cell = job.study.specification, job.study.folder, job.cell
-    synthetic = ["--data.synthetic", str(folder.synthetic(cell.seed))]
-    if cell.scenario.control is not None:
-        synthetic += ["--data.control", cell.scenario.control]
-    before, after = synthetic if specification.needs_images(cell.scenario) else [], []
-    pretrain = cell.scenario.pretrain
-    if pretrain is not None:
-        assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
-        given = specification.arguments + pretrain + cell.model.arguments
-        pretrained = job.fit(cell.model.config, [*synthetic, *given], part="pretrain")
-        before, after = [], ["--model.start_from", pretrained.checkpoint]
-    flags = [*before, *specification.flags_of(cell), *after]
-    fit = job.fit(cell.model.config, flags)
+    trainings = trainings_of_cell(specification, cell, folder.synthetic(cell.seed))
+    after: list[str] = []
+    if _FIRST in trainings:
+        pretrained = job.fit(cell.model.config, trainings[_FIRST], part=_FIRST)
+        after = ["--model.start_from", pretrained.checkpoint]
+    fit = job.fit(cell.model.config, [*trainings[""], *after])
     out = folder.run(job.name) / "evaluation"
     # What a killed evaluation left is refused by the next one, and it is quick to make again.
     shutil.rmtree(out, ignore_errors=True)
@@ -180,7 +210,7 @@ def _check_target(study: Study) -> None:
     if isinstance(cache, SliceCache):
         looked_for = tuple(cache.foreground)
     else:
-        column = _value_of(_LABEL_COLUMN, study.specification.arguments)
+        column = label_column_of(study.specification.arguments)
         data = ChestXrayDataModule(str(study.root), label_column=column, channels=3)
         if len(data.class_names) != 2:
             raise UserError(
@@ -195,10 +225,12 @@ def _check_target(study: Study) -> None:
         )
 
 
-def _value_of(flag: str, arguments: Sequence[str]) -> str | None:
-    """What the last of these flags says; None without it."""
+def label_column_of(arguments: Sequence[str]) -> str | None:
+    """The label column that the last of these flags names; None where none does."""
     words = [part for word in arguments for part in word.split("=", 1)]
-    return next((v for f, v in reversed(list(itertools.pairwise(words))) if f == flag), None)
+    return next(
+        (v for f, v in reversed(list(itertools.pairwise(words))) if f == _LABEL_COLUMN), None
+    )
 
 
 def _classes(study: Study) -> tuple[str, ...]:
@@ -215,7 +247,7 @@ def _classes(study: Study) -> tuple[str, ...]:
     root, generator = study.root, study.specification.generator
     assert generator is not None
     wish = f"`per_class: {generator.per_class}` of the study's generator"
-    column = _value_of(_LABEL_COLUMN, generator.arguments)
+    column = label_column_of(generator.arguments)
     data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
     if not data.class_names:
         raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")

@@ -24,6 +24,23 @@ class FitResult(Protocol):
     def seconds(self) -> float: ...  # noqa: D102
 
 
+class Rehearsal(Protocol):
+    """What `training.rehearsal.rehearse` returns; described there."""
+
+    @property
+    def steps(self) -> int: ...  # noqa: D102
+    @property
+    def images(self) -> int: ...  # noqa: D102
+    @property
+    def device(self) -> str: ...  # noqa: D102
+    @property
+    def seconds(self) -> float | None: ...  # noqa: D102
+    @property
+    def num_timed(self) -> int: ...  # noqa: D102
+    @property
+    def checkpoint_bytes(self) -> int | None: ...  # noqa: D102
+
+
 @dataclass(frozen=True)
 class Verbs:
     """The other root scripts as functions; given from outside, since rooms import no script.
@@ -36,12 +53,14 @@ class Verbs:
             what evaluation.json holds.
         evaluate_images: `evaluate_images(synthetic=, root=, out=, split=, ...)` of
             evaluation/images/evaluate.py, likewise.
+        rehearse: `rehearse(args, timed=)` of training/rehearsal.py, args as for `fit`.
     """
 
     fit: Callable[[list[str]], FitResult]
     generate: Callable[..., Path]
     evaluate: Callable[..., dict[str, Any]]
     evaluate_images: Callable[..., dict[str, Any]]
+    rehearse: Callable[..., Rehearsal]
 
 
 def verb_command(verb: str, keywords: dict[str, Any]) -> str:

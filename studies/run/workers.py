@@ -159,7 +159,7 @@ def _work(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
     os.environ.update(thread_settings(os.environ, max(1, num_cores() // num_workers)))
-    devices = _accelerators()
+    devices = accelerators()
     if num_workers > 1 and len(devices) > 1:
         os.environ["CUDA_VISIBLE_DEVICES"] = devices[index % len(devices)]
     while True:
@@ -193,7 +193,7 @@ def num_cores() -> int:
     return os.cpu_count() or 1
 
 
-def _accelerators() -> list[str]:
+def accelerators() -> list[str]:
     """CUDA devices as named in CUDA_VISIBLE_DEVICES, found without loading torch."""
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:

@@ -34,7 +34,7 @@ class FakeFit:
 
 def load_verbs() -> Verbs:
     note("load_verbs")
-    return Verbs(fit, generate, evaluate, evaluate_images)
+    return Verbs(fit, generate, evaluate, evaluate_images, rehearse)
 
 
 def control() -> Path:
@@ -59,6 +59,23 @@ def order(name: str, *words: str) -> None:
 def ordered(name: str) -> str:
     path = control() / name
     return path.read_text() if path.is_file() else ""
+
+
+@dataclass(frozen=True)
+class FakeRehearsal:
+    steps: int
+    images: int
+    device: str = ""
+    seconds: float | None = None
+    num_timed: int = 0
+    checkpoint_bytes: int | None = None
+
+
+def rehearse(args: list[str], timed: bool) -> FakeRehearsal:
+    note(f"rehearse {'timed' if timed else 'counted'} {' '.join(args)}")
+    images = shown(args)[0]
+    measured = ("cpu", 0.5, 16, 1_000_000) if timed else ()
+    return FakeRehearsal(images // 8, images, *measured)
 
 
 def flag(args: list[str], name: str) -> str | None:

@@ -1,0 +1,103 @@
+"""What a study would take and could show, told before anything is trained.
+
+Trainings are counted by building each of them as its cell would, with a stand-in for the synthetic
+images that are not made yet; a few steps of each kind are timed. Nothing is written but in a
+temporary folder.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from datamodules.open_cache import open_cache
+from provenance import UserError
+from studies.run.folder import Study, StudyFolder, load_study
+from studies.run.kind import KINDS
+from studies.run.plan_text import disk_lines, header_lines, time_lines, training_lines
+from studies.run.prospect_text import prospect_lines
+from studies.run.trainings import all_trainings, counted, timed
+from studies.run.verbs import Verbs
+from studies.run.workers import accelerators, num_cores, thread_settings
+from studies.specification.arms import with_placebo
+from studies.specification.specification import Specification
+from studies.statistics.prospects import has_prospects
+
+
+def plan_study(
+    specification: Specification,
+    source: Path,
+    root: Path | None,
+    load_verbs: Callable[[], Verbs],
+    *,
+    out: Path | None = None,
+    kept: Path | None = None,
+    workers: int = 1,
+    placebo: bool = False,
+    measure: bool = True,
+    say: Callable[[str], None] = print,
+) -> None:
+    """Say what a study would train, what it could show, and what time and disk it would take.
+
+    Nothing is trained but a few steps of each kind, in a temporary folder; nothing else is written.
+
+    Args:
+        specification: The study.
+        source: Its YAML.
+        root: Prepared cache. None: what depends on the data is left out, and said to be.
+        load_verbs: Gives the verbs.
+        out: Folder that the study will have: how much is free there.
+        kept: Folder of a finished study of the same metric, whose spreads say what this one could
+            show. None: assumed spreads.
+        workers: Cells at a time, as `study.py run` will be given it: steps are timed with the cores
+            that each of them has.
+        placebo: Add the baseline once more with other seeds, as `study.py run --placebo` does.
+        measure: Time a few steps of each kind of training on this machine.
+        say: Prints a line.
+
+    Raises:
+        UserError: A training of the study would be refused, the data is missing, or the kept study
+            cannot tell.
+    """
+    if workers < 0:
+        raise UserError(f"--workers {workers}: expected 0 or more.")
+    # Before torch is loaded, as in a worker.
+    cores = max(1, num_cores() // max(1, workers))
+    os.environ.update(thread_settings(os.environ, cores))
+    specification = with_placebo(specification) if placebo else specification
+    spreads = None
+    if kept is not None:
+        if not has_prospects(specification):
+            raise UserError(
+                f"--from {kept}: this study decides by {specification.metric.title}, of which no "
+                "smallest difference is computed before its trainings are there. Leave it out."
+            )
+        folder = StudyFolder(kept)
+        spreads = load_study(folder)[0], folder.finished()
+    cache = None if root is None else open_cache(root)
+    if root is not None and specification.kind == "downstream":
+        study = Study(specification, root, out or Path("."))
+        specification = KINDS["downstream"].ready(study).specification
+    why_not, at_once = None if measure else "as --no-measure asks", max(1, workers)
+    with TemporaryDirectory(prefix="plan-") as temporary:
+        trainings = all_trainings(specification, cache, Path(temporary) / "synthetic")
+        if root is None:
+            why_not = "since no cache is given"
+        else:
+            given = (root, specification.seeds[0], load_verbs().rehearse)
+            trainings = counted(trainings, *given)
+        for line in (
+            *header_lines(specification, source, cache),
+            *training_lines(specification, trainings),
+            *prospect_lines(specification, source, cache, spreads),
+        ):
+            say(line)
+        if why_not is None:  # minutes, with large networks
+            trainings = timed(trainings, *given)
+    if any(one.measured is not None and one.measured.device == "cuda" for one in trainings):
+        at_once = min(at_once, max(1, len(accelerators())))
+    for line in (
+        *time_lines(specification, trainings, workers, at_once, why_not),
+        *disk_lines(specification, trainings, cache, out),
+    ):
+        say(line)

@@ -1,0 +1,75 @@
+"""A synthetic set that stands for one which is not made yet, so that its training can be built.
+
+It has as many images, of the same classes, as the generator would make. They are noise, all of them
+one file, and learnt from nobody: good for counting and timing steps, and for nothing else.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from datamodules.film_cache import FilmCache
+from datamodules.prepared_cache import PreparedCache
+from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import FORMAT
+from studies.specification.specification import GeneratorPlan
+
+
+def write_stand_in(folder: Path, cache: PreparedCache, generator: GeneratorPlan) -> Path:
+    """Write the set, and return its folder.
+
+    Args:
+        folder: New; whoever calls this deletes it.
+        cache: Of the study.
+        generator: Of the study, with its classes by name.
+    """
+    size, random = cache.image_size, np.random.default_rng(0)
+    classes = cache.class_names if isinstance(cache, SliceCache) else []
+    for room in ("images", "masks") if classes else ("images",):
+        (folder / room).mkdir(parents=True)
+    colour = isinstance(cache, FilmCache) and cache.channels == 3
+    pixels = random.integers(0, 256, (size, size, 3) if colour else (size, size), np.uint8)
+    Image.fromarray(pixels).save(folder / "image.png")
+    if classes:
+        labels = random.integers(0, len(classes), (size, size), np.uint8)
+        Image.fromarray(labels).save(folder / "mask.png")
+    items = _items(cache, generator)
+    for item in items:
+        (folder / "images" / f"{item['id']}.png").symlink_to(folder / "image.png")
+        if classes:
+            (folder / "masks" / f"{item['id']}.png").symlink_to(folder / "mask.png")
+    manifest = {
+        "format": FORMAT,
+        "image_size": size,
+        "generator": {"training_patients": [], "training_items": []},
+        "items": items,
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    return folder
+
+
+def _items(cache: PreparedCache, generator: GeneratorPlan) -> list[dict[str, Any]]:
+    if not isinstance(cache, SliceCache):
+        labels = [
+            label for label in generator.per_class or (None,) for _ in range(generator.num_images)
+        ]
+        return [
+            {"id": f"{index:06d}", "seed": index, "label": label}
+            for index, label in enumerate(labels)
+        ]
+    maps = [item.class_pixels for item in cache.select("train", foreground_only=True)]
+    if generator.with_class in cache.class_names:
+        wanted = cache.class_names.index(generator.with_class)
+        maps = [pixels for pixels in maps if pixels[wanted]] or maps
+    return [
+        {
+            "id": f"{index:06d}",
+            "seed": index,
+            "label_item_id": "none",
+            "class_pixels": list(maps[index % len(maps)]) if maps else [],
+        }
+        for index in range(generator.num_images)
+    ]

@@ -1,0 +1,150 @@
+"""The trainings of a study, counted and timed without doing them."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+from datamodules.prepared_cache import PreparedCache
+from provenance import UserError
+from studies.run.downstream import trainings_of_cell, trainings_of_generator
+from studies.run.stand_in import write_stand_in
+from studies.run.verbs import Rehearsal
+from studies.specification.arms import words_of
+from studies.specification.specification import Specification
+
+GENERATOR = "generator"
+ONE_PER_CLASS = "one per class"  # as many as data have classes that are not known yet
+# Flags that say which images a step shows or how many steps there are, not what a step does.
+_SAME_STEP = {
+    "--data.synthetic", "--data.control", "--data.synthetic_share", "--data.real_films",
+    "--data.real_slices", "--data.balance", "--data.imbalance", "--data.only_label",
+    "--data.sampling", "--data.images_per_epoch", "--trainer.max_epochs",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Training:
+    """One training of a study, which is done once per seed.
+
+    Attributes:
+        arm: Id of the scenario, or `GENERATOR`.
+        model: Name of the model, or `GENERATOR`.
+        part: "pretrain", a generator's class, `ONE_PER_CLASS`, or nothing.
+        count: How many seeds it is done with.
+        config: Its YAML.
+        flags: As its cell would give them; empty where there is no cache.
+        step: Equal ones take equally long a step.
+        length: Counted; None where there is no cache.
+        measured: What its steps take, timed with it or with one whose steps are alike.
+    """
+
+    arm: str
+    model: str
+    part: str
+    count: int
+    config: str
+    flags: tuple[str, ...] = ()
+    step: tuple[str, ...] = ()
+    length: Rehearsal | None = None
+    measured: Rehearsal | None = None
+
+    @property
+    def name(self) -> str:
+        """Such as `unet_light in 3`."""
+        what = GENERATOR if self.arm == GENERATOR else f"{self.model} in {self.arm}"
+        return f"{what}, {self.part}" if self.part else what
+
+
+def all_trainings(
+    specification: Specification, cache: PreparedCache | None, images: Path
+) -> list[Training]:
+    """Every training, once for all its seeds; generators first. Makes the stand-in `images`."""
+    found = []
+    generator = specification.generator
+    needing = [one for one in specification.scenarios if specification.needs_images(one)]
+    if generator is not None and needing:
+        seeds = {seed for one in needing for seed in specification.seeds_of(one)}
+        parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
+        if isinstance(generator.per_class, tuple):
+            parts = trainings_of_generator(generator)
+        for part, flags in parts.items():
+            found.append(_training(GENERATOR, GENERATOR, part, len(seeds), generator.config, flags))
+        if cache is not None:
+            write_stand_in(images, cache, generator)
+    count = len(specification.seeds)
+    for cell in specification.cells()[: len(specification.scenarios) * len(specification.models)]:
+        parts = {"": specification.flags_of(cell)}
+        if cell.scenario.pretrain is not None:
+            parts = {"pretrain": [], "": []}
+        if cache is not None and specification.kind == "downstream":
+            parts = trainings_of_cell(specification, cell, images)
+        for part, flags in parts.items():
+            found.append(
+                _training(cell.scenario.id, cell.model.name, part, count, cell.model.config, flags)
+            )
+    return found
+
+
+def counted(
+    trainings: Sequence[Training], root: Path, seed: int, rehearse: Callable[..., Rehearsal]
+) -> list[Training]:
+    """The trainings with their lengths.
+
+    Raises:
+        UserError: One of them would be refused; the sentence names it.
+    """
+    known: dict[tuple[str, ...], Rehearsal] = {}
+    for one in trainings:
+        key = (one.config, *one.flags)
+        if key not in known:
+            known[key] = _rehearse(one, root, seed, rehearse, timed=False)
+    return [replace(one, length=known[one.config, *one.flags]) for one in trainings]
+
+
+def timed(
+    trainings: Sequence[Training], root: Path, seed: int, rehearse: Callable[..., Rehearsal]
+) -> list[Training]:
+    """The trainings with what a step of each takes; steps that are alike are timed once.
+
+    Raises:
+        UserError: As `counted`.
+    """
+    first: dict[tuple[str, ...], Training] = {}
+    for one in trainings:
+        first.setdefault(one.step, one)
+    known = {}
+    for number, one in enumerate(first.values(), 1):
+        told = f"timing steps, {number} of {len(first)}: {one.name} ..."
+        print(told, file=sys.stderr, flush=True)
+        known[one.step] = _rehearse(one, root, seed, rehearse, timed=True)
+    return [replace(one, measured=known[one.step]) for one in trainings]
+
+
+def _rehearse(
+    training: Training, root: Path, seed: int, rehearse: Callable[..., Rehearsal], timed: bool
+) -> Rehearsal:
+    args = ["fit", "--config", training.config, "--data.root", str(root), *training.flags]
+    try:
+        return rehearse([*args, "--seed_everything", str(seed)], timed=timed)
+    except UserError as error:
+        sentence = str(error)
+        for flag, value in pairwise(training.flags):
+            if flag == "--data.synthetic":  # a stand-in that nobody knows
+                sentence = sentence.replace(value, "the images of the study's generator")
+        told = f"the training of {training.name} would be refused: {sentence}"
+        raise UserError(told) from error
+
+
+def _training(
+    arm: str, model: str, part: str, count: int, config: str, flags: Sequence[str]
+) -> Training:
+    groups: list[list[str]] = []
+    for word in words_of(flags):
+        if word.startswith("--"):
+            groups.append([word])
+        elif groups:
+            groups[-1].append(word)
+    step = [word for group in groups if group[0] not in _SAME_STEP for word in group]
+    return Training(arm, model, part, count, config, tuple(flags), (config, *step))
