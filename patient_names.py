@@ -16,32 +16,34 @@ KNOWN_SALT = "understudy"
 Ids = Literal["as_numbers", "as_written"]
 
 _PSEUDONYM = re.compile(r"patient_[0-9a-f]{12}")
-# A whole number, also as a float's text (`7.0`, `7.`, in German `7,0`) and in KiTS19's own form.
-# `7,000` may be seven thousand, so it is text.
-_NUMBER = re.compile(r"(?:case_)?([+-]?)(\d+)(\.0*|,00?)?")
+# A whole number, also as a float's text (`7.0`, `7.`, in German `7,0`) and in KiTS19's own form,
+# which some systems write in capitals. `7,000` may be seven thousand, so it is text.
+_NUMBER = re.compile(r"(?i:case_)?([+-]?)(\d+)(\.0*|,00?)?")
 # How a table keeps a spreadsheet from taking `007` for a number: `="007"`, `'007`.
 _MEANT_AS_TEXT = re.compile(r"=\"(.*)\"|'([+-]?\d.*)")
-# As a spreadsheet or a float writes what it has rounded. `1e3` without a sign may be a code.
-_ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d*e[+-]?|e[+-])\d+", re.IGNORECASE)
+# As a spreadsheet or a float writes what it has rounded, or shortened (`1E5` for 100000, and for a
+# code `1E5` that it took for a number). No exponent of a float has four digits, so `12e3456` is a
+# code.
+_ROUNDED = re.compile(r"[+-]?\d+(?:[.,]\d*e[+-]?\d+|e[+-]\d+|e\d{1,3})", re.IGNORECASE)
 # Integers up to here have a float of their own.
 _EXACT_IN_FLOAT = 2**53
 # Missing values as pandas, R and spreadsheets write them.
-_NOBODY = {"nan", "<na>", "n/a", "#n/a", "null", "none"}
+_NOBODY = {"nan", "nat", "na", "<na>", "n/a", "#n/a", "null", "none", "-", "?"}
 # Marks that text.strip() leaves: of byte order, of direction, and of no width; a DICOM padding.
 _INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060\0"
 
 
 class RoundedNumberError(ValueError):
-    """An identifier that a program has rounded: several people may have become one.
+    """An identifier that a program has rounded or shortened: it does not tell who is who.
 
     Its sentence does not hold the identifier, so it may be kept.
     """
 
     def __init__(self) -> None:
         super().__init__(
-            "its patient is a number that a spreadsheet or a program has rounded, such as 1E+11, "
-            "so several people may have become one. Export the identifiers as text; if they do "
-            "look like this, pass --patient-ids as_written."
+            "its patient is a number that a spreadsheet or a program has rounded or shortened, "
+            "such as 1E+11 or 1E5, so several people may have become one, or one several. Export "
+            "the identifiers as text; if they do look like this, pass --patient-ids as_written."
         )
 
 
@@ -63,12 +65,13 @@ def identity(identifier: str, ids: Ids = "as_numbers") -> str:
         identifier: As a table, a folder or a DICOM file has it.
         ids: as_numbers: a whole number is its decimal text, however it is written: `7`, `7.0`,
             `7,0`, `+7`, `007`, `="007"` and KiTS19's `case_00007` are the patient `7`; `-7` is
-            another. What stands for a missing value (`nan`, `None`, `NULL`, `N/A`) is nobody.
+            another. What stands for a missing value (`nan`, `None`, `NULL`, `NA`, `N/A`, `NaT`,
+            `-`, `?`) is nobody. Other text is itself, in its own upper and lower case.
             as_written: every spelling is a patient of its own.
 
     Raises:
-        RoundedNumberError: With as_numbers, `1.23457E+11`, or a whole number with `.0` that is too
-            large for a float to hold exactly.
+        RoundedNumberError: With as_numbers, `1.23457E+11`, `5e0`, or a whole number with `.0` that
+            is too large for a float to hold exactly.
     """
     text = as_written(identifier)
     if ids == "as_written":

@@ -23,14 +23,14 @@ HUGE = "12345678901234567890123"
         ((" 7 ", "7\xa0", "\ufeff7", "7\u200b", "7\0", "7\ufeff "), "7"),
         (('="007"', "'007", '="7.0"', "'7", ' ="7" '), "7"),  # so that spreadsheets keep zeros
         (("MRN-7", '="MRN-7"'), "MRN-7"),
-        (("case_00007", "case_7", "\uff17", "\u0667"), "7"),
+        (("case_00007", "case_7", "CASE_00007", "Case_7.0", "\uff17", "\u0667"), "7"),
         (("0", "00", "0.0", "-0", "case_00000"), "0"),
         (("-7", "-7.0", "-007"), "-7"),
         ((HUGE, f"000{HUGE}"), HUGE),
         (("9" * 5000, "0" + "9" * 5000), "9" * 5000),  # more digits than int() reads
         (("9007199254740992.0", "9007199254740992"), "9007199254740992"),
         (("Müller", unicodedata.normalize("NFD", "Müller"), " Müller"), "Müller"),
-        (("", " ", "nan", "NaN", "None", "NULL", "<NA>", "N/A"), ""),
+        (("", " ", "nan", "NaN", "None", "NULL", "<NA>", "N/A", "NA", "NaT", "-", " ? "), ""),
     ],
 )
 def test_spellings_of_one_patient(spellings, who):
@@ -39,8 +39,8 @@ def test_spellings_of_one_patient(spellings, who):
 
 @pytest.mark.parametrize(
     "text",
-    ["7.5", "7,000", "1_000", "7-0", "P7", "P007", "p7", "1e3", "12E5", "case_7b", "²", "7 0",
-     "1.2.840", "张三", "李四", "Anna", "anna", "--7", "case_", "'t Hart", "=7"],
+    ["7.5", "7,000", "1_000", "7-0", "P7", "P007", "p7", "E5", "12e3456", "1E5A", "case_7b", "²",
+     "7 0", "1.2.840", "张三", "李四", "Anna", "anna", "Nathan", "--7", "case_", "'t Hart", "=7"],
 )  # fmt: skip
 def test_other_text_is_itself(text):
     assert identity(text) == text
@@ -54,13 +54,18 @@ def test_each_of_these_is_somebody_else():
 @pytest.mark.parametrize(
     "text",
     ["1.23457E+11", "1.23457e11", "1,23457E+11", "1E+03", "-1.5e+20", "1e-05", "1.e+16",
-     "9007199254740993.0", f"{HUGE}.0", "99999999999999999999.0"],
+     "5e0", "4E5", "12e345", "1.0e3", "9007199254740993.0", f"{HUGE}.0",
+     "99999999999999999999.0"],
 )  # fmt: skip
 def test_numbers_that_were_rounded_are_refused(text):
     with pytest.raises(RoundedNumberError, match="as_written") as caught:
         identity(text)
     assert text not in str(caught.value)  # it may be kept
     assert identity(text, "as_written") == text
+
+
+def test_upper_and_lower_case_keep_people_apart():
+    assert len({identity(text) for text in ("p7", "P7", "Anna", "anna", "ANNA")}) == 5
 
 
 def test_as_written_keeps_every_spelling_apart_but_for_bytes_nobody_sees():
