@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from provenance import UserError
 
 _NUMBER = re.compile(r"[+-]?(\d+([.,]\d*)?|[.,]\d+)(e[+-]?\d+)?")
+_MOST_LISTED = 5
 _TRUTH = {"true": "1", "yes": "1", "false": "0", "no": "0"}
 # What pandas and other programs write where there is no value; any of it may be meant as a label.
 _MISSING = {
@@ -54,6 +55,30 @@ def check_spelling(
                 f"would be {len(twins)} classes. Make them one with --label-map '{merged}', or "
                 f"keep them apart with --label-map '{apart}'."
             )
+
+
+def fractions_note(where: str, column: str, values: Iterable[str]) -> list[str]:
+    """A sentence where labels are numbers that are not whole: these look like probabilities.
+
+    Args:
+        where: The file that the labels come from.
+        column: The column.
+        values: Its labels as the map left them.
+    """
+    distinct = sorted({*values})
+    broken = [
+        v
+        for v in distinct
+        if _NUMBER.fullmatch(v.casefold()) and not float(_spoken(v)).is_integer()
+    ]
+    if not broken:
+        return []
+    more = f" and {len(broken) - _MOST_LISTED} more" if len(broken) > _MOST_LISTED else ""
+    return [
+        f"{where}: {column} holds {', '.join(broken[:_MOST_LISTED])}{more}; each is a class of its "
+        "own. If they are probabilities or means of several readers, give each the class that it "
+        f"stands for: --label-map {broken[0]}=0 and so on, into another --out."
+    ]
 
 
 def _quoted(values: Iterable[str]) -> str:

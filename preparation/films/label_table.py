@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from patient_names import Ids
-from preparation.films.label_spelling import check_spelling
+from preparation.films.label_spelling import check_spelling, fractions_note
 from preparation.films.patient_column import check_patients
 from preparation.label_map import lost_pairs
 from provenance import UserError
@@ -119,15 +119,18 @@ def read_label_table(
                 cells[kept[name]] = new_names[old]
     lost = [name for name in new_names if name not in used]
     rows = _rows(path, filled[1:], len(header), key_index, kept)
+    notes = lost_pairs(str(path), lost, held - {""})
     for name in label_columns:
-        check_spelling(str(path), name, (row[name] for row in rows.values()), new_names)
+        values = {row[name] for row in rows.values()}
+        check_spelling(str(path), name, values, new_names)
+        notes += fractions_note(str(path), name, values)
     return LabelTable(
         path,
         rows,
         tuple(label_columns),
         None if patient_index is None else header[patient_index],
         tuple(header),
-        tuple(lost_pairs(str(path), lost, held - {""})),
+        tuple(notes),
     )
 
 

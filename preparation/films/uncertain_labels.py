@@ -39,7 +39,8 @@ def decided(
         The table, and a sentence for each such column.
 
     Raises:
-        UserError: `blank` is negative, and a label column holds other values.
+        UserError: `blank` is negative, and a label column holds other values; or one holds -1
+            beside others than 0 and 1, and no map says what it is.
     """
     names = {name.lower().replace("_", " ") for name in table.header}
     renamed = {as_number(old): new for old, new in (label_map or {}).items()}
@@ -55,6 +56,13 @@ def decided(
             raise UserError(
                 f"--blank-labels negative: {column} of {table.path} holds {other!r}; expected 0, "
                 "1, -1 and blanks alone. Map its labels with --label-map, or leave the flag out."
+            )
+        if not plain and -1.0 in numbers.values() and -1.0 not in renamed:
+            raise UserError(
+                f"{table.path}: {column} holds -1 beside other labels than 0 and 1, which may be a "
+                "class, or mean uncertain or unknown. Say which: --label-map=-1=unsure makes it a "
+                "class of that name, --label-map=-1= leaves such films without a label, "
+                "--label-map=-1=-1 keeps it as a class."
             )
         told = _NO_FINDING in names or blank is not None
         # Also 1.0: the table of another split has no blanks, and its classes need the same names.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from preparation.films.label_spelling import check_spelling
+from preparation.films.label_spelling import check_spelling, fractions_note
 from preparation.label_map import parse_label_map
 from provenance import UserError
 from tests.film_runs import draw, films, items, make_films
@@ -112,3 +112,16 @@ def test_names_of_class_folders_are_labels_too(tmp_path, capsys):
     assert run(*words, "--label-map", "no_finding=no finding,sick=ill") == 0
     assert "--label-map names" not in capsys.readouterr().out
     assert {item["label:label"] for item in items(tmp_path / "out")} == {"no finding", "ill"}
+
+
+def test_labels_that_are_no_whole_numbers_are_said(tmp_path, capsys):
+    assert fractions_note("t.csv", "label", ["0", "1.0", "2e1", "-1", "", "normal", "v1.5"]) == []
+    [note] = fractions_note("t.csv", "label", ["0", "0.3", "0,7", "0.3", "7.5E-1", "1"])
+    assert note.startswith("t.csv: label holds 0,7, 0.3, 7.5E-1; each is a class of its own.")
+    [many] = fractions_note("t.csv", "label", [f"0.{n}" for n in range(11, 20)])
+    assert "0.15 and 4 more; each" in many
+    source = make_films(tmp_path / "source", num=12)
+    table = source / "labels.csv"
+    table.write_text(table.read_text().replace("abnormal", "0.3").replace("normal", "1"))
+    assert films(source, tmp_path / "out", "--split-all-to", "train") == 0
+    assert "holds 0.3; each is a class of its own" in capsys.readouterr().out

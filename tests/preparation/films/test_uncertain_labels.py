@@ -95,3 +95,16 @@ def test_the_policy_is_printed_and_recorded(tmp_path, capsys):
     kept = tmp_path / "kept"
     assert films(source, kept, *flags, "--unlabelled", "keep") == 0
     assert sorted(item["label:label"] for item in items(kept)) == [""] * 3 + ["0"] * 6 + ["1"] * 3
+
+
+@pytest.mark.parametrize("minus", ["-1", "-1.0"])
+def test_minus_one_beside_other_classes_is_asked_about(tmp_path, minus):
+    text = f"image,label\na.png,0\nb.png,1\nc.png,{minus}\nd.png,2\n"
+    with pytest.raises(
+        UserError, match=r"label holds -1 beside other labels.*--label-map=-1=unsure"
+    ):
+        labels(tmp_path, text, "label")
+    for pair, kept in (("-1=unsure", "unsure"), ("-1=", ""), ("-1=-1", "-1")):
+        [column], notes = labels(tmp_path, text, "label", label_map=(pair,))
+        assert column == ["0", "1", kept, "2"]
+        assert not notes
