@@ -19,8 +19,10 @@ from studies.statistics.prospects import (
 )
 from studies.statistics.reach import POWER
 from studies.statistics.results import Record
+from studies.statistics.whole_set import is_set_metric
 
 _WITHOUT_CACHE = (10, 30, 100)
+_OF_TWO_CLASSES = (50, 100, 300)  # a score that ranks has no interval with few of a class
 _WITH_MORE_SEEDS = (3, 5)
 
 Kept = tuple[Specification, Sequence[Record]]
@@ -96,7 +98,9 @@ def _table(
     """Differences by spread, in columns for the test patients that there are or may be."""
     percent = specification.metric.percent
     known = None if cache is None else len(cache.patients("test"))
-    patients = _WITHOUT_CACHE if known is None else (known,)
+    ranked = is_set_metric(specification.metric.name)
+    unknown = _OF_TWO_CLASSES if ranked else _WITHOUT_CACHE
+    patients = unknown if known is None else (known,)
     found = [
         assumed_prospects(specification, trainings, number)
         if kept is None
@@ -138,9 +142,11 @@ def _points(value: float | None, percent: bool) -> str:
 
 
 def _footnotes(specification: Specification, kept: Kept | None) -> list[str]:
-    unit = "points (hundredths)" if specification.metric.percent else "the score's unit"
+    unit = (
+        "points (hundredths) of the score" if specification.metric.percent else "the score's unit"
+    )
     lines = [
-        f"  In {unit} of the score. sd: standard deviation between trainings of one arm;",
+        f"  In {unit}. sd: standard deviation between trainings of one arm;",
         "  between patients, of the difference of two arms; both: of one training on one patient.",
     ]
     if specification.metric.percent:
