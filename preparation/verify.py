@@ -160,6 +160,7 @@ def moved_lines(moved: Mapping[str, Sequence[str]], whose: str) -> list[str]:
     """
     if not moved:
         return []
+    whose = whose.removesuffix("s") if len(moved) == 1 else whose
     lines = [f"  {len(moved):,} {whose} moved to another split, to be with their copies:"]
     shown = list(moved.items())[:MOST_LISTED]
     lines += [f"    {name}: from {alone} to {now}" for name, (alone, now) in shown]

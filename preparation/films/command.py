@@ -241,7 +241,7 @@ def image_folder(
         new_names = labels.new_names
         lowered = [name.lower() for name in classes]
         values = [new_names.get(name, name) for name in lowered]
-        check_spelling(f"--source {folder}", "the names of its folders", values, new_names)
+        check_spelling(f"--source {folder}", "the list of its folders", values, new_names)
         if labels.path is None:
             lost = [name for name in new_names if name not in lowered]
             told += lost_pairs(f"--source {folder}", lost, lowered)

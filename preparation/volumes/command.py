@@ -202,9 +202,11 @@ def ct_dicom(
     from preparation.volumes.ct_dicom import find_studies, read_study
 
     pairs = (*mask_labels, *(f"{k}={v}" for k, v in parse_label_map(label_map).items()))
-    labels = _mask_labels(pairs)
+    flags = {"--mask-labels": mask_labels, "--label-map": label_map}
+    flag = " ".join(name for name, given in flags.items() if given)
+    labels = _mask_labels(pairs, flag)
     naming = patients.naming("--patient-id-from folder" if patient_id_from == "folder" else None)
-    found = find_studies(source, labels, series, naming, patient_id_from)
+    found = find_studies(source, labels, series, naming, patient_id_from, flag)
     # What folders and series are called may identify.
     given = {naming.hidden(name): KIDNEY_AND_TUMOUR[label] for name, label in labels.items()}
     wanted = {} if series is None else {"series": naming.hidden(series)}
@@ -304,7 +306,7 @@ def _prepare(
         return prepare(out, found, reader, layout, split, options.workers, options.verify)
 
 
-def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
+def _mask_labels(pairs: Sequence[str], flag: str) -> dict[str, int]:
     numbers = {name: number for number, name in enumerate(KIDNEY_AND_TUMOUR)}
     try:
         return {
@@ -313,6 +315,6 @@ def _mask_labels(pairs: Sequence[str]) -> dict[str, int]:
         }
     except ValueError:
         raise UserError(
-            f"--mask-labels {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1 "
-            "or mass=tumour."
+            f"{flag} {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1 or "
+            "mass=tumour, or 0 for what is not used; there are no classes of other names here."
         ) from None

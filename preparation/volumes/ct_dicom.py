@@ -44,6 +44,7 @@ def find_studies(
     series: str | None = None,
     naming: Naming = Naming(),
     patient_id_from: str = "tag",
+    flag: str = "--mask-labels",
 ) -> Found:
     """List the patients under a folder. Reads headers only.
 
@@ -55,13 +56,14 @@ def find_studies(
         naming: How patients are named.
         patient_id_from: `tag`: PatientID, or the folder's name where the tag is empty; `folder`:
             the folder's name.
+        flag: Where the labels were given.
 
     Raises:
         UserError: The folder is missing, or no patient is in it.
     """
     existing_folder(source)
     labels = dict(mask_labels or {})
-    check_given(labels)
+    check_given(labels, flag)
     own = (source / IMAGES).is_dir() or (source / MASKS).is_dir()
     folders = [source] if own else sorted(d for d in source.glob("*/") if _is_study(d))
     if not folders:
@@ -73,7 +75,7 @@ def find_studies(
         )
     found = Found(naming=naming)
     used = [_labels_of(folder, labels) for folder in folders]
-    found.notes += account(used, labels)
+    found.notes += account(used, labels, flag)
     for folder, of_masks in zip(folders, used, strict=True):
         prefix = "" if own else f"{folder.name}/"
         try:
@@ -112,7 +114,8 @@ def _check_usable(
     raise SkipVolume(
         images,
         f"has no mask of a kidney ({masks} holds {', '.join(there.values()) or 'nothing'}). Left "
-        f"out; say which folder is which with --mask-labels leftkidney=1.{''.join(unclear)}",
+        "out; say which folder is which with --mask-labels FOLDER=1, by its name."
+        f"{''.join(unclear)}",
     )
 
 

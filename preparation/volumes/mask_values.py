@@ -1,6 +1,6 @@
 """What the values of a source's masks mean, and what a person says they shall become."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,21 @@ def changed(
             held.add(value)
             result[there] = label
     return result
+
+
+def kidneys_alone_note(class_pixels: Iterable[Sequence[int]]) -> list[str]:
+    """A sentence where masks mark one thing alone, which need not be the kidney.
+
+    Args:
+        class_pixels: Pixels of each label, of every slice of a cache without a label map.
+    """
+    counts = [sum(of_label) for of_label in zip(*class_pixels, strict=True)]
+    if not counts[1] or any(counts[2:]):
+        return []
+    return [
+        "no mask holds 2 (tumour), so all that is marked counts as kidney. If it marks tumours, "
+        "pass --label-map 1=tumour, into another --out."
+    ]
 
 
 def account(label_map: Mapping[str, str], held: Collection[int]) -> list[str]:

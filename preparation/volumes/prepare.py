@@ -31,7 +31,7 @@ from preparation.split import (
 )
 from preparation.verify import Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
-from preparation.volumes.mask_values import account
+from preparation.volumes.mask_values import account, kidneys_alone_note
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -41,6 +41,9 @@ from preparation.volumes.shard import (
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
 from provenance import UserError, __version__, read_json, write_json_atomic, write_text_atomic
 from worker_pool import in_processes
+
+# Sources whose masks say by numbers alone what they mark.
+_MASKS_OF_VALUES = ("kits19", "slices", "masks")
 
 
 @dataclass
@@ -130,6 +133,9 @@ def prepare(
     if all("mapped" in record for record in records.values()):
         held = {value for record in records.values() for value in record["mapped"]}
         notes[:0] = account(layout.label_map, held)
+    elif not layout.label_map and layout.dataset in _MASKS_OF_VALUES:
+        of_slices = (item["class_pixels"] for r in records.values() for item in r["items"])
+        notes[:0] = kidneys_alone_note(of_slices)
     copies = find_copies(records, split.by)
     if copies.num_unknown:
         notes.append(

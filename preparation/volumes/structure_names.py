@@ -31,30 +31,33 @@ def label_of(structure: str, labels: Mapping[str, int]) -> int:
     return KIDNEY_AND_TUMOUR.index("kidney") if _KIDNEY_NAME.fullmatch(plain) else 0
 
 
-def check_given(labels: Mapping[str, int]) -> None:
+def check_given(labels: Mapping[str, int], flag: str) -> None:
     """Refuse labels that do not exist, and kidneys that would become tumours.
 
+    Args:
+        labels: The label of each folder.
+        flag: Where they were given.
+
     Raises:
-        UserError: Names the pair of --mask-labels.
+        UserError: Names the pair.
     """
     for name, label in labels.items():
         if label not in range(len(KIDNEY_AND_TUMOUR)):
-            raise UserError(
-                f"--mask-labels {name}={label}: expected {listed(KIDNEY_AND_TUMOUR, 'or')}."
-            )
+            raise UserError(f"{flag} {name}={label}: expected {listed(KIDNEY_AND_TUMOUR, 'or')}.")
         if KIDNEY_AND_TUMOUR[label] == "tumour" and _KIDNEY_NAME.fullmatch(_plain(name)):
             raise UserError(
-                f"--mask-labels {name}={label}: {label} is tumour, and {name} is a kidney by its "
+                f"{flag} {name}={label}: {label} is tumour, and {name} is a kidney by its "
                 f"name. Both kidneys are 1; rename the folder if it does hold a tumour."
             )
 
 
-def account(used: Sequence[Mapping[str, int]], labels: Mapping[str, int]) -> list[str]:
+def account(used: Sequence[Mapping[str, int]], labels: Mapping[str, int], flag: str) -> list[str]:
     """Sentences: which folder became which label, and whose name was not understood.
 
     Args:
         used: The label of each folder, by patient.
         labels: The explicit ones.
+        flag: Where they were given.
 
     Raises:
         UserError: An explicit label is of a folder that no patient has.
@@ -63,7 +66,7 @@ def account(used: Sequence[Mapping[str, int]], labels: Mapping[str, int]) -> lis
     lost = sorted(labels.keys() - {name for _, name in folders})
     if lost:
         raise UserError(
-            f"--mask-labels {lost[0]}={labels[lost[0]]}: no patient has a folder of that name. "
+            f"{flag} {lost[0]}={labels[lost[0]]}: no patient has a folder of that name. "
             f"There are {', '.join(sorted({name for _, name in folders})) or 'none'}."
         )
 

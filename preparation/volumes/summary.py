@@ -70,9 +70,10 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
 def _copy_lines(copies: dict[str, Any], by: str, identifiers: Mapping[str, str]) -> list[str]:
     """What is there twice, and who was moved for it, as the source names them."""
     whose = f"{by}s"
+    pairs = "pair" if copies["pairs"] == 1 else "pairs"
     different = " under different patients" if by == "patient" else ""
     return [
-        f"duplicates.csv: {copies['pairs']:,} pairs of volumes with equal slices{different}; the "
+        f"duplicates.csv: {copies['pairs']:,} {pairs} of volumes with equal slices{different}; the "
         f"{copies['kept_together']:,} {whose} concerned are kept together.",
         *moved_lines({identifiers.get(n, n): m for n, m in copies["moved"].items()}, whose),
     ]

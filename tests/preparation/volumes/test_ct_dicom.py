@@ -343,6 +343,7 @@ def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_gues
     [
         ("rightkidney=2", "rightkidney is a kidney by its name"),
         ("Kidney_R=tumour", "Kidney_R is a kidney by its name"),
+        ("leftkidney=adrenal", "there are no classes of other names here"),
         ("leftkidney=true", "expected folder=label pairs"),
         ("mas=2", "no patient has a folder of that name. There are leftkidney"),
         ("leftkidney=3", "expected 0"),
@@ -351,8 +352,11 @@ def test_the_summary_says_which_folder_became_what_and_a_bare_tumour_is_not_gues
 def test_labels_that_would_be_wrong_are_refused(tmp_path, capsys, pair, sentence):
     make_study(tmp_path / "src")
     words = ("ct_dicom", "--source", tmp_path / "src", "--out", tmp_path / "out")
-    assert run(*words, "--mask-labels", pair) == 2
-    assert sentence in capsys.readouterr().err
+    for flag in ("--mask-labels", "--label-map"):
+        assert run(*words, flag, pair) == 2
+        said = capsys.readouterr().err
+        assert f"{flag} {pair.replace('tumour', '2')}: " in said
+        assert sentence in said
 
 
 def test_folders_without_a_study(tmp_path):

@@ -144,3 +144,16 @@ def test_a_map_that_no_mask_needs_is_said(tmp_path, capsys, command):
         )
     assert run(*words, tmp_path / "used", "--label-map", "3=kidney") == 0
     assert "--label-map" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", ["kits19", "masks"])
+def test_masks_of_one_thing_alone_may_be_tumours(tmp_path, capsys, command):
+    one, two = (make_source(tmp_path / f"{n}", num=3, num_classes=n) for n in (2, 3))
+    note = "note: no mask holds 2 (tumour), so all that is marked counts as kidney."
+    words = ("--split-all-to", "test")
+    assert run(command, "--source", one, "--out", tmp_path / "kidney", *words) == 0
+    assert note in capsys.readouterr().out
+    assert run(command, "--source", two, "--out", tmp_path / "both", *words) == 0
+    mapped = ("--label-map", "1=tumour")
+    assert run(command, "--source", one, "--out", tmp_path / "tumour", *words, *mapped) == 0
+    assert note not in capsys.readouterr().out
