@@ -76,13 +76,18 @@ def without_seen(
     published = same_split and cache.split_by == "published"
     refused = named if published else trained
     if on_seen == "refuse" and refused.any():
-        unit = "image" if by_item else "patient"
+        one, many = ("image", "images") if by_item else ("patient", "patients")
         both = np.unique((cache.ids if by_item else cache.patient_ids)[items[refused]]).tolist()
         some = ", ".join(both[:5]) + (", ..." if len(both) > 5 else "")
-        pixels = f"{equal.sum()} of its {len(items)} images equal training images pixel by pixel. "
+        were = f"{one} of its {split} split was a training {one}"
+        if len(both) > 1:
+            were = f"{many} of its {split} split were training {many}"
+        pixels = (
+            f"Equal to training images pixel by pixel: {equal.sum()} of its {len(items)} images. "
+        )
         raise UserError(
-            f"{cache.root}: {len(both)} {unit}s of its {split} split were training {unit}s of "
-            f"{checkpoint} ({some}). {pixels if equal.any() else ''}The scores would be worthless. "
+            f"{cache.root}: {len(both)} {were} of {checkpoint} ({some}). "
+            f"{pixels if equal.any() else ''}The scores would be worthless. "
             "Give the cache that it was trained on, prepare this one with the same --split-seed "
             "and --split-ratios, or score the others alone with --seen exclude."
         )
@@ -99,21 +104,26 @@ def without_seen(
             "of_validation": int(validated.sum()),
         }
         notes.append(
-            f"{split}: {out.sum()} of {len(items)} images are left out, of {left_out['patients']} "
-            f"patients whom {checkpoint} has seen: {equal.sum()} equal training images pixel by "
-            f"pixel, {named.sum()} have the name of a training {'image' if by_item else 'patient'}"
-            f", {validated.sum()} are of the validation split that chose it."
+            f"Left out of {split}, since {checkpoint} has seen them: {out.sum()} of {len(items)} "
+            f"images (patients: {left_out['patients']}; images equal to training images pixel by "
+            f"pixel: {equal.sum()}; with the name of a training "
+            f"{'image' if by_item else 'patient'}: {named.sum()}; of the validation split that "
+            f"chose it: {validated.sum()})."
         )
         datamodule.left_out |= {*cache.ids[items[out]].tolist()}
     elif validated.any():
         notes.append(
-            f"{validated.sum()} of {len(items)} images are of the validation split that chose "
-            f"{checkpoint}, so the scores are a little too good. --seen exclude leaves them out."
+            f"Of the validation split that chose {checkpoint}: {validated.sum()} of {len(items)} "
+            "images, so the scores are a little too good. --seen exclude leaves them out."
         )
     elif equal.any():
         notes.append(
-            f"{equal.sum()} of {len(items)} images equal training images pixel by pixel: the "
-            "published division has them on both sides. --seen exclude leaves them out."
+            f"Equal to training images pixel by pixel: {equal.sum()} of {len(items)} images, since "
+            "the published division has them on both sides. --seen exclude leaves them out."
+        )
+    if split == "val" and same_split:
+        notes.append(
+            "The validation split chose the checkpoint, so scores on it are better than on others."
         )
     gap = None if same_split else seen.not_compared(str(checkpoint), cache)
     if gap is not None:

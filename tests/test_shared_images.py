@@ -118,7 +118,7 @@ def test_external_films_that_are_training_films_are_refused_or_left_out(
         evaluate.main([*words, "--device=cpu"])
     sentence = str(refused.value)
     assert sentence.startswith(f"{other}: 6 patients of its test split were training patients of ")
-    assert "6 of its 12 images equal training images pixel by pixel." in sentence
+    assert "Equal to training images pixel by pixel: 6 of its 12 images." in sentence
     assert "score the others alone with --seen exclude" in sentence
     assert not out.exists()
 
@@ -126,7 +126,7 @@ def test_external_films_that_are_training_films_are_refused_or_left_out(
     assert evaluate.main([*words, "--device=cpu", "--seen=exclude"]) == 0
     printed = capsys.readouterr()
     assert "test: 6 films of 6 patients" in printed.out
-    told = "test: 6 of 12 images are left out, of 6 patients whom"
+    told = f"Left out of test, since {classifier} has seen them: 6 of 12 images (patients: 6;"
     assert told in printed.out
     assert "by pixels alone, since their patients are named with different salts" in printed.err
     result = read_json(out / "evaluation.json")
@@ -186,7 +186,14 @@ def test_films_that_chose_the_checkpoint_are_noted_and_can_be_left_out(
 
     noted = compared(classifier, other, "refuse")
     assert noted.left_out is None
-    assert noted.notes[0].startswith("3 of 8 images are of the validation split that chose")
+    told = f"Of the validation split that chose {classifier}: 3 of 8 images, so"
+    assert [note[: len(told)] for note in noted.notes] == [told]
+    to_validation = prepared(
+        tmp_path / "theirs", [*shared, *THEIRS[:5]], *SECRET, "--split-all-to", "val"
+    )
+    opened = open_checkpoint(classifier, to_validation, "val", None, 0, "cpu", "refuse")
+    notes = opened.compared_with_seen("val").notes
+    assert [note[: len(told)] for note in notes] == [told]  # it chose nothing by the other five
     left_out = compared(classifier, other, "exclude").left_out
     assert left_out is not None
     assert left_out["images"] == left_out["of_validation"] == 3
@@ -312,7 +319,9 @@ def test_renamed_volumes_are_training_volumes(volumes: Path, tmp_path: Path) -> 
     shared = cases_of(SliceCache.open(tmp_path / "ours"), "train")[:2]
     assert kits19(renamed(volumes, shared), tmp_path / "other", *ALL_TEST) == 0
     checkpoint = write_record(tmp_path / "best.ckpt", tmp_path / "ours")
-    with pytest.raises(UserError, match=r"2 patients of its test .* 8 of its 8 images equal train"):
+    with pytest.raises(
+        UserError, match=r"2 patients of its test .* pixel by pixel: 8 of its 8 images"
+    ):
         evaluate.evaluate(checkpoint, tmp_path / "out", tmp_path / "other", show_progress=False)
 
 
@@ -367,7 +376,7 @@ def test_an_earlier_checkpoint_is_compared_by_names(
     assert f"by the names of patients alone, since {checkpoint} has no hashes of pixels" in said
     split = {**split, "train": ["case_500"]}  # the same patient, written otherwise
     checkpoint = write_checkpoint(tmp_path / "c.ckpt", tmp_path / "ours", split=split)
-    with pytest.raises(UserError, match="training patients of"):
+    with pytest.raises(UserError, match="training patient of"):
         evaluate.evaluate(checkpoint, tmp_path / "no", tmp_path / "other", show_progress=False)
 
 

@@ -173,10 +173,10 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"The films are split by {result['split_by']}, so films of one patient may lie on both "
             "sides of the split. Such scores are too good; split by patient to trust them."
         )
-    if result["split"] == "val":
+    if result["split"] == "val" == result["thresholds_chosen_on"]:
         found.append(
-            "These are validation films: the checkpoint was chosen by its score on them, and so "
-            "were the thresholds. Both look better here than on other films."
+            "The thresholds were chosen on these validation films, so what they give looks better "
+            "here than on other films."
         )
     area = result["summary"]["auroc"]
     if area["value"] is None:

@@ -234,9 +234,13 @@ def test_whom_a_model_knows_besides_its_split_is_not_scored_as_new(
     """Through synthetic images, or the weights that it started from."""
     also = {"training_patients": ["case_00007"], "training_items": ["case_00007/0001"]}
     knowing = write_checkpoint(tmp_path / "knowing.ckpt", small_cache, also_seen=also)
-    with pytest.raises(UserError, match=r"1 patients of its test split were .*\(case_00007\)"):
+    with pytest.raises(UserError, match=r"1 patient of its test split was a .*\(case_00007\)"):
         evaluate.evaluate(knowing, tmp_path / "a", show_progress=False)
-    evaluate.evaluate(knowing, tmp_path / "val", split="val", show_progress=False)
+    result = evaluate.evaluate(knowing, tmp_path / "val", split="val", show_progress=False)
+    assert [note[:42] for note in result["notes"]] == ["The validation split chose the checkpoint,"]
+    clean = write_checkpoint(tmp_path / "clean_patients.ckpt", small_cache)
+    result = evaluate.evaluate(clean, tmp_path / "train", split="train", show_progress=False)
+    assert [note[:39] for note in result["notes"]] == ["These are the images that the model was"]
 
     by_slice = make_cache(tmp_path / "by_slice", by="slice")
     cache = SliceCache.open(by_slice)
@@ -244,7 +248,7 @@ def test_whom_a_model_knows_besides_its_split_is_not_scored_as_new(
     clean = write_checkpoint(tmp_path / "clean.ckpt", by_slice, split=split)
     evaluate.evaluate(clean, tmp_path / "b", show_progress=False)
     knowing = write_checkpoint(tmp_path / "b.ckpt", by_slice, split=split, also_seen=also)
-    with pytest.raises(UserError, match=r"1 images of its test split were .*\(case_00007/0001\)"):
+    with pytest.raises(UserError, match=r"1 image of its test split was a .*\(case_00007/0001\)"):
         evaluate.evaluate(knowing, tmp_path / "c", show_progress=False)
 
 
@@ -260,7 +264,7 @@ def test_wrong_data_is_a_sentence(
     only_train = make_cache(tmp_path / "train", {"case_00100": "train"})
     assert "the test split has no slice" in sentence(only_train)
     reshuffled = make_cache(tmp_path / "leak", {"case_00000": "test"}, seed=3)
-    assert "were training patients" in sentence(reshuffled)
+    assert "was a training patient" in sentence(reshuffled)
     larger = make_cache(tmp_path / "large", {"case_00100": "test"}, size=48)
     assert "trained at 32 px" in sentence(larger)
     two = write_checkpoint(tmp_path / "two.ckpt", small_cache, num_classes=2)
