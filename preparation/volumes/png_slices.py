@@ -7,6 +7,7 @@ pass through as they are: which window made them is not known any more.
 import csv
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,7 @@ def _job(
     source: Path, patient: str, key: str, case: _Case, found: Found, values: MaskValues
 ) -> Job | None:
     shard = found.new_shard(patient)
+    found.own_names.add(shard, f"case {', '.join(sorted(case.identifiers))}", source)
     files: list[Path] = []
     names: list[str] = []
     slice_indices: list[int] = []
@@ -223,7 +225,9 @@ def read_pairs(job: Job) -> Volume:
     if not images:
         if len(skipped) == 1:
             raise SkipVolume(*skipped[0])
-        raise SkipVolume(job.shard, "has no usable slice: " + "; ".join(map(" ".join, skipped)))
+        why = Counter(reason for _, reason in skipped).most_common()
+        counted = " ".join(f"{count} of {len(skipped)}: {reason}" for reason, count in why)
+        raise SkipVolume(job.shard, f"has no usable slice. {counted}")
     return Volume(
         image=np.stack(images),
         mask=np.stack(masks),

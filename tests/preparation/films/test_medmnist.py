@@ -251,6 +251,18 @@ def test_names_are_looked_up_where_the_package_keeps_its_files(package, tmp_path
             locate_medmnist(unknown, download=True)
 
 
+def test_a_label_that_no_class_has_is_said(package, tmp_path, capsys):
+    source = write(tmp_path / "pneumoniamnist.npz", medmnist_arrays())
+    words = ("image_folder", "--source", source, "--out")
+    told = (
+        "--label-map names 'nomal', which no label is; is it misspelt? The labels are 'normal', 'p"
+    )
+    assert run(*words, tmp_path / "lost", "--label-map", "nomal=healthy,pneumonia=ill") == 0
+    assert told in capsys.readouterr().out
+    assert run(*words, tmp_path / "used", "--label-map", "normal=healthy") == 0
+    assert "--label-map names" not in capsys.readouterr().out
+
+
 def test_without_the_package(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "medmnist", None)
     path = write(tmp_path / "pneumoniamnist.npz", medmnist_arrays())

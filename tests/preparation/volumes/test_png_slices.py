@@ -12,6 +12,7 @@ from preparation.volumes.command import slices
 from preparation.volumes.png_slices import find_pairs, read_pairs, split_key
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
+from tests.prepare_runs import run
 
 
 def make_pairs(root, cases=((28, 5), (28, 2), (7, 1)), size=10):
@@ -164,3 +165,18 @@ def test_what_was_left_out_is_said_before_an_empty_split(tmp_path):
     assert "10 left out, most often: has label values [3], expected only 0" in reasons
     assert "--label-map 3=0" in reasons
     assert split.startswith("--split-seed 85: none of the 2 patients falls into")
+
+
+def test_a_case_that_is_left_out_is_named_as_the_index_does(tmp_path, capsys):
+    source, out = tmp_path / "source", tmp_path / "out"
+    make_pairs(source, cases=[(case, number) for case in range(4) for number in range(3)])
+    for number, value in enumerate((3, 3, 9)):
+        write(source / f"label/s_2_{number}.png", np.full((10, 10), value, np.uint8))
+    assert run("slices", "--source", source, "--out", out, "--split-all-to", "test") == 0
+    said = capsys.readouterr().out
+    assert "skipped case 2: has no usable slice. 2 of 3: has label values [3], expected" in said
+    assert "1 of 3: has label values [9]" in said
+    assert "case 2" not in (out / "skipped.csv").read_text()
+    private = (tmp_path / "out.private/skipped.csv").read_text()
+    assert private.count("case 2") == 1
+    assert "patient_" not in private
