@@ -10,7 +10,7 @@ Every room may import it.
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -169,7 +169,8 @@ class Knowledge:
         if self.keys <= theirs:
             return None
         strange = [one for one in self.names if not one.comparable(cache.patient_names)]
-        if self.keys & theirs:  # salts that nobody recorded are the same: they made the same name
+        one_salt = bool(self.keys & theirs)  # also one that nobody recorded: it made the same name
+        if one_salt:
             strange = [one for one in strange if not one.same_ids(cache.patient_names)]
         missing = [
             str(one)
@@ -178,7 +179,7 @@ class Knowledge:
         ]
         if not strange and not missing:
             return None
-        by_name, remedy = _why(strange[0], cache.patient_names) if strange else ("", "")
+        by_name, remedy = _why(strange, cache.patient_names, one_salt)
         by_pixels = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} no hashes"
         if strange and missing:
             sentence = (
@@ -191,7 +192,7 @@ class Knowledge:
             sentence = (
                 f"{what}: was compared with {cache.root} by pixels alone, since {by_name}. Copies "
                 "that were scaled, windowed or compressed with loss are not found. "
-                f"{remedy}, patients are compared too."
+                f"With {remedy} for both, patients are compared too."
             )
         else:
             sentence = (
@@ -232,23 +233,35 @@ class Overlap:
     known: NDArray[np.bool_]
 
 
-def _why(theirs: PatientNames, ours: PatientNames) -> tuple[str, str]:
-    """Why names of two kinds cannot be compared, and with what they could."""
-    one_salt = "With one --patient-salt for both"
-    if not theirs.same_ids(ours):
-        return (
+def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) -> tuple[str, str]:
+    """Why names of several kinds cannot be compared, and with what they could.
+
+    Args:
+        strange: The kinds that cannot be compared.
+        ours: With which.
+        one_salt: One salt is known to have made them all.
+    """
+    reasons: list[str] = []
+    remedies: list[str] = []
+    if not all(theirs.same_ids(ours) for theirs in strange):
+        reasons.append(
             "one takes a whole number for one patient however it is written, and the other does "
-            "not (--patient-ids)",
-            "With the same --patient-ids for both",
+            "not (--patient-ids)"
         )
-    if theirs.named_by != ours.named_by:
-        return (
-            "one names patients as their source does, and the other by a salt of its own",
-            "With the source's names (--keep-patient-names) or one --patient-salt for both",
+        remedies.append("the same --patient-ids")
+    salted = [] if one_salt else [theirs for theirs in strange if not theirs.same_salt(ours)]
+    if any(theirs.named_by != ours.named_by for theirs in salted):
+        reasons.append(
+            "one names patients as their source does, and the other by a salt of its own"
         )
-    if theirs.salt_check is None or ours.salt_check is None:
-        return "which --patient-salt made the names of patients is not recorded", one_salt
-    return "their patients are named with different salts (--patient-salt)", one_salt
+        remedies.append("one --patient-salt (or, of public names, --keep-patient-names)")
+    elif any(theirs.salt_check is None or ours.salt_check is None for theirs in salted):
+        reasons.append("which --patient-salt made the names of patients is not recorded")
+        remedies.append("one --patient-salt")
+    elif salted:
+        reasons.append("their patients are named with different salts (--patient-salt)")
+        remedies.append("one --patient-salt")
+    return ", and ".join(reasons), " and ".join(remedies)
 
 
 def packed(pixels: PixelBits) -> str:

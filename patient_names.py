@@ -141,11 +141,15 @@ class PatientNames:
 
     def comparable(self, other: "PatientNames") -> bool:
         """Whether one person has names under both that can be compared."""
+        return self.same_salt(other) and self.same_ids(other)
+
+    def same_salt(self, other: "PatientNames") -> bool:
+        """Whether one salt made both, as far as is recorded; names in clear need the known one."""
         salts = [
             KNOWN_SALT_CHECK if names.named_by == "source" else names.salt_check
             for names in (self, other)
         ]
-        return None not in salts and salts[0] == salts[1] and self.same_ids(other)
+        return None not in salts and salts[0] == salts[1]
 
     def same_ids(self, other: "PatientNames") -> bool:
         """Whether both take the same spellings for one patient; names in clear are read anew."""

@@ -109,6 +109,31 @@ def test_spellings_that_one_side_merges_are_said_even_where_some_names_agree() -
     assert knowledge.overlap(cache).known.tolist() == [True]  # what agrees is known all the same
 
 
+APART = PatientNames("pseudonym", salt_check("ours"), "as_written")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours", "remedy"),
+    [
+        ({KNOWN}, SECRET, "one --patient-salt"),
+        ({IN_CLEAR}, SECRET, "one --patient-salt (or, of public names, --keep-patient-names)"),
+        ({APART}, SECRET, "the same --patient-ids"),
+        ({APART}, KNOWN, "the same --patient-ids and one --patient-salt"),  # neither would do alone
+        ({APART, KNOWN}, SECRET, "the same --patient-ids and one --patient-salt"),
+        ({SECRET, KNOWN}, SECRET, "one --patient-salt"),
+    ],
+)
+def test_all_is_named_that_makes_names_comparable(
+    theirs: set[PatientNames], ours: PatientNames, remedy: str
+) -> None:
+    knowledge = Knowledge(frozenset("a"), names=frozenset(theirs))
+    gap = knowledge.not_compared("SET", Images("b", ours, [[1]]))
+    assert gap is not None
+    assert gap.sentence.endswith(
+        f"are not found. With {remedy} for both, patients are compared too."
+    )
+
+
 def test_a_known_image_makes_its_patient_known() -> None:
     cache = Images(["a", "b", "b", "c"], SECRET, [[1, 7], [2, 0], [0, 0], [4, 9]])
     found = of("x", pixels=(2, 9)).overlap(cache)
