@@ -13,6 +13,7 @@ from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.distributed import launched_rank
 from lightning_modules.loading import RECORD_KEY
 from output_folder import differences, locked, refuse_differences
+from patient_names import PatientNames
 from provenance import UserError
 
 # What a record says of its data beside the split, and what sentences call it.
@@ -148,7 +149,10 @@ def refuse_other_data(run_folder: Path, now: dict[str, Any], datamodule: Any) ->
         {_SAME_DATA[name]: was[name] for name in told},
         {_SAME_DATA[name]: now[name] for name in told},
     )
-    differing += _differing_split(was.get("split", {}), now["split"])
+    told_names = [each.get("patient_names") for each in (was, now)]
+    names = [PatientNames.of_plain(plain) for plain in told_names if plain is not None]
+    same_names = len(names) == 2 and names[0].comparable(names[1])
+    differing += _differing_split(was.get("split", {}), now["split"], same_names)
     given = f"--data.root {datamodule.root}"
     if datamodule.synthetic is not None:
         given += f" --data.synthetic {datamodule.synthetic}"
@@ -168,8 +172,14 @@ def refuse_other_data(run_folder: Path, now: dict[str, Any], datamodule: Any) ->
         )
 
 
-def _differing_split(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What differs between two splits as records hold them, in words without names."""
+def _differing_split(was: dict[str, Any], now: dict[str, Any], same_names: bool) -> list[str]:
+    """What differs between two splits as records hold them, in words without names.
+
+    Args:
+        was: The split of the checkpoint.
+        now: The split of this call.
+        same_names: Whether both call one person by one name; else there may be more than agree.
+    """
     now = {name: now.get(name) for name in was}
     if now == was:
         return []
@@ -181,11 +191,11 @@ def _differing_split(was: dict[str, Any], now: dict[str, Any]) -> list[str]:
     by_image = was.get("training_items") and now.get("training_items")
     trained = {*(was["training_items"] if by_image else was["train"])}
     held_out = {*(now["held_out_items"] if by_image else now["val"] + now["test"])}
-    if trained & held_out:  # none may also mean that the two name patients in different ways
+    if trained & held_out:
         found.append(
-            f"{len(trained & held_out)} of the {len(trained)} "
-            f"{'images' if by_image else 'patients'} of the training split are now in the "
-            "validation or test split"
+            f"of the {len(trained)} {'images' if by_image else 'patients'} of the training split, "
+            f"{'' if same_names else 'at least '}{len(trained & held_out)} now in the validation "
+            "or test split"
         )
     return found or ["the images or patients of its splits"]
 

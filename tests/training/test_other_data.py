@@ -19,6 +19,7 @@ from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 from lightning_modules.loading import RECORD_KEY, load_module, seen_by
+from patient_names import PatientNames
 from provenance import UserError, sha256_of
 from tests import classifier_runs, gan_runs
 from tests.conftest import write_cache, write_film_cache
@@ -111,7 +112,7 @@ def test_another_split_is_refused_and_nothing_changed(
     sentence = str(refused.value)
     assert sentence.startswith(f"--resume true: {run}/checkpoints/last.ckpt was trained on other")
     assert f"than --data.root {other} (content was " in sentence
-    assert "4 of the 4 patients of the training split are now in the validation" in sentence
+    assert "; of the 4 patients of the training split, 4 now in the validation or test" in sentence
     assert "Nothing was changed. Give the data that the run began with" in sentence
     assert not [name for name in OURS if name in sentence]
     assert contents(run) == before
@@ -128,7 +129,17 @@ def test_a_split_of_other_names_is_refused_without_a_count(
     gan(cache, tmp_path / "run")
     with pytest.raises(UserError, match="was trained on other data") as refused:
         resumed(strangers, tmp_path / "run")
-    assert "of the training split are now" not in str(refused.value)
+    assert "of the training split" not in str(refused.value)
+
+
+def test_where_names_mean_others_the_count_is_a_least_one(cache: Path, tmp_path: Path) -> None:
+    gan(cache, tmp_path / "run")
+    other = films(tmp_path / "other", held_out_now(OURS))
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["patients"] = PatientNames("pseudonym", "0" * 8, "as_written").plain()
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match=r"; of the 4 patients .* split, at least 4 now in the val"):
+        resumed(other, tmp_path / "run")
 
 
 def test_another_data_set_and_other_content_are_refused(cache: Path, tmp_path: Path) -> None:
@@ -174,8 +185,9 @@ def test_slices_of_another_split_or_content_are_refused(tmp_path: Path, by: str)
     )
     fit(one, "--trainer.max_epochs=1")
     more = ("--resume=true", "--trainer.max_epochs=2")
-    counted = "2 of the 2 patients" if by == "patient" else "8 of the 8 images"
-    with pytest.raises(UserError, match=rf"{counted} of the training split are now in the valid"):
+    counted = ("2 patients", "2") if by == "patient" else ("8 images", "8")
+    told = rf"of the {counted[0]} of the training split, (at least )?{counted[1]} now in the valid"
+    with pytest.raises(UserError, match=told):
         fit(other, *more)
     with pytest.raises(UserError, match=r"content was .*; split was test-0, is now test-1"):
         fit(images, *more)
