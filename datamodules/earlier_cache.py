@@ -119,8 +119,8 @@ def _on_both_sides(root: Path, manifest: dict[str, Any]) -> list[str]:
     found = []
     if patients and manifest["split"]["by"] == "patient":
         found.append(
-            f"Of its patients {patients} lie in several splits, each under several spellings of "
-            "one number, so scores are too good. "
+            "Patients in several splits, each under several spellings of one number, so that "
+            f"scores are too good: {patients}. "
         )
     table = root / "duplicates.csv"
     if table.is_file():
@@ -129,6 +129,6 @@ def _on_both_sides(root: Path, manifest: dict[str, Any]) -> list[str]:
         films = sum(row.get("first_split") != row.get("second_split") for row in rows)
         if films:
             found.append(
-                f"{films} pairs of equal or nearly equal images lie in different splits ({table}). "
+                f"Pairs of equal or nearly equal images in different splits: {films} ({table}). "
             )
     return found
