@@ -142,7 +142,8 @@ def test_the_card_names_what_another_lab_needs(
     synthetic, out = write_set(tmp_path / "set", films, trained_on), tmp_path / "out"
     words = f"images --real {films_root} --split test --synthetic {synthetic} --out {out}"
     assert evaluate.main([*words.split(), "--device", "cpu"]) == 0
-    printed = capsys.readouterr().out
+    printed, said = capsys.readouterr()
+    assert f"{synthetic}: its generator was trained on 3 of 12 real patients of this" in said
     assert "20 synthetic images, 24 real ones of 12 patients (test)" in printed
     assert "real against real" in printed
     assert "precision_random_vgg" in printed
