@@ -89,7 +89,8 @@ def test_the_run_is_resumed(earlier: Path, capsys: pytest.CaptureFixture[str]) -
         item | {"split": case.get(item["patient_id"], item["split"])} for item in content["items"]
     ]
     manifest.write_text(json.dumps(content | {"split_id": "0" * 64}))
-    with pytest.raises(UserError, match=r"split was 05ae41cdce73\.\.\., is now .*; 1 of the 1 pat"):
+    told = r"split was 05ae41cdce73\.\.\., is now .*; training patients .* split: at least 1 of 1"
+    with pytest.raises(UserError, match=told):
         train.fit(flags)
     manifest.write_text(own)
     result = train.fit(flags)

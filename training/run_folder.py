@@ -193,9 +193,9 @@ def _differing_split(was: dict[str, Any], now: dict[str, Any], same_names: bool)
     held_out = {*(now["held_out_items"] if by_image else now["val"] + now["test"])}
     if trained & held_out:
         found.append(
-            f"of the {len(trained)} {'images' if by_image else 'patients'} of the training split, "
-            f"{'' if same_names else 'at least '}{len(trained & held_out)} now in the validation "
-            "or test split"
+            f"training {'images' if by_image else 'patients'} that are now in the validation or "
+            f"test split: {'' if same_names else 'at least '}{len(trained & held_out)} of "
+            f"{len(trained)}"
         )
     return found or ["the images or patients of its splits"]
 

@@ -112,7 +112,7 @@ def test_another_split_is_refused_and_nothing_changed(
     sentence = str(refused.value)
     assert sentence.startswith(f"--resume true: {run}/checkpoints/last.ckpt was trained on other")
     assert f"than --data.root {other} (content was " in sentence
-    assert "; of the 4 patients of the training split, 4 now in the validation or test" in sentence
+    assert "; training patients that are now in the validation or test split: 4 of 4)" in sentence
     assert "Nothing was changed. Give the data that the run began with" in sentence
     assert not [name for name in OURS if name in sentence]
     assert contents(run) == before
@@ -129,7 +129,7 @@ def test_a_split_of_other_names_is_refused_without_a_count(
     gan(cache, tmp_path / "run")
     with pytest.raises(UserError, match="was trained on other data") as refused:
         resumed(strangers, tmp_path / "run")
-    assert "of the training split" not in str(refused.value)
+    assert "that are now" not in str(refused.value)
 
 
 def test_where_names_mean_others_the_count_is_a_least_one(cache: Path, tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_where_names_mean_others_the_count_is_a_least_one(cache: Path, tmp_path:
     manifest = json.loads((other / "manifest.json").read_text())
     manifest["patients"] = PatientNames("pseudonym", "0" * 8, "as_written").plain()
     (other / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(UserError, match=r"; of the 4 patients .* split, at least 4 now in the val"):
+    with pytest.raises(UserError, match=r"; training patients .* split: at least 4 of 4"):
         resumed(other, tmp_path / "run")
 
 
@@ -185,8 +185,8 @@ def test_slices_of_another_split_or_content_are_refused(tmp_path: Path, by: str)
     )
     fit(one, "--trainer.max_epochs=1")
     more = ("--resume=true", "--trainer.max_epochs=2")
-    counted = ("2 patients", "2") if by == "patient" else ("8 images", "8")
-    told = rf"of the {counted[0]} of the training split, (at least )?{counted[1]} now in the valid"
+    what, counted = ("patients", "2 of 2") if by == "patient" else ("images", "8 of 8")
+    told = rf"training {what} that are now in the .* split: (at least )?{counted}"
     with pytest.raises(UserError, match=told):
         fit(other, *more)
     with pytest.raises(UserError, match=r"content was .*; split was test-0, is now test-1"):
