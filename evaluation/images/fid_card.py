@@ -1,5 +1,6 @@
 """The card of a comparison of images: all that another lab needs to compute its numbers again."""
 
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,6 +23,8 @@ _ESTIMATORS = {
     "floor": "mean over 10 random splits of the real patients into halves of the distance between "
     "them; beside it that of one half to as many synthetic images",
 }
+# Flags whose value is a path.
+_OF_PATHS = {"--real", "--synthetic", "--weights", "--out"}
 
 
 def fid_card(result: Mapping[str, Any]) -> str:
@@ -61,6 +64,7 @@ on a side. Compare it with the column before it, of the same number, not with th
 ```
 {_without_folders(result["command"])}
 ```
+Of each folder and file it holds the last part of the path: give them as they lie with you.
 
 ## What they do not say
 
@@ -73,8 +77,11 @@ generator was trained on: {result["real_patients_trained_on"]}.
 
 
 def _without_folders(command: str) -> str:
-    """A command with the last part of each absolute path: who reads the card has other folders."""
-    words = [Path(word).name if Path(word).is_absolute() else word for word in shlex.split(command)]
+    """A command with the last part of each path: who reads the card has other folders."""
+    words = shlex.split(command)
+    for flag, value in enumerate(words[1:]):
+        if words[flag] in _OF_PATHS:
+            words[flag + 1] = Path(os.path.abspath(value)).name
     return shlex.join(words)
 
 

@@ -19,6 +19,7 @@ import evaluate
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.images.compared_sets import compared_sets, spread
+from evaluation.images.fid_card import fid_card
 from generation.card import finish_synthetic_set
 from metrics import features
 from metrics.diversity import pair_similarity
@@ -172,6 +173,7 @@ def test_the_card_names_what_another_lab_needs(
     command = next(line for line in card.splitlines() if line.startswith("python evaluate.py"))
     folders = {path.name: str(path) for path in (cache.root, synthetic, out)}
     assert not [folder for folder in folders.values() if folder in card]  # another lab has its own
+    assert "the last part of the path: give them as they lie with you" in card
     words = [folders.get(word, word) for word in shlex.split(command)[2:]]
     assert evaluate.main([*words, "--device", "cpu"]) == 0  # again, same folder
     again = json.loads((out / "evaluation.json").read_text())
@@ -322,3 +324,15 @@ def test_places_are_spread_evenly() -> None:
     assert spread(5, None) == spread(5, 9) == [0, 1, 2, 3, 4]
     assert spread(9, 3) == [0, 4, 8]
     assert len(set(spread(1000, 999))) == 999
+
+
+@pytest.mark.parametrize("folder", ["/home/Doe/cache", "../Doe/cache", "Doe/x/../cache/", "cache"])
+def test_the_command_of_the_card_names_no_folder_around_what_was_given(
+    results: dict[str, Any], folder: str
+) -> None:
+    words = ["--real", folder, "--split", "test", "--synthetic", folder, "--weights", f"{folder}/w"]
+    command = shlex.join(["python", "evaluate.py", "images", *words, "--out", folder])
+    card = fid_card({**results["copy"], "command": command})
+    expected = "--real cache --split test --synthetic cache --weights w --out cache"
+    assert f"\npython evaluate.py images {expected}\n" in card
+    assert "Doe" not in card
