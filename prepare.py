@@ -17,6 +17,9 @@ from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, sli
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
 
+# Exit status where a cache was made, but something was left out; it is listed.
+LEFT_OUT = 3
+
 COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = {
     "phantom_ct": phantom_ct,
     "kits19": kits19,
@@ -32,7 +35,10 @@ COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand. Returns 0, or 1 for damage; UserErrors are left to `run_verb`."""
+    """Run one subcommand.
+
+    Returns 0, 1 for damage, or `LEFT_OUT`; UserErrors are left to `run_verb`.
+    """
     parser = verb_parser("prepare.py", __doc__)
     commands, subparsers = parser.add_subcommands(required=True), []
     for name, function in COMMANDS.items():
@@ -48,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(result, SliceOutcome):
         print_slice_summary(result)
         verification = result.verification
+        if result.skipped and not (verification is not None and verification.damaged):
+            return LEFT_OUT
     else:
         print_verification(result)
         verification = result

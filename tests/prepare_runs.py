@@ -9,6 +9,8 @@ import numpy as np
 import prepare
 from command_line import run_verb
 
+# Exit status where a cache was made without something, which is listed.
+LEFT_OUT = 3
 AFFINE = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
 
 

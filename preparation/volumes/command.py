@@ -1,7 +1,7 @@
 """The sources of CT slices: one function each, whose parameters are the flags of `prepare.py`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
@@ -12,8 +12,9 @@ from phantom.ct.tumour_settings import TumourSettings
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
-from preparation.split import Split, check_no_split_is_empty
+from preparation.split import check_no_split_is_empty
 from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.options import MaskOptions, SliceOptions, Window
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
@@ -21,62 +22,6 @@ from provenance import UserError
 
 # Where the source's slices tell no size of their own.
 _IMAGE_SIZE = 512
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which Hounsfield units become black and white.
-
-    Attributes:
-        window_width_hu: Width of the window in HU.
-        window_center_hu: Centre of the window in HU.
-    """
-
-    window_width_hu: float = 400.0
-    window_center_hu: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.window_width_hu <= 0:
-            raise UserError(f"--window-width-hu {self.window_width_hu}: expected a width above 0.")
-
-    @property
-    def pair(self) -> tuple[float, float]:
-        """(width, centre) in HU."""
-        return self.window_width_hu, self.window_center_hu
-
-
-@dataclass(frozen=True, kw_only=True)
-class SliceOptions:
-    """What every source of slices takes.
-
-    Attributes:
-        split_by: patient: all slices of a patient in one split. slice: as in Choe et al. 2022;
-            slices of one patient fall on both sides, which overstates every score.
-        split_ratios: Shares of train, val and test.
-        split_seed: Another seed, another division.
-        split_all_to: Put everything into train, val or test. Default: test for a single patient.
-        on_nonsquare: Slices that are not square: pad them with air and background, or skip the
-            volume.
-        workers: Processes; each holds one volume in memory.
-        verify: Compute all hashes again when done.
-    """
-
-    split_by: Literal["patient", "slice"] = "patient"
-    split_ratios: tuple[float, float, float] = Split.ratios
-    split_seed: int = Split.seed
-    split_all_to: Literal["train", "val", "test"] | None = None
-    on_nonsquare: Literal["pad", "skip"] = "pad"
-    workers: int = 1
-    verify: bool = False
-
-    def __post_init__(self) -> None:
-        if self.workers < 1:
-            raise UserError(f"--workers {self.workers}: expected 1 or more.")
-
-    @property
-    def split(self) -> Split:
-        """How the slices are divided."""
-        return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
 
 
 def phantom_ct(
@@ -127,7 +72,7 @@ def phantom_ct(
                 progress=lambda done, total, case: bar.update(done - bar.n),
             )
         found = find_cases(source, naming=naming)
-        return prepare(out, found, read_case, layout, split, options.workers, options.verify)
+        return prepare(out, found, read_case, layout, split, options)
 
 
 def kits19(
@@ -136,9 +81,7 @@ def kits19(
     source: Path,
     image_size: int | None = None,
     window: Window = Window(),
-    label_map: tuple[str, ...] = (),
-    keep_patient_names: bool = False,
-    patients: PatientOptions = PatientOptions(),
+    masks: MaskOptions = MaskOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
@@ -151,19 +94,13 @@ def kits19(
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         window: See `Window`.
-        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
-            class of its own, or a file with one pair per line.
-        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
-            alone, such as KiTS19's case_00000.
-        patients: See `PatientOptions`.
+        masks: See `MaskOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
-    new_names = parse_label_map(label_map)
-    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
-    found = find_cases(source, values=MaskValues.of(new_names), naming=naming)
-    return _prepare("kits19", out, found, read_case, image_size, window, options, new_names)
+    found = find_cases(source, values=MaskValues.of(masks.new_names), naming=masks.naming)
+    return _prepare("kits19", out, found, read_case, image_size, window, options, masks.new_names)
 
 
 def ct_dicom(
@@ -218,9 +155,7 @@ def slices(
     out: Path,
     source: Path,
     image_size: int | None = None,
-    label_map: tuple[str, ...] = (),
-    keep_patient_names: bool = False,
-    patients: PatientOptions = PatientOptions(),
+    masks: MaskOptions = MaskOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
@@ -231,19 +166,13 @@ def slices(
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
-        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
-            class of its own, or a file with one pair per line.
-        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
-            alone, such as KiTS19's case_00000.
-        patients: See `PatientOptions`.
+        masks: See `MaskOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
-    new_names = parse_label_map(label_map)
-    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
-    found = find_pairs(source, MaskValues.of(new_names), naming)
-    return _prepare("slices", out, found, read_pairs, image_size, None, options, new_names)
+    found = find_pairs(source, MaskValues.of(masks.new_names), masks.naming)
+    return _prepare("slices", out, found, read_pairs, image_size, None, options, masks.new_names)
 
 
 def masks(
@@ -251,9 +180,7 @@ def masks(
     out: Path,
     source: Path,
     image_size: int | None = None,
-    label_map: tuple[str, ...] = (),
-    keep_patient_names: bool = False,
-    patients: PatientOptions = PatientOptions(),
+    masks: MaskOptions = MaskOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
@@ -262,19 +189,13 @@ def masks(
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
-        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
-            class of its own, or a file with one pair per line.
-        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
-            alone, such as KiTS19's case_00000.
-        patients: See `PatientOptions`.
+        masks: See `MaskOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
-    new_names = parse_label_map(label_map)
-    naming = patients.naming("--keep-patient-names" if keep_patient_names else None)
-    found = find_cases(source, True, MaskValues.of(new_names), naming)
-    return _prepare("masks", out, found, read_case, image_size, None, options, new_names)
+    found = find_cases(source, True, MaskValues.of(masks.new_names), masks.naming)
+    return _prepare("masks", out, found, read_case, image_size, None, options, masks.new_names)
 
 
 def _prepare(
@@ -303,7 +224,7 @@ def _prepare(
     found.notes += found.naming.note()
     settings = {**layout.settings(), "patients": found.naming.names.plain(), **more_settings}
     with claimed(out, settings, split):
-        return prepare(out, found, reader, layout, split, options.workers, options.verify)
+        return prepare(out, found, reader, layout, split, options)
 
 
 def _mask_labels(pairs: Sequence[str], flag: str) -> dict[str, int]:

@@ -32,6 +32,7 @@ from preparation.volumes.volume import (
     Volume,
     check_image,
     existing_folder,
+    found_each,
 )
 from provenance import UserError
 
@@ -76,16 +77,13 @@ def find_studies(
     found = Found(naming=naming)
     used = [_labels_of(folder, labels) for folder in folders]
     found.notes += account(used, labels, flag)
-    for folder, of_masks in zip(folders, used, strict=True):
+    of_masks, by_tag = dict(zip(folders, used, strict=True)), patient_id_from == "tag"
+
+    def job_of(folder: Path) -> Job:
         prefix = "" if own else f"{folder.name}/"
-        try:
-            by_tag = patient_id_from == "tag"
-            job = _job(folder, prefix, of_masks, labels, series, by_tag, found)
-        except SkipVolume as skip:
-            found.skipped.append((skip.file, skip.reason))
-            continue
-        found.jobs.append(job)
-    return found
+        return _job(folder, prefix, of_masks[folder], labels, series, by_tag, found)
+
+    return found_each(folders, found, job_of)
 
 
 def _is_study(folder: Path) -> bool:

@@ -29,6 +29,7 @@ from preparation.volumes.volume import (
     check_image,
     check_labels,
     existing_folder,
+    found_each,
     named_folder,
 )
 from provenance import UserError
@@ -75,12 +76,9 @@ def find_cases(
             "in them (KiTS19's layout), directly or under data/."
         )
     found = Found(naming=naming)
-    for folder in sorted(folders):
-        try:
-            found.jobs.append(_job(folder, masks_alone, values, found))
-        except SkipVolume as skip:
-            found.skipped.append((skip.file, skip.reason))
-    return found
+    return found_each(
+        sorted(folders), found, lambda folder: _job(folder, masks_alone, values, found)
+    )
 
 
 def _volume(folder: Path, stem: str) -> Path | None:

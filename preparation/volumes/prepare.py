@@ -5,8 +5,6 @@ made. The manifest is put together from the records in sorted order, so that an 
 repeated run ends with the same bytes as one that went through.
 """
 
-import csv
-import io
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -19,7 +17,7 @@ from tqdm import tqdm
 from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.slice_cache import SliceCache
 from preparation.disk import full_disk_as_user_error, record_path
-from preparation.private_table import FILES, PATIENTS, SKIPPED, keep_rows, replace_rows
+from preparation.private_table import FILES, PATIENTS, keep_rows
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -31,7 +29,9 @@ from preparation.split import (
 )
 from preparation.verify import Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
+from preparation.volumes.left_out import stop_at_the_first, write_skipped
 from preparation.volumes.mask_values import account, kidneys_alone_note
+from preparation.volumes.options import SliceOptions
 from preparation.volumes.shard import (
     Layout,
     SourceChangedError,
@@ -39,7 +39,7 @@ from preparation.volumes.shard import (
     make_or_skip,
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
-from provenance import UserError, __version__, read_json, write_json_atomic, write_text_atomic
+from provenance import UserError, __version__, read_json, write_json_atomic
 from worker_pool import in_processes
 
 # Sources whose masks say by numbers alone what they mark.
@@ -83,8 +83,7 @@ def prepare(
     reader: Reader,
     layout: Layout,
     split: Split,
-    workers: int,
-    verify: bool,
+    options: SliceOptions,
 ) -> SliceOutcome:
     """Make every shard that is missing, then `skipped.csv`, `duplicates.csv` and the manifest.
 
@@ -94,16 +93,19 @@ def prepare(
         reader: Top-level function that reads one job; it runs in the workers.
         layout: Settings of the cache.
         split: How its slices are divided.
-        workers: Processes; 1 works in this one.
-        verify: Compute all hashes again when done.
+        options: Processes, and whether to stop at the first that cannot be used.
 
     Raises:
-        UserError: Nothing usable, a full disk, a folder made from another source, an empty split.
+        UserError: Something left out with --strict, nothing usable, a full disk, a folder made
+            from another source, an empty split.
     """
     records, todo = _sort_out(out, found, layout)
     _write_who_is_who(out, found)
     resumed = len(records)
     skipped = list(found.skipped)
+    skipped += [tuple(entry) for name in sorted(records) for entry in records[name]["skipped"]]
+    if options.strict:
+        stop_at_the_first(found, skipped)
     notes = list(found.notes)
     bar = tqdm(
         total=sum(job.num_slices for job in found.jobs),
@@ -113,17 +115,19 @@ def prepare(
     )
     with bar, full_disk_as_user_error(out, "volumes"):
         work = partial(make_or_skip, out=out, reader=reader, layout=layout)
-        for job, result in in_processes(work, todo, workers):
+        for job, result in in_processes(work, todo, options.workers):
             bar.update(job.num_slices)
             if isinstance(result, SkipVolume):
                 skipped.append((result.file, result.reason))
             else:
                 records[job.shard] = result
+                skipped += [(file, reason) for file, reason in result["skipped"]]
+            if options.strict:
+                stop_at_the_first(found, skipped)
     for name in sorted(records):
         notes += records[name]["notes"]
-        skipped += [(file, reason) for file, reason in records[name]["skipped"]]
     notes = [found.own_names.in_text(note) for note in notes]
-    skipped, whole_list = _write_skipped(out, found, skipped)
+    skipped, whole_list = write_skipped(out, found, skipped)
     if not records:
         listed = "\n".join(f"  {file}: {reason}" for file, reason in skipped[:20])
         raise UserError(
@@ -171,7 +175,7 @@ def prepare(
         manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, num_unknown)
     write_json_atomic(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
-    verification = verify_slices(SliceCache.open(out), found) if verify else None
+    verification = verify_slices(SliceCache.open(out), found) if options.verify else None
     own = {who: ", ".join(sorted(spelt)) for who, spelt in found.spellings.items()}
     return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, own, verification)
 
@@ -246,21 +250,6 @@ def _write_who_is_who(out: Path, found: Found) -> None:
         rows = ((who, own) for who, spelt in found.spellings.items() for own in spelt)
         keep_rows(out, PATIENTS, ("patient_id", "identifier"), rows)
     keep_rows(out, FILES, ("name", "file"), found.own_names.rows())
-
-
-def _write_skipped(
-    out: Path, found: Found, skipped: list[tuple[str, str]]
-) -> tuple[list[tuple[str, str]], Path]:
-    """Write what was left out, and return it by the source's names, and where that list is."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("file", "reason"))
-    writer.writerows(sorted(skipped))
-    write_text_atomic(out / SKIPPED, text.getvalue())
-    in_text = found.own_names.in_text
-    own = sorted((in_text(file), in_text(reason)) for file, reason in skipped)
-    rows = own if own != sorted(skipped) and not found.naming.is_nobodys else []
-    return own, replace_rows(out, SKIPPED, ("file", "reason"), rows) or out / SKIPPED
 
 
 def _manifest(

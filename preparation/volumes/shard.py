@@ -20,7 +20,7 @@ from datamodules.slice_cache import SliceCache, SliceItem
 from preparation.copies import pixel_hash
 from preparation.disk import is_about, record_path
 from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
-from preparation.volumes.volume import Job, Reader, SkipVolume, Volume
+from preparation.volumes.volume import Job, Reader, SkipVolume, Volume, cannot_be_read
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # Labelled pixels from which on nobody else has the same label map by chance.
@@ -71,7 +71,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
             f"slice is {height}x{width}, expected a square. Left out because of "
             "--on-nonsquare skip.",
         )
-    volume = reader(job)
+    volume = _read(reader, job)
     height, width = volume.mask.shape[1:]
     notes = list(volume.notes)
     if height != width:
@@ -124,6 +124,16 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     return record
 
 
+def _read(reader: Reader, job: Job) -> Volume:
+    """Read a volume; whatever its reader raises is a reason to leave the volume out."""
+    try:
+        return reader(job)
+    except (SkipVolume, MemoryError):
+        raise
+    except Exception as error:  # libraries raise what they like
+        raise cannot_be_read(job.names[0], error, *job.files) from error
+
+
 def make_or_skip(
     job: Job, out: Path, reader: Reader, layout: Layout
 ) -> dict[str, Any] | SkipVolume:
@@ -141,7 +151,7 @@ def make_or_skip(
     except OSError as error:
         if is_about(out, error):
             raise
-        return SkipVolume(job.names[0], f"cannot be read ({error.strerror}). Left out.")
+        return cannot_be_read(job.names[0], error, *job.files)
 
 
 def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:

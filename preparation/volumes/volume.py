@@ -1,7 +1,7 @@
 """What every source hands to the preparation: a job found on disk, and the volume it becomes."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
+from preparation.raised import raised
 from preparation.volumes.own_names import OwnNames
 from provenance import UserError
 
@@ -29,6 +30,17 @@ class SkipVolume(Exception):  # noqa: N818 - it steers the batch, it is not a fa
         super().__init__(file, reason)
         self.file = file
         self.reason = reason
+
+
+def cannot_be_read(name: str, error: Exception, *files: Path) -> SkipVolume:
+    """What to leave out because a library raised something that nobody foresaw.
+
+    Args:
+        name: Of the volume or file, in the cache.
+        error: What was raised; its type and its sentence are said.
+        files: Those that were read, whose names are not said.
+    """
+    return SkipVolume(name, f"cannot be read ({raised(error, *files)}). Left out.")
 
 
 @dataclass(frozen=True)
@@ -150,6 +162,33 @@ def existing_folder(source: Path) -> Path:
             f"--source {source}: there is no such folder. Give the folder that holds the raw data."
         )
     return source
+
+
+def found_each(
+    folders: Iterable[Path], found: Found, job_of: Callable[[Path], Job | None]
+) -> Found:
+    """Add the job of every folder; one that makes none is listed, whatever was raised.
+
+    Args:
+        folders: One per volume.
+        found: Takes in jobs and what was left out.
+        job_of: Makes a job of a folder, or raises.
+    """
+    for folder in folders:
+        try:
+            job = job_of(folder)
+        except SkipVolume as skip:
+            found.skipped.append((skip.file, skip.reason))
+            continue
+        except Exception as error:  # headers raise what they like
+            name = folder.resolve().name
+            alias = found.own_names.add(found.naming.alias(name), name, folder)
+            reason = cannot_be_read(alias, error, folder).reason
+            found.skipped.append((alias, reason))
+            continue
+        if job is not None:
+            found.jobs.append(job)
+    return found
 
 
 def named_folder(folder: Path, found: Found) -> str:

@@ -16,11 +16,12 @@ from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
 from preparation.split import Split
 from preparation.volumes.nifti import find_cases, read_case
+from preparation.volumes.options import SliceOptions
 from preparation.volumes.prepare import prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.summary import print_slice_summary
 from prepare import COMMANDS
-from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
+from tests.prepare_runs import AFFINE, LEFT_OUT, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[2]
 
@@ -78,7 +79,7 @@ def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
     (source / "case_00001/segmentation.nii.gz").unlink()
     constant = nib.Nifti1Image(np.zeros((4, 16, 16), np.int16), AFFINE)
     nib.save(constant, source / "case_00002/imaging.nii.gz")
-    assert kits19(source, tmp_path / "out") == 0
+    assert kits19(source, tmp_path / "out") == LEFT_OUT
     printed = capsys.readouterr().out
     assert "12 found, 10 volumes of 10 patients used with 40 slices, 2 skipped" in printed
     assert "skipped case_00002/imaging.nii.gz: is constant" in printed
@@ -99,7 +100,9 @@ def test_labels_are_those_that_the_source_names(tmp_path, capsys):
     fourth = tmp_path / "source/case_00000/segmentation.nii.gz"
     nib.save(nib.Nifti1Image(np.full((4, 16, 16), 3, np.int16), AFFINE), fourth)
     layout = Layout("kits19", 16, (400.0, 0.0), "pad", True)
-    outcome = prepare(tmp_path / "out", found, read_case, layout, Split(all_to="train"), 1, False)
+    outcome = prepare(
+        tmp_path / "out", found, read_case, layout, Split(all_to="train"), SliceOptions()
+    )
     cache = SliceCache.open(tmp_path / "out")
     assert cache.class_names == list(names)
     assert [item.class_pixels for item in cache.items] == [(0, 0, 0, 256)] * 4
@@ -222,7 +225,7 @@ def test_oblong_slices_are_padded_or_skipped(tmp_path, capsys):
     assert cache.image_size == 16
     item = next(item for item in cache.items if item.patient_id == "case_00003")
     assert not cache.image(item)[:2].any()
-    assert kits19(source, tmp_path / "skip", *seed, "--on-nonsquare", "skip") == 0
+    assert kits19(source, tmp_path / "skip", *seed, "--on-nonsquare", "skip") == LEFT_OUT
     assert "case_00003" not in SliceCache.open(tmp_path / "skip").patients(None)
 
 

@@ -14,7 +14,7 @@ from preparation.private_table import private_folder
 from preparation.split import Split
 from tests.preparation.volumes.test_ct_dicom import make_study, write_slice
 from tests.preparation.volumes.test_png_slices import make_pairs, write
-from tests.prepare_runs import AFFINE, contents, kits19, make_source, run
+from tests.prepare_runs import AFFINE, LEFT_OUT, contents, kits19, make_source, run
 
 PLANTED = "MUELLER"
 
@@ -86,7 +86,7 @@ def test_planted_names_are_in_the_private_folder_and_on_the_screen_alone(tmp_pat
     make, flags, num_patients = SOURCES[command]
     source, out = make(tmp_path / "source"), tmp_path / "out"
     words = (command, "--source", source, "--out", out, "--split-all-to", "test", *flags)
-    assert run(*words) == 0
+    assert run(*words) == LEFT_OUT
     said = capsys.readouterr().out
     assert_nobody_is_named(out, "4711", "1.2E+11")
     assert re.search(rf"skipped \S*.*{PLANTED}", said)
@@ -103,7 +103,7 @@ def test_planted_names_are_in_the_private_folder_and_on_the_screen_alone(tmp_pat
     assert len(skipped) == len(of_cache) > 0
     assert PLANTED in str(skipped)
     before = contents(private), contents(out)
-    assert run(*words) == 0
+    assert run(*words) == LEFT_OUT
     assert (contents(private), contents(out)) == before
 
 

@@ -12,7 +12,7 @@ from preparation.volumes.command import slices
 from preparation.volumes.png_slices import find_pairs, read_pairs, split_key
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
-from tests.prepare_runs import run
+from tests.prepare_runs import LEFT_OUT, run
 
 
 def make_pairs(root, cases=((28, 5), (28, 2), (7, 1)), size=10):
@@ -172,7 +172,7 @@ def test_a_case_that_is_left_out_is_named_as_the_index_does(tmp_path, capsys):
     make_pairs(source, cases=[(case, number) for case in range(4) for number in range(3)])
     for number, value in enumerate((3, 3, 9)):
         write(source / f"label/s_2_{number}.png", np.full((10, 10), value, np.uint8))
-    assert run("slices", "--source", source, "--out", out, "--split-all-to", "test") == 0
+    assert run("slices", "--source", source, "--out", out, "--split-all-to", "test") == LEFT_OUT
     said = capsys.readouterr().out
     assert "skipped case 2: has no usable slice. 2 of 3: has label values [3], expected" in said
     assert "1 of 3: has label values [9]" in said

@@ -1,0 +1,96 @@
+"""Flags that several sources of CT slices share."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from preparation.label_map import parse_label_map
+from preparation.pseudonym import Naming, PatientOptions
+from preparation.split import Split
+from provenance import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which Hounsfield units become black and white.
+
+    Attributes:
+        window_width_hu: Width of the window in HU.
+        window_center_hu: Centre of the window in HU.
+    """
+
+    window_width_hu: float = 400.0
+    window_center_hu: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.window_width_hu <= 0:
+            raise UserError(f"--window-width-hu {self.window_width_hu}: expected a width above 0.")
+
+    @property
+    def pair(self) -> tuple[float, float]:
+        """(width, centre) in HU."""
+        return self.window_width_hu, self.window_center_hu
+
+
+@dataclass(frozen=True, kw_only=True)
+class SliceOptions:
+    """What every source of slices takes.
+
+    Attributes:
+        split_by: patient: all slices of a patient in one split. slice: as in Choe et al. 2022;
+            slices of one patient fall on both sides, which overstates every score.
+        split_ratios: Shares of train, val and test.
+        split_seed: Another seed, another division.
+        split_all_to: Put everything into train, val or test. Default: test for a single patient.
+        on_nonsquare: Slices that are not square: pad them with air and background, or skip the
+            volume.
+        workers: Processes; each holds one volume in memory.
+        strict: Stop at the first volume or slice that cannot be used. Otherwise it is listed, the
+            others are prepared, and the exit status is 3.
+        verify: Compute all hashes again when done.
+    """
+
+    split_by: Literal["patient", "slice"] = "patient"
+    split_ratios: tuple[float, float, float] = Split.ratios
+    split_seed: int = Split.seed
+    split_all_to: Literal["train", "val", "test"] | None = None
+    on_nonsquare: Literal["pad", "skip"] = "pad"
+    workers: int = 1
+    strict: bool = False
+    verify: bool = False
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UserError(f"--workers {self.workers}: expected 1 or more.")
+
+    @property
+    def split(self) -> Split:
+        """How the slices are divided."""
+        return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """What sources take whose masks say by numbers what they mark.
+
+    Attributes:
+        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
+            class of its own, or a file with one pair per line.
+        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
+            alone, such as KiTS19's case_00000.
+        patients: See `PatientOptions`.
+    """
+
+    label_map: tuple[str, ...] = ()
+    keep_patient_names: bool = False
+    patients: PatientOptions = PatientOptions()
+
+    @property
+    def new_names(self) -> Mapping[str, str]:
+        """What each value becomes, as given."""
+        return parse_label_map(self.label_map)
+
+    @property
+    def naming(self) -> Naming:
+        """How patients are named."""
+        return self.patients.naming("--keep-patient-names" if self.keep_patient_names else None)
