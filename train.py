@@ -1,19 +1,35 @@
-"""Train one model: `python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR`."""
+"""Train one model: `python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR`.
+
+`python train.py list` names the configurations that there are.
+"""
 
 import logging
 import sys
 from collections.abc import Sequence
 
-from command_line import run_verb, with_underscores
+from command_line import call, function_parser, parsed, run_verb, with_underscores
+from command_line.sentences import no_subcommand, no_such_subcommand
+from provenance import UserError
 from training.command import FitResult, fit
+from training.configurations import list_configurations
 from training.first_look import first_look
 
 __all__ = ["FitResult", "fit", "main"]
+
+SUBCOMMANDS = ("fit", "list")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = with_underscores(sys.argv[1:] if arguments is None else arguments)
+    if not given:
+        raise UserError(no_subcommand(SUBCOMMANDS))
+    if given[0] not in SUBCOMMANDS and not given[0].startswith("-"):
+        raise UserError(no_such_subcommand(given[0], SUBCOMMANDS))
+    if given[0] == "list":
+        parser = function_parser("train.py list", list_configurations)
+        call(list_configurations, parsed(parser, given[1:]))
+        return 0
     if first_look(given):
         return 0
     from lightning_modules.distributed import launched_rank

@@ -65,6 +65,8 @@ def _add_flags(parser: ArgumentParser, function: Callable[..., Any], default: An
         by_name = parameter.kind is parameter.KEYWORD_ONLY
         if value is not parameter.empty:
             settings["default"] = list(value) if isinstance(value, tuple) else value
+            if not by_name and "nargs" not in settings:
+                settings["nargs"] = "?"
         elif by_name:
             settings["required"] = True
         parser.add_argument(f"--{name}" if by_name else name, **settings)

@@ -7,17 +7,21 @@ where a newer version words one differently, that test fails, and the expression
 """
 
 import argparse
-import difflib
 import importlib
 import inspect
 import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 
 import yaml
 from jsonargparse import ArgumentError, ArgumentParser
 
+from spelling import from_here, meant, meant_path
+
 HELP = "Add --help to the command for all flags."
+LISTED = "`python train.py list` names the configurations that there are."
+CONFIGS = Path(__file__).parents[1] / "configs"
 
 KEY = re.compile(r'Parser key "([^"]+)"')
 UNKNOWN_FLAG = re.compile(r"unrecognized arguments: ([^=\s]+)", re.IGNORECASE)
@@ -31,6 +35,7 @@ NO_SETTINGS = re.compile(r"^Unexpected config:")
 NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: (.*))?$", re.MULTILINE)
 GIVEN = re.compile(r"Given value: (.*)")
+NO_FILE = re.compile(r"File does not exist: ")
 
 
 def sentence_of(
@@ -55,6 +60,10 @@ def sentence_of(
     for cause in causes:
         if isinstance(cause, yaml.YAMLError):
             return no_yaml(config_files(words), str(cause))
+    if keys == ["config"] and NO_FILE.search(message):
+        files = config_files(words)
+        lacking = next((file for file in files if not Path(file).exists()), " ".join(files))
+        return no_file(lacking, training="--trainer.max_epochs" in flags)
     if NO_SETTINGS.search(message):
         return no_settings(config_files(words))
     unknown_setting, unknown_flag = UNKNOWN_SETTING.search(message), UNKNOWN_FLAG.search(message)
@@ -95,7 +104,7 @@ def no_such_flag(given: str, flags: Sequence[str]) -> str:
     """A flag, or a word where a flag should be, that the verb does not have."""
     if not given.startswith("-"):
         return f"{given}: unexpected word; flags begin with --. {HELP}"
-    return f"{given}: no such flag.{_meant(given, flags)} {HELP}"
+    return f"{given}: no such flag.{meant(given, flags)} {HELP}"
 
 
 def no_subcommand(subcommands: Sequence[str]) -> str:
@@ -106,7 +115,7 @@ def no_subcommand(subcommands: Sequence[str]) -> str:
 def no_such_subcommand(given: str, subcommands: Sequence[str]) -> str:
     """A first word that is none of a verb's subcommands."""
     listed = ", ".join(subcommands)
-    return f"{given}: no such subcommand.{_meant(given, subcommands)} There is: {listed}. {HELP}"
+    return f"{given}: no such subcommand.{meant(given, subcommands)} There is: {listed}. {HELP}"
 
 
 def no_such_setting(flag: str, key: str, owner: str, settings: Sequence[str]) -> str:
@@ -121,7 +130,7 @@ def no_such_setting(flag: str, key: str, owner: str, settings: Sequence[str]) ->
     first = key.partition(".")[0]
     name = key if first in settings else first
     listed = f" Settings: {', '.join(settings)}." if settings else ""
-    return f"{flag}.{name}: {owner} has no such setting.{_meant(name, settings)}{listed}"
+    return f"{flag}.{name}: {owner} has no such setting.{meant(name, settings)}{listed}"
 
 
 def no_such_key(files: Sequence[str], key: str, flags: Sequence[str]) -> str:
@@ -136,7 +145,7 @@ def no_such_key(files: Sequence[str], key: str, flags: Sequence[str]) -> str:
         if ".".join(parts[:length]) not in siblings:
             name, near = ".".join(parts[:length]), sorted(siblings)
             break
-    return f"--config {' '.join(files)}: {name}: no such setting.{_meant(name, near)} {HELP}"
+    return f"--config {' '.join(files)}: {name}: no such setting.{meant(name, near)} {HELP}"
 
 
 def no_class(flag: str, path: str) -> str:
@@ -149,9 +158,11 @@ def no_yaml(files: Sequence[str], reason: str) -> str:
     return f"--config {' '.join(files)}: cannot be read as YAML ({' '.join(reason.split())})."
 
 
-def no_file(flag: str, path: str) -> str:
-    """A file that is not there, in jsonargparse's words."""
-    return f"{flag}: File does not exist: {path!r}. {HELP}"
+def no_file(given: str, training: bool) -> str:
+    """A configuration that is not there; of a training one that comes with the project is meant."""
+    ours = [from_here(path) for path in sorted(CONFIGS.rglob("*.yaml"))] if training else []
+    more = LISTED if training else HELP
+    return f"--config {given}: there is no such file.{meant_path(Path(given), ours)} {more}"
 
 
 def no_settings(files: Sequence[str]) -> str:
@@ -239,8 +250,3 @@ def _kind(written: str) -> str:
     """`<class 'int'>` as `int`, `typing.Literal['a', 'b']` as `one of 'a', 'b'`."""
     written = re.sub(r"<class '([\w.]+)'>", r"\1", written)
     return re.sub(r"(?:typing\.)?Literal\[(.*)\]", r"one of \1", written)
-
-
-def _meant(given: str, known: Sequence[str]) -> str:
-    near = difflib.get_close_matches(given, known, 1)
-    return f" Did you mean {near[0]}?" if near else ""

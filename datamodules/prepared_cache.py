@@ -18,6 +18,7 @@ from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
 from patient_names import PatientNames
 from provenance import UserError, read_json
+from spelling import meant_path
 
 SPLITS = ("train", "val", "test")
 
@@ -258,8 +259,8 @@ def check_shard_file(path: Path, pixel_bytes: int) -> None:
 def _no_manifest(root: Path) -> str:
     if not root.is_dir():
         return (
-            f"{root}: there is no such folder. Expected a cache made by prepare.py; make one, for "
-            "example: python prepare.py phantom_ct --out data/phantom_ct"
+            f"{root}: there is no such folder.{meant_path(root)} Expected a cache made by "
+            "prepare.py; make one, for example: python prepare.py phantom_ct --out data/phantom_ct"
         )
     if (root / "records").is_dir():
         return (

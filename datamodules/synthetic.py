@@ -17,6 +17,7 @@ from PIL import Image
 
 from knowledge import Knowledge
 from provenance import UserError, read_json
+from spelling import meant_path
 
 FORMAT = "understudy-synthetic"
 ImageFormat = Literal["png", "npy"]
@@ -71,9 +72,10 @@ class SyntheticSet:
         """
         root = Path(root)
         if not (root / "manifest.json").is_file():
+            near = "" if root.is_dir() else meant_path(root)
             raise UserError(
-                f"{root}: is not a finished synthetic set (no manifest.json). Make one with "
-                "generate.py; an interrupted generate.py goes on when it is started again."
+                f"{root}: is not a finished synthetic set (no manifest.json).{near} Make one "
+                "with generate.py; an interrupted one goes on when it is started again."
             )
         manifest = read_json(root / "manifest.json")
         if manifest.get("format") != FORMAT:

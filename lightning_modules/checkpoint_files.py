@@ -14,6 +14,7 @@ import torch
 from lightning.fabric.plugins import CheckpointIO
 
 from provenance import UserError, sha256_of, write_text_atomic
+from spelling import meant_path
 
 
 def hash_file_of(checkpoint: Path) -> Path:
@@ -78,7 +79,9 @@ def load_checkpoint_file(
     """
     path = Path(path)
     if not path.is_file():
-        raise UserError(f"{path}: no such checkpoint. A run keeps its own under checkpoints/.")
+        raise UserError(
+            f"{path}: no such checkpoint.{meant_path(path)} A run keeps its own under checkpoints/."
+        )
     hash_file = hash_file_of(path)
     if verify and hash_file.exists():
         recorded = {line.split()[0] for line in hash_file.read_text().splitlines() if line.strip()}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from provenance import UserError
+from spelling import meant_path
 
 
 class FeatureExtractor(nn.Module):
@@ -57,7 +58,7 @@ def read_state_dict(path: Path, flag: str = "--weights") -> dict[str, Any]:
         UserError: there is no such file (`flag` names where the path came from), or it is none.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such weights file. Pass {flag} PATH.")
+        raise UserError(f"{path}: no such weights file.{meant_path(path)} Pass {flag} PATH.")
     try:
         if path.suffix == ".safetensors":
             from safetensors.torch import load_file

@@ -5,6 +5,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from spelling import meant_path
+
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
 IMAGENET_STD = [0.229, 0.224, 0.225]
 """Mean and standard deviation of ImageNet's colours, on images in [0, 1]."""
@@ -40,7 +42,10 @@ def read_weights(
     """
     origin = str(path) if origin is None else origin
     if not path.is_file():
-        raise ValueError(f"{origin}: no such file, expected pretrained weights. Correct {setting}.")
+        raise ValueError(
+            f"{origin}: no such file, expected pretrained weights.{meant_path(path)} Correct "
+            f"{setting}."
+        )
     state: object
     try:
         if path.suffix == ".safetensors":

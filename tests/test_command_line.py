@@ -45,7 +45,7 @@ def test_flags_take_dashes() -> None:
         (["--num_images=x"], "--num_images: expected int, found 'x'."),
         (["--split=tset"], "--split: expected one of 'train', 'test', found 'tset'."),
         (["extra"], "extra: unexpected word; flags begin with --."),
-        (["--config=no.yaml"], "--config: File does not exist: "),
+        (["--config=no.yaml"], "--config no.yaml: there is no such file."),
         (["--config={bad}"], "--config {bad}: cannot be read as YAML"),
         ([], "missing: --out."),
     ],
@@ -147,7 +147,7 @@ WORDINGS = [
     (
         "a --config=no.yaml",
         'Parser key "config": File does not exist: ',
-        "--config: File does not exist: ",
+        "--config no.yaml: there is no such file.",
     ),
 ]
 

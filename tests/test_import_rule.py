@@ -44,6 +44,7 @@ FREE_FOR_ALL = {
     "worker_pool",
     "patient_names",
     "knowledge",
+    "spelling",
 }
 OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 

@@ -23,21 +23,21 @@ from command_line.sentences import (
     no_class,
     no_file,
     no_settings,
-    no_subcommand,
     no_such_flag,
     no_such_key,
     no_such_setting,
-    no_such_subcommand,
     no_yaml,
 )
 from provenance import UserError, sha256_of
 from training.class_source import NotThereError, SourceClass, class_in_source
+from training.configurations import nothing_to_train
 
 RECORD = Path(__file__).with_name("flags.json")
 PROJECT = RECORD.parents[1]
 SOURCES = ("training/cli.py", "callbacks/distance_per_epoch.py")  # where flags are made
 COLUMNS = 80  # of the help in flags.json
 
+_NO_TRAINING = ("--help", "-h", "--print_config", "--model.help", "--data.help")
 _LEFT_TO_THE_PARSER = ("--help", "-h", "--", "--print_config")
 
 
@@ -68,6 +68,7 @@ def first_look(words: Sequence[str]) -> bool:
     """
     record = json.loads(RECORD.read_text(encoding="utf-8"))
     if not is_up_to_date(record):
+        _refuse_nothing_to_train(words)
         return False
     command, *rest = words or [""]
     if words and words[-1] in ("--help", "-h") and words[:-1] in ([], ["fit"]):
@@ -78,11 +79,15 @@ def first_look(words: Sequence[str]) -> bool:
     elif not any(word.split("=")[0] in _LEFT_TO_THE_PARSER or ".help" in word for word in words):
         if command == "fit":
             _Look(record, rest).at_words()
-        elif not command:
-            raise UserError(no_subcommand(["fit"]))
-        elif not command.startswith("-"):
-            raise UserError(no_such_subcommand(command, ["fit"]))
+            _refuse_nothing_to_train(words)
     return False
+
+
+def _refuse_nothing_to_train(words: Sequence[str]) -> None:
+    """Refuse a training of nothing: without a configuration, a model and data."""
+    names = {word.partition("=")[0] for word in words}
+    if words[:1] == ["fit"] and not names & {"--config", "-c", "--model", "--data", *_NO_TRAINING}:
+        raise UserError(nothing_to_train())
 
 
 class _Look:
@@ -152,7 +157,7 @@ class _Look:
         if given in ("", "-") or "~" in given or ":" in given or "{" in given:
             return None  # standard input, a home, a URL, the content itself
         if not os.path.lexists(given):
-            raise UserError(no_file("--config", os.path.join(os.getcwd(), given)))
+            raise UserError(no_file(given, training=True))
         loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # jsonargparse's, for equal words
         try:
             content = yaml.load(Path(given).read_text(encoding="utf-8"), loader)

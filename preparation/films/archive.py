@@ -22,6 +22,7 @@ from output_folder import check_folder
 from preparation.disk import DISK_FULL
 from preparation.private_table import made_private_folder
 from provenance import UserError, read_json, sha256_of, write_json_atomic
+from spelling import meant_path
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MARKER = ".unpacked"
@@ -45,8 +46,8 @@ def opened(source: Path, out: Path) -> Path:
     """
     if not source.exists():
         raise UserError(
-            f"--source {source}: there is no such folder or file. Give the folder that holds the "
-            "films, or a zip or tar of it."
+            f"--source {source}: there is no such folder or file.{meant_path(source)} Give the "
+            "folder that holds the films, or a zip or tar of it."
         )
     if is_archive(source):
         folder = unpacked_folder(out)

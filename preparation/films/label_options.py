@@ -9,6 +9,7 @@ from preparation.films.label_table import LabelTable, read_label_table
 from preparation.films.uncertain_labels import decided
 from preparation.label_map import parse_label_map
 from provenance import UserError, sha256_of
+from spelling import meant_path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +81,8 @@ class LabelOptions:
             return None
         if not self.path.is_file():
             raise UserError(
-                f"--labels {self.path}: there is no such file. Give the label table (CSV)."
+                f"--labels {self.path}: there is no such file.{meant_path(self.path)} Give the "
+                "label table (CSV)."
             )
         return sha256_of(self.path)
 

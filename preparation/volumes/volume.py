@@ -14,6 +14,7 @@ from preparation.pseudonym import Naming
 from preparation.raised import raised
 from preparation.volumes.own_names import OwnNames
 from provenance import UserError
+from spelling import meant_path
 
 # Air, and what lies outside the field of view. CT stores at most 12 bits from here.
 AIR_HU = -1024
@@ -159,7 +160,8 @@ def existing_folder(source: Path) -> Path:
     """Return the folder, or raise a UserError that says it is missing."""
     if not source.is_dir():
         raise UserError(
-            f"--source {source}: there is no such folder. Give the folder that holds the raw data."
+            f"--source {source}: there is no such folder.{meant_path(source)} Give the folder that "
+            "holds the raw data."
         )
     return source
 

@@ -1,6 +1,5 @@
 """Reads a study's YAML and checks it before anything runs."""
 
-import difflib
 import sys
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 from jsonargparse import ArgumentError, ArgumentParser
 
 from provenance import UserError
+from spelling import from_here, meant, meant_path
 from studies.specification.arms import with_arms
 from studies.specification.checks import check_specification
 from studies.specification.specification import (
@@ -137,10 +137,8 @@ def _section(kind: Any, content: Any, path: str) -> Any:
     before = f"{path}." if path else ""
     for key in given:
         if key not in known:
-            near = difflib.get_close_matches(key, known, 1)
-            meant = f" Did you mean {near[0]!r}?" if near else ""
-            listed = ", ".join(sorted(known))
-            raise UserError(f"{before}{key}: unknown key.{meant} Known here: {listed}.")
+            told = f"unknown key.{meant(key, list(known))} Known here: {', '.join(sorted(known))}."
+            raise UserError(f"{before}{key}: {told}")
     for key, field in known.items():
         if key not in given and field.default is MISSING:
             raise UserError(f"{before}{key}: is missing. Add it.")

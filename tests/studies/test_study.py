@@ -78,7 +78,7 @@ def test_a_misspelt_key_is_answered_without_torch(home: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "importtime", "-c", script], cwd=ROOT, capture_output=True, text=True
     )
-    assert "modles: unknown key. Did you mean 'models'?" in done.stderr
+    assert "modles: unknown key. Did you mean models?" in done.stderr
     assert not any(line.endswith((" torch", " lightning")) for line in done.stderr.splitlines())
 
 

@@ -90,9 +90,6 @@ def test_the_source_of_every_class_shows_the_settings_that_the_parser_finds() ->
 
 
 WRONG = [
-    "",
-    "fitt",
-    "validate --config={unet}",
     "fit --wandbb=x",
     "fit --config={unet} --trainer.max_epoch=1",
     "fit --config {unet} --distance.num_image 5",

@@ -136,7 +136,7 @@ def test_second_run_into_a_folder_is_refused(finished_run: Path, small_cache: Pa
         (["--trainer.accumulate_grad_batches=2"], "Use --model.micro_batches"),
         (["--trainer.precision=16-mixed"], r"16-mixed: needs a GPU.*bf16-mixed"),
         (["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], "Leave it out"),
-        (["--config=no/such.yaml"], r"--config: File does not exist"),
+        (["--config=no/such.yaml"], r"--config no/such.yaml: there is no such file"),
     ],
 )
 def test_bad_settings_stop_with_a_sentence(
