@@ -4,6 +4,7 @@ python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits
 python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
     --out runs/kits19_study
 python study.py report runs/kits19_study
+python study.py list
 """
 
 import sys
@@ -19,7 +20,9 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from studies.run.plan import plan_study
 from studies.run.runner import closing_lines, run_study
 from studies.run.verbs import Verbs
+from studies.specification.listing import STUDIES, list_studies
 from studies.specification.read import load_specification
+from training.configurations import needs_of
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
 _NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo"}
@@ -31,6 +34,7 @@ _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
 )
+_LIST = "Name the studies of a folder: what each asks, how much it trains, and what it needs."
 
 
 def load_verbs() -> Verbs:
@@ -80,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--no_measure", type=bool, nargs="?", const=True, default=False,
         help="Time no steps: trainings and their steps are counted only.",
     )  # fmt: skip
+    listing = verb_parser("study.py list", _LIST)
+    listing.add_argument("folder", type=Path, nargs="?", default=STUDIES, help="Where to look.")
     reporting = verb_parser("study.py report", _REPORT)
     reporting.add_argument("out", type=Path, help="Folder that `study.py run` wrote.")
     parser = verb_parser("study.py", __doc__)
@@ -87,10 +93,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_subcommand("run", running, help=running.description)
     commands.add_subcommand("plan", planning, help=planning.description)
     commands.add_subcommand("report", reporting, help=_REPORT)
+    commands.add_subcommand("list", listing, help=_LIST)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    given = parsed(parser, words, (running, planning, reporting))
+    given = parsed(parser, words, (running, planning, reporting, listing))
     if given.command == "report":
         report(given.report.out)
+        return 0
+    if given.command == "list":
+        for line in list_studies(given.list.folder, needs_of):
+            print(line)
         return 0
     flags = vars(given[given.command])
     flags.pop("config")

@@ -40,8 +40,9 @@ DESCRIPTION = """Train one model.
 
 python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR
 
-`python train.py list` names the configurations that there are, and what each needs. Every constructor argument of the module and the datamodule is a flag; `fit --print_config` shows
-them all with their values, `fit --model.help lightning_modules.Pix2Pix` and `fit --data.help
+`python train.py list` names the configurations that there are, and what each needs. Every
+constructor argument of the module and the datamodule is a flag; `fit --print_config` shows them
+all with their values, `fit --model.help lightning_modules.Pix2Pix` and `fit --data.help
 datamodules.KiTS19DataModule` describe them. A run writes into a folder of its own: config.yaml,
 checkpoints/, metrics.csv, metrics.json, samples/ and wandb/.
 """

@@ -87,7 +87,7 @@ def needs_of(path: Path) -> tuple[str, ...]:
 
 
 def nothing_to_train() -> str:
-    """The sentence for a training without a configuration, with those that come with the project."""
+    """The sentence for a training without a configuration, with those of the project."""
     listed = [f"  {one.path} ({one.task})" for one in configurations_in(CONFIGS)[0]]
     return "\n".join(
         [

@@ -76,10 +76,11 @@ def first_look(words: Sequence[str]) -> bool:
         if wide and record["python"] == python_version():
             print("\n".join(record["help"]["fit" if rest else ""]))
             return True
-    elif not any(word.split("=")[0] in _LEFT_TO_THE_PARSER or ".help" in word for word in words):
-        if command == "fit":
-            _Look(record, rest).at_words()
-            _refuse_nothing_to_train(words)
+        return False
+    left = any(word.split("=")[0] in _LEFT_TO_THE_PARSER or ".help" in word for word in words)
+    if command == "fit" and not left:
+        _Look(record, rest).at_words()
+        _refuse_nothing_to_train(words)
     return False
 
 

@@ -160,8 +160,8 @@ def existing_folder(source: Path) -> Path:
     """Return the folder, or raise a UserError that says it is missing."""
     if not source.is_dir():
         raise UserError(
-            f"--source {source}: there is no such folder.{meant_path(source)} Give the folder that "
-            "holds the raw data."
+            f"--source {source}: there is no such folder.{meant_path(source)} "
+            "Give the folder that holds the raw data."
         )
     return source
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from studies.specification.specification import (
     PLACEBO,
@@ -176,25 +176,37 @@ def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
 
 
 def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:
-    """A setting of the data in a scenario's training of a model; None where nothing says it.
+    """A setting of the data in a scenario's training of a model; see `setting_of`."""
+    return setting_of(specification, scenario, model, "data", name)
+
+
+def setting_of(
+    specification: Specification,
+    scenario: Scenario,
+    model: Model,
+    part: Literal["data", "trainer"],
+    name: str,
+) -> Any:
+    """A setting of a scenario's training of a model; None where nothing says it.
 
     Read from the YAMLs and flags in the order in which they are given, without loading any class.
     """
     words = words_of([*specification.arguments, *scenario.arguments, *model.arguments])
     given = list(pairwise(words))
     files = [model.config, *(value for flag, value in given if flag == "--config")]
-    values = [_in_file(file, name) for file in files]
-    values += [value for flag, value in given if flag == f"--data.{name}"]
+    keys = ("data", "init_args", name) if part == "data" else (part, name)
+    values = [_in_file(file, keys) for file in files]
+    values += [value for flag, value in given if flag == f"--{part}.{name}"]
     said = [value for value in values if value is not None]
     return None if not said or said[-1] in ("null", "None") else said[-1]
 
 
-def _in_file(config: str, name: str) -> Any:
+def _in_file(config: str, keys: Sequence[str]) -> Any:
     import yaml
 
     path = find_config(config)
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
-    for key in ("data", "init_args", name):
+    for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content
 

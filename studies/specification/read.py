@@ -61,9 +61,11 @@ def load_specification(path: Path) -> Specification:
     try:
         content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     except OSError as error:
+        ours = [from_here(one) for one in sorted((PROJECT_ROOT / "configs/studies").glob("*.yaml"))]
+        near = "" if Path(path).exists() else meant_path(Path(path), ours)
         raise UserError(
-            f"{path}: cannot be read ({error.strerror}). Give the YAML of a study, for example "
-            "configs/studies/quickstart.yaml."
+            f"{path}: cannot be read ({error.strerror}).{near} Give the YAML of a study; "
+            "`python study.py list` names those that there are."
         ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {error}") from error

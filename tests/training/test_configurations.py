@@ -54,5 +54,5 @@ def test_a_configuration_of_another_module_is_named_by_its_classes(
 
 
 def test_a_folder_that_is_not_there_is_named() -> None:
-    with pytest.raises(UserError, match="configs/kits: there is no such folder. Did you mean"):
+    with pytest.raises(UserError, match=r"configs/kits: there is no such folder\. Did you mean"):
         train.main(["list", "configs/kits"])

@@ -1,0 +1,94 @@
+"""The studies that there are: what each asks, how much it trains, and what it needs."""
+
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+from provenance import UserError
+from spelling import from_here, meant_path
+from studies.specification.arms import data_setting, setting_of, words_of
+from studies.specification.read import load_specification
+from studies.specification.specification import PROJECT_ROOT, Specification, find_config
+
+STUDIES = PROJECT_ROOT / "configs" / "studies"
+
+
+def list_studies(folder: Path, needs_of: Callable[[Path], Iterable[str]]) -> Iterator[str]:
+    """Lines on each study of a folder; one that cannot be read is named with its reason.
+
+    Args:
+        folder: Where to look, in its folders too.
+        needs_of: What the training of a configuration needs.
+
+    Raises:
+        UserError: There is no such folder.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder}: there is no such folder.{meant_path(folder)}")
+    found = sorted(folder.rglob("*.yaml"))
+    for path in found:
+        try:
+            study = load_specification(path)
+        except UserError as error:
+            yield f"{error}\n"
+            continue
+        yield f"{from_here(path)}: {study.title}\n  {study.question}"
+        yield f"  Size: {size_of(study)}"
+        yield f"  Needs: {', '.join(_without_less(_needs(study, needs_of)))}\n"
+    if not found:
+        yield f"{folder}: holds no study."
+
+
+def size_of(study: Specification) -> str:
+    """Its cells, the generators before them, and how long each training is."""
+    seeds = len(study.seeds)
+    counts = ((len(study.scenarios), "scenario"), (len(study.models), "model"), (seeds, "seed"))
+    parts = " x ".join(f"{number} {word}{'s' * (number != 1)}" for number, word in counts)
+    said = [f"{len(study.cells())} trainings ({parts})"]
+    if study.generator is not None:
+        trained = {
+            seed
+            for scenario in study.scenarios
+            if study.needs_images(scenario)
+            for seed in study.seeds_of(scenario)
+        }
+        per_class = " of each class" if study.generator.per_class else ""
+        said.append(f"{len(trained)} generator{'s' * (len(trained) != 1)}{per_class}")
+    lengths = {
+        (setting_of(study, scenario, model, "trainer", "max_epochs"),
+         data_setting(study, scenario, model, "images_per_epoch"))
+        for scenario in study.scenarios
+        for model in study.models
+    }  # fmt: skip
+    if len(lengths) == 1:
+        ((epochs, images),) = lengths
+        told = "all training images"
+        if images is not None:
+            told = f"{int(images):,} images" if str(images).isdigit() else f"{images} images"
+        said.append(f"{epochs or 1000} epochs of {told} each")
+    return ", ".join(said)
+
+
+def _without_less(needs: Iterable[str]) -> list[str]:
+    """Each need once, and none that another one includes, such as films beside labelled films."""
+    found = list(dict.fromkeys(needs))
+    return [need for need in found if not any(one.startswith(f"{need} ") for one in found)]
+
+
+def _needs(study: Specification, needs_of: Callable[[Path], Iterable[str]]) -> Iterator[str]:
+    for config in study.configs():
+        yield from needs_of(find_config(config))
+    given = [study.arguments, *(one.arguments for one in study.scenarios)]
+    given += [one.arguments for one in study.models]
+    given += [study.generator.arguments] if study.generator is not None else []
+    for flag, value in (pair for arguments in given for pair in pairwise(words_of(arguments))):
+        if flag.endswith(".weights") and value == "imagenet":
+            yield "ImageNet weights (downloaded, or a file)"
+        elif flag.endswith("weights_path"):
+            yield f"the file {value}"
+    if study.generator is not None and study.generator.labels:
+        yield f"the label maps of {study.generator.labels}"
+    if study.distances is not None and study.distances.extractor != "random_vgg":
+        yield f"the weights of {study.distances.extractor} (--weights)"
+    if study.subgroups:
+        yield f"the label columns {', '.join(study.subgroups)}"
