@@ -1,9 +1,4 @@
-"""NIfTI volumes in KiTS19's layout: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`.
-
-KiTS19 stores (slices, H, W) with axes running to inferior, posterior and left. Files in another
-axis order are turned into that one by their affine; the order of the FILE is trusted where the
-header says nothing (both codes 0) or holds the identity, as exports without geometry do.
-"""
+"""NIfTI volumes in KiTS19's layout: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`."""
 
 import zlib
 from collections.abc import Iterator
@@ -14,11 +9,11 @@ import nibabel as nib
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
 from nibabel.openers import Opener
-from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 from numpy.typing import NDArray
 
 from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
+from preparation.volumes.nifti_grid import Grid, grid_of, mask_on_image, notes_on
 from preparation.volumes.volume import (
     AIR_HU,
     MAX_HU,
@@ -36,7 +31,8 @@ from provenance import UserError
 
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError)
 _BLOCK_BYTES = 16 << 20
-_KITS19_AXES = ("I", "P", "L")
+# A label that a rescale slope was multiplied into, in single precision, is still whole.
+_WHOLE = 1e-3
 
 
 def find_cases(
@@ -105,7 +101,7 @@ def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> J
         own = f"{folder.name}/{path.name}"
         name = found.own_names.add(f"{shard}/{path.name}", own, path)
         image = _header(path, name)
-        first, second, third = (int(image.shape[axis]) for axis in _axes(image)[0])
+        first, second, third = grid_of(image).shape
         shape = (first, second, third)
         files.append(path)
         names.append(name)
@@ -131,24 +127,17 @@ def _header(path: Path, name: str) -> Any:
         raise SkipVolume(
             name, f"is not a readable NIfTI file ({type(error).__name__}). Left out; copy it again."
         ) from error
+    dtype = image.get_data_dtype()
+    if dtype.kind not in "iuf":
+        kind = "colours" if dtype.fields else f"{dtype.name} numbers"
+        raise SkipVolume(
+            name, f"holds {kind}, expected one whole or decimal number per voxel. Left out."
+        )
     if len(image.shape) != 3 or min(image.shape) < 1:
         raise SkipVolume(
             name, f"has shape {image.shape}, expected three axes (slices, H, W). Left out."
         )
     return image
-
-
-def _axes(image: Any) -> tuple[list[int], list[bool], bool]:
-    """Return (file axis of each of our axes, whether it is flipped, whether the header told)."""
-    header = image.header
-    silent = int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0
-    if silent or np.array_equal(image.affine, np.eye(4)):
-        return [0, 1, 2], [False] * 3, False
-    change = ornt_transform(io_orientation(image.affine), axcodes2ornt(_KITS19_AXES))
-    if np.isnan(change).any():
-        return [0, 1, 2], [False] * 3, False
-    order = [int(np.flatnonzero(change[:, 0] == axis)[0]) for axis in range(3)]
-    return order, [bool(change[axis, 1] < 0) for axis in order], True
 
 
 def read_case(job: Job) -> Volume:
@@ -158,37 +147,27 @@ def read_case(job: Job) -> Volume:
         SkipVolume: A file is cut short, shapes differ, a voxel is NaN, the image is constant, or
             a label has no name.
     """
-    by_stem = dict(zip(job.names, job.files, strict=True))
-    mask_name = job.names[0]
-    mask_file = _header(by_stem[mask_name], mask_name)
-    order, flips, known = _axes(mask_file)
-    spacing = nib.affines.voxel_sizes(mask_file.affine)[order] if known else None
+    mask_name, mask_path = job.names[0], job.files[0]
+    mask_file = _header(mask_path, mask_name)
+    grid = mask_grid = grid_of(mask_file)
     notes: list[str] = []
-    reference = mask_file
-    if len(job.names) > 1:
-        reference = _header(job.files[1], job.names[1])
-        if reference.shape != mask_file.shape:
-            raise SkipVolume(
-                mask_name,
-                f"has shape {mask_file.shape}, but {job.names[1]} has {reference.shape}. "
-                "Left out; image and mask must cover the same voxels.",
-            )
-        # Shapes decide. KiTS19 itself has masks whose affine was lost on export (qform without
-        # sform), while their voxels fit the image; the image's geometry is then the better one.
-        if not np.allclose(reference.affine, mask_file.affine, atol=1e-2):
-            notes.append(
-                f"{mask_name}: its affine differs from {job.names[1]}'s. Voxels are paired by "
-                "index and the image's geometry is used; look at an overlay if in doubt."
-            )
-        order, flips, known = _axes(reference)
-        spacing = nib.affines.voxel_sizes(reference.affine)[order] if known else None
+    if len(job.names) == 1:
+        notes += notes_on(mask_file, grid, mask_name)
+    else:
+        image_name, image_path = job.names[1], job.files[1]
+        image_file = _header(image_path, image_name)
+        own_grid = grid_of(image_file)
+        mask_grid, grid, notes = mask_on_image(mask_grid, own_grid, mask_name, image_name)
+        notes += notes_on(image_file, own_grid, image_name)
     mapped: set[int] = set()
-    mask = _read(mask_file, job.files[0], mask_name, order, flips, (job, mapped))
+    mask = _read(mask_file, mask_path, mask_name, mask_grid, (job, mapped))
+    if rescale := _rescale(mask_file):
+        notes.append(f"{mask_name}: its labels are read as its header rescales them ({rescale}).")
     image = None
     if len(job.names) > 1:
-        image = _read(reference, job.files[1], job.names[1], order, flips)
-        notes += check_image(image, job.names[1])
-    axes = "".join(nib.aff2axcodes(reference.affine)) if known else None
+        image = _read(image_file, image_path, image_name, grid)
+        notes += check_image(image, image_name)
+    spacing = grid.spacing_mm
     return Volume(
         image=image,
         mask=mask,
@@ -196,21 +175,28 @@ def read_case(job: Job) -> Volume:
         pixel_spacing_mm=None if spacing is None else (float(spacing[1]), float(spacing[2])),
         slice_spacing_mm=None if spacing is None else round(float(spacing[0]), 6),
         geometry={
-            "source_shape": [int(n) for n in reference.shape],
-            "source_axes": axes,
-            "axes_read_as": "IPL" if known else "file order",
+            "source_shape": list(grid.file_shape),
+            "source_axes": grid.axes,
+            "axes_read_as": "IPL" if grid.known else "file order",
         },
         notes=notes,
         mapped=mapped,
     )
 
 
+def _rescale(mask: Any) -> str:
+    """What a file's header does to its stored values; "" for nothing."""
+    slope, intercept = mask.dataobj.slope, mask.dataobj.inter
+    if slope == 1 and not intercept:
+        return ""
+    return f"slope {slope:g}, intercept {intercept:g}"
+
+
 def _read(
     image: Any,
     path: Path,
     name: str,
-    order: list[int],
-    flips: list[bool],
+    grid: Grid,
     mask_of: tuple[Job, set[int]] | None = None,
 ) -> NDArray[Any]:
     """Decode a file block by block into (slices, H, W), converting each block at once.
@@ -220,13 +206,12 @@ def _read(
 
     KiTS19's images are float64: as one array, its longest volume is 2 GB; here it is int16.
     """
-    shape = image.shape
     # nibabel clears the header's own scaling on loading and keeps it here.
     slope, intercept = image.dataobj.slope, image.dataobj.inter
     dtype = np.int16 if mask_of is None else np.uint8
-    result = np.empty([shape[axis] for axis in order], dtype)
-    in_file_axes = result[tuple(slice(None, None, -1 if f else 1) for f in flips)]
-    in_file_axes = in_file_axes.transpose(np.argsort(order))
+    result = np.empty(grid.shape, dtype)
+    in_file_axes = grid.in_file_axes(result)
+    said = f" (rescaled by its header: {rescale})" if (rescale := _rescale(image)) else ""
     try:
         for start, block in _blocks(image, path):
             values = block if slope == 1 and not intercept else block * slope + intercept
@@ -235,13 +220,16 @@ def _read(
                     name, "holds NaN or infinite voxels. Left out; export the volume again."
                 )
             if mask_of is not None:
-                if values.dtype.kind == "f" and (values != np.rint(values)).any():
-                    raise SkipVolume(
-                        name, "holds fractional labels; it is not a label map. Left out."
-                    )
+                if values.dtype.kind == "f":
+                    labels = np.rint(values)
+                    if np.abs(values - labels).max() > _WHOLE:
+                        raise SkipVolume(
+                            name, "holds fractional labels; it is not a label map. Left out."
+                        )
+                    values = labels
                 job, mapped = mask_of
                 values = changed(values, job.options["changes"], mapped)
-                check_labels(values, name, job.class_names)
+                check_labels(values, name, job.class_names, said)
             else:
                 whole = np.rint(values) if values.dtype.kind == "f" else values.astype(np.int32)
                 values = np.clip(whole, AIR_HU, MAX_HU)

@@ -217,8 +217,14 @@ def listed(class_names: Sequence[str], link: str) -> str:
     return f"{', '.join(others)} {link} {last}"
 
 
-def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str]) -> None:
+def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str], said: str = "") -> None:
     """Refuse labels that have no name.
+
+    Args:
+        mask: Of any shape.
+        name: Of its file.
+        class_names: Names of the labels 0, 1, ...
+        said: What to say of how the values were read, such as ` (rescaled by its header)`.
 
     Raises:
         SkipVolume: Names the labels that were found.
@@ -231,7 +237,7 @@ def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str]) -> N
     wrong = [int(v) for v in found[(found < 0) | (found >= count)][:5]]
     raise SkipVolume(
         name,
-        f"has label values {wrong}, expected only {listed(class_names, 'and')}. "
+        f"has label values {wrong}{said}, expected only {listed(class_names, 'and')}. "
         f"Left out; say what each means with --label-map {wrong[0]}=0 (or the label or the name of "
         "a class, which may be a new one), into another --out.",
     )

@@ -114,15 +114,6 @@ def test_scaled_integers_and_uint16_masks_without_sform(tmp_path):
     assert volume.mask.dtype == np.uint8
 
 
-def test_differing_affines_are_noted_and_paired_by_index(tmp_path):
-    image, mask = make_case(tmp_path / "case_00000")
-    save(tmp_path / "case_00000/segmentation.nii.gz", mask, np.diag([5.0, 5, 5, 1]))
-    volume = read_only(tmp_path)
-    assert "affine differs" in volume.notes[0]
-    assert np.array_equal(volume.mask, mask)
-    assert np.array_equal(volume.image, image)
-
-
 def _other_shape(case):
     save(case / "segmentation.nii.gz", np.zeros((4, 12, 12), np.uint8))
 

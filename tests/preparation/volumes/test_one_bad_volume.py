@@ -2,18 +2,12 @@
 
 import csv
 
-import nibabel as nib
 import numpy as np
 import pytest
 
 from preparation.raised import raised
 from preparation.volumes import nifti
-from tests.prepare_runs import AFFINE, LEFT_OUT, contents, kits19, make_source
-
-
-def colour(case):
-    rgb = np.zeros((4, 16, 16), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
-    nib.save(nib.Nifti1Image(rgb, AFFINE), case / "imaging.nii.gz")
+from tests.prepare_runs import LEFT_OUT, contents, kits19, make_source
 
 
 def raises_in_the_reader(monkeypatch, error):
@@ -55,14 +49,14 @@ def test_what_a_reader_raises_is_listed(tmp_path, monkeypatch, capsys, error, se
 def test_what_a_header_raises_is_listed(tmp_path, monkeypatch, capsys):
     """While the source is looked through, before any voxel is read."""
     source = make_source(tmp_path / "source", 4)
-    axes = nifti._axes
+    grid_of = nifti.grid_of
 
     def struck(image):
         if "case_00002" in str(image.get_filename()):
             raise np.linalg.LinAlgError("SVD did not converge")
-        return axes(image)
+        return grid_of(image)
 
-    monkeypatch.setattr(nifti, "_axes", struck)
+    monkeypatch.setattr(nifti, "grid_of", struck)
     assert kits19(source, tmp_path / "out", "--split-all-to", "train") == LEFT_OUT
     said = capsys.readouterr().out
     assert "skipped case_00002: cannot be read (LinAlgError: SVD did not converge)." in said
