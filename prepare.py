@@ -12,13 +12,11 @@ from preparation.films.assemble import FilmOutcome
 from preparation.films.command import chest_xray, image_folder, phantom_cxr
 from preparation.films.merge import merge
 from preparation.films.summary import print_film_summary
+from preparation.left_out import LEFT_OUT_STATUS
 from preparation.verify import Verification, print_verification, verify
 from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
-
-# Exit status where a cache was made, but something was left out; it is listed.
-LEFT_OUT = 3
 
 COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = {
     "phantom_ct": phantom_ct,
@@ -35,9 +33,9 @@ COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one subcommand.
+    """Run one subcommand; UserErrors are left to `run_verb`.
 
-    Returns 0, 1 for damage, or `LEFT_OUT`; UserErrors are left to `run_verb`.
+    Returns 0, 1 for damage, or `LEFT_OUT_STATUS` where files of the source were left out.
     """
     parser = verb_parser("prepare.py", __doc__)
     commands, subparsers = parser.add_subcommands(required=True), []
@@ -50,12 +48,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = call(COMMANDS[chosen.subcommand], chosen[chosen.subcommand])
     if isinstance(result, FilmOutcome):
         print_film_summary(result)
-        return 0
+        return LEFT_OUT_STATUS if result.num_left_out else 0
     if isinstance(result, SliceOutcome):
         print_slice_summary(result)
         verification = result.verification
         if result.skipped and not (verification is not None and verification.damaged):
-            return LEFT_OUT
+            return LEFT_OUT_STATUS
     else:
         print_verification(result)
         verification = result

@@ -1,5 +1,6 @@
 """How a verb ends: its own status, or a failure as a sentence and the status that goes with it."""
 
+import io
 import sys
 from collections.abc import Callable
 
@@ -20,6 +21,8 @@ class Stopped(KeyboardInterrupt):
 
 def run_verb(name: str, work: Callable[[], int | None]) -> int:
     """Run a verb's work. Exit status: its own, or 2 for a UserError, 130 for Ctrl-C."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return work() or 0
     except UserError as error:

@@ -113,6 +113,13 @@ def parsed(
     Raises:
         UserError: What is wrong, in one sentence, and which flag to mend.
     """
+    for word in words:
+        if any("\udc80" <= character <= "\udcff" for character in word):
+            raise UserError(
+                f"{word.encode(errors='surrogateescape')!r}: holds bytes that are no UTF-8, so it "
+                "could not be written down anywhere. Rename the file or folder, or give a link to "
+                "it: ln -s."
+            )
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from preparation.text_file import text_of
 from provenance import UserError
 
 _MOST_LISTED = 10
@@ -60,14 +61,9 @@ def lost_pairs(where: str, lost: Sequence[str], labels: Collection[str]) -> list
 
 
 def _lines(file: Path) -> list[str]:
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except OSError as error:
+    if not file.is_file():
         raise UserError(
-            f"--label-map {file}: is neither a pair old=new nor a file that can be read "
-            f"({error.strerror})."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"--label-map {file}: is not UTF-8. Save it as text in UTF-8.") from error
-    lines = [line.strip() for line in text.splitlines()]
+            f"--label-map {file}: is neither a pair old=new nor a file that can be read."
+        )
+    lines = [line.strip() for line in text_of(file, "the label map").splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

@@ -76,6 +76,13 @@ class Split:
             drawn.update(dict.fromkeys(group, own.most_common(1)[0][0]))
         return drawn
 
+    def cannot_divide(
+        self, keys: Mapping[str, Collection[str]], together: Sequence[Sequence[str]] = ()
+    ) -> bool:
+        """Whether a single name, or a single group, has to be divided into several splits."""
+        several = self.all_to is None and sum(ratio > 0 for ratio in self.ratios) > 1
+        return several and len(keys) - sum(len(group) - 1 for group in together) == 1
+
 
 def own_keys(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     """Return the keys of names that are drawn by themselves."""

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -60,6 +60,16 @@ class FilmOutcome:
     num_resumed: int = 0
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def num_left_out(self) -> int:
+        """Files that were wanted and could not be used.
+
+        None of one part of several, since joining them tells; nor of a phantom, whose wrong files
+        are wrong on purpose.
+        """
+        done = self.manifest is not None and self.manifest["dataset"] != "phantom_cxr"
+        return self.tally.num_left_out if done else 0
+
     @cached_property
     def cache(self) -> FilmCache:
         """The finished cache, opened once: of a million films that takes seconds."""
@@ -106,19 +116,28 @@ def assemble(
     by_patient = split.by == "patient"
     named = tally.patients if by_patient else tally.ids
     keys = tally.split_keys if by_patient else own_keys(tally.ids)
+    notes: list[str] = []
     if split.by == "published":
         pairs = zip(tally.ids, tally.published, strict=True)
         splits = [published or split.of(name, name) for name, published in pairs]
-        drawn, moved, notes = {}, {}, []
+        drawn, moved = {}, {}
     else:
         together = _together(duplicates, named, on_duplicates)
-        drawn = split.divide(keys, together)
+        divided = split
+        if split.cannot_divide(keys, together):
+            divided = replace(split, all_to="test")
+            notes.append(
+                f"One {split.by}, or several who share images and stay together, cannot be "
+                "divided, so all films go to the test split, for evaluating models trained on "
+                "other data. Pass --split-all-to train to train on them."
+            )
+        drawn = divided.divide(keys, together)
         splits = [drawn[name] for name in named]
-        moved = moves(split, keys, drawn, chain(*together))
+        moved = moves(divided, keys, drawn, chain(*together))
         reasons = f"{out}: {_left_out(tally, out, shards, named_there)}\n" if tally.rejected else ""
-        check_no_split_is_empty(split, keys, together, reasons)
-        warning = warn_of_small_splits(split, keys, together)
-        notes = [warning] if warning else []
+        check_no_split_is_empty(divided, keys, together, reasons)
+        warning = warn_of_small_splits(divided, keys, together)
+        notes += [warning] if warning else []
     several = {name: own for name, own in tally.split_keys.items() if len(own) > 1}
     spelt = spellings_of(several, out, shards)
     if spelt:

@@ -91,6 +91,7 @@ def chest_xray(
             table=table,
             label_columns=table.columns if table else (),
             keep_unlabelled=labels.unlabelled == "keep",
+            strict=options.strict,
             may_crash=True,
         )
         if table is None:
@@ -218,6 +219,7 @@ def image_folder(
                 label_columns=("label",),
                 label_map=labels.new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
+                strict=options.strict,
             )
             lost = [name for name in labels.new_names if name not in (class_names or [name])]
             notes = [medmnist.MEDMNIST_NOTE, *lost_pairs(str(path), lost, class_names or ())]
@@ -267,6 +269,7 @@ def image_folder(
             label_columns=("label",) if classes else table.columns if table else (),
             label_map=labels.new_names,
             keep_unlabelled=labels.unlabelled == "keep",
+            strict=options.strict,
             note_inverted=channels == 1,  # other colour images are no films at all
         )
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())

@@ -121,7 +121,7 @@ class ImageFileReader:
             patient=self._patient(file.name, folder),
             each_alone=self.patient_from == "file",
             keys=tuple(dict.fromkeys((file.name, name.name, name.stem))),
-            labels={"label": folder.lower()} if self.label_from_folder and folder else {},
+            labels={"label": _as_text(folder).lower()} if self.label_from_folder and folder else {},
             geometry=geometry,
             suspicions=suspicions,
             pixel_sha256=digest,
@@ -282,8 +282,13 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     return RejectedFilm("unreadable", f"cannot be decoded ({type(error).__name__}).")
 
 
+def _as_text(folder: str) -> str:
+    r"""A folder's name as it can be stored: bytes that are no UTF-8 become such as `\xfc`."""
+    return folder.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
-    """Films of each class folder, by its name; none where the folders are no classes."""
-    folders = Counter(PurePosixPath(file.name).parent.name for file in files)
+    """Films of each class folder, by its name as text; none where the folders are no classes."""
+    folders = Counter(_as_text(PurePosixPath(file.name).parent.name) for file in files)
     few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
     return dict(sorted(folders.items())) if few and "" not in folders else {}

@@ -11,6 +11,7 @@ from patient_names import Ids
 from preparation.films.label_spelling import check_spelling, fractions_note
 from preparation.films.patient_column import check_patients
 from preparation.label_map import lost_pairs
+from preparation.text_file import text_of
 from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -56,8 +57,7 @@ def read_label_table(
     """Read a table, and of it only the columns that are named: the rest may identify somebody.
 
     Args:
-        path: CSV with a header, separated by comma, semicolon or tab, in UTF-8. Another encoding
-            is refused and not guessed: film names with wrong letters would match nothing.
+        path: CSV with a header, separated by comma, semicolon or tab; see `text_of`.
         key_column: Names the films. Default: the first of `KEY_COLUMNS`, in any case.
         label_columns: Columns to keep; their values are stripped, mapped and otherwise as they are.
         patient_column: Default: the first of `PATIENT_COLUMNS`, if there is one.
@@ -69,15 +69,7 @@ def read_label_table(
             the table is empty, it lists a film twice with different contents, its labels differ
             in spelling alone or name somebody, or its patients are uncertain (`check_patients`).
     """
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"{path}: the label table cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        line = error.object[: error.start].count(b"\n") + 1
-        raise UserError(
-            f"{path}: line {line} is not UTF-8. Save the table as CSV in UTF-8 and give it again."
-        ) from error
+    text = text_of(path, "the label table")
     try:
         # strict: a quote that is never closed would else swallow the rest of the table.
         table = io.StringIO(text, newline="")

@@ -27,7 +27,7 @@ from preparation.films.shard import (
 )
 from preparation.films.tally import Tally
 from preparation.split import Split
-from provenance import UserError, write_json_atomic
+from provenance import UserError, read_json, write_json_atomic
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,9 @@ class FilmOptions:
         on_duplicates: Nearly equal films of different patients: list them in duplicates.csv, or
             also keep such patients on the same side. Those who share equal films always are.
         workers: Processes; each holds one film in memory.
+        strict: Stop at the first file that cannot be used. Default: list it, go on without it,
+            and end with exit status 3. Films that were not asked for (another modality, part of
+            the body or view) and a phantom's wrong files are no reason to stop.
         shard: i/n: make the i-th of n parts on this machine, into an --out of its own;
             prepare.py merge joins them.
         verify: Compare what an earlier run finished with its hashes; make damaged parts again.
@@ -74,6 +77,7 @@ class FilmOptions:
     split_all_to: Literal["train", "val", "test"] | None = None
     on_duplicates: OnDuplicates = "report"
     workers: int = 1
+    strict: bool = False
     shard: str = "1/1"
     verify: bool = False
 
@@ -115,6 +119,10 @@ def prepare_films(
     out, whole, part = work.out, in_shards(files), options.part
     shards = whole[part.index - 1 :: part.of]
     todo = _left_to_do(work, shards, options.verify)
+    again = {shard.name for shard in todo}
+    for shard in shards if options.strict else ():  # those that an earlier run has finished
+        if shard.name not in again:
+            work.stop_at(shard, read_json(record_path(out, shard.name))["rejected"])
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")

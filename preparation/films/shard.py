@@ -18,14 +18,15 @@ from numpy.typing import NDArray
 
 from datamodules.film_cache import FILMS_PER_SHARD
 from patient_names import Ids, RoundedNumberError, pseudonym
-from preparation.disk import is_about, record_path
+from preparation.disk import record_path
 from preparation.films.duplicates import perceptual_hash
-from preparation.films.film import Film, FilmFile, FilmReader, RejectedFilm
+from preparation.films.film import NOT_ASKED_FOR, Film, FilmFile, FilmReader, RejectedFilm
 from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
 from preparation.films.names import write_names
 from preparation.films.stored_film import stored_film, stored_spacing
+from preparation.left_out import cannot_be_read, stop_at_the_first
 from preparation.pseudonym import Naming, film_pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
@@ -94,6 +95,7 @@ class MakeFilmShard:
         label_map: New names of labels that the source itself knows; the table's have theirs.
         keep_unlabelled: Keep a film that the table does not list, without labels.
         note_inverted: Note chest films that look inverted.
+        strict: Stop at the first file that is left out.
         may_crash: The reader uses decoders that can take their process along.
     """
 
@@ -109,6 +111,7 @@ class MakeFilmShard:
     label_map: Mapping[str, str] = field(default_factory=dict)
     keep_unlabelled: bool = False
     note_inverted: bool = False
+    strict: bool = False
     may_crash: bool = False
 
     def __call__(self, shard: FilmShard) -> dict[str, Any]:
@@ -116,6 +119,7 @@ class MakeFilmShard:
 
         Raises:
             OSError: The disk is full, or the cache cannot be written.
+            UserError: With `strict`, a file is left out.
         """
         items: list[dict[str, Any]] = []
         rejected: list[tuple[str, str, str]] = []
@@ -126,11 +130,12 @@ class MakeFilmShard:
             for file in shard.files:
                 private = {"id": film_pseudonym(file.name, self.salt), "file": file.name}
                 named.append(private)
-                try:
-                    stored, item, private["identifier"] = self._film(file)
-                except RejectedFilm as why:
-                    rejected.append((private["id"], why.reason, why.sentence))
+                film = self._film_or_refusal(file)
+                if isinstance(film, RejectedFilm):
+                    rejected.append((private["id"], film.reason, film.sentence))
+                    self.stop_at(shard, rejected[-1:])
                     continue
+                stored, item, private["identifier"] = film
                 private |= {key: item[key] for key in ("patient_id", "split_key")}
                 data = stored.tobytes()
                 item.update(row=len(items), shard=shard.name, sha256=_sha256(data))
@@ -153,6 +158,31 @@ class MakeFilmShard:
             write_names(self.out, shard.name, named)
         write_json_atomic(record_path(self.out, shard.name), record)
         return record
+
+    def stop_at(self, shard: FilmShard, rejected: Sequence[Sequence[str]]) -> None:
+        """With `strict`, stop at the first (id, reason, sentence) that counts.
+
+        Raises:
+            UserError: There is one; names its file.
+        """
+        counts = rejected if self.strict and self.phantom_seed is None else ()
+        file_of = {film_pseudonym(file.name, self.salt): file.name for file in shard.files}
+        left_out = (
+            (file_of[film], f"{reason}: {sentence}")
+            for film, reason, sentence in counts
+            if reason not in NOT_ASKED_FOR
+        )
+        stop_at_the_first(left_out)
+
+    def _film_or_refusal(
+        self, file: FilmFile
+    ) -> tuple[NDArray[Any], dict[str, Any], str] | RejectedFilm:
+        try:
+            return self._film(file)
+        except RejectedFilm as why:
+            return why
+        except Exception as error:  # one bad file never ends a batch
+            return RejectedFilm("unreadable", cannot_be_read(error, file.path))
 
     def _film(self, file: FilmFile) -> tuple[NDArray[Any], dict[str, Any], str]:
         """Read and process one film; its item lacks only the row in the shard.
@@ -197,11 +227,6 @@ class MakeFilmShard:
             signal.alarm(SECONDS_PER_FILM)
         try:
             return self.reader(file)
-        except OSError as error:
-            if is_about(self.out, error) and error.filename is not None:
-                raise
-            kind = type(error).__name__
-            raise RejectedFilm("unreadable", f"cannot be read ({kind}). Left out.") from error
         finally:
             if watched:
                 signal.alarm(0)

@@ -10,7 +10,9 @@ from pathlib import Path
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import SPLITS
 from preparation.films.assemble import FilmOutcome
+from preparation.films.names import REJECTED
 from preparation.films.tally import counted
+from preparation.left_out import left_out_line
 from preparation.private_table import private_folder
 from preparation.verify import moved_lines
 
@@ -32,6 +34,9 @@ def print_film_summary(outcome: FilmOutcome) -> None:
             f"  used, but look at them: {counted(tally.suspicions)} "
             "(column suspicions of items.csv)."
         )
+    if outcome.num_left_out:
+        own = private_folder(out) / REJECTED
+        print(left_out_line(outcome.num_left_out, own if own.is_file() else out / REJECTED))
     if outcome.manifest is None:
         print(
             f"Results: {out} is one part. When all are made: python prepare.py merge PART PART ... "

@@ -8,6 +8,7 @@ from typing import Any
 
 from datamodules.pixel_hashes import first_bits
 from preparation.disk import record_path
+from preparation.films.film import NOT_ASKED_FOR
 from provenance import read_json
 
 
@@ -68,6 +69,11 @@ class Tally:
     def num_used(self) -> int:
         """Films in the cache."""
         return len(self.ids)
+
+    @property
+    def num_left_out(self) -> int:
+        """Files that could not be used, without those that were not asked for."""
+        return sum(n for reason, n in self.rejected.items() if reason not in NOT_ASKED_FOR)
 
 
 def records(out: Path, shards: Sequence[str]) -> Iterator[dict[str, Any]]:

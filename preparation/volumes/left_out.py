@@ -5,19 +5,16 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
+from preparation import left_out
 from preparation.private_table import SKIPPED, replace_rows
 from preparation.volumes.volume import Found
-from provenance import UserError, write_text_atomic
+from provenance import write_text_atomic
 
 
 def stop_at_the_first(found: Found, skipped: Sequence[tuple[str, str]]) -> None:
-    """Raise a UserError where something was left out."""
-    for file, reason in skipped:
-        raise UserError(
-            f"{found.own_names.in_text(file)}: {found.own_names.in_text(reason)} Stopped here, as "
-            "--strict says; finished volumes are kept. Mend it and give the same command again, or "
-            "leave --strict out: then the others are prepared and this one is listed."
-        )
+    """Raise a UserError where something was left out; it names it as the source does."""
+    in_text = found.own_names.in_text
+    left_out.stop_at_the_first((in_text(file), in_text(reason)) for file, reason in skipped)
 
 
 def write_skipped(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
-from preparation.private_table import private_folder
+from preparation.left_out import left_out_line
+from preparation.private_table import SKIPPED, private_folder
 from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
 from preparation.volumes.prepare import SliceOutcome
 
@@ -37,6 +38,9 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         f"{len(outcome.skipped)} skipped."
     )
     print_listed(outcome.skipped, "skipped")
+    if outcome.skipped:
+        own = private_folder(out) / SKIPPED
+        print(left_out_line(len(outcome.skipped), own if own.is_file() else out / SKIPPED))
     if split["by"] == "slice":
         print(
             "warning: split by slice. Slices of one patient are in training and in test, so "

@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from patient_names import RoundedNumberError
+from preparation import left_out
 from preparation.pseudonym import Naming
-from preparation.raised import raised
 from preparation.volumes.own_names import OwnNames
 from provenance import UserError
 from spelling import meant_path
@@ -41,7 +41,7 @@ def cannot_be_read(name: str, error: Exception, *files: Path) -> SkipVolume:
         error: What was raised; its type and its sentence are said.
         files: Those that were read, whose names are not said.
     """
-    return SkipVolume(name, f"cannot be read ({raised(error, *files)}). Left out.")
+    return SkipVolume(name, left_out.cannot_be_read(error, *files))
 
 
 @dataclass(frozen=True)

@@ -131,5 +131,5 @@ def test_a_table_of_instance_numbers_matches_dicom_films(tmp_path, capsys):
     assert run(*words) == 2
     assert "It lists 9.9.1, the source holds IM0" in capsys.readouterr().err
     table.write_text("sop_instance_uid,label\n1.2.3.2,x\n1.2.3.1,y\n")
-    assert run(*words) == 0
+    assert run(*words) == 3
     assert "2 films used, 1 refused: 1 no_label" in capsys.readouterr().out

@@ -107,7 +107,7 @@ def test_short_rows_and_empty_cells_after_the_last_column(tmp_path):
         ("image,label\n", {}, "is empty"),
         ("", {}, "is empty"),
         ("image,label\n1,x\n2,\xe4\n".encode("latin-1"), {}, "line 3 is not UTF-8"),
-        ("image,label\n1,x\n".encode("utf-16"), {}, "line 1 is not UTF-8"),
+        ("image,label\n1,x\n".encode("utf-16")[:-1], {}, "begins as UTF-16, but is no text"),
         ('image,label\n"1,x\n2,y\n', {}, "not a readable CSV"),
         ("image,label\n" + "1" * 200_000 + ",x\n", {}, "not a readable CSV"),
     ],

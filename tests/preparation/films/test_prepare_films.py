@@ -214,8 +214,9 @@ def test_bad_films_are_listed_and_counted(tmp_path, capsys):
     bad = source / "films/Schmidt_0003.png"
     bad.write_bytes(bad.read_bytes()[:200])
     Image.fromarray(draw(1000)).save(source / "films/unlisted.png")
-    assert films(source, tmp_path / "out", "--split-all-to", "train") == 0
+    assert films(source, tmp_path / "out", "--split-all-to", "train") == 3
     said = capsys.readouterr().out
+    assert "2 were left out, so the exit status is 3." in said
     assert "13 files found, 11 films used, 2 refused: 1 no_label, 1 truncated." in said
     assert "Schmidt" not in said
     listed = (tmp_path / "out/rejected.csv").read_text()

@@ -83,7 +83,7 @@ def test_the_policy_is_printed_and_recorded(tmp_path, capsys):
     lines = [f"Schmidt_{n:04d}.png,P{n},{value}" for n, value in enumerate(values)]
     table.write_text("\n".join(["image,patient,label", *lines]))
     flags = ("--split-all-to", "train")
-    assert films(source, out, *flags) == 0
+    assert films(source, out, *flags) == 3
     said = capsys.readouterr().out
     assert "3 of 12 are uncertain (-1) and ignored" in said
     assert "9 films used, 3 refused: 3 no_label" in said

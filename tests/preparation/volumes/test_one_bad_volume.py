@@ -71,7 +71,7 @@ def test_strict_stops_at_the_first_and_goes_on_once_it_is_mended(tmp_path, monke
         assert kits19(source, out, *flags, "--strict") == 2
     said = capsys.readouterr().err
     assert "case_00001/segmentation.nii.gz: cannot be read (ValueError: odd). Left out. " in said
-    assert "Stopped here, as --strict says; finished volumes are kept." in said
+    assert "Stopped here, as --strict says; what is finished is kept." in said
     assert [path.stem for path in (out / "records").iterdir()] == ["case_00000"]
     assert not (out / "manifest.json").exists()
     assert kits19(source, out, *flags, "--strict") == 0

@@ -1,0 +1,45 @@
+"""Text files that people hand in: tables, lists, maps. UTF-8, or said where they are not."""
+
+import codecs
+from pathlib import Path
+
+from provenance import UserError
+
+_UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+
+def text_of(path: Path, what: str) -> str:
+    """Read a text file in UTF-8, or in UTF-16 with its mark, as spreadsheets save "Unicode text".
+
+    No other encoding is guessed: names with wrong letters would match nothing.
+
+    Args:
+        path: The file.
+        what: What it is, for the sentence: `the label table`.
+
+    Raises:
+        UserError: It cannot be read, or is in another encoding; names the line and the byte.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise UserError(f"{path}: {what} cannot be read ({error.strerror}).") from error
+    if data.startswith(_UTF16):
+        try:
+            return data.decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise UserError(
+                f"{path}: begins as UTF-16, but is no text ({error.reason}). Save {what} in UTF-8 "
+                "and give it again."
+            ) from error
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        byte = data[error.start : error.start + 1]
+        letter = byte.decode("cp1252", errors="replace")
+        usual = f", in Windows-1252 the letter {letter}" if letter.isalpha() else ""
+        raise UserError(
+            f"{path}: line {line} is not UTF-8: it holds the byte 0x{byte.hex()}{usual}. Save "
+            f"{what} in UTF-8 (in a spreadsheet: CSV UTF-8) and give it again."
+        ) from error
