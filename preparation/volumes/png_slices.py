@@ -19,6 +19,7 @@ from PIL import Image
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
+from preparation.volumes.slice_pictures import read_grey, read_labels
 from preparation.volumes.volume import (
     Found,
     Job,
@@ -121,6 +122,11 @@ def _rows(index: Path) -> list[dict[str, str]]:
                     f"columns {', '.join(_COLUMNS)}; without `case` patients cannot be kept apart."
                 )
             return list(reader)
+    except csv.Error as error:
+        raise UserError(
+            f"{index}: is not a readable table ({error}). Expected CSV with the columns "
+            f"{', '.join(_COLUMNS)}."
+        ) from error
     except UnicodeDecodeError as error:
         raise UserError(
             f"{index}: is not UTF-8 (at byte {error.start}). Save it as UTF-8, for example as "
@@ -172,8 +178,10 @@ def _job(
 def _shape(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as picture:
-            return picture.height, picture.width
-    except OSError:
+            turned = picture.getexif().get(0x0112, 1) in range(5, 9)
+            shape = (picture.height, picture.width)
+            return shape[::-1] if turned else shape
+    except Exception:  # what is wrong with it is said when it is read
         return None
 
 
@@ -192,6 +200,7 @@ def read_pairs(job: Job) -> Volume:
     slice_indices: list[int] = []
     skipped: list[tuple[str, str]] = []
     mapped: set[int] = set()
+    lossy: list[str] = []
     changes = job.options["changes"]
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
@@ -200,7 +209,15 @@ def read_pairs(job: Job) -> Volume:
         image_name, mask_name = job.names[2 * i], job.names[2 * i + 1]
         held: set[int] = set()
         try:
-            image, mask = _grey(image_path, image_name), _grey(mask_path, mask_name)
+            picture = read_grey(image_path, image_name)
+            labels = read_labels(mask_path, mask_name, changes)
+            if picture.orientation != labels.orientation:
+                raise SkipVolume(
+                    mask_name,
+                    f"is to be turned by its EXIF orientation {labels.orientation}, {image_name} "
+                    f"by {picture.orientation}. Left out; which way the labels lie is not known.",
+                )
+            image, mask = picture.pixels, labels.pixels
             if image.shape != mask.shape:
                 raise SkipVolume(
                     mask_name, f"is {mask.shape}, but {image_name} is {image.shape}. Left out."
@@ -210,7 +227,6 @@ def read_pairs(job: Job) -> Volume:
                     image_name,
                     f"is {image.shape}, the patient's other slices are {common}. Left out.",
                 )
-            _check_not_boolean(mask_path, mask_name, changes)
             mask = changed(mask, changes, held)
             check_labels(mask, mask_name, job.class_names)
             if image.min() == image.max():
@@ -219,6 +235,7 @@ def read_pairs(job: Job) -> Volume:
             skipped.append((skip.file, skip.reason))
             continue
         mapped |= held
+        lossy += [picture.lossy] if picture.lossy else []
         images.append(image)
         masks.append(mask)
         slice_indices.append(int(job.options["slice_indices"][i]))
@@ -233,42 +250,21 @@ def read_pairs(job: Job) -> Volume:
         mask=np.stack(masks),
         slice_indices=slice_indices,
         geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
+        notes=_lossy_note(job.shard, lossy, len(images)),
         skipped=skipped,
         mapped=mapped,
     )
 
 
-def _check_not_boolean(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> None:
-    """Refuse a yes-or-no picture: kidneys as `yes` would be tumours for somebody else."""
-    if 1 in dict(changes):
-        return
-    with Image.open(path) as picture:
-        boolean = picture.mode == "1"
-    if boolean:
-        raise SkipVolume(
-            name,
-            "is a yes-or-no picture (1 bit), which does not say whether it marks kidney or tumour. "
-            "Left out; say so with --label-map 1=kidney or 1=tumour, into another --out.",
-        )
+def _lossy_note(shard: str, formats: Sequence[str], count: int) -> list[str]:
+    if not formats:
+        return []
+    return [
+        f"{shard}: {len(formats)} of {count} images went through lossy compression "
+        f"({', '.join(sorted(set(formats)))}), whatever their names say. They are used as they are."
+    ]
 
 
 def _most_common(shapes: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
     counted = list(shapes)
     return max(sorted(set(counted)), key=counted.count) if counted else None
-
-
-def _grey(path: Path, name: str) -> NDArray[np.uint8]:
-    try:
-        with Image.open(path) as picture:
-            if picture.mode not in ("L", "1", "P"):
-                raise SkipVolume(
-                    name,
-                    f"has pixels of mode {picture.mode}, expected 8-bit grey. Left out; convert "
-                    "it to one 8-bit channel.",
-                )
-            # A palette picture's indices are its labels; its colours only show them.
-            return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise SkipVolume(
-            name, f"is not a readable PNG ({type(error).__name__}). Left out; copy it again."
-        ) from error
