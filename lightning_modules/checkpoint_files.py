@@ -6,6 +6,7 @@ if its hash is the recorded one.
 """
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,9 @@ def load_checkpoint_file(
 ) -> dict[str, Any]:
     """Read a checkpoint after checking its hash. Tensors and plain values only; never code.
 
+    Without its hash file, as when it was copied alone, the checksums inside the file are compared,
+    which torch writes and does not read.
+
     Raises:
         UserError: No such file, a hash that does not fit, or a file that is not a checkpoint.
     """
@@ -92,6 +96,8 @@ def load_checkpoint_file(
                 f"{', '.join(sorted(h[:12] for h in recorded))}...: the file was damaged or "
                 "changed. It is not loaded; use another checkpoint of the run."
             )
+    elif verify:
+        _check_inner_checksums(path)
     try:
         return torch.load(path, map_location=map_location, weights_only=True)
     except Exception as error:  # torch raises many kinds for a file that is not its own
@@ -99,6 +105,23 @@ def load_checkpoint_file(
             f"{path}: is damaged, cut short, or no checkpoint that can be loaded safely "
             f"({type(error).__name__}: {str(error).splitlines()[0].partition('. ')[0][:200]})."
         ) from error
+
+
+def _check_inner_checksums(path: Path) -> None:
+    """Compare the CRC-32 of each record in a checkpoint, which is a zip file."""
+    try:
+        if not zipfile.is_zipfile(path):
+            return  # loading says so
+        with zipfile.ZipFile(path) as records:
+            damaged = records.testzip()
+    except Exception as error:  # zipfile raises many kinds for a damaged file
+        damaged = f"{type(error).__name__}: {str(error)[:200]}"
+    if damaged is not None:
+        raise UserError(
+            f"{path}: is not what was written ({damaged}): the file was damaged or changed. It is "
+            f"not loaded; use another checkpoint of the run, and copy {hash_file_of(path).name} "
+            "with it."
+        )
 
 
 class VerifiedCheckpointIO(CheckpointIO):

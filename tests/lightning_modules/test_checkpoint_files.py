@@ -38,6 +38,26 @@ def test_flipped_byte_is_noticed(tmp_path: Path) -> None:
         load_checkpoint_file(path)
 
 
+def test_a_flipped_byte_of_a_checkpoint_without_its_hash_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "copied.ckpt"
+    save_checkpoint_file(CONTENT, path)
+    hash_file_of(path).unlink()
+    whole = path.read_bytes()
+    refused = 0
+    for position in {*range(0, len(whole), 9), *range(len(whole) - 42, len(whole), 4)}:
+        content = bytearray(whole)
+        content[position] ^= 1
+        path.write_bytes(content)
+        try:
+            loaded = load_checkpoint_file(path)
+        except UserError:
+            refused += 1
+        else:  # such as in the padding between records
+            assert torch.equal(loaded["state_dict"]["weight"], torch.arange(6.0)), position
+            assert loaded["progress"] == {"steps_done": 3}, position
+    assert refused > 50
+
+
 def test_planted_code_does_not_run(tmp_path: Path) -> None:
     class Planted:
         def __reduce__(self) -> tuple:
