@@ -24,6 +24,12 @@ from metrics.extractor import FeatureExtractor
 from metrics.features import build_extractor
 from provenance import UserError
 
+# A collapse is three measurements that show it, without a rise from the first to the last of more
+# than a hundredth of the limit, which is rounding; and no earlier than after so many steps, if the
+# generator never made different images.
+_MEASUREMENTS = 3
+_LEAST_STEPS = 200
+
 
 class DistancePerEpoch(L.Callback):
     """Frechet and kernel distance between films and images of the averaged generator.
@@ -34,8 +40,10 @@ class DistancePerEpoch(L.Callback):
     best checkpoint is the one with the smallest Frechet distance. Numbers do not depend on how many
     processes share the work.
 
-    A generator that makes the same image again and again is seen by its diversity: below
-    `collapsed_below` of the real films' in two epochs in a row, the training ends with a sentence.
+    A generator that makes the same image again and again is seen by its diversity, as a share of
+    the real films'. The training ends with a sentence when that is below `collapsed_below` in three
+    measurements in a row and is not rising, and had been above it or 200 steps are done: at its
+    start every generator makes one image, and on few films it takes many epochs to learn more.
 
     Args:
         extractor: "random_vgg" (no download), "timm:<model>" or "inception".
@@ -45,7 +53,8 @@ class DistancePerEpoch(L.Callback):
         real_split: Split of the real films. Distances to the training films are those of the
             literature, and do not see a generator that copies them.
         batch_size: Images at once, per process.
-        collapsed_below: Share of the real diversity below which the generator has collapsed.
+        collapsed_below: Share of the real diversity below which the generator has collapsed; 0
+            never ends a training.
         random_vgg_too: Measure the same images in the random VGG's features as well. They need no
             weights, so every lab can repeat them; the best checkpoint is still the extractor's.
 
@@ -69,6 +78,16 @@ class DistancePerEpoch(L.Callback):
                 f"--distance.num_images {num_images} and --distance.every_epochs {every_epochs}: "
                 "expected 0 or at least 4, and at least 1."
             )
+        if batch_size < 1 or not 0 <= collapsed_below < 1:
+            raise UserError(
+                f"--distance.batch_size {batch_size} and --distance.collapsed_below "
+                f"{collapsed_below}: expected at least 1, and 0 to below 1."
+            )
+        if extractor == "random_vgg" and weights is not None:
+            raise UserError(
+                f"--distance.weights {weights}: the random VGG of --distance.extractor random_vgg "
+                "has no file of weights. Leave it out, or name the extractor that they are of."
+            )
         self.extractor = extractor
         self.weights = weights
         self.num_images = num_images
@@ -78,19 +97,22 @@ class DistancePerEpoch(L.Callback):
         self.collapsed_below = collapsed_below
         self.random_vgg_too = random_vgg_too and extractor != "random_vgg"
         self.best: float | None = None
-        self._collapsed = 0
+        self._was_diverse = False
+        self._recent: list[float] = []
         self._failure: str | None = None
         self._measured: dict[str, float] = {}
         self._networks: list[FeatureExtractor] = []
         self._of_real: tuple[list[Tensor], list[str]] | None = None
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far, and how often in a row a collapse was seen."""
-        return {"best": self.best, "collapsed": self._collapsed}
+        """The best value so far, and what tells a collapse: the last diversities."""
+        return {"best": self.best, "was_diverse": self._was_diverse, "recent": [*self._recent]}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """See `state_dict`."""
-        self.best, self._collapsed = state_dict["best"], state_dict["collapsed"]
+        """See `state_dict`; an earlier version kept other values, so that watching begins anew."""
+        self.best = state_dict["best"]
+        self._was_diverse = state_dict.get("was_diverse", False)
+        self._recent = [*state_dict.get("recent", [])]
 
     def on_fit_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Build the extractor and try it, so that a run stops before its first step, if at all."""
@@ -139,7 +161,7 @@ class DistancePerEpoch(L.Callback):
         values[f"{name}_best"] = self.best
         self._measured = values
         module.log_dict(self._measured, logger=False, rank_zero_only=True)
-        self._watch_diversity(module.images_seen)
+        self._watch_diversity(module)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Stop a training that has collapsed, after the epoch's numbers are written.
@@ -151,14 +173,19 @@ class DistancePerEpoch(L.Callback):
         if failure:
             raise TrainingError(failure)
 
-    def _watch_diversity(self, images_seen: int) -> None:
-        diversity = self._measured["val/diversity_of_real"]
-        self._collapsed = self._collapsed + 1 if diversity < self.collapsed_below else 0
-        if self._collapsed >= 2:
+    def _watch_diversity(self, module: GAN) -> None:
+        diversity, limit = self._measured["val/diversity_of_real"], self.collapsed_below
+        self._recent = [*self._recent, diversity][-_MEASUREMENTS:]
+        self._was_diverse = self._was_diverse or diversity >= limit
+        low = len(self._recent) == _MEASUREMENTS and max(self._recent) < limit
+        rising = diversity - self._recent[0] > limit / 100
+        if low and not rising and (self._was_diverse or module.steps_done >= _LEAST_STEPS):
+            shares = ", ".join(f"{100 * share:.2f}" for share in self._recent)
             self._failure = (
-                f"The generator has collapsed by {images_seen} images: its images differ from one "
-                f"another by {100 * diversity:.1f} % of what real films do. Checkpoints are kept. "
-                "Try --model.penalties.r1 10, --model.loss ra_hinge, a lower "
+                f"The generator has collapsed by {module.images_seen} images: in the last three "
+                f"measurements its images differ from one another by {shares} % of what real films "
+                f"do, below {100 * limit:g} % (--distance.collapsed_below) and not rising. "
+                "Checkpoints are kept. Try --model.penalties.r1 10, --model.loss ra_hinge, a lower "
                 "--model.learning_rate, or --model.augmentation.adaptive true for few films."
             )
 

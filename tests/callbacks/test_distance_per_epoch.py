@@ -7,6 +7,7 @@ import csv
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -240,13 +241,66 @@ def test_collapse_ends_the_training_with_a_sentence(
         return [torch.tanh(self.layers(constant[:, :, None, None]))]
 
     monkeypatch.setattr(DCGANGenerator, "forward", one_image)
+    monkeypatch.setattr(distance_per_epoch, "_LEAST_STEPS", 4)
     folder = tmp_path / "run"
-    with pytest.raises(TrainingError, match=r"collapsed by 8 images: .* 0\.0 % .*penalties\.r1"):
-        fit(films, folder, DistancePerEpoch(num_images=4), epochs=5)
+    sentence = r"collapsed by 16 images: .* 0\.00, 0\.00, 0\.00 % .* not rising.*penalties\.r1"
+    with pytest.raises(TrainingError, match=sentence):
+        fit(films, folder, DistancePerEpoch(num_images=4), epochs=9)
     diversity = logged(folder, "val/diversity_of_real")
-    assert list(diversity) == [0, 1]  # both epochs that showed it are written
+    assert list(diversity) == [0, 1, 2, 3]  # the epoch that showed it is written too
     assert max(diversity.values()) < 0.001
-    assert progress(folder / "checkpoints/last.ckpt") == 4
+    assert progress(folder / "checkpoints/last.ckpt") == 12
+
+
+def stopped_at(
+    callback: DistancePerEpoch, diversities: list[float], every: int, first: int = 0
+) -> int | None:
+    """Which measurement ends a training, counted from 0; one comes after every so many steps."""
+    for number, diversity in enumerate(diversities[first:], start=first):
+        module: Any = SimpleNamespace(steps_done=(number + 1) * every, images_seen=0)
+        callback._measured = {"val/diversity_of_real": diversity}
+        callback._watch_diversity(module)
+        if callback._failure:
+            return number
+    return None
+
+
+@pytest.mark.parametrize(
+    ("diversities", "every", "stops"),
+    [
+        # Few films: it begins with one image, and learns more for many epochs.
+        ([0.006, 0.006, 0.007, 0.006, 0.008, 0.3, 0.65], 4, None),
+        ([0.006, 0.0061, 0.0065, 0.007, 0.009, 0.012, 0.019, 0.1], 100, None),  # late, but rises
+        ([0.5, 0.01, 0.01, 0.01], 1, 3),  # it was diverse once
+        ([0.5, 0.01, 0.01, 0.03, 0.01, 0.01, 0.01], 1, 6),  # three running
+        ([0.5, 0.001, 0.002, 0.003, 0.004, 0.003, 0.002], 1, 5),  # rises, then no longer
+        ([0.001] * 6, 50, 3),  # never diverse: after 200 steps
+        ([0.001] * 6, 1000, 2),
+        ([0.0, 1e-9, 2e-9, 3e-9], 1000, 2),  # rounding is no rise
+        ([0.02] * 6, 1000, None),  # the limit itself is none
+        ([0.9, 0.8, 0.7, 0.6, 0.5], 1000, None),
+    ],
+    ids=str,
+)
+def test_what_is_called_collapsed(diversities: list[float], every: int, stops: int | None) -> None:
+    assert stopped_at(DistancePerEpoch(num_images=4), diversities, every) == stops
+    for cut in range(1, stops or len(diversities)):  # resumed in between, it is the same
+        first, second = DistancePerEpoch(num_images=4), DistancePerEpoch(num_images=4)
+        assert stopped_at(first, diversities[:cut], every) is None
+        second.load_state_dict(first.state_dict())
+        assert stopped_at(second, diversities, every, first=cut) == stops
+
+
+def test_watching_begins_anew_in_a_run_of_an_earlier_version() -> None:
+    callback = DistancePerEpoch(num_images=4)
+    callback.load_state_dict({"best": 3.0, "collapsed": 1})
+    assert callback.best == 3.0
+    assert stopped_at(callback, [0.001, 0.001, 0.001], 1000) == 2
+
+
+def test_a_limit_of_nothing_never_ends_a_training() -> None:
+    callback = DistancePerEpoch(num_images=4, collapsed_below=0)
+    assert stopped_at(callback, [0.5, 0.0, 0.0, 0.0, 0.0], 1000) is None
 
 
 @pytest.mark.parametrize(
