@@ -99,6 +99,8 @@ class RunRecord(L.Callback):
             if name.startswith("val/")
         }
         self._send(trainer, module, values)
+        for logger in trainer.loggers:
+            logger.save()
         self._mark = (time.perf_counter(), module.images_seen)
 
     @staticmethod

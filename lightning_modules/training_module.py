@@ -10,16 +10,19 @@ not.
 import hashlib
 import itertools
 import math
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from knowledge import Knowledge
+from lightning_modules.batch_parts import notes_on_parts
 from lightning_modules.distributed import (
     UnwrappedDDPStrategy,
     average_gradients,
@@ -61,8 +64,9 @@ class TrainingModule(L.LightningModule):
     Args:
         learning_rate: Of Adam, at the start.
         micro_batches: Parts into which a process's share of the batch is cut, to save memory. The
-            gradient is that of the whole share, so the result does not depend on it (up to
-            rounding; batch normalisation excepted).
+            gradient is that of the whole share, so the result does not depend on it, up to
+            rounding. Batch normalisation and minibatch deviation, which compare images, are
+            excepted: a note says so when training starts.
         gradient_clip_norm: Largest L2 norm of a network's gradient; None does not clip.
         decay_from: Fraction of the planned training after which the learning rate falls linearly
             to 0. 1.0 keeps it constant.
@@ -81,8 +85,19 @@ class TrainingModule(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        if micro_batches < 1:
-            raise UserError(f"--model.micro_batches is {micro_batches}; it must be 1 or more.")
+        for name, value, fits, expected in (
+            ("micro_batches", micro_batches, micro_batches >= 1, "1 or more"),
+            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
+            (
+                "gradient_clip_norm",
+                gradient_clip_norm,
+                gradient_clip_norm is None or gradient_clip_norm > 0,
+                "above 0, or left out",
+            ),
+            ("decay_from", decay_from, 0 <= decay_from <= 1, "0 to 1"),
+        ):
+            if not fits:  # NaN neither
+                raise UserError(f"--model.{name} is {value}; it must be {expected}.")
         self.automatic_optimization = False
         self.learning_rate = learning_rate
         self.micro_batches = micro_batches
@@ -116,7 +131,8 @@ class TrainingModule(L.LightningModule):
         torch.manual_seed(self.step_seed(process_rank()))
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
         trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
-        interval_over = (self.steps_done + 1) % trainer.log_every_n_steps == 0
+        every = trainer.log_every_n_steps  # 0: at an epoch's end alone
+        interval_over = every > 0 and (self.steps_done + 1) % every == 0
         self.report_due = interval_over or trainer.is_last_batch
         rate = self.learning_rate * 0.5**self.rollbacks * self._rate_factor()
         for optimizer in self._optimizer_list():
@@ -209,7 +225,8 @@ class TrainingModule(L.LightningModule):
     def memory_advice(self) -> str:
         """What to do when the device's memory is full."""
         return (
-            "Raise --model.micro_batches, which gives the same result, or lower --data.batch_size."
+            "Raise --model.micro_batches, which gives the same result (batch normalisation and "
+            "minibatch deviation excepted), or lower --data.batch_size."
         )
 
     def _optimizer_list(self) -> list[Any]:
@@ -245,12 +262,28 @@ class TrainingModule(L.LightningModule):
     # ---- start, end, resume ------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
-        """Refuse what would train wrongly without saying so."""
+        """Refuse what would train wrongly without saying so, or say it.
+
+        Raises:
+            UserError: A strategy that mixes gradients, or a rate that falls to an end without one.
+        """
         strategy = self.trainer.strategy
         if self.trainer.world_size > 1 and not isinstance(strategy, UnwrappedDDPStrategy):
             raise UserError(
                 f"--trainer.strategy {type(strategy).__name__} wraps both networks and would mix "
                 "their gradients. Use --trainer.strategy unwrapped_ddp."
+            )
+        data: Any = getattr(self.trainer, "datamodule", None)
+        if data is not None:
+            cut = (data.batch_size, self.micro_batches, self.trainer.world_size)
+            for note in notes_on_parts(self, *cut):
+                rank_zero_only(print)(note, file=sys.stderr)
+        epochs = self.trainer.max_epochs
+        if self.decay_from < 1 and (epochs is None or epochs < 0):
+            raise UserError(
+                f"--model.decay_from {self.decay_from}: the learning rate falls to 0 at the end of "
+                f"the training, and --trainer.max_epochs {epochs} has none. Give a number of "
+                "epochs, or --model.decay_from 1.0 for a constant rate."
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.equalised import (
+    GROUP_SIZE,
     EqualisedConv2d,
     EqualisedLinear,
     at_least_float32,
@@ -74,6 +75,9 @@ class DiscriminatorBlock(nn.Module):
 
 class DiscriminatorHead(nn.Module):
     """Last features to a logit, with the minibatch deviation as one channel more."""
+
+    group_of_images = GROUP_SIZE
+    """Images of a call that are compared; a part of a batch should have a multiple of them."""
 
     def __init__(self, channels: int, middle: nn.Module | None = None) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from networks.equalised import (
+    GROUP_SIZE,
     EqualisedConv2d,
     EqualisedLinear,
     at_least_float32,
@@ -247,6 +248,9 @@ class StyleGAN2Discriminator(nn.Module):
     Source: Karras et al. 2020, arXiv:1912.04958; 29.01 M parameters at 1024 pixels and 3 channels
     in config F, as its authors print.
     """
+
+    group_of_images = GROUP_SIZE
+    """Images of a call that are compared; a part of a batch should have a multiple of them."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from provenance import UserError, library_versions, without_paths
-from training.failures import OnFailure, fit_with_roll_backs
+from training.failures import OnFailure, fit_with_roll_backs, worded_building
 from training.run_folder import (
     checkpoint_folder,
     claim_run_folder,
@@ -30,10 +30,18 @@ from training.run_folder import (
     refuse_other_settings,
 )
 from training.settings import (
+    refuse_numbers,
+    refuse_other_seeds,
+    refuse_unused_distance,
+    take_from_data,
+)
+from training.trainer_flags import (
+    loggers_that_join,
+    plugins_that_join,
     refuse_other_precision,
     refuse_unsupported,
+    show_what_was_asked_for,
     strategy_for,
-    take_from_data,
 )
 
 DESCRIPTION = """Train one model.
@@ -98,6 +106,8 @@ class TrainCLI(LightningCLI):
         parser.add_argument(
             "--resume",
             type=bool,
+            nargs="?",
+            const=True,
             default=False,
             help="Continue the run in --run_folder from its last checkpoint; start it if there is "
             "none. The result is that of a run that was never interrupted. The data must be those "
@@ -132,10 +142,13 @@ class TrainCLI(LightningCLI):
             "folder; online, offline or disabled say so. It never asks.",
         )
 
+    @worded_building()
     def before_instantiate_classes(self) -> None:
         """Resolve what depends on other settings and on the data, so that config.yaml is whole."""
         config = self.config[self.subcommand]
         refuse_unsupported(config.trainer)
+        refuse_numbers(config)
+        refuse_other_seeds(self.words, config.get("config") or [], config.seed_everything)
         config.trainer.strategy = strategy_for(config.trainer)
         for part in (config.model, config.data):
             if "seed" in part.init_args:
@@ -150,6 +163,7 @@ class TrainCLI(LightningCLI):
         if config.resume:
             refuse_other_data(self.run_folder, self.record, self.datamodule)
 
+    @worded_building()
     def instantiate_classes(self) -> None:
         """Make the module and the trainer; the datamodule is there."""
         hold_run_folder(self.run_folder, self.config[self.subcommand].resume)
@@ -162,11 +176,12 @@ class TrainCLI(LightningCLI):
     def instantiate_trainer(self, **kwargs: Any) -> L.Trainer:
         """Give the trainer this run's loggers, callbacks and checkpoint plugin."""
         config = self.config[self.subcommand]
+        given = self._get(self.config_init, "trainer")
+        settings = without_paths(plain_values(config))
+        joining = loggers_that_join(given["logger"])
         loggers: list[Any] = [RunLog(self.run_folder)]
         if not config.trainer.fast_dev_run:
-            loggers += wandb_logger(
-                self.run_folder, config.wandb, without_paths(plain_values(config))
-            )
+            loggers += wandb_logger(self.run_folder, config.wandb, settings)
         callbacks: list[L.Callback] = [
             RunRecord(self.record),
             Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
@@ -176,29 +191,39 @@ class TrainCLI(LightningCLI):
             callbacks.append(
                 SampleGrids(self.run_folder / "samples", every_epochs=config.samples_every_epochs)
             )
-        if isinstance(self.model, GAN) and config.distance.num_images:
+        if not isinstance(self.model, GAN):
+            refuse_unused_distance(config.distance, type(self.model).__name__)
+        elif config.distance.num_images:
             # First, so that the others find its values among the epoch's.
             callbacks.insert(0, self._get(self.config_init, "distance"))
         if config.trainer.enable_progress_bar is not False:
             callbacks.append(RunProgress())
+        show_what_was_asked_for(config.trainer)
         trainer = super().instantiate_trainer(
-            logger=loggers,
-            callbacks=[*(self._get(self.config_init, "trainer")["callbacks"] or []), *callbacks],
-            plugins=_plugins(),
+            logger=[*loggers, *joining],
+            callbacks=[*(given["callbacks"] or []), *callbacks],
+            plugins=plugins_that_join(given["plugins"], _plugins()),
             default_root_dir=str(self.run_folder),
         )
         refuse_other_precision(config.trainer.precision, trainer.precision)
+        if config.trainer.fast_dev_run:  # its limit counts optimiser steps; that of batches does it
+            trainer.fit_loop.epoch_loop.max_steps = -1
+        elif config.trainer.enable_autolog_hparams:
+            for logger in joining:
+                logger.log_hyperparams(settings)
         return trainer
 
     def fit(self, **kwargs: Any) -> None:
         """Train, from the last checkpoint of the run folder when told to resume."""
         config = self.config[self.subcommand]
         last = checkpoint_folder(self.run_folder) / "last.ckpt"
+        written = self.run_folder / "config.yaml"
+        is_new = not written.exists()
         if self.trainer.is_global_zero:
             self.run_folder.mkdir(parents=True, exist_ok=True)
             self._parser(self.subcommand).save(
                 config,
-                self.run_folder / "config.yaml",
+                written,
                 overwrite=True,
                 skip_unset=False,
                 multifile=False,
@@ -228,11 +253,14 @@ class TrainCLI(LightningCLI):
                 f"--run_folder {self.run_folder} --resume true."
             ) from error
         finally:
+            if is_new and self.trainer.is_global_zero and not self.model.steps_done:
+                written.unlink(missing_ok=True)  # no run: the folder stays free for the next try
             if signal.getsignal(signal.SIGINT) != on_interrupt:  # Lightning leaves it ignored
                 signal.signal(signal.SIGINT, on_interrupt)
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Word errors as sentences."""
+        self.words = list(args)
         self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
 
     def _record(self, config: Namespace) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from provenance import UserError, innermost_cause
+from provenance import UserError
 
 # Resume is exact here although the loader keeps no state: the order follows from the step count.
 warnings.filterwarnings("ignore", message=".*your dataloader is not resumable.*")
@@ -53,11 +53,6 @@ def worded_failures() -> Iterator[None]:
     forget_run_folder()
     try:
         yield
-    except ValueError as error:
-        cause = innermost_cause(error)
-        if isinstance(cause, UserError | ValueError):
-            raise UserError(str(cause)) from error
-        raise
     except MisconfigurationException as error:
         sentence = str(error).splitlines()[0].rstrip("!.")
         raise UserError(f"{sentence}. Correct the --trainer flags.") from error

@@ -1,19 +1,43 @@
 """What follows when a training fails: it stops and says so, or goes on from an earlier state."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
+from lightning_modules.batch_parts import refuse_single_images
 from lightning_modules.training_module import TrainingError, TrainingModule
-from provenance import UserError
+from provenance import UserError, innermost_cause
 
 OnFailure = Literal["stop", "roll_back"]
 
 MOST_ROLL_BACKS = 3
+
+
+@contextmanager
+def worded_building() -> Iterator[None]:
+    """Around the making of module, data and trainer from settings: what is wrong, as a sentence.
+
+    Raises:
+        UserError: A constructor's sentence, which jsonargparse wraps in several of its own; or a
+            library that a setting needs is not installed.
+    """
+    try:
+        yield
+    except ValueError as error:
+        cause = innermost_cause(error)
+        if isinstance(cause, UserError | ValueError):
+            raise UserError(str(cause)) from error
+        if isinstance(cause, ImportError):
+            missing = " ".join(str(cause).split()).partition(". ")[0].rstrip(".")
+            raise UserError(
+                f"{missing}, and a setting needs it. Install it, or leave the setting out."
+            ) from error
+        raise
 
 
 def fit_with_roll_backs(
@@ -38,7 +62,8 @@ def fit_with_roll_backs(
 
     Raises:
         TrainingError: Training failed and is not, or not again, rolled back.
-        UserError: The device's memory is full; says what to lower.
+        UserError: The device's memory is full, or a batch is too small for batch normalisation;
+            says what to change.
     """
     while True:
         try:
@@ -48,6 +73,10 @@ def fit_with_roll_backs(
                 f"The device's memory is full ({str(error).splitlines()[0]}). "
                 f"{module.memory_advice}"
             ) from error
+        except ValueError as error:
+            data = module.trainer.datamodule  # type: ignore[attr-defined]
+            refuse_single_images(error, data.batch_size, module.micro_batches)
+            raise
         except TrainingError as failure:
             if on_failure == "stop":
                 raise TrainingError(

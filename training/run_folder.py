@@ -15,6 +15,7 @@ from lightning_modules.loading import RECORD_KEY
 from output_folder import differences, locked, refuse_differences
 from patient_names import PatientNames
 from provenance import UserError
+from training.trainer_flags import SPELT_OUT
 
 # What a record says of its data beside the split, and what sentences call it.
 _SAME_DATA = {
@@ -38,7 +39,7 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         resume: Whether a run that is there may be gone on with.
 
     Raises:
-        UserError: It holds a run already.
+        UserError: It holds a run already; or a run shall be gone on with that nothing names.
     """
     inherited = os.environ.get(_VARIABLE)
     if launched_rank() != 0 and inherited:
@@ -47,6 +48,11 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         folder = Path(asked)
     else:
         job = os.environ.get("SLURM_JOB_ID") or os.environ.get("TORCHELASTIC_RUN_ID")
+        if resume and not job:
+            raise UserError(
+                "--resume true: goes on with the run in --run_folder, and none is given. Give "
+                "--run_folder with the folder of that run; without --resume a new run begins."
+            )
         folder = Path("runs") / config_name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if launched_rank() == 0:
         _refuse_another_run(folder, resume)
@@ -91,14 +97,15 @@ def checkpoint_folder(run_folder: Path) -> Path:
 
 
 def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
-    """Refuse to go on with a run under other settings of its model or data.
+    """Refuse to go on with a run under other settings of its model or data, or another precision.
 
     Such a run would be neither the old nor the new one. Where things lie, the number of loading
-    processes and the trainer's settings (longer, other devices) may change.
+    processes and the trainer's other settings (longer, other devices) may change.
 
     Args:
         run_folder: Of the run; without a checkpoint there is nothing to go on with.
-        now: The configuration as plain values, with "model", "data" and "seed_everything".
+        now: The configuration as plain values, with "model", "data", "seed_everything" and
+            "trainer".
 
     Raises:
         UserError: Names what differs.
@@ -112,9 +119,7 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
         before = yaml.safe_load(path.read_text(encoding="utf-8"))
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not readable YAML; the run cannot be gone on with.") from error
-    parts = ("model", "data", "seed_everything")
-    was = _leaves({part: before.get(part) for part in parts})
-    is_now = _leaves({part: now.get(part) for part in parts})
+    was, is_now = _compared(before), _compared(now)
     refuse_differences(
         run_folder,
         "run",
@@ -198,6 +203,14 @@ def _differing_split(was: dict[str, Any], now: dict[str, Any], same_names: bool)
             f"{len(trained)}"
         )
     return found or ["the images or patients of its splits"]
+
+
+def _compared(config: dict[str, Any]) -> dict[str, Any]:
+    """What may not change, by the name that a sentence gives it."""
+    parts = {part: config.get(part) for part in ("model", "data", "seed_everything")}
+    asked = str((config.get("trainer") or {}).get("precision") or "32-true")
+    # An earlier version took short names too, which its config.yaml may hold.
+    return {**_leaves(parts), "trainer.precision": SPELT_OUT.get(asked, asked)}
 
 
 def _leaves(node: Any, path: str = "") -> dict[str, Any]:

@@ -1,77 +1,12 @@
-"""Settings that are checked or filled in before a training starts.
+"""Settings that follow from others or from the data, and those that would be ignored."""
 
-Lightning accepts some silently and does something else: a maximum of optimiser steps, of which a
-GAN does two a batch, or fp16 on a CPU, which becomes bf16.
-"""
-
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
-import torch
-
-from lightning_modules.distributed import STRATEGY_NAME
+from callbacks.distance_per_epoch import DistancePerEpoch
 from provenance import UserError
-
-
-def refuse_unsupported(trainer: Any) -> None:
-    """Refuse settings that manual optimisation of two networks cannot follow.
-
-    Args:
-        trainer: The `trainer` part of a configuration.
-
-    Raises:
-        UserError: Names the flag and the one to use in its place.
-    """
-    for name, unused, instead in (
-        ("gradient_clip_val", (None,), "Use --model.gradient_clip_norm: each network by itself."),
-        ("accumulate_grad_batches", (1,), "Use --model.micro_batches: the same, within a batch."),
-        (
-            "max_steps",
-            (-1, None),
-            "It counts optimiser steps, of which a GAN does two a batch. Use --trainer.max_epochs, "
-            "and --data.images_per_epoch for the length of an epoch.",
-        ),
-    ):
-        value = trainer[name]
-        if value not in unused:
-            raise UserError(f"--trainer.{name} {value}: is not supported. {instead}")
-
-
-def strategy_for(trainer: Any) -> Any:
-    """The strategy that keeps two networks' gradients apart where there are several processes.
-
-    Raises:
-        UserError: Another strategy was asked for by name, for several processes.
-    """
-    asked, devices = trainer.strategy, trainer.devices
-    if devices in ("auto", -1, "-1"):
-        on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
-        count = torch.cuda.device_count() if on_gpu else 1
-    else:
-        count = len(devices) if isinstance(devices, list) else int(str(devices).count(",") + 1)
-        count = int(devices) if str(devices).isdigit() else count
-    if count * trainer.num_nodes <= 1:
-        return "auto" if asked == "ddp" else asked
-    if not isinstance(asked, str):  # an object; `TrainingModule.on_fit_start` looks at it
-        return asked
-    if asked not in ("auto", "ddp", STRATEGY_NAME):
-        raise UserError(
-            f"--trainer.strategy {asked}: would mix the gradients of two networks, or is not "
-            f"exact. Leave it out, or give {STRATEGY_NAME}."
-        )
-    return STRATEGY_NAME
-
-
-def refuse_other_precision(asked: Any, got: str) -> None:
-    """Refuse a fallback that Lightning chose, since config.yaml would state what was not done.
-
-    Raises:
-        UserError: fp16 was asked for on a CPU.
-    """
-    if str(asked) in ("16", "16-mixed") and got != "16-mixed":
-        raise UserError(
-            f"--trainer.precision {asked}: needs a GPU; on this device Lightning would use {got} "
-            f"without more than a warning. Give --trainer.precision {got} or 32-true."
-        )
 
 
 def take_from_data(model: Any, datamodule: Any) -> None:
@@ -116,3 +51,90 @@ def take_from_data(model: Any, datamodule: Any) -> None:
                 f"{len(names)} classes ({listed}). Leave the flag out."
             )
         model.num_classes = len(names)
+
+
+def refuse_other_seeds(words: Sequence[str], files: Sequence[Any], seed: int | bool) -> None:
+    """Refuse a seed of the module or the data alone: --seed_everything is both.
+
+    A run's own config.yaml names it in all three places and may be given with another
+    --seed_everything.
+
+    Args:
+        words: Of the command.
+        files: The configurations that were given.
+        seed: --seed_everything.
+
+    Raises:
+        UserError: It was given, and would be ignored; or there is no seed at all.
+    """
+    if isinstance(seed, bool):
+        raise UserError(
+            "--seed_everything false: a training without a seed could not be resumed or repeated. "
+            "Give a number; true draws one."
+        )
+    for where, given, expected in (*_seeds_in_words(words, seed), *_seeds_in_files(files, seed)):
+        if str(given) != str(expected):
+            raise UserError(
+                f"{where} {given}: is not followed, since one seed is that of the module, of the "
+                f"data and of the first weights: --seed_everything, which is {expected}. Leave it "
+                f"out, or give --seed_everything {given}."
+            )
+
+
+def _seeds_in_words(words: Sequence[str], seed: int) -> Iterator[tuple[str, Any, int]]:
+    for word, after in zip(words, [*words[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name.replace(".init_args", "") in ("--model.seed", "--data.seed"):
+            yield name, value if equals else after, seed
+
+
+def _seeds_in_files(files: Sequence[Any], seed: int) -> Iterator[tuple[str, Any, Any]]:
+    import yaml
+
+    for file in files:
+        path = Path(str(file))
+        if not path.is_file():
+            continue
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = content if isinstance(content, dict) else {}
+        for part in ("model", "data"):
+            settings = content.get(part)
+            inner = settings.get("init_args") if isinstance(settings, dict) else None
+            if isinstance(inner, dict) and "seed" in inner:
+                named = content.get("seed_everything", seed)
+                yield f"{path}: {part}.init_args.seed", inner["seed"], named
+
+
+def refuse_numbers(config: Any) -> None:
+    """Refuse intervals and numbers of this software's own flags that make no sense.
+
+    Raises:
+        UserError: Names the flag.
+    """
+    for name, least, instead in (
+        ("checkpoint_every_steps", 1, "Leave it out for one after every epoch alone."),
+        ("samples_every_epochs", 0, "0 makes no sheets."),
+    ):
+        value = config[name]
+        if value is not None and value < least:
+            raise UserError(f"--{name} {value}: expected {least} or more. {instead}")
+
+
+def refuse_unused_distance(distance: Any, module: str) -> None:
+    """Refuse --distance flags for a module whose images nothing measures.
+
+    Args:
+        distance: The `distance` part of a configuration.
+        module: Name of the module's class, which is no `GAN`.
+
+    Raises:
+        UserError: One was given. `num_images` 0 measures nothing, as is done.
+    """
+    if distance.num_images == 0:
+        return
+    for name, parameter in inspect.signature(DistancePerEpoch).parameters.items():
+        if distance[name] != parameter.default:
+            raise UserError(
+                f"--distance.{name} {distance[name]}: distances to real films are measured of film "
+                f"GANs alone, and this is a {module}. Leave it out."
+            )

@@ -16,7 +16,7 @@ from command_line import run_verb
 from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
-from training.settings import strategy_for
+from training.trainer_flags import strategy_for
 
 ROOT = Path(__file__).parents[2]
 UNET = "configs/kits19/unet_light.yaml"

@@ -1,0 +1,228 @@
+"""Flags of Lightning's trainer: which work here, and which are refused since they would not.
+
+Lightning accepts some silently and does something else: a maximum of optimiser steps, of which a
+GAN does two a batch, or fp16 on a CPU, which becomes bf16.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.plugins import Precision
+
+from lightning_modules.distributed import STRATEGY_NAME
+from provenance import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
+"""Of --trainer.precision; what docs/training.md names, and nothing else."""
+
+SPELT_OUT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-mixed"}
+
+_OPTIMISER_STEPS = (
+    "It counts optimiser steps, of which a GAN does two a batch. Use --trainer.{instead}, and "
+    "--data.images_per_epoch for the length of an epoch."
+)
+_ONE = (
+    "1 could mean one of them, or all. Leave it out for all; give 2 or more for so many, or a "
+    "number below 1 for a share."
+)
+_NO_TEST = "train.py trains and validates; evaluate.py tests. Leave it out."
+# Flag, the values that change nothing, and why another one is refused.
+_UNSUPPORTED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
+    (
+        "gradient_clip_val",
+        (None,),
+        "Use --model.gradient_clip_norm: each network by itself.",
+    ),
+    ("gradient_clip_algorithm", (None,), "--model.gradient_clip_norm clips by the norm."),
+    (
+        "accumulate_grad_batches",
+        (1,),
+        "Use --model.micro_batches: the same, within a batch.",
+    ),
+    ("max_steps", (-1, None), _OPTIMISER_STEPS.format(instead="max_epochs")),
+    ("min_steps", (None,), _OPTIMISER_STEPS.format(instead="min_epochs")),
+    ("limit_test_batches", (None,), _NO_TEST),
+    ("limit_predict_batches", (None,), _NO_TEST),
+    (
+        "overfit_batches",
+        (0,),
+        "Batches are drawn anew in every epoch, so these would not stay the same. Prepare a cache "
+        "of a few images to see whether they can be learnt by heart.",
+    ),
+    (
+        "use_distributed_sampler",
+        (False,),
+        "Every process takes its share of the batches already. Leave it out.",
+    ),
+    ("default_root_dir", (None,), "Use --run_folder."),
+    ("model_registry", (None,), "A run keeps its models in its own folder. Leave it out."),
+    (
+        "barebones",
+        (False,),
+        "A run without records and checkpoints would leave nothing. Leave it out.",
+    ),
+    (
+        "logger",
+        (None, True),
+        "metrics.csv is always written. To leave W&B out, give --wandb disabled.",
+    ),
+)
+
+
+def refuse_unsupported(trainer: Any) -> None:
+    """Refuse what this software does not follow, or what would train nothing.
+
+    Args:
+        trainer: The `trainer` part of a configuration.
+
+    Raises:
+        UserError: Names the flag and the one to use in its place.
+    """
+    for name, unused, instead in _UNSUPPORTED:
+        value = trainer[name]
+        accepted = name == "logger" and value is not False  # loggers, which join
+        if value not in unused and not accepted:
+            raise UserError(f"--trainer.{name} {value}: is not supported. {instead}")
+    _refuse_precision(trainer.precision)
+    if trainer.max_epochs == 0:
+        raise UserError(
+            "--trainer.max_epochs 0: nothing would be trained. Give 1 or more; -1 trains until it "
+            "is stopped."
+        )
+    if trainer.limit_train_batches == 0:
+        raise UserError(
+            "--trainer.limit_train_batches 0: nothing would be trained. Leave it out, or give 2 or "
+            "more."
+        )
+    for name in ("limit_train_batches", "limit_val_batches", "val_check_interval"):
+        if trainer[name] == 1:
+            raise UserError(f"--trainer.{name} {trainer[name]}: {_ONE}")
+    if (trainer.log_every_n_steps or 0) < 0:
+        raise UserError(
+            f"--trainer.log_every_n_steps {trainer.log_every_n_steps}: expected steps between two "
+            "reports, 1 or more; 0 reports at the end of every epoch alone."
+        )
+
+
+def _refuse_precision(asked: Any) -> None:
+    if asked is None or asked in PRECISIONS:
+        return
+    meant = SPELT_OUT.get(str(asked))
+    raise UserError(
+        f"--trainer.precision {asked}: is not one that trains rightly here, expected "
+        f"{', '.join(PRECISIONS)}. "
+        + (
+            f"Did you mean {meant}?"
+            if meant
+            else "With weights in half precision small steps of the optimiser are lost; bf16-mixed "
+            "keeps them in float32, at about the same speed."
+        )
+    )
+
+
+def refuse_other_precision(asked: Any, got: str) -> None:
+    """Refuse a precision that something other than --trainer.precision chose.
+
+    Raises:
+        UserError: config.yaml would state what was not done, as when fp16 was asked for on a CPU.
+    """
+    wanted = asked or "32-true"
+    if wanted == got:
+        return
+    if wanted == "16-mixed":
+        raise UserError(
+            f"--trainer.precision {asked}: needs a GPU; on this device Lightning would use {got} "
+            f"without more than a warning. Give --trainer.precision {got} or 32-true."
+        )
+    raise UserError(
+        f"--trainer.strategy: brings the precision {got}, and --trainer.precision is {wanted}. "
+        "Leave it out of the strategy."
+    )
+
+
+def strategy_for(trainer: Any) -> Any:
+    """The strategy that keeps two networks' gradients apart where there are several processes.
+
+    Raises:
+        UserError: Another strategy was asked for by name, for several processes.
+    """
+    asked, devices = trainer.strategy, trainer.devices
+    if devices in ("auto", -1, "-1"):
+        on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
+        count = torch.cuda.device_count() if on_gpu else 1
+    else:
+        count = len(devices) if isinstance(devices, list) else int(str(devices).count(",") + 1)
+        count = int(devices) if str(devices).isdigit() else count
+    if count * trainer.num_nodes <= 1:
+        return "auto" if asked == "ddp" else asked
+    if not isinstance(asked, str):  # an object; `TrainingModule.on_fit_start` looks at it
+        return asked
+    if asked not in ("auto", "ddp", STRATEGY_NAME):
+        raise UserError(
+            f"--trainer.strategy {asked}: would mix the gradients of two networks, or is not "
+            f"exact. Leave it out, or give {STRATEGY_NAME}."
+        )
+    return STRATEGY_NAME
+
+
+def loggers_that_join(asked: Any) -> list[Logger]:
+    """The loggers of --trainer.logger, which get what metrics.csv gets.
+
+    Args:
+        asked: Loggers, one or several; None or True for none beside the run's own.
+
+    Raises:
+        UserError: W&B's, which has a flag of its own.
+    """
+    loggers = _as_list(None if asked is True else asked)
+    if any(isinstance(logger, WandbLogger) for logger in loggers):
+        raise UserError(
+            "--trainer.logger: Weights & Biases logs without it; --wandb online, offline or "
+            "disabled says how. Leave it out."
+        )
+    return loggers
+
+
+def plugins_that_join(asked: Any, ours: Sequence[Any]) -> list[Any]:
+    """The plugins of --trainer.plugins and this software's.
+
+    Args:
+        asked: Plugins, one or several; None for none.
+        ours: Of a kind that is asked for too, the asked one counts.
+
+    Raises:
+        UserError: One would write checkpoints, or choose the precision.
+    """
+    plugins = _as_list(asked)
+    for plugin in plugins:
+        for kind, instead in (
+            (Precision, "Use --trainer.precision."),
+            (CheckpointIO, "Checkpoints are always written with a hash and read without code."),
+        ):
+            if isinstance(plugin, kind):
+                raise UserError(
+                    f"--trainer.plugins {type(plugin).__name__}: is not supported. {instead}"
+                )
+    if any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+        ours = [plugin for plugin in ours if not isinstance(plugin, ClusterEnvironment)]
+    return [*plugins, *ours]
+
+
+def show_what_was_asked_for(trainer: Any) -> None:
+    """Let Lightning print its summary of the model and its profile, which it does as a log."""
+    for asked, module in (
+        (trainer.enable_model_summary, "lightning.pytorch.callbacks.model_summary"),
+        (trainer.profiler, "lightning.pytorch.profilers.profiler"),
+    ):
+        if asked:
+            logging.getLogger(module).setLevel(logging.INFO)
+
+
+def _as_list(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
