@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import uuid
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,25 @@ def sha256_of(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_unpacked_size(path: Path) -> None:
+    """Refuse an archive that unpacks to more than its size, as none of torch.save does.
+
+    Other files than zip archives pass.
+
+    Raises:
+        ValueError: Its parts are compressed (a megabyte may become a gigabyte), or lie in one
+            place.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        parts = archive.infolist()
+    if any(part.compress_type != zipfile.ZIP_STORED for part in parts):
+        raise ValueError("its parts are compressed")
+    if sum(part.file_size for part in parts) > path.stat().st_size:
+        raise ValueError("its parts are larger than the file")
 
 
 def without_paths(node: Any) -> Any:
@@ -113,7 +133,12 @@ def read_json(path: Path) -> Any:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise UserError(
+            f"{path}: is nested deeper than any file of this software. It is not read; use the "
+            "file as it was written."
+        ) from None
+    except ValueError as error:  # of JSON, of UTF-8, or a number of thousands of digits
         raise UserError(
             f"{path}: is not readable JSON ({error}). It may have been cut short; "
             "remove it and run the command that made it again."

@@ -9,7 +9,8 @@ from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
 from knowledge import Knowledge
-from lightning_modules.loading import RECORD_KEY, seen_by, trained_on
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import seen_by, trained_on
 from lightning_modules.training_module import TrainingModule
 
 

@@ -1,7 +1,5 @@
 """A trained model beside the data that it is scored on, checked to belong together."""
 
-import importlib
-import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,11 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from datamodules.cached_datamodule import CachedDataModule
 from datamodules.chest_xray import ChestXrayDataModule
 from device import Device, chosen_device
 from evaluation.unseen import Comparison, without_seen
 from lightning_modules import Classifier, Segmenter
 from lightning_modules.loading import data_root, load_module
+from lightning_modules.recorded_class import checked_class, own_class, settings_of
 from provenance import UserError, sha256_of
 
 _BATCH_SIZES = {Segmenter: 8, Classifier: 32}
@@ -154,7 +154,7 @@ def open_checkpoint(
         "num_workers": num_workers,
         **{key: value for key, value in changed.items() if value is not None},
     }
-    datamodule = _datamodule(record, settings)
+    datamodule = _datamodule(checkpoint, record, settings)
     _check_classes_and_size(checkpoint, module, record, datamodule)
     datamodule.items(split)  # there are some
     target = chosen_device(device)
@@ -169,19 +169,27 @@ def open_checkpoint(
     return opened
 
 
-def _datamodule(record: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
+def _datamodule(checkpoint: Path, record: Mapping[str, Any], settings: Mapping[str, Any]) -> Any:
     """The checkpoint's datamodule with other settings, without what belongs to training."""
-    data = record["data"]
-    module_name, _, class_name = data["class_path"].rpartition(".")
-    if not module_name.startswith("datamodules"):
-        raise UserError(f"The checkpoint names the data class {data['class_path']}, not ours.")
-    kind = getattr(importlib.import_module(module_name), class_name)
-    known = inspect.signature(kind).parameters
-    kept = {key: value for key, value in data["init_args"].items() if key not in _OF_TRAINING}
+    data, rooms = record["data"], ("datamodules",)
+    kind: Any = own_class(data["class_path"], CachedDataModule, rooms, "data", checkpoint)
+    known = settings_of(kind)
+    kept = {
+        key: value
+        for key, value in data["init_args"].items()
+        if key in known and key not in _OF_TRAINING
+    }
+    kept = checked_class({**data, "init_args": kept}, kind, rooms, "data", checkpoint)["init_args"]
     arguments = {**kept, **settings}
     if issubclass(kind, ChestXrayDataModule) and record.get("image_size"):
         arguments["resolution"] = record["image_size"]
-    return kind(**{key: value for key, value in arguments.items() if key in known})
+    try:
+        return kind(**{key: value for key, value in arguments.items() if key in known})
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{checkpoint}: its record of the data has settings that no training accepts "
+            f"({error}). It is not scored."
+        ) from error
 
 
 def _check_classes_and_size(

@@ -2,7 +2,7 @@
 
 torch.save writes in place, so a full disk or a kill leaves half a file under the good name; and a
 flipped byte loads silently. Here a file gets its name only once it is complete, and is read only
-if its hash is the recorded one.
+if its hash is the recorded one, and it holds what train.py writes, at its size.
 """
 
 import os
@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
-from provenance import UserError, sha256_of, write_text_atomic
+from lightning_modules.checkpoint_record import RECORD_KEY, check_record
+from provenance import UserError, check_unpacked_size, sha256_of, write_text_atomic
 from spelling import meant_path
 
 
@@ -79,7 +80,8 @@ def load_checkpoint_file(
     which torch writes and does not read.
 
     Raises:
-        UserError: No such file, a hash that does not fit, or a file that is not a checkpoint.
+        UserError: No such file, a hash that does not fit, or a file that is not a checkpoint; one
+            that unpacks to more than its size, or whose record is not one that train.py writes.
     """
     path = Path(path)
     if not path.is_file():
@@ -88,7 +90,8 @@ def load_checkpoint_file(
         )
     hash_file = hash_file_of(path)
     if verify and hash_file.exists():
-        recorded = {line.split()[0] for line in hash_file.read_text().splitlines() if line.strip()}
+        text = hash_file.read_text(encoding="utf-8", errors="replace")
+        recorded = {line.split()[0] for line in text.splitlines() if line.strip()}
         actual = sha256_of(path)
         if actual not in recorded:
             raise UserError(
@@ -99,12 +102,20 @@ def load_checkpoint_file(
     elif verify:
         _check_inner_checksums(path)
     try:
-        return torch.load(path, map_location=map_location, weights_only=True)
+        if not zipfile.is_zipfile(path):
+            raise ValueError("it is not the archive that torch.save writes")
+        check_unpacked_size(path)
+        content = torch.load(path, map_location=map_location, weights_only=True)
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, no table")
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise UserError(
             f"{path}: is damaged, cut short, or no checkpoint that can be loaded safely "
             f"({type(error).__name__}: {str(error).splitlines()[0].partition('. ')[0][:200]})."
         ) from error
+    if RECORD_KEY in content:
+        check_record(content[RECORD_KEY], path)
+    return content
 
 
 def _check_inner_checksums(path: Path) -> None:

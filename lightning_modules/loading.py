@@ -14,12 +14,12 @@ import lightning as L
 
 from knowledge import Knowledge, unpacked
 from lightning_modules.checkpoint_files import load_checkpoint_file
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.module_size import check_size
+from lightning_modules.recorded_class import checked_class
 from provenance import UserError, innermost_cause
 
-RECORD_KEY = "understudy"
-
-# A checkpoint may come from elsewhere: it may only name classes of these packages.
-_ALLOWED_PACKAGES = ("lightning_modules.", "networks.")
+_ROOMS = ("lightning_modules", "networks")
 
 
 def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
@@ -40,17 +40,26 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
             f"{checkpoint}: holds weights but no record of the network they belong to. Only "
             "checkpoints that train.py wrote can be used here."
         )
-    module = instantiate_module(record["model"], checkpoint)
-    module.on_load_checkpoint(content)
+    model = checked_class(record["model"], L.LightningModule, _ROOMS, "model", checkpoint)
+    state: Any = content.get("state_dict")
+    check_size(lambda: _instantiated(model, checkpoint), state, checkpoint)
+    module = _instantiated(model, checkpoint)
+    version = record.get("versions", {}).get("understudy", "unknown")
     try:
-        module.load_state_dict(content["state_dict"])
+        module.on_load_checkpoint(content)
+        module.load_state_dict(state)
+        images_seen = int(content["progress"]["images_seen"])
     except RuntimeError as error:
         raise UserError(
             f"{checkpoint}: its weights do not fit the network that it names "
-            f"({str(error).splitlines()[0]}). It was made by another version "
-            f"({record.get('versions', {}).get('understudy', 'unknown')})."
+            f"({str(error).splitlines()[0]}). It was made by another version ({version})."
         ) from error
-    return module.eval(), {**record, "images_seen": content["progress"]["images_seen"]}
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(
+            f"{checkpoint}: what it says of its training is damaged ({error!r}). Use another "
+            "checkpoint of the run."
+        ) from error
+    return module.eval(), {**record, "images_seen": images_seen}
 
 
 def seen_by(record: Mapping[str, Any]) -> Knowledge:
@@ -135,22 +144,27 @@ def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str) -> Path
     return Path(told)
 
 
-def instantiate_module(model: dict[str, Any], source: Path) -> L.LightningModule:
-    """Build a module from {"class_path", "init_args"} of our own packages."""
+def instantiate_module(model: Any, source: Path) -> L.LightningModule:
+    """Build a module from {"class_path", "init_args"} of our own packages.
+
+    Raises:
+        UserError: It names something else, which is not imported; or it cannot be built.
+    """
+    checked = checked_class(model, L.LightningModule, _ROOMS, "model", source)
+    return _instantiated(checked, source)
+
+
+def _instantiated(checked: dict[str, Any], source: Path) -> L.LightningModule:
     import jsonargparse
 
-    for class_path in _class_paths(model):
-        if not class_path.startswith(_ALLOWED_PACKAGES):
-            raise UserError(
-                f"{source}: names the class {class_path}, which is not part of this software. "
-                "It is not loaded."
-            )
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(L.LightningModule, "model", required=True)
     try:
-        config = parser.parse_object({"model": _without_initial_weights(model)})
+        config = parser.parse_object({"model": _without_initial_weights(checked)})
         return parser.instantiate(config).model
-    except (jsonargparse.ArgumentError, TypeError, ValueError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # of settings that no training accepted, constructors raise any kind
         raise UserError(
             f"{source}: its network cannot be built ({innermost_cause(error)})."
         ) from error
@@ -166,13 +180,3 @@ def _without_initial_weights(node: Any) -> Any:
     if node.get("weights"):
         node = {**node, "weights": "restored"}
     return node
-
-
-def _class_paths(node: Any) -> list[str]:
-    """All class paths in a nested configuration."""
-    if isinstance(node, dict):
-        own = [node["class_path"]] if isinstance(node.get("class_path"), str) else []
-        return own + [path for value in node.values() for path in _class_paths(value)]
-    if isinstance(node, list):
-        return [path for value in node for path in _class_paths(value)]
-    return []

@@ -8,7 +8,8 @@ from torch import nn
 
 from knowledge import Knowledge
 from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, seen_by
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import seen_by
 from provenance import UserError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from provenance import UserError
+from provenance import UserError, check_unpacked_size
 from spelling import meant_path
 
 
@@ -64,6 +64,7 @@ def read_state_dict(path: Path, flag: str = "--weights") -> dict[str, Any]:
             from safetensors.torch import load_file
 
             return load_file(path)
+        check_unpacked_size(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
         return dict(state)
     except Exception as error:  # unpickling and safetensors fail in many ways; all mean one thing

@@ -6,6 +6,7 @@ after it ("frechet_random_vgg") and never "FID": that name belongs to one set of
 
 import hashlib
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,12 @@ class TimmExtractor(FeatureExtractor):
         import timm  # a second to import
 
         path = Path(weights_path)
+        if not re.fullmatch(r"[\w.-]+", model_name, re.ASCII):
+            raise UserError(
+                f"timm:{model_name}: expected the name of a model of timm. Names of a hub or a "
+                "folder (hf-hub:..., local-dir:...) are refused: nothing is fetched. Give the "
+                "model's name here and its weights with --weights."
+            )
         try:
             network: Any = timm.create_model(model_name, pretrained=False, num_classes=0)
         except RuntimeError as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from provenance import check_unpacked_size
 from spelling import meant_path
 
 IMAGENET_MEAN = [0.485, 0.456, 0.406]
@@ -53,6 +54,7 @@ def read_weights(
 
             state = load_file(path)
         else:
+            check_unpacked_size(path)
             state = torch.load(path, map_location="cpu", weights_only=True)
     # torch and safetensors raise kinds of errors with no common base for a damaged file.
     except Exception as error:

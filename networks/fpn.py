@@ -1,5 +1,6 @@
 """Feature pyramid network with a pretrained encoder, from segmentation-models-pytorch."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from networks.encoder_weights import encoder_normalisation, load_encoder_weights, read_weights
 
 _STRIDE = 32
+_NAME = re.compile(r"[\w.-]+", re.ASCII)
 
 
 class FeaturePyramid(nn.Module):
@@ -58,7 +60,7 @@ class FeaturePyramid(nn.Module):
     ) -> None:
         super().__init__()
         pretrained = encoder_weights is not None or encoder_weights_path is not None
-        _check_settings(in_channels, encoder_weights, encoder_weights_path)
+        _check_settings(in_channels, encoder_name, encoder_weights, encoder_weights_path)
         state = None if encoder_weights_path is None else read_weights(Path(encoder_weights_path))
         mean, std = [0.5], [0.5]
         if pretrained:
@@ -146,7 +148,15 @@ def _build(
     return network
 
 
-def _check_settings(in_channels: int, weights: str | None, path: str | None) -> None:
+def _check_settings(
+    in_channels: int, encoder_name: str, weights: str | None, path: str | None
+) -> None:
+    if not _NAME.fullmatch(encoder_name):
+        raise ValueError(
+            f"FeaturePyramid: encoder_name is {encoder_name!r}, expected the name of an encoder. "
+            "Names of a hub or a folder (hf-hub:..., local-dir:...) are refused: what stands there "
+            "is fetched, and may be anything. Give its weights with encoder_weights_path."
+        )
     if weights is not None and path is not None:
         raise ValueError(
             "FeaturePyramid: both encoder_weights and encoder_weights_path are given, expected "

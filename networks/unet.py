@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 NormalizationName = Literal["group", "instance", "batch"]
+_DEEPEST = 16  # halvings that leave a pixel of an image of 65,536
 
 
 class UNet(nn.Module):
@@ -24,7 +25,7 @@ class UNet(nn.Module):
         in_channels: image channels; 1 for CT.
         num_classes: classes, background included.
         width: channels of the first level; each level below doubles them.
-        depth: halvings of the image; its sides must be divisible by 2**depth.
+        depth: halvings of the image, 1 to 16; its sides must be divisible by 2**depth.
         normalization: "group" (8 groups), "instance" or "batch".
         dropout: probability of dropping whole channels at the bottleneck, in training mode only.
             Its masks come from the global random state, so with dropout > 0 several processes no
@@ -57,6 +58,8 @@ class UNet(nn.Module):
             )
         if width < 1 or depth < 1:
             raise ValueError(f"UNet: width is {width} and depth {depth}, expected at least 1.")
+        if depth > _DEEPEST:
+            raise ValueError(f"UNet: depth is {depth}, expected at most {_DEEPEST}.")
         self.in_channels = in_channels
         self.depth = depth
         channels = [width * 2**level for level in range(depth + 1)]

@@ -28,7 +28,8 @@ from evaluation.images.compared_sets import compared_sets, describe_training_ove
 from evaluation.unseen import Comparison
 from generation.slices import usable_label_maps
 from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, held_out_of, load_module, seen_by
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import held_out_of, load_module, seen_by
 from preparation.copies import pixel_hash
 from provenance import UserError, read_json, sha256_of
 from tests import classifier_runs, gan_runs

@@ -10,8 +10,8 @@ from typing import Any
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.checkpoint_files import load_checkpoint_file
+from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.distributed import launched_rank
-from lightning_modules.loading import RECORD_KEY
 from output_folder import differences, locked, refuse_differences
 from patient_names import PatientNames
 from provenance import UserError

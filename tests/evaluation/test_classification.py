@@ -15,7 +15,8 @@ import command_line
 import evaluate
 from datamodules.film_cache import FilmCache
 from lightning_modules.checkpoint_files import save_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, instantiate_module, load_module
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import instantiate_module, load_module
 from metrics.auroc_intervals import score_interval
 from metrics.delong import delong_test
 from metrics.ranking import auroc

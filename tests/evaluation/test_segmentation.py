@@ -19,7 +19,8 @@ from datamodules.slice_cache import SliceCache
 from evaluation.printed_lines import lines_of
 from evaluation.segmentation import _with_intervals
 from lightning_modules.checkpoint_files import save_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, instantiate_module
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import instantiate_module
 from provenance import UserError, library_versions
 
 NETWORK = {"class_path": "networks.UNet", "init_args": {"width": 8, "depth": 2}}

@@ -15,7 +15,8 @@ from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from generation.generators import TrainedGenerator, class_shortfalls, one_set
 from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, load_module
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import load_module
 from provenance import UserError, sha256_of
 from tests import gan_runs
 from tests.conftest import write_film_cache

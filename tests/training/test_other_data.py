@@ -18,7 +18,8 @@ from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
-from lightning_modules.loading import RECORD_KEY, load_module, seen_by
+from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.loading import load_module, seen_by
 from patient_names import PatientNames
 from provenance import UserError, sha256_of
 from tests import classifier_runs, gan_runs

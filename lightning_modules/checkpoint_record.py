@@ -1,0 +1,109 @@
+"""What a checkpoint says of itself: plain values of known kinds, whoever wrote the file."""
+
+from pathlib import Path
+from typing import Any
+
+from provenance import UserError
+
+RECORD_KEY = "understudy"
+
+_MOST_VALUES = 50_000_000  # a million films in a list of names, several times over
+_DEEPEST = 12
+
+# Entries that are read by name. Earlier versions have fewer, later ones may have more.
+_KINDS: dict[str, tuple[type, ...]] = {
+    "model": (dict,),
+    "data": (dict,),
+    "image_size": (int, type(None)),
+    "class_names": (list, tuple, type(None)),
+    "dataset": (str,),
+    "split": (dict,),
+    "patient_names": (dict,),
+    "pixels": (dict,),
+    "content_sha256": (str, type(None)),
+    "synthetic_sha256": (str, type(None)),
+    "also_seen": (dict,),
+    "versions": (dict,),
+}
+
+
+def check_record(record: Any, source: Path) -> None:
+    """Refuse a record that train.py does not write, so that its readers need not doubt it.
+
+    Args:
+        record: What stands under `RECORD_KEY` in a checkpoint.
+        source: The checkpoint, for the sentence.
+
+    Raises:
+        UserError: Something that is no plain value, nested too deep, too much of it (a list that
+            holds another one a thousand times, which does so too, is small in a file), or an entry
+            of the wrong kind; names the entry.
+    """
+    if not isinstance(record, dict):
+        raise _strange(source, RECORD_KEY, "a table of settings", record)
+    check_plain(record, RECORD_KEY, source)
+    for name, kinds in _KINDS.items():
+        if name in record and not isinstance(record[name], kinds):
+            raise _strange(source, name, kinds[0].__name__, record[name])
+    for name in ("split", "pixels"):
+        for part, value in record.get(name, {}).items():
+            place = f"{name}.{part}"
+            if name == "pixels" or part in ("by", "split_id"):
+                if not isinstance(value, str | bool):
+                    raise _strange(source, place, "text", value)
+            else:
+                _check_texts(value, place, source)
+    _check_texts(record.get("class_names") or (), "class_names", source)
+    data = record.get("data", {"class_path": "", "init_args": {}})
+    if not isinstance(data.get("class_path"), str) or not isinstance(data.get("init_args"), dict):
+        raise _strange(source, "data", "class_path and init_args", data)
+
+
+def check_plain(content: Any, name: str, source: Path) -> None:
+    """Refuse (UserError) what is no plain value: text, number, bool, None, lists and dicts of such.
+
+    Without recursion, so that no depth of nesting ends it.
+    """
+    left: list[tuple[Any, str, int]] = [(content, name, 0)]
+    seen = 0
+    while left:
+        value, place, depth = left.pop()
+        if isinstance(value, dict):
+            for key in value:
+                if not isinstance(key, str):
+                    raise _strange(source, place, "keys that are text", key)
+            inside = [(one, f"{place}.{key}", depth + 1) for key, one in value.items()]
+        elif isinstance(value, list | tuple):
+            if all(type(one) is str for one in value):  # names of a million films
+                inside, seen = [], seen + len(value)
+            else:
+                inside = [(one, f"{place}[{i}]", depth + 1) for i, one in enumerate(value)]
+        elif value is None or isinstance(value, bool | int | float | str):
+            continue
+        else:
+            raise _strange(source, place, "plain values", value)
+        seen += len(inside)
+        if depth >= _DEEPEST or seen > _MOST_VALUES:
+            raise UserError(
+                f"{source}: {place[:200]} is nested deeper or holds more than train.py writes. The "
+                "checkpoint is not loaded."
+            )
+        left += inside
+
+
+def _check_texts(value: Any, place: str, source: Path) -> None:
+    if not isinstance(value, list | tuple) or not all(isinstance(one, str) for one in value):
+        raise _strange(source, place, "a list of names", value)
+
+
+def _strange(source: Path, place: str, expected: str, found: Any) -> UserError:
+    return UserError(
+        f"{source}: its record of the training is not one that train.py writes: {place[:200]} is "
+        f"{_shown(found)}, expected {expected}. The checkpoint is not loaded."
+    )
+
+
+def _shown(value: Any) -> str:
+    if value is None or isinstance(value, bool | int | float | str):
+        return f"{value!r}"[:80]
+    return f"a {type(value).__name__}"
