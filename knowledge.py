@@ -10,7 +10,7 @@ Every room may import it.
 
 import base64
 import binascii
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -78,10 +78,20 @@ class Knowledge:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Knowledge":
-        """Back from `plain`. Of an earlier version's it holds names alone."""
-        patients = frozenset(plain.get("training_patients") or ())
+        """Back from `plain`. Of an earlier version's it holds names alone.
+
+        Raises:
+            UserError: It is nothing that `plain` gives, so that nobody can say who is known.
+        """
+        if not isinstance(plain, Mapping):
+            raise _damaged("whom it has learnt from", plain)
+        patients = frozenset(_texts(plain.get("training_patients"), "training_patients"))
         items = plain.get("training_items", None if patients else ())
+        if items is not None:
+            items = _texts(items, "training_items")
         told = plain.get("patient_names")
+        if told is not None and not isinstance(told, list | tuple):
+            raise _damaged("patient_names", told)
         names = [PatientNames.guessed(patients)] if patients else []
         if told is not None:
             names = [PatientNames.of_plain(one) for one in told]
@@ -262,6 +272,24 @@ def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) ->
         reasons.append("their patients are named with different salts (--patient-salt)")
         remedies.append("one --patient-salt")
     return ", and ".join(reasons), " and ".join(remedies)
+
+
+def _texts(value: Any, name: str) -> Iterable[str]:
+    if value is None:
+        return ()
+    if isinstance(value, str | Mapping) or not isinstance(value, Iterable):
+        raise _damaged(name, value)
+    texts = list(value)
+    if not all(isinstance(one, str) for one in texts):
+        raise _damaged(name, value)
+    return texts
+
+
+def _damaged(name: str, value: Any) -> UserError:
+    return UserError(
+        f"The list of known patients is damaged: {name} is a {type(value).__name__}, expected what "
+        "a training or generate.py wrote. Use the file as it was written."
+    )
 
 
 def packed(pixels: PixelBits) -> str:

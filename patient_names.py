@@ -1,6 +1,6 @@
 """Who is the same patient, how a cache names patients, and when two names mean the same people.
 
-Every room may import it; it imports none.
+Every room may import it.
 """
 
 import hashlib
@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
+
+from provenance import UserError
 
 # In use where no salt is given. Everybody knows it, so short identifiers can be found by trying.
 KNOWN_SALT = "understudy"
@@ -132,8 +134,20 @@ class PatientNames:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "PatientNames":
-        """Back from `plain`."""
-        return cls(str(plain["named_by"]), plain.get("salt_check"), str(plain["ids"]))
+        """Back from `plain`.
+
+        Raises:
+            UserError: It is nothing that `plain` gives.
+        """
+        told = plain if isinstance(plain, Mapping) else {}
+        named_by, check, ids = (told.get(name) for name in ("named_by", "salt_check", "ids"))
+        texts = isinstance(named_by, str) and isinstance(ids, str)
+        if not texts or not isinstance(check, str | None):
+            raise UserError(
+                f"How patients are named is not told as this software tells it ({str(plain)[:200]}"
+                "). Use the file as it was written."
+            )
+        return cls(str(named_by), check, str(ids))
 
     def plain(self) -> dict[str, Any]:
         """As a manifest or a checkpoint holds it."""

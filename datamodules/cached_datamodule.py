@@ -148,7 +148,7 @@ class CachedDataModule(L.LightningDataModule):
                     "films made."
                 )
             )
-        size = synthetic.manifest["image_size"]
+        size = synthetic.image_size
         if size not in sizes:
             raise UserError(
                 f"--data.synthetic {self.synthetic}: images of {size} px, but this run on "

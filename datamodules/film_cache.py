@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.named_files import LARGEST_SIDE, whole_number
 from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
 from provenance import UserError, sha256_of
 
@@ -118,7 +119,13 @@ class FilmCache(PreparedCache):
             UserError: The film's bytes are not those that were written; names the shard.
         """
         shard = self.manifest["shards"][int(self._shard[index])]
-        film = self.mapped(shard["array"])[int(self._row[index])]
+        shape = (self.stored_size, self.stored_size)
+        film = self.row(
+            shard["array"],
+            int(self._row[index]),
+            shape if self.channels == 1 else (self.channels, *shape),
+            self.manifest["bit_depth"],
+        )
         if not self._checked[index]:
             if hashlib.sha256(film.tobytes()).digest() != self._sha256[index].tobytes():
                 raise UserError(
@@ -144,9 +151,18 @@ def _read_items(root: Path, manifest: dict[str, Any]) -> dict[str, Any]:
             f"{path}: is {'damaged' if path.is_file() else 'missing'}. Remove manifest.json and "
             "run the prepare.py command that made the cache again; finished films are kept."
         )
+    for name, least, most in (
+        ("stored_size", manifest["image_size"], LARGEST_SIDE),
+        ("channels", 1, 3),
+        ("bit_depth", 8, 16),
+        # A row of the table is longer than the hash of its film.
+        ("num_items", 0, path.stat().st_size // 64),
+    ):
+        whole_number(manifest[name], name, least, most)
     film_bytes = manifest["channels"] * manifest["stored_size"] ** 2 * manifest["bit_depth"] // 8
     for shard in manifest["shards"]:
-        check_shard_file(root / shard["array"], shard["num_films"] * film_bytes)
+        films = whole_number(shard["num_films"], "num_films")
+        check_shard_file(root, shard["array"], films * film_bytes)
     classes = {name: {c: i for i, c in enumerate(v)} for name, v in manifest["labels"].items()}
     number, count = {s["name"]: i for i, s in enumerate(manifest["shards"])}, manifest["num_items"]
     shard, row = np.empty(count, np.int32), np.empty(count, np.int32)
@@ -155,8 +171,10 @@ def _read_items(root: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     labels = {name: np.full(count, UNLABELLED, np.int16) for name in classes}
     # Fixed-width text takes its width from what is stored, and only ids need it.
     ids, patients = np.empty(count, "U32"), np.empty(count, "U32")
+    read = 0
     with open(path, newline="", encoding="utf-8") as stream:
-        for index, entry in enumerate(csv.DictReader(stream)):
+        for read, entry in enumerate(csv.DictReader(stream), start=1):
+            index = read - 1
             ids[index], patients[index] = entry["id"], entry["patient_id"]
             split[index] = SPLITS.index(entry["split"])
             shard[index], row[index] = number[entry["shard"]], int(entry["row"])
@@ -165,6 +183,8 @@ def _read_items(root: Path, manifest: dict[str, Any]) -> dict[str, Any]:
                 spacing[index] = float(entry["spacing_row_mm"]), float(entry["spacing_column_mm"])
             for name, known in classes.items():
                 labels[name][index] = known.get(entry[LABEL_PREFIX + name], UNLABELLED)
+    if read != count or (row < 0).any():
+        raise ValueError(f"num_items {count}, {read} in items.csv")
     return {
         "id": ids, "patient_id": patients, "split": split, "shard": shard, "row": row,
         "sha256": sha256, "labels": labels, "spacing": spacing,

@@ -13,7 +13,6 @@ from datamodules.batch_order import Draw
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from datamodules.synthetic_films import classes_of
-from provenance import UserError
 
 Sample = dict[str, Any]
 
@@ -123,18 +122,11 @@ class FilmDataset(Dataset[Sample]):
         """Bring a synthetic image to the crop's size, and to the cache's channels and depth."""
         assert self.synthetic is not None
         image = self.synthetic.image(item)
-        size = int(self.synthetic.manifest["image_size"])
-        if image.shape[-2:] != (size, size):
-            raise UserError(
-                f"{self.synthetic.root}: the image of {item.id} is {image.shape[-2]}x"
-                f"{image.shape[-1]}, but its manifest.json says {size}x{size}. The set is damaged; "
-                "make it again with the command in its README.md."
-            )
         if image.ndim == 3 and self.cache.channels == 1:  # such as grey in three equal channels
             image = np.rint(image.mean(axis=0)).astype(np.uint8)
         elif image.ndim == 2 and self.cache.channels == 3:
             image = np.stack([image] * 3)
-        factor = self.image_size // size
+        factor = self.image_size // self.synthetic.image_size
         image = image.repeat(factor, axis=-2).repeat(factor, axis=-1)
         sixteen_bits = self.cache.manifest["bit_depth"] == 16
         return image.astype(np.uint16) * 257 if sixteen_bits else image

@@ -5,13 +5,13 @@ of its source's pixels, and of CT slices also those of the volume's images and o
 0 stands for none: an image of one grey value, or a cache without images.
 """
 
-import io
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.named_files import inside, read_array
 from knowledge import PixelBits
 from provenance import UserError, sha256_of, whole_file
 
@@ -47,15 +47,21 @@ def read_pixel_hashes(root: Path, entry: dict[str, Any], count: int) -> PixelBit
     Raises:
         UserError: It is missing or not what was written.
     """
-    path = root / entry["file"]
-    data = path.read_bytes() if path.is_file() else b""
-    if not data or sha256_of(path) != entry["sha256"]:
+    path = inside(root, entry["file"])
+    there = path.is_file()
+    if not there or sha256_of(path) != entry["sha256"]:
         raise UserError(
-            f"{path}: is {'damaged' if data else 'missing'}, so whether the cache shares images "
+            f"{path}: is {'damaged' if there else 'missing'}, so whether the cache shares images "
             "with others cannot be told. Run the prepare.py command that made the cache again; "
             "it makes only what is missing or damaged."
         )
-    hashes: PixelBits = np.load(io.BytesIO(data), allow_pickle=False).astype(np.uint64)
-    if hashes.ndim != 2 or len(hashes) != count:
-        raise UserError(f"{path}: is of another cache ({len(hashes)} images, not {count}).")
-    return hashes
+    try:
+        hashes = read_array(path)
+    except ValueError as error:
+        raise UserError(f"{path}: cannot be read ({error}).") from error
+    if hashes.dtype != np.dtype("<u8") or hashes.ndim != 2 or len(hashes) != count:
+        raise UserError(
+            f"{path}: is of another cache ({hashes.dtype} {hashes.shape}, expected uint64 of "
+            f"{count} images)."
+        )
+    return np.array(hashes, np.uint64)

@@ -4,6 +4,7 @@
 image, and the split stands in the manifest, so nothing downstream can draw it differently.
 """
 
+import csv
 import hashlib
 import json
 from functools import cached_property
@@ -14,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.earlier_cache import tell_once
+from datamodules.named_files import LARGEST_SIDE, inside, read_array, whole_number
 from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
 from patient_names import PatientNames
@@ -180,9 +182,27 @@ class PreparedCache:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_arrays": {}}
 
-    def mapped(self, relative: str) -> NDArray[Any]:
-        """An array file of the cache, mapped at its first use."""
-        return mapped(self._arrays, self.root, relative)
+    def row(self, relative: str, row: int, shape: tuple[int, ...], bits: int) -> NDArray[Any]:
+        """One image of an array file of the cache, which is mapped at its first use.
+
+        Args:
+            relative: Path of the file in the cache.
+            row: Of the image.
+            shape: The image's, as the manifest says it.
+            bits: 8 or 16 of a pixel.
+
+        Raises:
+            UserError: The file cannot be read, or holds no such images.
+        """
+        array = mapped(self._arrays, self.root, relative)
+        if array.shape[1:] != shape or array.dtype != f"uint{bits}" or row >= len(array):
+            raise UserError(
+                f"{self.root / relative}: is {array.dtype} {array.shape}, and the manifest.json "
+                f"says images of {bits} bits and {shape}, at least {row + 1}. Check the cache with "
+                f"python prepare.py verify {self.root}"
+            )
+        image: NDArray[Any] = array[row]
+        return image
 
 
 def opened(root: Path, *kinds: type[Kind]) -> Kind:
@@ -194,7 +214,7 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
     path = root / "manifest.json"
     if not path.is_file():
         raise UserError(_no_manifest(root))
-    manifest = read_json(path)
+    manifest: Any = read_json(path)
     found = str(manifest.get("format")) if isinstance(manifest, dict) else "unknown"
     kind = {kind.FORMAT: kind for kind in kinds}.get(found)
     if kind is None:
@@ -212,10 +232,11 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
         missing = [key for key in kind.REQUIRED if key not in manifest]
         if missing:
             raise KeyError(", ".join(missing))
+        whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
         cache = kind(root, manifest)
         tell_once(root, manifest)
         return cache
-    except (KeyError, TypeError, ValueError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError, csv.Error) as error:
         raise UserError(
             f"{path}: is damaged ({error} is missing or wrong). Remove the file and run the "
             "prepare.py command that made the cache again; finished parts are kept."
@@ -226,13 +247,13 @@ def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArra
     """Return an array file of a cache, mapped at its first use and kept among `arrays`.
 
     Raises:
-        UserError: The file cannot be read.
+        UserError: The file cannot be read, or is not inside the cache.
     """
     array = arrays.get(relative)
     if array is None:
         try:
-            array = np.load(root / relative, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
+            array = read_array(inside(root, relative))
+        except ValueError as error:
             raise UserError(
                 f"{root / relative}: cannot be read ({error}). Check the cache with "
                 f"python prepare.py verify {root}"
@@ -243,12 +264,19 @@ def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArra
     return array
 
 
-def check_shard_file(path: Path, pixel_bytes: int) -> None:
+def check_shard_file(root: Path, relative: Any, pixel_bytes: int) -> None:
     """Compare the size of an array file with what the manifest promises.
 
+    Args:
+        root: The cache folder.
+        relative: Path of the file in it.
+        pixel_bytes: Of its images.
+
     Raises:
-        UserError: It is missing, or too short for so many bytes after its header.
+        UserError: It is missing, too short for so many bytes after its header, or not inside the
+            folder.
     """
+    path = inside(root, relative)
     if not path.is_file() or path.stat().st_size <= pixel_bytes:
         raise UserError(
             f"{path}: is {'cut short' if path.is_file() else 'missing'}. Run the prepare.py "

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.named_files import whole_number
 from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
 from provenance import UserError
 
@@ -91,8 +92,8 @@ class SliceCache(PreparedCache):
         for shard in manifest["shards"].values():
             for kind in ("image", "mask"):
                 if shard.get(kind) is not None:
-                    pixels = int(shard["num_slices"]) * self.image_size**2
-                    check_shard_file(root / shard[kind], pixels)
+                    slices = whole_number(shard["num_slices"], "num_slices")
+                    check_shard_file(root, shard[kind], slices * self.image_size**2)
         names = len(self.class_names)
         if names != self.num_classes:
             raise ValueError("num_classes")
@@ -157,5 +158,4 @@ class SliceCache(PreparedCache):
                 f"{self.root}: holds no {kind}s (dataset {self.dataset!r}). Give a cache that "
                 f"has {kind}s, such as one made by prepare.py kits19 or phantom_ct."
             )
-        array: NDArray[np.uint8] = self.mapped(relative)
-        return array[item.row]
+        return self.row(relative, item.row, (self.image_size, self.image_size), 8)

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-from PIL import Image
 
+from datamodules.named_files import LARGEST_SIDE, inside, read_array, read_png, whole_number
 from knowledge import Knowledge
 from provenance import UserError, read_json
 from spelling import meant_path
@@ -52,16 +52,15 @@ class SyntheticSet:
         manifest: The parsed `manifest.json`, of the whole set.
         items: Its images, or those of them that `keep` kept.
         image_format: How the images are stored, "png" or "npy".
+        image_size: Side in pixels.
     """
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         self.root = root
         self.manifest = manifest
         self.image_format = manifest.get("image_format", "png")
-        self.items = [
-            SyntheticItem(**{**entry, "class_pixels": tuple(entry.get("class_pixels", ()))})
-            for entry in manifest["items"]
-        ]
+        self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
+        self.items = [_item(entry) for entry in manifest["items"]]
 
     @classmethod
     def open(cls, root: str | Path) -> "SyntheticSet":
@@ -77,15 +76,21 @@ class SyntheticSet:
                 f"{root}: is not a finished synthetic set (no manifest.json).{near} Make one "
                 "with generate.py; an interrupted one goes on when it is started again."
             )
-        manifest = read_json(root / "manifest.json")
-        if manifest.get("format") != FORMAT:
+        manifest: Any = read_json(root / "manifest.json")
+        if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise UserError(f"{root}: its manifest.json is not that of a synthetic set.")
         if manifest.get("image_format", "png") not in get_args(ImageFormat):
             raise UserError(
                 f"{root}: stores its images as {manifest['image_format']}; this program reads "
                 f"{' and '.join(get_args(ImageFormat))}. Make the set again with generate.py."
             )
-        return cls(root, manifest)
+        try:
+            return cls(root, manifest)
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(
+                f"{root / 'manifest.json'}: is damaged ({error} is missing or wrong). Make the set "
+                "again with the command in its README.md."
+            ) from error
 
     @property
     def has_label_maps(self) -> bool:
@@ -122,31 +127,46 @@ class SyntheticSet:
         """(H, W) uint8 grey or (3, H, W) colour, on the scale of the cache it was learnt from.
 
         Raises:
-            UserError: The file is missing, damaged or no 8-bit image; names it.
+            UserError: The file is missing, damaged, or no 8-bit image of the set's size; names it.
         """
-        path = self.root / "images" / f"{item.id}.{self.image_format}"
+        path = inside(self.root, f"images/{item.id}.{self.image_format}")
+        size = (self.image_size, self.image_size)
         try:
             if self.image_format == "npy":
-                image = np.load(path, allow_pickle=False)
-                if image.dtype != np.uint8 or image.shape[:-2] not in ((), (3,)):
-                    raise ValueError(f"{image.dtype} of shape {image.shape}")
-                return image
-            with Image.open(path) as picture:
-                if picture.mode not in ("L", "RGB"):  # 16 bits would be clipped without a word
-                    raise ValueError(f"mode {picture.mode}, expected 8-bit grey or RGB")
-                pixels = np.asarray(picture)
+                image = read_array(path)
+                if image.dtype != np.uint8 or image.shape not in (size, (3, *size)):
+                    raise ValueError(
+                        f"is {image.dtype} {image.shape}, but its manifest.json says {size[0]}x"
+                        f"{size[1]}"
+                    )
+                return np.array(image)
+            pixels = read_png(path, self.image_size)
             return pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        except (OSError, ValueError) as error:
+        except ValueError as error:
             raise UserError(_damaged(path, error)) from error
 
     def mask(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 labels."""
-        path = self.root / "masks" / f"{item.id}.png"
+        path = inside(self.root, f"masks/{item.id}.png")
         try:
-            with Image.open(path) as picture:
-                return np.asarray(picture.convert("L"))
-        except OSError as error:
+            labels = read_png(path, self.image_size)
+            if labels.ndim != 2:
+                raise ValueError("it is in colour, expected labels")
+            return labels
+        except ValueError as error:
             raise UserError(_damaged(path, error)) from error
+
+
+def _item(entry: Any) -> SyntheticItem:
+    """An entry of the manifest; ValueError or TypeError where it is none."""
+    item = SyntheticItem(**{**entry, "class_pixels": tuple(entry.get("class_pixels", ()))})
+    texts = (item.id, item.label_item_id or "", item.label_patient_id or "", item.label or "")
+    numbers = (item.seed, *item.class_pixels)
+    if not all(isinstance(one, str) for one in texts):
+        raise ValueError(f"the item {str(item.id)[:80]}")
+    if not all(isinstance(one, int) for one in numbers):
+        raise ValueError(f"a number of the item {item.id[:80]}")
+    return item
 
 
 def has_label_maps(items: Sequence[SyntheticItem]) -> bool:

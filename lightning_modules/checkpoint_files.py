@@ -2,7 +2,7 @@
 
 torch.save writes in place, so a full disk or a kill leaves half a file under the good name; and a
 flipped byte loads silently. Here a file gets its name only once it is complete, and is read only
-if its hash is the recorded one, and it holds what train.py writes, at its size.
+if its hash is the recorded one and it holds what train.py writes, in no more room than it takes.
 """
 
 import os
