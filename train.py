@@ -34,6 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     from lightning_modules.distributed import launched_rank
 
+    if any(word.startswith("--print_config") for word in given):
+        from training.foreign_config import refuse_to_show_foreign_classes
+
+        refuse_to_show_foreign_classes(given[1:])
     logging.raiseExceptions = False  # a log file on a full disk is no reason for tracebacks
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     result = fit(given)
