@@ -22,11 +22,11 @@ def meant_path(given: Path, others: Iterable[Path] = ()) -> str:
     """
     near = _nearest(Path(given))
     if near is None:
-        by_name: dict[str, Path] = {}
+        by_stem: dict[str, Path] = {}
         for path in others:
-            by_name.setdefault(path.name, path)
-        names = difflib.get_close_matches(Path(given).name, list(by_name), 1)
-        near = by_name[names[0]] if names else None
+            by_stem.setdefault(path.stem, path)
+        stems = difflib.get_close_matches(Path(given).stem, list(by_stem), 1)
+        near = by_stem[stems[0]] if stems else None
     return f" Did you mean {near}?" if near is not None else ""
 
 

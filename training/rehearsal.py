@@ -14,6 +14,7 @@ from typing import Any
 
 import lightning as L
 import torch
+from jsonargparse import Namespace
 
 from lightning_modules import GrowingGAN
 from provenance import UserError
@@ -116,6 +117,8 @@ class _Counting(TrainCLI):
 class _Counted(_Counting):
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()
+        model = self.config[self.subcommand].model
+        self._parser(self.subcommand).instantiate(Namespace(model=model))  # it may be refused
         raise _CountedError(self.found)
 
 

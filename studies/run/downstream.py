@@ -15,13 +15,16 @@ from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
 from provenance import UserError
+from spelling import meant
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import EveryCellFailsError, Job
+from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
     Cell,
     GeneratorPlan,
     Specification,
+    find_path,
     seed_of_generator,
 )
 from studies.statistics.results import holds_score, known_scores
@@ -39,13 +42,15 @@ def ready(study: Study) -> Study:
     """
     _check_target(study)
     generator = study.specification.generator
+    if generator is not None and generator.with_class is not None:
+        _check_with_class(study, generator)
     if generator is not None and isinstance(generator.per_class, str):
         generator = replace(generator, per_class=_classes(study))
         study = replace(study, specification=replace(study.specification, generator=generator))
     if any(scenario.pretrain is True for scenario in study.specification.scenarios):
         study = replace(study, specification=_with_pretraining(study))
     if study.labels is None and generator is not None and generator.labels:
-        study = replace(study, labels=Path(generator.labels))
+        study = replace(study, labels=find_path(generator.labels))
     if study.weights is not None:
         raise UserError(
             f"--weights {study.weights}: this study has no extractor that takes weights. Leave it "
@@ -101,7 +106,10 @@ def trainings_of_generator(generator: GeneratorPlan) -> dict[str, list[str]]:
     """Flags of a seed's trainings by their part: one per class, or one without a name."""
     assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
     return {
-        part: [*generator.arguments, *(("--data.only_label", part) if part else ())]
+        part: [
+            *from_this_folder(generator.arguments),
+            *(("--data.only_label", part) if part else ()),
+        ]
         for part in generator.per_class or ("",)
     }
 
@@ -123,13 +131,13 @@ def trainings_of_cell(
     synthetic = ["--data.synthetic", str(images)]
     if cell.scenario.control is not None:
         synthetic += ["--data.control", cell.scenario.control]
-    pretrain = cell.scenario.pretrain
+    pretrain, flags = cell.scenario.pretrain, from_this_folder(specification.flags_of(cell))
     if pretrain is None:
         before = synthetic if specification.needs_images(cell.scenario) else []
-        return {"": [*before, *specification.flags_of(cell)]}
+        return {"": [*before, *flags]}
     assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
-    first = [*synthetic, *specification.arguments, *pretrain, *cell.model.arguments]
-    return {_FIRST: first, "": specification.flags_of(cell)}
+    words = [*specification.arguments, *pretrain, *cell.model.arguments]
+    return {_FIRST: [*synthetic, *from_this_folder(words)], "": flags}
 
 
 def _make_images(job: Job, seed: int) -> None:
@@ -222,6 +230,19 @@ def _check_target(study: Study) -> None:
         raise UserError(
             f"target: {target}: {study.root} has no such class to find; there is "
             f"{', '.join(looked_for)}. Correct `target` in the study's YAML."
+        )
+
+
+def _check_with_class(study: Study, generator: GeneratorPlan) -> None:
+    """Refuse a class that no label map of the generator holds, before the generator is trained."""
+    labels = study.labels or (find_path(generator.labels) if generator.labels else study.root)
+    cache = open_cache(labels)
+    known = cache.foreground if isinstance(cache, SliceCache) else ()
+    if generator.with_class not in known:
+        raise UserError(
+            f"generator.with_class: {generator.with_class}: the label maps of {labels} hold no "
+            f"such class.{meant(str(generator.with_class), known)} There is "
+            f"{', '.join(known) or 'none'}. Correct it in the study's YAML."
         )
 
 

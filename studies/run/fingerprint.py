@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any
 
 from datamodules.open_cache import open_cache
 from provenance import sha256_of
-from studies.specification.specification import find_config
+from studies.specification.specification import PROJECT_ROOT, find_path
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,26 @@ def describe_training(config: str, flags: Sequence[str]) -> dict[str, Any]:
     files = [config] + [word for word in flags if word.endswith((".yaml", ".yml"))]
     return {
         "arguments": list(flags),
-        "files": {
-            file: sha256_of(find_config(file)) for file in files if find_config(file).is_file()
-        },
+        "files": {file: sha256_of(find_path(file)) for file in files if find_path(file).is_file()},
+    }
+
+
+def by_content(settings: Any) -> Any:
+    """Settings to compare: configurations by their last names, wherever they lay, and content."""
+    if isinstance(settings, list):
+        return [by_content(one) for one in settings]
+    if not isinstance(settings, dict):
+        return settings
+    if set(settings) != {"arguments", "files"}:
+        return {key: by_content(value) for key, value in settings.items()}
+    last = [Path(file).name for file in settings["files"]]
+    names = dict(zip(settings["files"], last, strict=True)) if len({*last}) == len(last) else {}
+    project = f"{PROJECT_ROOT}{os.sep}"
+    return {
+        "arguments": [
+            names.get(word, word.removeprefix(project)) for word in settings["arguments"]
+        ],
+        "files": {names.get(file, file): sha256 for file, sha256 in settings["files"].items()},
     }
 
 

@@ -14,7 +14,7 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
-from studies.run.fingerprint import Inputs, describe_data, digest
+from studies.run.fingerprint import Inputs, by_content, describe_data, digest
 from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
@@ -147,7 +147,8 @@ def open_study(
         if name not in known:
             changes.setdefault("it is no longer part of the study", []).append(name)
             continue
-        for change in differences(record["settings"], settings(specification, name, inputs)):
+        now = by_content(settings(specification, name, inputs))
+        for change in differences(by_content(record["settings"]), now):
             changes.setdefault(change, []).append(name)
     if changes:
         told = "\n".join(

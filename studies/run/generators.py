@@ -13,6 +13,7 @@ from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import Job, read_points
+from studies.specification.paths import from_this_folder
 from studies.specification.specification import Distances, Specification
 
 _MEASURED = ("val/fid", "val/frechet_", "val/kernel_", "val/num_", "val/div")
@@ -73,7 +74,7 @@ def perform(job: Job) -> None:
         *("--distance.every_epochs", str(distances.every_epochs)),
         *("--distance.random_vgg_too", "true"),
     ]
-    flags = [*measuring, *study.specification.flags_of(cell)]
+    flags = [*measuring, *from_this_folder(study.specification.flags_of(cell))]
     fit = job.fit(cell.model.config, flags, distances.checkpoint)
     films = study.folder.films(job.name)
     if not fit.reused and films.exists():

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
+from studies.run.fingerprint import by_content
 from studies.run.folder import Study
 from studies.run.verbs import Verbs, verb_command
+from studies.specification.paths import from_this_folder
 from studies.specification.specification import PROJECT_ROOT, Cell
 
 MOST_POINTS = 300
@@ -109,7 +111,8 @@ class Job:
         folder = self.study.folder
         run_folder = folder.run(self.name, part)
         arguments = [
-            *("fit", "--config", config, "--data.root", str(self.study.root), *flags),
+            *("fit", "--config", *from_this_folder([config])),
+            *("--data.root", str(self.study.root), *flags),
             *("--seed_everything", str(self._settings["seed"]), "--run_folder", str(run_folder)),
         ]
         self._commands.append(shlex.join(["python", "train.py", *arguments]))
@@ -121,7 +124,7 @@ class Job:
                 raise UserError(
                     f"{run_folder}: exists, but this study did not begin it. Move it away."
                 )
-            same = read_json(begun)["settings"] == self._settings
+            same = by_content(read_json(begun)["settings"]) == by_content(self._settings)
             if same and finished.is_file():
                 fit = Fit(**read_json(finished), part=part, reused=True)
                 checkpoint = Path(fit.checkpoint)

@@ -12,6 +12,7 @@ from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.progress import StudyProgress, duration
+from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
 from studies.specification.arms import with_placebo
@@ -65,7 +66,7 @@ def run_study(
         specification: The study.
         root: Prepared cache.
         out: Folder of the study; made, or gone on with.
-        load_verbs: Gives the verbs; called in the worker process, so it must be importable there.
+        load_verbs: Gives the verbs; called in worker processes too, so it must be importable there.
         workers: Cells at a time, each in a process with its share of the cores and, where there
             are several GPUs, one GPU. 0 runs in this process, where all output is seen.
         labels: Cache whose label maps the generator is given. None: the study's setting, else the
@@ -79,8 +80,8 @@ def run_study(
         say: Prints a line.
 
     Raises:
-        UserError: The folder holds cells of other settings or data, the data is missing, or no
-            cell matches.
+        UserError: The folder holds cells of other settings or data, the data is missing, no cell
+            matches, or a training would be refused for its flags: before anything is trained.
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
@@ -109,6 +110,7 @@ def run_study(
         needs[cell.name] = generator
     _say_plan(say, study, needs, outcome)
     if needs:
+        refuse_wrong_trainings(study, needs, load_verbs().rehearse)
         _do(needs, study, load_verbs, workers, say, outcome)
     lacking = measure_linear_baseline(study)
     if lacking is not None:

@@ -1,18 +1,21 @@
 """The trainings of a study, counted and timed without doing them."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from provenance import UserError
 from studies.run.downstream import trainings_of_cell, trainings_of_generator
+from studies.run.folder import Study
 from studies.run.stand_in import write_stand_in
 from studies.run.verbs import Rehearsal
-from studies.specification.arms import words_of
-from studies.specification.specification import Specification
+from studies.specification.paths import from_this_folder
+from studies.specification.specification import Specification, seed_of_generator, words_of
 
 GENERATOR = "generator"
 ONE_PER_CLASS = "one per class"  # as many as data have classes that are not known yet
@@ -75,7 +78,7 @@ def all_trainings(
             write_stand_in(images, cache, generator)
     count = len(specification.seeds)
     for cell in specification.cells()[: len(specification.scenarios) * len(specification.models)]:
-        parts = {"": specification.flags_of(cell)}
+        parts = {"": from_this_folder(specification.flags_of(cell))}
         if cell.scenario.pretrain is not None:
             parts = {"pretrain": [], "": []}
         if cache is not None and specification.kind == "downstream":
@@ -103,6 +106,33 @@ def counted(
     return [replace(one, length=known[one.config, *one.flags]) for one in trainings]
 
 
+def refuse_wrong_trainings(
+    study: Study, names: Collection[str], rehearse: Callable[..., Rehearsal]
+) -> None:
+    """Refuse a study with a flag or setting that a training would be refused for, before the first.
+
+    Args:
+        study: As its kind's `ready` gave it.
+        names: Jobs that are to be done; what is done already is not looked at.
+        rehearse: See `Verbs`.
+
+    Raises:
+        UserError: As `counted`.
+    """
+    specification = study.specification
+    wanted = (
+        {(GENERATOR, GENERATOR)}
+        if any(seed_of_generator(name) is not None for name in names)
+        else set()
+    )
+    wanted |= {(c.scenario.id, c.model.name) for c in specification.cells() if c.name in names}
+    with TemporaryDirectory(prefix="check-") as temporary:
+        images = Path(temporary) / "synthetic"
+        every = all_trainings(specification, open_cache(study.root), images)
+        chosen = [one for one in every if (one.arm, one.model) in wanted]
+        counted(chosen, study.root, specification.seeds[0], rehearse)
+
+
 def timed(
     trainings: Sequence[Training], root: Path, seed: int, rehearse: Callable[..., Rehearsal]
 ) -> list[Training]:
@@ -125,7 +155,14 @@ def timed(
 def _rehearse(
     training: Training, root: Path, seed: int, rehearse: Callable[..., Rehearsal], timed: bool
 ) -> Rehearsal:
-    args = ["fit", "--config", training.config, "--data.root", str(root), *training.flags]
+    args = [
+        "fit",
+        "--config",
+        *from_this_folder([training.config]),
+        "--data.root",
+        str(root),
+        *training.flags,
+    ]
     try:
         return rehearse([*args, "--seed_everything", str(seed)], timed=timed)
     except UserError as error:

@@ -17,7 +17,8 @@ from studies.specification.specification import (
     Model,
     Scenario,
     Specification,
-    find_config,
+    find_path,
+    words_of,
 )
 
 _SHARE = "--data.synthetic_share"
@@ -45,11 +46,6 @@ def with_arms(specification: Specification) -> Specification:
 def with_placebo(specification: Specification) -> Specification:
     """The study with its placebo, as if its YAML said `placebo: true`."""
     return with_arms(replace(specification, placebo=True))
-
-
-def words_of(arguments: Sequence[str]) -> list[str]:
-    """Flags and values one by one, whether they were given as two words or as `--flag=value`."""
-    return [part for word in arguments for part in word.split("=", 1)]
 
 
 def flags_beside_synthetic(scenario: Scenario) -> list[tuple[str, ...]]:
@@ -204,7 +200,7 @@ def setting_of(
 def _in_file(config: str, keys: Sequence[str]) -> Any:
     import yaml
 
-    path = find_config(config)
+    path = find_path(config)
     content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None

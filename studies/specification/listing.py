@@ -6,9 +6,9 @@ from pathlib import Path
 
 from provenance import UserError
 from spelling import from_here, meant_path
-from studies.specification.arms import data_setting, setting_of, words_of
+from studies.specification.arms import data_setting, setting_of
 from studies.specification.read import load_specification
-from studies.specification.specification import PROJECT_ROOT, Specification, find_config
+from studies.specification.specification import PROJECT_ROOT, Specification, find_path, words_of
 
 STUDIES = PROJECT_ROOT / "configs" / "studies"
 
@@ -77,7 +77,7 @@ def _without_less(needs: Iterable[str]) -> list[str]:
 
 def _needs(study: Specification, needs_of: Callable[[Path], Iterable[str]]) -> Iterator[str]:
     for config in study.configs():
-        yield from needs_of(find_config(config))
+        yield from needs_of(find_path(config))
     given = [study.arguments, *(one.arguments for one in study.scenarios)]
     given += [one.arguments for one in study.models]
     given += [study.generator.arguments] if study.generator is not None else []

@@ -11,6 +11,7 @@ from provenance import UserError
 from spelling import from_here, meant, meant_path
 from studies.specification.arms import with_arms
 from studies.specification.checks import check_specification
+from studies.specification.paths import refuse_missing_configs, with_found_paths
 from studies.specification.specification import (
     PROJECT_ROOT,
     Distances,
@@ -18,7 +19,6 @@ from studies.specification.specification import (
     Model,
     Scenario,
     Specification,
-    find_config,
 )
 
 # What a reader sees, where a study does not say it: the short name.
@@ -72,23 +72,27 @@ def load_specification(path: Path) -> Specification:
     if isinstance(content, dict) and "num_resamples" in content:
         note = "num_resamples says nothing any more, since intervals are computed and not drawn."
         print(f"note: {path}: {note} Delete the line.", file=sys.stderr)
-    specification = parse_specification(content, str(path))
-    for config in specification.configs():
-        if not find_config(config).is_file():
-            raise UserError(
-                f"{path}: the configuration {config} does not exist, neither from here nor from "
-                f"{PROJECT_ROOT}. Correct its path."
-            )
+    specification = parse_specification(content, str(path), Path(path).parent)
+    refuse_missing_configs(specification, Path(path))
     return specification
 
 
-def parse_specification(content: Any, source: str) -> Specification:
-    """Turn a study's plain values into a checked specification; `source` names them in errors."""
+def parse_specification(content: Any, source: str, folder: Path | None = None) -> Specification:
+    """Turn a study's plain values into a checked specification.
+
+    Args:
+        content: The values.
+        source: What names them in errors.
+        folder: Where paths in them are looked for, before the project and the working folder. None:
+            they were found before.
+    """
     try:
         specification: Specification = _section(Specification, _in_full(content), "")
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
     check_specification(specification, source)
+    if folder is not None:
+        specification = with_found_paths(specification, folder)
     whole = with_arms(specification)
     if whole != specification:
         check_specification(whole, source)

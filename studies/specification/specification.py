@@ -1,5 +1,6 @@
 """A study as data: scenarios x models x seeds. `configs/studies/*.yaml` show the format."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -283,7 +284,12 @@ def seed_of_generator(name: str) -> int | None:
     return int(name.removeprefix(_GENERATOR)) if name.startswith(_GENERATOR) else None
 
 
-def find_config(config: str) -> Path:
-    """A configuration's path: as given, or else from the project's root."""
-    given = Path(config)
-    return given if given.is_file() or given.is_absolute() else PROJECT_ROOT / given
+def find_path(written: str) -> Path:
+    """A path of a study: from the project's root, or else as it is written."""
+    there = PROJECT_ROOT / written
+    return there if there.exists() else Path(written)
+
+
+def words_of(arguments: Sequence[str]) -> list[str]:
+    """Flags and values one by one, whether they were given as two words or as `--flag=value`."""
+    return [part for word in arguments for part in word.split("=", 1)]

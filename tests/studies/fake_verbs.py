@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from provenance import UserError
 from studies.run.verbs import Verbs
 
 CLASS_NAMES = ["background", "kidney", "tumour"]
@@ -73,6 +74,8 @@ class FakeRehearsal:
 
 def rehearse(args: list[str], timed: bool) -> FakeRehearsal:
     note(f"rehearse {'timed' if timed else 'counted'} {' '.join(args)}")
+    if ordered("refuse") and ordered("refuse") in args:
+        raise UserError(f"{ordered('refuse')}: no such flag.")
     images = shown(args)[0]
     measured = ("cpu", 0.5, 16, 1_000_000) if timed else ()
     return FakeRehearsal(images // 8, images, *measured)

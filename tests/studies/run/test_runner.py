@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -298,3 +299,31 @@ def running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
+
+
+def test_a_training_that_would_be_refused_ends_the_study_before_the_first(
+    home: Path, plan: dict
+) -> None:
+    plan["scenarios"][1]["arguments"] = ["--data.synthetic_shar", "1"]
+    study = parse_specification(plan, "a")
+    fake_verbs.order("refuse", "--data.synthetic_shar")
+    told = "the training of unet_light in 3 would be refused: --data.synthetic_shar: no such flag"
+    with pytest.raises(UserError, match=re.escape(told)):
+        go(study, home)
+    assert not [event for event in fake_verbs.events() if event.startswith("fit ")]
+    # Cells that are asked for, and lacking, are looked at, and no others.
+    assert go(study, home, only="1__*").failed == []
+    fake_verbs.order("refuse", "--no_such_flag")
+    assert go(study, home).failed == []
+    before = fake_verbs.events()
+    assert go(study, home).failed == []
+    assert fake_verbs.events() == before
+
+
+def test_a_class_that_no_label_map_holds_is_refused_before_the_generator(
+    home: Path, plan: dict
+) -> None:
+    plan["generator"]["with_class"] = "tumuor"
+    with pytest.raises(UserError, match=r"with_class: tumuor: .* Did you mean tumour\?"):
+        go(parse_specification(plan, "a"), home)
+    assert fake_verbs.events() == []
