@@ -154,9 +154,12 @@ def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:
         num_bytes = info.file_size
         # zipfile stops silently at the declared size; one byte more shows that there is more.
         info.file_size += 1
-        # orig_filename: as it stands there, before zipfile cuts it at a zero byte.
+        # orig_filename: as it stands there, before zipfile cuts it at a zero byte. Some programs on
+        # Windows separate folders by backslashes, against the standard (APPNOTE 4.4.17.1).
+        name = info.orig_filename.replace("\\", "/")
+        info.filename = name.partition("\0")[0]
         extract = partial(file.extract, info)
-        yield _Member(info.orig_filename, num_bytes, info.is_dir(), refusal, extract)
+        yield _Member(name, num_bytes, info.is_dir(), refusal, extract)
 
 
 class _TarInfo(tarfile.TarInfo):

@@ -4,7 +4,7 @@ import csv
 import io
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -158,7 +158,7 @@ def assemble(
         "format": FilmCache.FORMAT,
         "format_version": FilmCache.FORMAT_VERSION,
         "software_version": __version__,
-        **asdict(layout),
+        **layout.plain(),
         "stored_size": layout.stored_size,
         "split": split.plain(),
         "split_id": split_id(zip(named, splits, strict=True)),

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,12 @@ from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, nested_folders_note
 from preparation.films.film_layout import Clahe, LayoutOptions
-from preparation.films.image_files import ImageFileReader, class_folders, find_image_files
+from preparation.films.image_files import (
+    ImageFileReader,
+    class_folders,
+    find_image_files,
+    passed_over_note,
+)
 from preparation.films.label_matching import matched
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_spelling import check_spelling
@@ -68,7 +73,7 @@ def chest_xray(
     kept = labels.settings(coded=bool(told))
     settings = _settings(
         "chest_xray",
-        {**asdict(layout), **kept, "patient_from": patient_from, **dicom.settings()},
+        {**layout.settings(), **kept, "patient_from": patient_from, **dicom.settings()},
         labels,
         naming.names,
         options,
@@ -125,7 +130,7 @@ def phantom_cxr(
     from phantom.chest.write_set import write_phantom_cxr
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
 
-    flags = {"num_patients": num_patients, "seed": seed, **asdict(layout), **dicom.settings()}
+    flags = {"num_patients": num_patients, "seed": seed, **layout.settings(), **dicom.settings()}
     drawn = Naming(salt=None).names
     settings = _settings("phantom_cxr", flags, LabelOptions(), drawn, options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
@@ -192,7 +197,7 @@ def image_folder(
     naming = patients.naming()
     table, told = (None, []) if _is_medmnist(source) else labels.read(naming.ids)
     flags = {
-        **asdict(layout),
+        **layout.settings(),
         "channels": channels,
         **labels.settings(coded=bool(told)),
         # A pattern may hold a name: only whether it is the same is known.
@@ -275,6 +280,7 @@ def image_folder(
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
         notes = told + ([note] if classes else []) + patients.salt.note()
+        notes += passed_over_note(folder)
         notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes)
 

@@ -58,6 +58,7 @@ class Film:
         split: The split that the source itself prescribes, or None.
         spacing_mm: (row, column) distance of pixel centres, None where the source does not tell.
         spacing_from: The DICOM attribute that the spacing was taken from.
+        pixel_shape: Height of a pixel over its width, None where the source does not tell.
         geometry: What the manifest keeps besides (plain values, nothing that identifies).
         suspicions: Keys of what looks wrong though the film is used, such as `looks_inverted`.
         pixel_sha256: `pixel_hash` of what the source stores, before windowing.
@@ -71,6 +72,7 @@ class Film:
     split: str | None = None
     spacing_mm: tuple[float, float] | None = None
     spacing_from: str | None = None
+    pixel_shape: float | None = None
     geometry: dict[str, Any] = field(default_factory=dict)
     suspicions: tuple[str, ...] = ()
     pixel_sha256: str | None = None

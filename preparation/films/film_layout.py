@@ -1,7 +1,7 @@
 """What the stored films of one cache have in common, and the flags that say so."""
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from provenance import UserError
 
@@ -29,6 +29,7 @@ class FilmLayout:
         clahe: Where contrast is equalised: `after_resize`; `before_resize`, the order of Ko et al.
             2020, 18 times slower on a 2000x2000 film; or `none`.
         clahe_clip_limit: See `stored_film`.
+        resample: Films whose pixels are no squares are resampled to square ones.
 
     Raises:
         UserError: A value is out of range; names the flag.
@@ -42,6 +43,7 @@ class FilmLayout:
     on_nonsquare: OnNonsquare = "pad"
     clahe: Clahe = "after_resize"
     clahe_clip_limit: float = 0.01
+    resample: bool = False
 
     def __post_init__(self) -> None:
         _require(16 <= self.image_size <= 4096, "image-size", self.image_size, "16 to 4096 pixels")
@@ -57,6 +59,10 @@ class FilmLayout:
             self.clahe_clip_limit,
             f"{_MIN_CLIP_LIMIT} (gentle) to 1 (no limit); to leave contrast alone, --clahe none",
         )
+
+    def plain(self) -> dict[str, Any]:
+        """As a manifest holds it; `resample` only where given, since earlier caches lack it."""
+        return _given(asdict(self))
 
     @property
     def stored_size(self) -> int:
@@ -78,6 +84,8 @@ class LayoutOptions:
         clahe: Contrast-limited adaptive histogram equalisation of the stored film, of the whole
             film as Ko et al. 2020 do, or none. Default: after_resize; none for colour and .npz.
         clahe_clip_limit: scikit-image's: 0 to 1.
+        resample: Resample films whose pixels are no squares to square ones, of the finer spacing.
+            Default: they are kept as they are, and named among what looks wrong.
     """
 
     image_size: int | None = None
@@ -86,6 +94,11 @@ class LayoutOptions:
     on_nonsquare: OnNonsquare = FilmLayout.on_nonsquare
     clahe: Clahe | None = None
     clahe_clip_limit: float = FilmLayout.clahe_clip_limit
+    resample: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """As plain values, see `FilmLayout.plain`."""
+        return _given(asdict(self))
 
     def layout(
         self,
@@ -114,7 +127,13 @@ class LayoutOptions:
             on_nonsquare=self.on_nonsquare,
             clahe=self.clahe or clahe,
             clahe_clip_limit=self.clahe_clip_limit,
+            resample=self.resample,
         )
+
+
+def _given(values: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a layout without `resample` where it is not set."""
+    return {key: value for key, value in values.items() if key != "resample" or value}
 
 
 def _require(holds: bool, flag: str, value: object, expected: str) -> None:

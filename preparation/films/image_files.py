@@ -15,9 +15,14 @@ from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from preparation.copies import pixel_hash
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
+from preparation.films.grey_range import GreyRange, grey_range
 from provenance import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
+_OTHERS = (
+    ".dcm", ".dicom", ".gif", ".jp2", ".j2k", ".jpf", ".jpx", ".jfif", ".jpe", ".heic", ".avif",
+    ".pgm", ".nii", ".mha", ".nrrd", ".npy",
+)  # fmt: skip
 # Pillow opens by content: without this list a `.png` could start any of its other decoders.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _TIFF_PHOTOMETRIC = 262
@@ -65,7 +70,8 @@ class ImageFileReader:
     """Reads one image.
 
     Eight bits and fewer are divided by their largest value; deeper grey goes from the image's
-    own lowest value to its highest, since a 12-bit film in a 16-bit file would else be black.
+    own lowest value to its highest, since a 12-bit film in a 16-bit file would else be black; a
+    few values far outside are clipped (`grey_range`), which is a suspicion (`outliers_clipped`).
     Transparent pixels lie on black. EXIF orientation is applied, colour profiles are not.
 
     Attributes:
@@ -192,11 +198,16 @@ def _decoded(
         # Pillow inverts a TIFF whose black is its largest value at 8 bits, but not above.
         white_is_zero = getattr(opened, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
         image = ImageOps.exif_transpose(opened)
-        geometry = {"source_shape": [image.height, image.width], "source_mode": opened.mode}
+        geometry: dict[str, Any] = {
+            "source_shape": [image.height, image.width],
+            "source_mode": opened.mode,
+        }
         if _is_deep(image):
-            pixels, limits, suspicions = _stretched(image, white_is_zero)
-            kept = {**geometry, "source_range": limits}
-            return _planes(pixels, channels), kept, suspicions, pixel_hash(np.asarray(image))
+            pixels, found, suspicions = _stretched(image, white_is_zero)
+            geometry["source_range"] = [found.low, found.high]
+            if found.clipped:
+                geometry["window"] = found.name
+            return _planes(pixels, channels), geometry, suspicions, pixel_hash(np.asarray(image))
         levels, of_alpha = _flattened(image)
     pixels, of_colour, digest = with_channels(levels, channels)
     return pixels, geometry, of_alpha + of_colour, digest
@@ -228,24 +239,26 @@ def _is_deep(image: Image.Image) -> bool:
 
 def _stretched(
     image: Image.Image, white_is_zero: bool
-) -> tuple[NDArray[np.float32], list[float], tuple[str, ...]]:
-    """Grey of more than 8 bits, from its darkest value (0) to its brightest (1).
+) -> tuple[NDArray[np.float32], GreyRange, tuple[str, ...]]:
+    """Grey of more than 8 bits, from the darkest value of its range (0) to the brightest (1).
 
     By way of numpy: Pillow's own conversions clip such values to 255.
     """
     values = np.asarray(image).astype(np.float64)
     if not np.isfinite(values).all():
         raise RejectedFilm("unreadable", "holds pixels that are not finite numbers.")
-    low, high = float(values.min()), float(values.max())
-    if low == high:
+    distinct, counts = np.unique(np.asarray(image), return_counts=True)
+    if len(distinct) == 1:
         raise _constant()
-    above_black = high - values if white_is_zero else values - low
-    pixels = (above_black / (high - low)).astype(np.float32)
+    found = grey_range(distinct, counts)
+    suspicions = ("outliers_clipped",) if found.clipped else ()
+    above_black = found.high - values if white_is_zero else values - found.low
+    pixels = (above_black / (found.high - found.low)).astype(np.float32).clip(0, 1)
     transparent = image.info.get("transparency")  # the one value that a PNG may declare so
     if transparent is None or not (values == transparent).any():
-        return pixels, [low, high], ()
+        return pixels, found, suspicions
     pixels[values == transparent] = 0
-    return pixels, [low, high], ("had_transparency",)
+    return pixels, found, (*suspicions, "had_transparency")
 
 
 def _flattened(image: Image.Image) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
@@ -285,6 +298,21 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
 def _as_text(folder: str) -> str:
     r"""A folder's name as it can be stored: bytes that are no UTF-8 become such as `\xfc`."""
     return folder.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
+def passed_over_note(source: Path) -> list[str]:
+    """A sentence on files that are images of kinds which are not read here, by their suffix."""
+    found = Counter(
+        suffix for path in _visible_files(source) if (suffix := path.suffix.lower()) in _OTHERS
+    )
+    if not found:
+        return []
+    counted = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(found.items()))
+    return [
+        f"files of other kinds lie among the films and were not looked at: {counted}. Read are "
+        f"{', '.join(SUFFIXES)}; DICOM films are prepared by prepare.py chest_xray, into another "
+        "--out."
+    ]
 
 
 def class_folders(files: Sequence[FilmFile]) -> dict[str, int]:

@@ -6,7 +6,7 @@ merged, ends with the same bytes as one that went through.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -139,7 +139,7 @@ def prepare_films(
                 "shards": names,
                 "all_shards": len(whole),
                 "settings": settings,
-                "layout": asdict(work.layout),
+                "layout": work.layout.plain(),
                 "split": split.plain(),
                 "label_columns": list(work.label_columns),
             },

@@ -66,6 +66,23 @@ def stored_film(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]
     return np.ascontiguousarray(planes)
 
 
+def with_square_pixels(
+    pixels: NDArray[np.float32], pixel_shape: float
+) -> tuple[NDArray[np.float32], tuple[float, float]]:
+    """Resample a film whose pixels are no squares to square ones of its finer spacing.
+
+    Args:
+        pixels: (H, W) or (H, W, 3).
+        pixel_shape: Height of a pixel over its width.
+
+    Returns:
+        The film, larger in one direction, and by what (rows, columns) of pixels became more.
+    """
+    height, width = pixels.shape[:2]
+    shape = round(height * max(1, pixel_shape)), round(width * max(1, 1 / pixel_shape))
+    return _resized(pixels, shape), (shape[0] / height, shape[1] / width)
+
+
 def stored_spacing(
     spacing_mm: tuple[float, float] | None, source_shape: tuple[int, int], layout: FilmLayout
 ) -> tuple[float, float] | None:

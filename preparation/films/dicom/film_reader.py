@@ -18,7 +18,7 @@ from preparation.copies import pixel_hash
 from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
-from preparation.films.dicom.pixels import decode, transfer_syntax
+from preparation.films.dicom.pixels import decode, opened
 from preparation.films.film import Film, FilmFile, RejectedFilm
 from preparation.films.inversion import looks_inverted
 from provenance import UserError
@@ -87,8 +87,7 @@ class DicomFilmReader:
                 ) from None
 
     def _read(self, file: FilmFile) -> Film:
-        syntax = transfer_syntax(file.path)
-        with open(file.path, "rb") as stream:
+        with opened(file.path) as (stream, syntax, has_preamble):
             header = pydicom.dcmread(
                 stream, stop_before_pixels=True, specific_tags=dicom_header.TAGS
             )
@@ -106,6 +105,7 @@ class DicomFilmReader:
             keys=_keys(file, header),
             spacing_mm=spacing_mm,
             spacing_from=spacing_from,
+            pixel_shape=dicom_header.pixel_shape(header),
             geometry={
                 "view": view.name,
                 "view_from": view.said_by,
@@ -114,7 +114,11 @@ class DicomFilmReader:
                 "source_bits": dicom_header.whole(header, "BitsStored"),
                 "magnification": dicom_header.magnification(header),
             },
-            suspicions=shown.suspicions + _suspicions(shown.pixels, header),
+            suspicions=(
+                *shown.suspicions,
+                *_suspicions(shown.pixels, header),
+                *(() if has_preamble else ("no_preamble",)),
+            ),
             pixel_sha256=pixel_hash(stored),
         )
 
@@ -132,7 +136,8 @@ def uid_of(file: FilmFile) -> str:
     with _quiet():
         try:
             tags = ["SOPInstanceUID"]
-            header = pydicom.dcmread(file.path, stop_before_pixels=True, specific_tags=tags)
+            with opened(file.path) as (stream, _, _):
+                header = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=tags)
             return dicom_header.text(header, "SOPInstanceUID")
         except Exception:  # whatever is wrong with it is said when it is read as a film
             return ""

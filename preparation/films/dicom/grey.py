@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from preparation.films.dicom.header import numbers, photometric, text, whole
 from preparation.films.film import RejectedFilm
+from preparation.films.grey_range import grey_range
 
 Values = NDArray[np.float64]
 # A window is believed if it leaves this share of the pixels between black and white, and this
@@ -32,8 +33,9 @@ class Shown(NamedTuple):
 
     Attributes:
         pixels: (H, W) float32 in [0, 1], black is 0.
-        window: `<centre>/<width>`, `VOI LUT` or `own range`.
-        suspicions: Of `rescale_ignored`, `window_ignored`.
+        window: `<centre>/<width>`, `VOI LUT`, `own range` or `range <low> to <high>`.
+        suspicions: Of `rescale_ignored`, `window_ignored`, `outliers_clipped`,
+            `polarity_contradicts`.
     """
 
     pixels: NDArray[np.float32]
@@ -53,7 +55,13 @@ def show(stored: NDArray[Any], header: Any) -> Shown:
 
     A rescale or window that makes no sense (no numbers, no width, a picture that is all but
     constant) is left out and said so. Without a window, 8-bit films keep their scale, and deeper
-    ones are stretched from their lowest to their highest value. Padding is shown black.
+    ones are stretched over their `grey_range`. Padding is shown black.
+
+    A PresentationLUTShape of INVERSE says what MONOCHROME1 says, so films that have either, or
+    both, are inverted, once. Where the two contradict each other, that is said: the standard allows
+    neither INVERSE beside MONOCHROME2 nor IDENTITY beside MONOCHROME1.
+
+    Source: DICOM PS3.3 C.8.11.3.1.2 and C.11.6.1.2.
 
     Args:
         stored: (H, W) pixels of 8 or 16 bits, signed or not.
@@ -74,11 +82,16 @@ def show(stored: NDArray[Any], header: Any) -> Shown:
     believed = (w for w in _windows(rescaled, header) if _leaves_a_picture(w.grey, counts))
     window = next(believed, None)
     if window is None:
-        window = _Window("own range", _own_range(rescaled, every, counts, header))
+        window, clipped = _own_range(rescaled, every, counts, header)
         suspicions += ("window_ignored",) if _has_window(header) else ()
+        suspicions += ("outliers_clipped",) if clipped else ()
     grey = window.grey
-    if photometric(header) == "MONOCHROME1":
+    monochrome1 = photometric(header) == "MONOCHROME1"
+    shape = text(header, "PresentationLUTShape").upper()
+    if monochrome1 or shape == "INVERSE":
         grey = 1 - grey
+    if shape == ("IDENTITY" if monochrome1 else "INVERSE"):
+        suspicions += ("polarity_contradicts",)
     table = np.where(padding, 0, grey).astype(np.float32)
     return Shown(table[bits], window.name, suspicions)
 
@@ -163,15 +176,18 @@ def _leaves_a_picture(grey: Values, counts: NDArray[np.int64]) -> bool:
 
 def _own_range(
     rescaled: Values, every: NDArray[Any], counts: NDArray[np.int64], header: Any
-) -> Values:
-    """Grey by the stored range of an 8-bit film, else by the film's lowest and highest value."""
-    used = counts > 0
+) -> tuple[_Window, bool]:
+    """Grey by the stored range of an 8-bit film, else by the film's, and whether it was clipped."""
+    used, weights = counts > 0, counts
     if whole(header, "BitsStored") == 8:
         low = -128 if every.dtype.kind == "i" else 0
         stored_range = (every >= low) & (every <= low + 255)
-        used = stored_range if not np.any(used & ~stored_range) else used
-    lowest, highest = rescaled[used].min(), rescaled[used].max()
-    return np.clip((rescaled - lowest) / (highest - lowest), 0, 1)
+        if not np.any(used & ~stored_range):
+            used, weights = stored_range, np.ones_like(counts)
+    order = np.argsort(rescaled[used], kind="stable")
+    found = grey_range(rescaled[used][order], weights[used][order])
+    grey = np.clip((rescaled - found.low) / (found.high - found.low), 0, 1)
+    return _Window(found.name, grey), found.clipped
 
 
 def _table(header: Any, tag: str) -> tuple[Values, int] | None:

@@ -22,7 +22,7 @@ TAGS = [
     "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "BurnedInAnnotation", "WindowCenter",
     "WindowWidth", "RescaleIntercept", "RescaleSlope", "VOILUTFunction", "ModalityLUTSequence",
-    "VOILUTSequence",
+    "VOILUTSequence", "PresentationLUTShape", "PixelAspectRatio",
 ]  # fmt: skip
 
 _MODALITIES = ("CR", "DX", "RG")
@@ -192,6 +192,17 @@ def spacing(header: Any) -> tuple[tuple[float, float] | None, str | None]:
         if len(values) == 2 and all(_MIN_SPACING_MM <= v <= _MAX_SPACING_MM for v in values):
             return (values[0], values[1]), tag
     return None, None
+
+
+def pixel_shape(header: Any) -> float | None:
+    """Height of a pixel over its width, by its spacing or else its aspect ratio; None if untold."""
+    spacing_mm, _ = spacing(header)
+    if spacing_mm is not None:
+        return spacing_mm[0] / spacing_mm[1]
+    values = numbers(header, "PixelAspectRatio")  # vertical size, horizontal size
+    if len(values) == 2 and all(0 < v < math.inf for v in values):
+        return values[0] / values[1]
+    return None
 
 
 def magnification(header: Any) -> float | None:

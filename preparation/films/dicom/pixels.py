@@ -5,16 +5,20 @@ Decoders are C and C++ libraries that were written for whole files. What they do
 them: the stream's own header must be well-formed and agree with that of the file.
 """
 
+import io
 import math
 import os
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 import pydicom
 from numpy.typing import NDArray
 from pydicom import uid
 from pydicom.encaps import generate_frames
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset, read_file_meta_info
 from pydicom.pixels import get_decoder, pixel_array
 
 from preparation.films.dicom.header import TAGS, whole
@@ -53,6 +57,10 @@ _END_OF_IMAGE = b"\xff\xd9"
 # Bytes of a file that its pixels cannot account for.
 _MAX_OTHER_BYTES = 1 << 26
 _MAX_TILES = 4096
+_PREAMBLE = bytes(128) + b"DICM"
+# Groups of the elements that a file, or a data set, begins with; the first is never long.
+_FILE_META, _IDENTIFYING = 0x0002, 0x0008
+_MOST_FIRST_BYTES, _MAX_META_BYTES = 1024, 1 << 16
 
 
 class _Frame(NamedTuple):
@@ -64,16 +72,79 @@ class _Frame(NamedTuple):
     bits: int
 
 
-def transfer_syntax(path: str | os.PathLike[str]) -> uid.UID:
+class DicomFile(NamedTuple):
+    """An open DICOM file.
+
+    Attributes:
+        stream: Begins with a preamble, whatever the file itself does.
+        syntax: One that can be read without danger.
+        has_preamble: Whether the file has one, as the standard wants.
+    """
+
+    stream: BinaryIO
+    syntax: uid.UID
+    has_preamble: bool
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[DicomFile]:
+    """Open a file as DICOM, also one that lacks the preamble, or everything before its data set.
+
+    Older archives and research exports write such files. Of one that does not tell its transfer
+    syntax, the beginning does: its pixels are then taken for uncompressed, and refused if their
+    number is not that of the header.
+
+    Raises:
+        InvalidDicomError: It is no DICOM file.
+        RejectedFilm: The syntax is not read, or the file is larger than any film.
+    """
+    with open(path, "rb") as stream:
+        head = stream.read(len(_PREAMBLE))
+        stream.seek(0)
+        if head.endswith(_PREAMBLE[-4:]) or not (group := _first_group(head)):
+            yield DicomFile(stream, _judged(read_file_meta_info(path)), True)
+            return
+        _check_size(stream)
+        stream.seek(0)
+        data = stream.read()
+    if group != _FILE_META:
+        syntax = _syntax_of_data_set(head)
+        value = syntax.encode() + b"\0" * (len(syntax) % 2)
+        data = struct.pack("<HH2sH", 2, 0x10, b"UI", len(value)) + value + data
+    beginning = io.BytesIO(data[:_MAX_META_BYTES])
+    meta = read_dataset(beginning, False, True, stop_when=lambda tag, *_: tag.group != _FILE_META)
+    yield DicomFile(io.BytesIO(_PREAMBLE + data), _judged(meta), False)
+
+
+def _first_group(head: bytes) -> int | None:
+    """The group that a data set without a preamble begins with; None if that is no data set."""
+    if len(head) < 12:
+        return None
+    for order in "<>":
+        group, element = struct.unpack_from(f"{order}HH", head)
+        explicit = head[4:6].isalpha() and head[4:6].isupper()
+        implicit = struct.unpack_from(f"{order}I", head, 4)[0] < _MOST_FIRST_BYTES
+        if group in (_FILE_META, _IDENTIFYING) and element < 0x100 and (explicit or implicit):
+            return int(group)
+    return None
+
+
+def _syntax_of_data_set(head: bytes) -> uid.UID:
+    if head[0] == 0:  # the higher byte of the group comes first
+        return uid.ExplicitVRBigEndian
+    explicit = head[4:6].isalpha() and head[4:6].isupper()
+    return uid.ExplicitVRLittleEndian if explicit else uid.ImplicitVRLittleEndian
+
+
+def _judged(meta: pydicom.Dataset) -> uid.UID:
     """The transfer syntax of a file, if it is one that can be read without danger.
 
     A deflated file is refused unread: a megabyte of it can unpack to gigabytes.
 
     Raises:
-        InvalidDicomError: It is no DICOM file.
         RejectedFilm: The syntax is missing or not read.
     """
-    syntax = read_file_meta_info(path).get("TransferSyntaxUID", "")
+    syntax = meta.get("TransferSyntaxUID", "")
     if syntax not in _DECODERS:
         name = syntax.name if syntax in uid.UID_dictionary else "none that is known"
         raise RejectedFilm(
@@ -91,9 +162,7 @@ def decode(stream: BinaryIO, syntax: uid.UID) -> NDArray[Any]:
     Raises:
         RejectedFilm: The pixels are missing, damaged, cut off, or not what the header says.
     """
-    num_bytes = os.fstat(stream.fileno()).st_size
-    if num_bytes > 2 * MAX_PIXELS + _MAX_OTHER_BYTES:
-        raise RejectedFilm("too_large", f"The file has {num_bytes} bytes, more than any film.")
+    _check_size(stream)
     stream.seek(0)
     dataset = pydicom.dcmread(stream, specific_tags=[*TAGS, "PixelData"])
     if "PixelData" not in dataset:
@@ -119,6 +188,12 @@ def decode(stream: BinaryIO, syntax: uid.UID) -> NDArray[Any]:
     if stored.dtype.kind not in "iu" or stored.dtype.itemsize > 2:
         raise RejectedFilm("bit_depth", f"Its pixels are {stored.dtype}; expected 8 or 16 bits.")
     return stored
+
+
+def _check_size(stream: BinaryIO) -> None:
+    num_bytes = stream.seek(0, os.SEEK_END)
+    if num_bytes > 2 * MAX_PIXELS + _MAX_OTHER_BYTES:
+        raise RejectedFilm("too_large", f"The file has {num_bytes} bytes, more than any film.")
 
 
 def _decoder(syntax: uid.UID, dataset: Any) -> str:

@@ -162,8 +162,11 @@ def test_nothing_of_somebody_else_is_touched(tmp_path):
 @pytest.mark.parametrize(
     ("sentence", "names"),
     [
-        ("absolute path", ("/etc/evil.png", "C:/evil.png", "c:evil.png", "films\\evil.png")),
-        ("outside the folder", ("../evil.png", "films/../../evil.png", "films/..")),
+        ("absolute path", ("/etc/evil.png", "C:/evil.png", "c:evil.png", "\\\\host\\evil.png")),
+        (
+            "outside the folder",
+            ("../evil.png", "films/../../evil.png", "films/.."),
+        ),
         ("another member", ("films/fine.png", "./films//fine.png", "films/fine.png/e", "films")),
         ("reserved", (".unpacked", "./.unpacked")),
         ("control characters", ("films/e\nvil.png", "a/" * 600 + "evil.png")),
@@ -181,6 +184,24 @@ def test_names_that_lead_elsewhere(tmp_path, sentence, names, kind):
         assert "member 2 " in said
         assert sentence in said
         assert "Nothing was unpacked" in said
+
+
+def test_backslashes_in_a_zip_separate_folders(tmp_path):
+    """As some programs on Windows write them; what they lead to is judged as with slashes."""
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        for name, data in (("films\\", b""), ("films\\p1\\a.png", b"a"), ("films/p2\\b.png", b"b")):
+            archive.writestr(name, data)
+    assert unpack(tmp_path / "a.zip", tmp_path / "out") == 2
+    assert (tmp_path / "out/films/p1/a.png").read_bytes() == b"a"
+    assert (tmp_path / "out/films/p2/b.png").read_bytes() == b"b"
+    for name, sentence in (
+        ("..\\evil.png", "outside the folder"),
+        ("C:\\evil.png", "absolute path"),
+        ("\\evil.png", "absolute path"),
+        ("films\\fine.png", "another member"),
+    ):
+        assert sentence in refusal(zip_with(tmp_path / "b.zip", name), tmp_path)
+    assert "another system" in refusal(tar_with(tmp_path / "c.tar", "a\\b.png", data=b""), tmp_path)
 
 
 def test_a_zero_byte_hides_no_name(tmp_path):

@@ -1,6 +1,7 @@
 """DICOM films: refusals by name, what the header tells, and how films are found."""
 
 import copy
+import json
 import logging
 import warnings
 import zlib
@@ -13,10 +14,11 @@ from pydicom import uid
 from pydicom.encaps import encapsulate
 from pydicom.pixels import get_decoder
 
-from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
+from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, RejectedFilm
 from provenance import UserError
+from tests.film_runs import items
 from tests.preparation.films.dicom_films import PERMISSIVE, ramp, refusal, write
 from tests.preparation.films.fuzzing.dicom_mutations import small_films
 from tests.prepare_runs import run
@@ -239,6 +241,65 @@ def test_spacing_and_where_it_is_from(tmp_path):
     assert film.geometry["magnification"] == 1.1
     film = PERMISSIVE(write(tmp_path / "a", ramp()))
     assert (film.spacing_mm, film.spacing_from) == (None, None)
+
+
+@pytest.mark.parametrize("base", ["explicit", "implicit", "big_endian", "rle", "jpeg2000_lossless"])
+def test_a_file_without_a_preamble_is_read_and_said(tmp_path, base):
+    """The preamble alone is missing; or all before the data set, and with it the syntax."""
+    whole = next(film.data for film in small_films() if film.name == base)
+    (tmp_path / "whole").write_bytes(whole)
+    expected = PERMISSIVE(FilmFile("whole", tmp_path / "whole", len(whole)))
+    assert "no_preamble" not in expected.suspicions
+    meta_bytes = 12 + int.from_bytes(whole[140:144], "little")  # its group length comes first
+    for name, data in (("meta", whole[132:]), ("bare", whole[132 + meta_bytes :])):
+        path = tmp_path / name
+        path.write_bytes(data)
+        file = FilmFile(name, path, len(data))
+        if name == "bare" and base in ("rle", "jpeg2000_lossless"):
+            # What is compressed, and how, stood in what is gone.
+            assert refusal(file) in ("truncated", "wrong_shape", "pixels_undecodable", "unreadable")
+            continue
+        film = PERMISSIVE(file)
+        np.testing.assert_array_equal(film.pixels, expected.pixels)
+        assert film.suspicions == (*expected.suspicions, "no_preamble")
+        assert film.patient == expected.patient
+        assert uid_of(file) == uid_of(FilmFile("whole", tmp_path / "whole", 0)) != ""
+
+
+def test_a_deflated_film_without_a_preamble_is_refused_unread(tmp_path):
+    file = write(tmp_path / "a", ramp(), syntax=uid.DeflatedExplicitVRLittleEndian)
+    file.path.write_bytes(file.path.read_bytes()[132:])
+    assert refusal(file) == "pixels_undecodable"
+
+
+def test_films_without_square_pixels_are_named_or_resampled(tmp_path, capsys):
+    rows, columns = np.mgrid[:30, :60]
+    disc = (((rows - 15) * 2) ** 2 + (columns - 30) ** 2 < 20**2) * 3000 + 500
+    write(tmp_path / "films/a", disc.astype(np.uint16), PixelSpacing=[0.4, 0.2])
+    write(tmp_path / "films/b", disc.astype(np.uint16) + 7, PixelAspectRatio=["2", "1"])
+    write(tmp_path / "films/c", disc.astype(np.uint16) + 9, PixelSpacing=[0.2, 0.2001])
+    words = (
+        "chest_xray", "--source", tmp_path / "films", "--image-size", "60", "--margin", "0",
+        "--clahe", "none", "--patient-from", "file", "--split-all-to", "test",
+    )  # fmt: skip
+    assert run(*words, "--out", tmp_path / "plain") == 0
+    assert "2 not_square_pixels" in capsys.readouterr().out
+    assert "resample" not in (tmp_path / "plain/manifest.json").read_text()
+    assert run(*words, "--out", tmp_path / "square", "--resample") == 0
+    assert "2 resampled_to_square" in capsys.readouterr().out
+    assert json.loads((tmp_path / "square/manifest.json").read_text())["resample"] is True
+    plain, square = items(tmp_path / "plain"), items(tmp_path / "square")
+    assert [(i["spacing_row_mm"], i["spacing_column_mm"]) for i in plain[:2]] == [
+        ("0.4", "0.2"), ("", ""),
+    ]  # fmt: skip
+    assert (square[0]["spacing_row_mm"], square[0]["spacing_column_mm"]) == ("0.2", "0.2")
+    assert (square[0]["source_height"], square[0]["source_width"]) == ("30", "60")
+    oval, *_ = np.load(tmp_path / "plain/arrays/films_000000.npy")
+    for film in np.load(tmp_path / "square/arrays/films_000000.npy")[:2]:
+        heights = [(array > 128).any(axis=1).sum() for array in (oval, film)]
+        widths = [(array > 128).any(axis=0).sum() for array in (oval, film)]
+        assert widths[0] > 1.8 * heights[0]
+        assert abs(widths[1] - heights[1]) <= 2
 
 
 def test_patients_and_keys(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
 from preparation.films.film import FilmFile
+from preparation.films.grey_range import grey_range
 from tests.preparation.films.dicom_films import PERMISSIVE, item, ramp, write
 from tests.preparation.films.fuzzing.dicom_mutations import small_films
 
@@ -91,6 +92,42 @@ def test_own_range_without_a_window(tmp_path, bits):
     assert "window_ignored" not in film.suspicions
 
 
+@pytest.mark.parametrize("outlier", [65535, 20000])
+def test_a_hot_pixel_or_marker_does_not_rule_the_film(tmp_path, outlier):
+    film = ramp(640, 3360, shape=(40, 50))
+    clean = PERMISSIVE(write(tmp_path / "a", film))
+    assert clean.geometry["window"] == "own range"
+    assert "outliers_clipped" not in clean.suspicions
+    marked = film.copy()
+    marked[20, :10] = outlier  # 10 of 2,000 pixels
+    shown = PERMISSIVE(write(tmp_path / "b", marked))
+    assert shown.geometry["window"] == "range 640 to 3360"
+    assert "outliers_clipped" in shown.suspicions
+    untouched = marked != outlier
+    np.testing.assert_array_equal(shown.pixels[untouched], clean.pixels[untouched])
+    assert (shown.pixels[20, :10] == 1).all()
+    inverted = write(tmp_path / "c", marked, PhotometricInterpretation="MONOCHROME1")
+    np.testing.assert_allclose(PERMISSIVE(inverted).pixels, 1 - shown.pixels, atol=1e-6)
+
+
+def test_a_range_is_narrowed_by_few_pixels_far_outside_alone():
+    def of(values):
+        return grey_range(*np.unique(values, return_counts=True))
+
+    body = np.arange(1000.0)  # the middle 96 % are 960 wide
+    assert of(body) == (0, 999, False)
+    assert of(np.append(body, 1400)) == (0, 1400, False)  # no gap of half its width
+    assert of(np.append(body, np.linspace(1000, 3000, 18))) == (0, 3000, False)  # no gap at all
+    hot = np.linspace(1000, 9000, 20)  # nor here, but too far out
+    assert of(np.append(body, hot)) == (0, pytest.approx(hot[hot < 980 + 3 * 960][-1]), True)
+    assert of(np.append(body, [5000, -4000])) == (0, 999, True)
+    assert of(np.append(body, [5000] * 15)) == (0, 999, True)
+    assert of(np.append(body, [5000] * 30)) == (0, 5000, False)  # too many for a mistake
+    assert of(np.append(np.zeros(1000), [7, 9])) == (0, 9, False)  # these are the picture
+    small = np.append(np.arange(60000, 60100), 3).astype(np.uint16)  # no wrapping round
+    assert of(small) == (60000, 60099, True)
+
+
 def test_bits_above_the_stored_ones_do_not_count(tmp_path):
     stored = ramp()
     file = write(tmp_path / "a", stored | 0x8000, BitsStored=12)
@@ -166,3 +203,26 @@ def test_every_encoding_gives_the_same_film(tmp_path):
     assert np.abs(films["jpegls_near"] - films["explicit"]).max() <= 3 / 2999 + 1e-6
     assert np.abs(films["jpeg2000_lossy"] - films["explicit"]).mean() < 0.02
     assert np.abs(films["jpeg_baseline"] - films["explicit"]).mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("photometric", "shape", "inverted", "suspicions"),
+    [
+        ("MONOCHROME2", None, False, ()),
+        ("MONOCHROME2", "IDENTITY", False, ()),
+        ("MONOCHROME1", "INVERSE", True, ()),
+        ("MONOCHROME1", None, True, ()),
+        ("MONOCHROME2", "INVERSE", True, ("polarity_contradicts",)),
+        ("MONOCHROME1", "IDENTITY", True, ("polarity_contradicts",)),
+    ],
+)
+def test_the_presentation_shape_inverts_once(tmp_path, photometric, shape, inverted, suspicions):
+    stored = ramp(0, 4095)
+    file = write(
+        tmp_path / "a", stored, PhotometricInterpretation=photometric, PresentationLUTShape=shape,
+        BitsStored=12, WindowCenter=2048, WindowWidth=4096,
+    )  # fmt: skip
+    film = PERMISSIVE(file)
+    grey = stored / 4095
+    np.testing.assert_allclose(film.pixels, 1 - grey if inverted else grey, atol=1e-4)
+    assert tuple(s for s in film.suspicions if s != "looks_inverted") == suspicions

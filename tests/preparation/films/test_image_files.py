@@ -12,7 +12,7 @@ from PIL import Image
 
 from preparation.films import image_files
 from preparation.films.film import FilmFile, RejectedFilm
-from preparation.films.image_files import ImageFileReader, find_image_files
+from preparation.films.image_files import ImageFileReader, find_image_files, passed_over_note
 from provenance import UserError
 
 KERMANY = Path(__file__).parents[3] / "../shared/data/kermany_train"
@@ -152,6 +152,30 @@ def test_more_than_8_bits_go_from_lowest_to_highest(tmp_path, values, suffix):
     extremes = [np.asarray(values).min(), np.asarray(values).max()]
     assert film.geometry["source_range"] == pytest.approx(extremes)
     np.testing.assert_array_equal(ImageFileReader(channels=3)(file).pixels[..., 2], film.pixels)
+
+
+@pytest.mark.parametrize(("dtype", "suffix"), [(np.uint16, "png"), (np.float32, "tif")])
+def test_a_hot_pixel_is_clipped_and_said(tmp_path, dtype, suffix):
+    values = TWELVE_BIT.astype(dtype)
+    values[0, 0] = values[0, 1] = 65535
+    film = ImageFileReader()(saved(tmp_path, values, f"film.{suffix}"))
+    untouched = values < 65535
+    expected = (values - 116.0) / (values[untouched].max() - 116.0)  # the lowest that is left
+    np.testing.assert_allclose(film.pixels[untouched], expected[untouched], atol=2e-7)
+    assert (film.pixels[0, :2] == 1).all()
+    assert film.suspicions == ("outliers_clipped",)
+    assert film.geometry["window"] == "range 116 to 3932"
+
+
+def test_images_of_kinds_that_are_not_read_are_counted(tmp_path):
+    for name in ("a.png", "b.DCM", "c/d.dcm", "e.gif", "labels.csv", ".hidden.gif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    [note] = passed_over_note(tmp_path)
+    assert "were not looked at: 2 .dcm, 1 .gif. Read are .png" in note
+    assert passed_over_note(tmp_path / "c")
+    (tmp_path / "c/d.dcm").rename(tmp_path / "c/d.jpg")
+    assert passed_over_note(tmp_path / "c") == []
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
