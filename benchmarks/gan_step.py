@@ -52,6 +52,18 @@ def pggan(size: int, width: int) -> GAN:
     return module
 
 
+def stylegan1(size: int, width: int) -> GAN:
+    module = GrowingGAN(
+        generator=partial(networks.StyleGANGenerator, width=width, style_size=width),
+        discriminator=partial(networks.StyleGANDiscriminator, width=width),
+        image_size=size,
+        loss="non_saturating",
+        penalties=Penalties(r1=10.0),
+    )
+    module.growth = Growth(size)
+    return module
+
+
 def stylegan(size: int, width: int) -> GAN:
     return GAN(
         partial(networks.StyleGAN2Generator, width=width, style_size=width),
@@ -74,6 +86,7 @@ def dcgan(size: int, width: int) -> GAN:
 METHODS: dict[str, Callable[[int, int], GAN]] = {
     "dcgan": dcgan,
     "pggan": pggan,
+    "stylegan1": stylegan1,
     "stylegan": stylegan,
     "se_msg_pggan": se_msg_pggan,
 }

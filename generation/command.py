@@ -58,7 +58,7 @@ def generate(
         dropout: Pix2Pix: keep the generator's dropout active, where it is the only noise. None:
             true.
         truncation: GAN: 0 to 1; below 1 draws images towards the average one: more usual, less
-            varied. Only StyleGAN2 can. None: 1.
+            varied. Only StyleGAN and StyleGAN2 can. None: 1.
         format: GAN: "png", or "npy", which loads faster. None: png.
         label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.

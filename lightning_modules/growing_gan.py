@@ -14,24 +14,32 @@ __all__ = ["SMALLEST_RESOLUTION", "GrowingGAN", "Growth"]
 
 
 class GrowingGAN(GAN):
-    """`GAN` for networks that grow, such as PGGAN.
+    """`GAN` for networks that grow: PGGAN and StyleGAN.
 
     `callbacks.ProgressiveGrowth` says before every step where the networks stand, as a function of
     the images seen. All layers are in the optimisers from the start: a layer that has not grown yet
     gets no gradient and is left alone, and one that is there keeps its state when others join it.
 
     Args:
-        **settings: Those of `GAN`.
+        **settings: Those of `GAN`, but for the path length, which has no growth.
 
     Attributes:
         growth: Stage and fade of the step; the callback sets it.
         has_schedule: Whether there is such a callback; it says so when training starts.
+
+    Raises:
+        UserError: Settings that contradict each other.
 
     Source: Karras et al. 2018, arXiv:1710.10196. Deviation: one batch size at all resolutions.
     """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
+        if self.penalties.path_length:
+            raise UserError(
+                f"--model.penalties.path_length {self.penalties.path_length}: it is measured on "
+                "images of the full size, which a growing network does not make yet. Set it to 0."
+            )
         self.growth = Growth(SMALLEST_RESOLUTION)
         self.has_schedule = False
 

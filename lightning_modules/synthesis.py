@@ -65,10 +65,9 @@ class SynthesisModule(TrainingModule):
             raise UserError(
                 f"--truncation {truncation}: a {type(generator).__name__} has no styles to draw "
                 f"towards their mean: it lacks {missing_methods(generator, StyleGenerator)}. Leave "
-                "it out; StyleGAN2 can."
+                "it out; StyleGAN and StyleGAN2 can."
             )
-        styles = generator.mapping(latent, truncation)
-        return generator.synthesis(styles, generator.noise_of(latent)).clamp(-1, 1)
+        return generator(latent, self.growth_now(), truncation)[0].clamp(-1, 1)
 
     def averaged_generator(self) -> nn.Module:
         """The network that makes all images, with batch statistics of its own.

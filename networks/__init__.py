@@ -6,6 +6,7 @@ from networks.patch_discriminator import MultiScalePatchDiscriminator, PatchDisc
 from networks.pggan import PGGANDiscriminator, PGGANGenerator
 from networks.pix2pix import Pix2PixGenerator
 from networks.se_msg_pggan import MultiScaleDiscriminator, MultiScaleGenerator
+from networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from networks.torchvision_classifiers import AlexNet, ResNet
 from networks.unet import UNet
@@ -27,5 +28,7 @@ __all__ = [
     "ResNet",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
+    "StyleGANDiscriminator",
+    "StyleGANGenerator",
     "UNet",
 ]

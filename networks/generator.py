@@ -46,8 +46,15 @@ class StyleGenerator(ImageGenerator, Protocol):
     """A generator whose images are steered by styles, which lie between latent and image.
 
     Only such a one can draw images towards the average one (truncation), and have the length of a
-    path regularised. `synthesis(mapping(latent), noise_of(latent))` is `forward`'s largest image.
+    path regularised. `synthesis(mapping(latent), noise_of(latent))` is `forward`'s largest image,
+    fully grown.
     """
+
+    def forward(
+        self, latent: Tensor, growth: Growth | None = None, truncation: float = 1.0
+    ) -> list[Tensor]:
+        """As `ImageGenerator.forward`, of styles that `truncation` has drawn to the average one."""
+        ...
 
     def mapping(self, latent: Tensor, truncation: float = 1.0) -> Tensor:
         """Styles (N, layers, S) of latent rows (N, L).

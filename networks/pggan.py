@@ -114,6 +114,8 @@ class PGGANDiscriminator(nn.Module):
     Source: Karras et al. 2018, arXiv:1710.10196, table 2: 23.1 M parameters at 1024 pixels.
     """
 
+    block: type[DiscriminatorBlock] = DiscriminatorBlock
+
     def __init__(
         self,
         image_size: int,
@@ -123,14 +125,14 @@ class PGGANDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         channels = channels_of_stages(
-            "PGGANDiscriminator", image_size, image_channels, width, max_channels
+            type(self).__name__, image_size, image_channels, width, max_channels
         )
         self.image_size = image_size
         self.image_channels = image_channels
         self.from_images = nn.ModuleList(
             EqualisedConv2d(image_channels, count, 1) for count in channels
         )
-        self.blocks = nn.ModuleList(map(DiscriminatorBlock, channels[1:], channels))
+        self.blocks = nn.ModuleList(map(self.block, channels[1:], channels))
         self.head = DiscriminatorHead(channels[0])
 
     def forward(self, images: list[Tensor], growth: Growth | None = None) -> list[Tensor]:
@@ -147,7 +149,7 @@ class PGGANDiscriminator(nn.Module):
             ValueError: images of another shape, or a stage beyond the image size.
         """
         growth = growth_within(growth, self.image_size)
-        check_images("PGGANDiscriminator", images, self.image_channels, [growth.resolution])
+        check_images(type(self).__name__, images, self.image_channels, [growth.resolution])
         [image] = images
         features = F.leaky_relu(self.from_images[growth.stage](image), 0.2)
         for stage in range(growth.stage, 0, -1):

@@ -1,4 +1,7 @@
-"""Layers of StyleGAN2: mapping network, modulated convolution, resampling without aliasing."""
+"""Layers of StyleGAN2: mapping network, modulated convolution, resampling without aliasing.
+
+StyleGAN takes its mapping network and its filter from here as well.
+"""
 
 import math
 
@@ -17,27 +20,33 @@ def activate(features: Tensor) -> Tensor:
 
 
 class Blur(nn.Module):
-    """Smooth by the filter [1, 3, 3, 1] / 8 in both directions; outside is 0.
+    """Smooth by a separable filter in both directions; outside is 0.
 
     Args:
         padding: rows and columns of zeros on every side.
         gain: factor; 4 where every second row and column is 0 and shall be filled in.
+        taps: the filter, k numbers, divided by their sum: StyleGAN2's; StyleGAN has [1, 2, 1].
 
     Source: Zhang 2019, arXiv:1904.11486; the filter of arXiv:1912.04958.
     """
 
     kernel: Tensor
 
-    def __init__(self, padding: int, gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        padding: int,
+        gain: float = 1.0,
+        taps: tuple[float, ...] = (1.0, 3.0, 3.0, 1.0),
+    ) -> None:
         super().__init__()
-        line = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        line = torch.tensor(taps) / sum(taps)
         self.register_buffer("kernel", gain * torch.outer(line, line), persistent=False)
         self.padding = padding
 
     def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H + 2 padding - 3, W + 2 padding - 3)."""
+        """(N, C, H, W) to (N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)."""
         channels = features.shape[1]
-        kernel = self.kernel.expand(channels, 1, 4, 4)
+        kernel = self.kernel.expand(channels, 1, -1, -1)
         return F.conv2d(features, kernel, padding=self.padding, groups=channels)
 
 

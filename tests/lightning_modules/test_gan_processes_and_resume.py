@@ -49,6 +49,15 @@ METHODS = {
         "--trainer.callbacks.init_args.stage_images=4",
         "--trainer.callbacks.init_args.fade_images=12",
     ),
+    # From 8 pixels: 8 px, then 16 px at a third, at two thirds and in full.
+    "stylegan1": method(
+        "stylegan1",
+        16,
+        "--model.generator.style_size=8",
+        "--model.generator.mapping_layers=2",
+        "--trainer.callbacks.init_args.stage_images=8",
+        "--trainer.callbacks.init_args.fade_images=24",
+    ),
     "stylegan": method(
         "stylegan",
         16,
@@ -76,10 +85,16 @@ LOSSES = {
 ONE_OF_EACH = [
     ("se_msg_pggan", "ra_hinge"),
     ("pggan", "wgan_gp"),
+    ("stylegan1", "non_saturating"),
     ("stylegan", "non_saturating"),
     ("dcgan", "hinge"),
 ]
 OTHERS = [pair for m in METHODS for k in LOSSES if (pair := (m, k)) not in ONE_OF_EACH]
+
+
+# StyleGAN's constant is flat until noise has a strength, and its instance norm makes 0 of flat
+# maps: the gradient of what comes before is a rounding error, which Adam enlarges.
+FLAT_AT_FIRST = ("stylegan1", ["first", "0"])
 
 
 def arguments(name: str, loss: str, cache: Path, run_folder: Path, *extra: str) -> Arguments:
@@ -188,7 +203,8 @@ def test_two_processes_equal_one(
         assert two["progress"]["steps_done"] == 5
         for key, value in one["state_dict"].items():
             difference = (two["state_dict"][key] - value).abs().max()
-            assert difference < 1e-10, (name, loss, key, float(difference))
+            most = 1e-6 if (name, key.split(".")[-3:-1]) == FLAT_AT_FIRST else 1e-10
+            assert difference < most, (name, loss, key, float(difference))
         assert_same_rows(
             rows(tmp_path / f"one_{name}_{loss}"), rows(tmp_path / f"two_{name}_{loss}")
         )

@@ -20,15 +20,20 @@ IMAGE_GENERATORS: list[Callable[[int, int], ImageGenerator]] = [
     networks.DCGANGenerator,
     networks.PGGANGenerator,
     networks.MultiScaleGenerator,
+    networks.StyleGANGenerator,
     networks.StyleGAN2Generator,
 ]
 DISCRIMINATORS: list[Callable[[int, int], ImageDiscriminator]] = [
     networks.DCGANDiscriminator,
     networks.PGGANDiscriminator,
     networks.MultiScaleDiscriminator,
+    networks.StyleGANDiscriminator,
     networks.StyleGAN2Discriminator,
 ]
-STYLE_GENERATOR: Callable[[int, int], StyleGenerator] = networks.StyleGAN2Generator
+STYLE_GENERATORS: list[Callable[[int, int], StyleGenerator]] = [
+    networks.StyleGANGenerator,
+    networks.StyleGAN2Generator,
+]
 CONDITIONAL_GENERATOR: Callable[[int, int, int], ConditionalGenerator] = networks.Pix2PixGenerator
 
 
@@ -66,14 +71,21 @@ def test_discriminators_judge_what_their_generators_make(
     assert all(len(logits) == 2 for logits in discriminator.forward(images, None))
 
 
-def test_style_generators_image_lies_beyond_its_styles() -> None:
-    network = STYLE_GENERATOR(16, 1)
+@pytest.mark.parametrize("make", STYLE_GENERATORS)
+def test_style_generators_image_lies_beyond_its_styles(
+    make: Callable[[int, int], StyleGenerator],
+) -> None:
+    network = make(16, 1)
     assert isinstance(network, nn.Module)
     network.eval()
     latent = network.draw_latent(2, torch.Generator().manual_seed(0))
     [image] = network.forward(latent)
     made = network.synthesis(network.mapping(latent), network.noise_of(latent))
     assert torch.equal(made, image)
+    [usual] = network.forward(latent, None, 0.0)
+    assert torch.equal(
+        usual, network.synthesis(network.mapping(latent, 0.0), network.noise_of(latent))
+    )
 
 
 def test_conditional_generator_paints_label_maps() -> None:
