@@ -1,86 +1,55 @@
-"""Weights & Biases, without prompts, without a network unless asked, without identifying anyone."""
+"""A training's logger for Weights & Biases."""
 
-import contextlib
-import netrc
-import os
-import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from lightning.pytorch.loggers import Logger
+from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lightning_modules.distributed import launched_rank
+from wandb_runs.environment import Destination
+from wandb_runs.run import begin_run
 
-WandbMode = Literal["auto", "online", "offline", "disabled"]
 
+class RunWandbLogger(WandbLogger):
+    """Logs rows under the number of images seen, which goes on where a resumed run does.
 
-def resolve_mode(mode: WandbMode) -> str:
-    """Turn "auto" into what the environment asks for: WANDB_MODE, else online with a key.
-
-    Returns:
-        "online", "offline" or "disabled".
+    W&B counts rows by itself otherwise: from 0 again in the second part of a run that is logged
+    offline, and a second time where rows come again after a kill.
     """
-    if mode != "auto":
-        return mode
-    stated = os.environ.get("WANDB_MODE", "")
-    stated = {"dryrun": "offline", "run": "online"}.get(stated, stated)
-    if stated in ("online", "offline", "disabled"):
-        return stated
-    return "online" if os.environ.get("WANDB_API_KEY") or _netrc_has_key() else "offline"
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Add to the row of `images_seen`, or where `metrics` do not say it, to the last one.
+
+        Args:
+            metrics: By name.
+            step: Not used: callbacks of Lightning count steps of the optimisers here.
+        """
+        seen = metrics.get("images_seen")
+        if seen is None:
+            self.experiment.log(dict(metrics), commit=False)
+        else:
+            self.experiment.log(dict(metrics), step=int(seen))
 
 
-def _netrc_has_key() -> bool:
-    try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
-    except (OSError, netrc.NetrcParseError):
-        return False
-
-
-def wandb_logger(run_folder: Path, mode: WandbMode, settings: dict[str, Any]) -> list[Logger]:
-    """Make the logger of a run, in `run_folder/wandb`; an empty list when disabled.
-
-    Neither source code, git remote, host name, command line nor console output is sent: paths and
-    terminal lines of a hospital may hold names. An outage delays a start by 15 seconds, no more.
+def wandb_logger(
+    run_folder: Path, destination: Destination, settings: dict[str, Any], resume: bool
+) -> list[Logger]:
+    """The logger of a run, in `run_folder/wandb`; an empty list where nothing is logged.
 
     Args:
-        run_folder: Its last two parts name the run; of an absolute path only the last.
-        mode: See `resolve_mode`.
+        run_folder: See `begin_run`.
+        destination: See `wandb_runs.environment.resolve`.
         settings: Plain values without paths, shown as the run's configuration.
+        resume: Go on with the W&B run that the folder holds.
     """
-    resolved = resolve_mode(mode)
-    if resolved == "disabled":
-        return []
     if launched_rank() != 0:  # only rank 0 logs; the others need not start the service
         return []
-    import wandb
-    from lightning.pytorch.loggers import WandbLogger
-
-    run_folder.mkdir(parents=True, exist_ok=True)
     # Begun here: the logger itself would warn of a setting of its own, and set WANDB_MODE.
-    run = wandb.init(
-        project=os.environ.get("WANDB_PROJECT", "understudy"),
-        name=run_folder.name if run_folder.is_absolute() else "/".join(run_folder.parts[-2:]),
-        dir=str(run_folder),
-        mode="offline" if resolved == "offline" else "online",
-        config=settings,
-        settings=wandb.Settings(
-            console="off",
-            disable_git=True,
-            disable_code=True,
-            x_disable_meta=True,
-            host="undisclosed",
-            init_timeout=15,
-            silent=True,
-        ),
-    )
+    run = begin_run(run_folder, destination, settings, resume=resume)
+    if run is None:
+        return []
     run.define_metric("*", step_metric="images_seen")
-    return [WandbLogger(experiment=run)]
-
-
-def finish_wandb() -> None:
-    """Flush and close the current run, so that the next training of this process has its own."""
-    if "wandb" in sys.modules:
-        import wandb
-
-        with contextlib.suppress(OSError):  # its own log file on a full disk hides what happened
-            wandb.finish()
+    return [RunWandbLogger(experiment=run)]

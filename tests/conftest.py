@@ -3,7 +3,8 @@
 import csv
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,16 @@ from datamodules.film_cache import FilmCache, header
 from provenance import sha256_of
 
 REAL_DATA = Path(__file__).parents[1] / ".." / "shared" / "data"
+
+
+@pytest.fixture(autouse=True, scope="session")
+def nobodys_wandb() -> Iterator[None]:
+    """Neither the key nor the settings for W&B of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith("WANDB_")]:
+            patch.delenv(name)
+        patch.setenv("NETRC", os.devnull)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -16,10 +16,11 @@ from callbacks.progress import RunProgress
 from callbacks.record import RunRecord, patient_split_of, plain_values
 from callbacks.run_log import RunLog
 from callbacks.sample_grids import SampleGrids
-from callbacks.wandb_log import WandbMode, wandb_logger
+from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
+from lightning_modules.distributed import launched_rank
 from provenance import UserError, library_versions, without_paths
 from training.failures import OnFailure, fit_with_roll_backs, worded_building
 from training.run_folder import (
@@ -43,6 +44,7 @@ from training.trainer_flags import (
     show_what_was_asked_for,
     strategy_for,
 )
+from wandb_runs.environment import Destination, WandbMode, resolve
 
 DESCRIPTION = """Train one model.
 
@@ -139,7 +141,8 @@ class TrainCLI(LightningCLI):
             type=WandbMode,
             default="auto",
             help="auto: online if a Weights & Biases key is set up, else offline into the run "
-            "folder; online, offline or disabled say so. It never asks.",
+            "folder; online, offline or disabled say so. It never asks. Without a network a run is "
+            "logged offline.",
         )
 
     @worded_building()
@@ -162,6 +165,7 @@ class TrainCLI(LightningCLI):
         self.record = self._record(config)
         if config.resume:
             refuse_other_data(self.run_folder, self.record, self.datamodule)
+        self.destination = _destination(config)  # last, since it may wait for a network
 
     @worded_building()
     def instantiate_classes(self) -> None:
@@ -179,9 +183,10 @@ class TrainCLI(LightningCLI):
         given = self._get(self.config_init, "trainer")
         settings = without_paths(plain_values(config))
         joining = loggers_that_join(given["logger"])
-        loggers: list[Any] = [RunLog(self.run_folder)]
-        if not config.trainer.fast_dev_run:
-            loggers += wandb_logger(self.run_folder, config.wandb, settings)
+        loggers: list[Any] = [
+            RunLog(self.run_folder),
+            *wandb_logger(self.run_folder, self.destination, settings, config.resume),
+        ]
         callbacks: list[L.Callback] = [
             RunRecord(self.record),
             Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
@@ -281,6 +286,15 @@ class TrainCLI(LightningCLI):
             "versions": library_versions(),
             "seed": config.seed_everything,
         }
+
+
+def _destination(config: Namespace) -> Destination:
+    """Where this process logs to W&B."""
+    if launched_rank() != 0:
+        return Destination("disabled", "the first process logs")
+    if config.trainer.fast_dev_run:
+        return Destination("disabled", "--trainer.fast_dev_run")
+    return resolve(config.wandb)
 
 
 def _plugins() -> list[Any]:

@@ -47,17 +47,19 @@ def worded_failures() -> Iterator[None]:
     """
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
-    from callbacks.wandb_log import finish_wandb
     from training.run_folder import forget_run_folder
+    from wandb_runs.run import finish_run
 
     forget_run_folder()
+    failed = True
     try:
         yield
+        failed = False
     except MisconfigurationException as error:
         sentence = str(error).splitlines()[0].rstrip("!.")
         raise UserError(f"{sentence}. Correct the --trainer flags.") from error
     finally:
-        finish_wandb()
+        finish_run(failed)
         forget_run_folder()
 
 

@@ -86,16 +86,18 @@ def arguments(cache: Path, folder: Path, *extra: str) -> list[str]:
 def test_run_has_the_films_that_were_mistaken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lightning.pytorch.loggers import WandbLogger
+    from callbacks.wandb_log import RunWandbLogger
 
     monkeypatch.chdir(ROOT)
     cache = write_film_cache(tmp_path / "cache")
     logged: dict[str, object] = {}
     monkeypatch.setattr(
-        WandbLogger, "log_metrics", lambda self, metrics, step=None: logged.update(metrics)
+        RunWandbLogger, "log_metrics", lambda self, metrics, step=None: logged.update(metrics)
     )
     monkeypatch.setattr(
-        WandbLogger, "log_image", lambda self, key, images, step=None: logged.update({key: images})
+        RunWandbLogger,
+        "log_image",
+        lambda self, key, images, step=None: logged.update({key: images}),
     )
     train.fit(arguments(cache, tmp_path / "run", "--wandb=offline"))
     names = {path.name for path in (tmp_path / "run/samples").iterdir()}

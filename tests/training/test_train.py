@@ -1,6 +1,7 @@
 """train.py at the prompt: what it writes, refuses and says."""
 
 import json
+import shutil
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,13 @@ import yaml
 from jsonargparse import Namespace
 
 import train
-from callbacks.wandb_log import resolve_mode
 from command_line import run_verb
 from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
+from tests.wandb_records import runs_of
 from training.trainer_flags import strategy_for
+from wandb_runs.run import run_id_of
 
 ROOT = Path(__file__).parents[2]
 UNET = "configs/kits19/unet_light.yaml"
@@ -92,10 +94,41 @@ def test_offline_record_holds_the_metrics_and_no_paths(
     finished_run: Path, small_cache: Path
 ) -> None:
     (record,) = (finished_run / "wandb").rglob("*.wandb")
+    assert len(runs_of(finished_run)) == 1
     content = record.read_bytes()
     for name in (b"train/loss", b"val/iou_tumour", b"images_seen", b"images_per_second"):
         assert name in content
     assert str(small_cache.parent).encode() not in content
+
+
+def test_a_resumed_run_is_one_run_in_w_and_b(
+    finished_run: Path,
+    small_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Also where the first part was online: then without a network, with a key."""
+    folder = tmp_path / "again"
+    shutil.copytree(finished_run, folder, symlinks=True)
+    monkeypatch.setenv("WANDB_API_KEY", "a" * 40)
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    small = ["--model.network.width=8", "--model.network.depth=2"]
+    more = ["--trainer.max_epochs=3", "--resume=true", "--wandb=auto"]
+    train.fit(arguments(small_cache, folder, *small, *more, config=str(ROOT / UNET)))
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("W&B")]
+    assert len(lines) == 1
+    assert lines[0].startswith("W&B: offline (http://127.0.0.1:9 cannot be reached: Connection ")
+    first, second = runs_of(folder)
+    assert first.run.run_id == second.run.run_id == run_id_of(folder)
+    assert (first.exit_code, second.exit_code) == (0, 0)
+    steps = [row["_step"] for part in (first, second) for row in part.rows]
+    assert steps == [row["images_seen"] for part in (first, second) for row in part.rows]
+    assert steps == sorted(set(steps))
+    assert len(steps) >= 3
+    for row in (first.rows[-1], *second.rows):  # what callbacks log is in the epoch's own row
+        assert {"train/loss", "val/iou_mean", "samples._type"} <= set(row)
+    assert first.config["model"]["init_args"]["network"]["init_args"]["width"] == 8
 
 
 def test_checkpoint_alone_rebuilds_the_module(finished_run: Path, tmp_path: Path) -> None:
@@ -217,18 +250,3 @@ def test_a_diverged_training_stops_with_a_sentence(small_cache: Path, tmp_path: 
     wild = ["--model.learning_rate=1e36", "--model.network.depth=2", "--trainer.max_epochs=3"]
     with pytest.raises(UserError, match=r"diverged by \d+ images: train/loss is not finite"):
         train.fit(arguments(small_cache, tmp_path / "run", *wild))
-
-
-@pytest.mark.parametrize(
-    ("stated", "mode"), [("", "offline"), ("dryrun", "offline"), ("online", "online")]
-)
-def test_wandb_is_offline_unless_there_is_a_key_or_it_is_asked_for(
-    stated: str, mode: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))  # no netrc
-    monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    monkeypatch.setenv("WANDB_MODE", stated)
-    assert resolve_mode("auto") == mode
-    monkeypatch.setenv("WANDB_API_KEY", "a key")
-    assert resolve_mode("auto") == (mode if stated else "online")
-    assert resolve_mode("disabled") == "disabled"
