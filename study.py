@@ -23,6 +23,8 @@ from studies.run.verbs import Verbs
 from studies.specification.listing import STUDIES, list_studies
 from studies.specification.read import load_specification
 from training.configurations import needs_of
+from wandb_runs.environment import NOT_LOGGED, Destination
+from wandb_runs.run import run_id_of
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
 _NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo"}
@@ -47,11 +49,14 @@ def load_verbs() -> Verbs:
     return Verbs(fit, generate, evaluate, evaluate_images, rehearse)
 
 
-def report(out: Path) -> None:
-    """Write the report of a study's folder, and say where it is."""
+def report(out: Path, logged: Destination = NOT_LOGGED) -> None:
+    """Write the report of a study's folder, log it to W&B where asked, and say where it is."""
+    from studies.report.wandb_report import log_report
     from studies.report.write import build_report
 
-    print(f"Report: {build_report(out)} (also report.md, report.json)")
+    page = build_report(out)
+    log_report(out, logged)
+    print(f"Report: {page} (also report.md, report.json)")
 
 
 def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]) -> ArgumentParser:
@@ -115,7 +120,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = run_study(specification, root, load_verbs=load_verbs, **flags)
     for line in closing_lines(outcome, flags["out"], time.monotonic() - started):
         print(line)
-    report(flags["out"])
+    news = outcome.done or not run_id_of(flags["out"])
+    report(flags["out"], outcome.logged if news else NOT_LOGGED)
     return 1 if outcome.failed else 0
 
 

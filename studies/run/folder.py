@@ -22,6 +22,7 @@ from studies.specification.specification import (
     generator_name,
     seed_of_generator,
 )
+from wandb_runs.environment import NOT_LOGGED, Destination
 
 STUDY_FORMAT_VERSION = 1
 
@@ -98,6 +99,7 @@ class Study:
         out: Its folder.
         labels: Cache whose label maps condition the generator; None: its own data's.
         weights: Of the extractor of a study of generators.
+        logged: Where its runs are logged in Weights & Biases.
     """
 
     specification: Specification
@@ -105,6 +107,7 @@ class Study:
     out: Path
     labels: Path | None = None
     weights: Path | None = None
+    logged: Destination = NOT_LOGGED
 
     @property
     def folder(self) -> StudyFolder:

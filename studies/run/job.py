@@ -19,9 +19,11 @@ from typing import Any, TypeVar
 from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
 from studies.run.fingerprint import by_content
 from studies.run.folder import Study
+from studies.run.logged import labels_of, scores_on_test
 from studies.run.verbs import Verbs, verb_command
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import PROJECT_ROOT, Cell
+from wandb_runs.run import add_to_summary, labelled
 
 MOST_POINTS = 300
 
@@ -111,8 +113,8 @@ class Job:
         folder = self.study.folder
         run_folder = folder.run(self.name, part)
         arguments = [
-            *("fit", "--config", *from_this_folder([config])),
-            *("--data.root", str(self.study.root), *flags),
+            *("fit", "--config", *from_this_folder([config]), "--data.root", str(self.study.root)),
+            *("--wandb", self.study.logged.mode, *flags),
             *("--seed_everything", str(self._settings["seed"]), "--run_folder", str(run_folder)),
         ]
         self._commands.append(shlex.join(["python", "train.py", *arguments]))
@@ -138,7 +140,7 @@ class Job:
                 # Nothing to go on from: no checkpoint yet, or one of other settings.
                 shutil.rmtree(run_folder)
         write_json_atomic(begun, {"name": begun_as, "settings": self._settings})
-        with _as_train_script(arguments):
+        with _as_train_script(arguments), labelled(labels_of(self.study, self.name, part)):
             result = self.verbs.fit(arguments)
         checkpoint = Path(result.last_checkpoint)
         if keep == "best" and result.best_checkpoint and Path(result.best_checkpoint).is_file():
@@ -198,6 +200,10 @@ class Job:
             **result,
         }
         write_json_atomic(self.study.folder.record(self.name), _jsonable(record))
+        scores = scores_on_test(result.get("evaluation", {}))
+        if scores:
+            with labelled(labels_of(self.study, self.name, fit.part)):
+                add_to_summary(Path(fit.run_folder), self.study.logged, scores)
 
 
 @contextlib.contextmanager

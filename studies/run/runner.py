@@ -2,7 +2,7 @@
 
 import fnmatch
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from display.numbers import count, score
@@ -11,6 +11,7 @@ from studies.run.attempt import JobOutcome, record_failure
 from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
+from studies.run.logged import told_where, where_logged
 from studies.run.progress import StudyProgress, duration
 from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
@@ -21,6 +22,7 @@ from studies.specification.specification import (
     generator_name,
     seed_of_generator,
 )
+from wandb_runs.environment import NOT_LOGGED, Destination, WandbMode
 
 
 @dataclass
@@ -33,6 +35,7 @@ class StudyOutcome:
         elsewhere: Cells that another process was working on.
         failed: (name, message) of the jobs that failed in this call.
         not_begun: Jobs that would fail as the first cell did, by what is wrong with the study.
+        logged: Where its runs were logged in Weights & Biases.
     """
 
     done: list[str] = field(default_factory=list)
@@ -40,6 +43,7 @@ class StudyOutcome:
     elsewhere: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
     not_begun: list[str] = field(default_factory=list)
+    logged: Destination = NOT_LOGGED
 
 
 def run_study(
@@ -54,6 +58,7 @@ def run_study(
     only: str | None = None,
     shard: str | None = None,
     placebo: bool = False,
+    wandb: WandbMode = "auto",
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
     """Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks.
@@ -77,6 +82,8 @@ def run_study(
             several machines.
         placebo: Add the baseline once more with other seeds, as `placebo: true` in the YAML does:
             the report shows the difference that nothing made. A study that has one keeps it.
+        wandb: Where trainings, test scores and the report are logged in Weights & Biases, as the
+            flag of train.py. All runs have the study's name as group.
         say: Prints a line.
 
     Raises:
@@ -90,10 +97,11 @@ def run_study(
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
+    study = replace(study, logged=where_logged(specification, wandb))
     open_study(study, kind.settings)
     folder = study.folder
 
-    outcome = StudyOutcome()
+    outcome = StudyOutcome(logged=study.logged)
     needs: dict[str, str | None] = {}
     for cell in specification.cells():
         if cell.name not in chosen:
@@ -109,6 +117,7 @@ def run_study(
             needs.setdefault(generator, None)
         needs[cell.name] = generator
     _say_plan(say, study, needs, outcome)
+    say(f"W&B: {told_where(study)}")
     if needs:
         refuse_wrong_trainings(study, needs, load_verbs().rehearse)
         _do(needs, study, load_verbs, workers, say, outcome)

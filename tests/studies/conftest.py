@@ -18,6 +18,12 @@ from studies.specification.read import parse_specification
 from studies.specification.specification import Specification
 
 
+@pytest.fixture(autouse=True)
+def without_wandb(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run in W&B costs a second; the tests of what is logged ask for it."""
+    monkeypatch.setenv("WANDB_MODE", "disabled")
+
+
 @pytest.fixture
 def plan() -> dict:
     """Plain values of a study: 2 scenarios, 2 models, 1 seed."""
