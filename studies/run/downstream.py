@@ -19,6 +19,7 @@ from spelling import meant
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import EveryCellFailsError, Job
+from studies.run.subgroups import check_subgroups
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
     Cell,
@@ -38,9 +39,11 @@ def ready(study: Study) -> Study:
 
     Raises:
         UserError: Weights that nothing takes, or data without the classes that are wanted, the
-            study's target among them.
+            study's target among them, or without the columns of its subgroups.
     """
     _check_target(study)
+    columns = study.specification.subgroups
+    check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
     generator = study.specification.generator
     if generator is not None and generator.with_class is not None:
         _check_with_class(study, generator)

@@ -26,22 +26,11 @@ def groups_of_films(root: Path, columns: tuple[str, ...]) -> list[dict[str, Any]
     Returns:
         column, films (id -> group, of the test split; films without a value are left out),
         training (group -> real training films).
-
-    Raises:
-        UserError: The data have no such column.
     """
     if not columns:
         return []
     cache = open_cache(root)
-    there = cache.label_columns if isinstance(cache, FilmCache) else ()
-    for column in columns:
-        if column not in there:
-            raise UserError(
-                f"subgroups: {root} knows no {column!r} of its images (it knows "
-                f"{', '.join(there) or 'nothing'}). Prepare the films with --label-columns, which "
-                "keeps columns of the label table beside the label, or leave it out."
-            )
-    assert isinstance(cache, FilmCache)
+    assert isinstance(cache, FilmCache)  # as `check_subgroups` saw
     found = []
     for column in columns:
         names = _banded(cache.class_names(column))
@@ -59,6 +48,35 @@ def groups_of_films(root: Path, columns: tuple[str, ...]) -> list[dict[str, Any]
             }
         )
     return found
+
+
+def check_subgroups(root: Path, columns: tuple[str, ...], classes: str | None) -> None:
+    """Refuse columns that make no groups of this data's patients.
+
+    Args:
+        root: The study's cache.
+        columns: Label columns of it.
+        classes: The column whose classes the models tell apart; None: the first.
+
+    Raises:
+        UserError: The data have no such column, or it is that of the classes.
+    """
+    if not columns:
+        return
+    cache = open_cache(root)
+    there = list(cache.label_columns) if isinstance(cache, FilmCache) else []
+    for column in columns:
+        if column not in there:
+            raise UserError(
+                f"subgroups: {root} knows no {column!r} of its images (it knows "
+                f"{', '.join(there) or 'nothing'}). Prepare the films with --label-columns, which "
+                "keeps columns of the label table beside the label, or leave it out."
+            )
+        if column == (classes or there[0]):
+            raise UserError(
+                f"subgroups: {column} is what the models tell apart, and within one class there is "
+                "nothing to tell apart. Leave it out."
+            )
 
 
 def _banded(names: list[str]) -> list[str]:

@@ -21,7 +21,7 @@ from studies.specification.specification import (
     words_of,
 )
 
-_SHARE = "--data.synthetic_share"
+SHARE = "--data.synthetic_share"
 _BALANCE = ("--data.balance", "synthetic")
 _NO_REAL = ("--data.real_films", "--data.real_slices")
 _UNIFORM = {None, "uniform"}
@@ -56,7 +56,7 @@ def flags_beside_synthetic(scenario: Scenario) -> list[tuple[str, ...]]:
             flags.append((word,))
         elif flags:
             flags[-1] += (word,)
-    return [flag for flag in flags if flag[0] != _SHARE and flag != _BALANCE]
+    return [flag for flag in flags if flag[0] != SHARE and flag != _BALANCE]
 
 
 def shows_real(scenario: Scenario) -> bool:
@@ -85,7 +85,7 @@ def _sweep(scenario: Scenario) -> list[Scenario]:
             id=f"{scenario.id}{100 * ratio:g}",
             name=prefix + share_in_words(_share_of_all(ratio)),
             synthetic=True,
-            arguments=(_SHARE, f"{ratio:g}", *scenario.arguments),
+            arguments=(SHARE, f"{ratio:g}", *scenario.arguments),
             ratios=(),
         )
         for ratio in scenario.ratios
@@ -168,7 +168,7 @@ def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
     generator, words = specification.generator, words_of(arm.arguments)
     if _BALANCE in pairwise(words) or generator is None:
         return False
-    return _SHARE in words or not (generator.per_class or generator.with_class)
+    return SHARE in words or not (generator.per_class or generator.with_class)
 
 
 def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:

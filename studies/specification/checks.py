@@ -1,9 +1,11 @@
 """Refuses what no single key of a study shows: clashing names, references to nothing."""
 
 import re
+from collections.abc import Sequence
 
 from provenance import UserError
-from studies.specification.specification import PLACEBO, Scenario, Specification
+from studies.specification.arms import SHARE
+from studies.specification.specification import PLACEBO, Scenario, Specification, words_of
 
 # Names become file names, and "__" separates the parts of a cell's name.
 _PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -35,6 +37,7 @@ def check_specification(specification: Specification, source: str) -> None:
         + _wrong_references(specification)
         + _wrong_controls(specification)
         + _wrong_primary(specification)
+        + _wrong_pairs(specification)
         + _wrong_numbers(specification)
     ):
         raise UserError(f"{source}: {sentence}")
@@ -140,6 +143,14 @@ def _wrong_controls(specification: Specification) -> list[str]:
                     f"{name}: its control {other!r} is no scenario of real images; there are "
                     f"{plain or 'none'}."
                 )
+        models = [model.arguments for model in specification.models]
+        if scenario.ratios and any(
+            SHARE in words_of(words) for words in (scenario.arguments, *models)
+        ):
+            found.append(
+                f"{name} has ratios, which are its {SHARE}, and a flag says another. Leave the "
+                "flag out of the scenario and of the models, or write the scenario without ratios."
+            )
         if scenario.ratios and scenario.pretrain is not None:
             found.append(
                 f"{name} has ratios and a pretraining. Write a scenario for each ratio, with "
@@ -190,6 +201,44 @@ def _wrong_primary(specification: Specification) -> list[str]:
     return found
 
 
+def _wrong_pairs(specification: Specification) -> list[str]:
+    """Scenarios against themselves, and one difference under both its signs."""
+    extra = specification.extra_comparisons
+    found = [
+        f"extra_comparisons: {treated} is compared with itself. Name two scenarios."
+        for treated, control in extra
+        if treated == control
+    ]
+    named = {"extra_comparisons": [tuple(pair) for pair in extra]}
+    named["primary"] = [
+        one if len(one) == 2 else (*one, specification.baseline_scenario)
+        for one in specification.primary or ()
+        if len(one) == 2 or (len(one) == 1 and not _has_controls(specification, one[0]))
+    ]
+    for key, pairs in named.items():
+        found += [f"{key}: {told}" for told in _both_signs(pairs)]
+    found += [
+        f"extra_comparisons: {list(pair)} has the baseline first, and every scenario is compared "
+        "with the baseline already. Leave it out."
+        for pair in extra
+        if pair[0] == specification.baseline_scenario
+    ]
+    return found
+
+
+def _both_signs(pairs: Sequence[tuple[str, ...]]) -> list[str]:
+    return [
+        f"{list(pair)} and {list(pair[::-1])} are one difference, once with each sign. Leave one "
+        "of them out."
+        for index, pair in enumerate(pairs)
+        if pair[0] != pair[-1] and pair[::-1] in pairs[:index]
+    ]
+
+
+def _has_controls(specification: Specification, identifier: str) -> bool:
+    return any(one.controls for one in specification.scenarios if one.id == identifier)
+
+
 def _wrong_numbers(specification: Specification) -> list[str]:
     found = []
     if min(specification.seeds, default=0) < 0:
@@ -217,6 +266,9 @@ def _wrong_numbers(specification: Specification) -> list[str]:
         )
     if specification.subgroups and specification.distances:
         found.append("subgroups: a study of generators scores no patients. Leave it out.")
+    doubled = sorted({c for c in specification.subgroups if specification.subgroups.count(c) > 1})
+    if doubled:
+        found.append(f"subgroups holds {', '.join(doubled)} more than once.")
     if not 0.5 <= specification.confidence < 1:
         found.append(f"confidence is {specification.confidence}, expected 0.5 to below 1.")
     return found

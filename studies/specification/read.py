@@ -1,5 +1,6 @@
 """Reads a study's YAML and checks it before anything runs."""
 
+import math
 import sys
 from dataclasses import MISSING, asdict, fields, is_dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ _EXPECTED: dict[Any, str] = {
     tuple[str, ...] | Literal["all", "smaller"]: "all, or smaller (every class but the largest), "
     "or a list of classes such as [normal]",
 }
+# Where a key's values are other words than its kind says.
+_EXPECTED_AT = {"subgroups": "a list of label columns such as [sex, age]"}
 
 
 def load_specification(path: Path) -> Specification:
@@ -165,7 +168,8 @@ def _value(kind: Any, value: Any, path: str) -> Any:
 
 def _plain(kind: Any, value: Any, path: str) -> Any:
     """A text, a number or a list of such, as jsonargparse checks and converts it."""
-    wrong = UserError(f"{path}: expected {_EXPECTED[kind]}, found {_found(value)}.")
+    expected = _EXPECTED_AT.get(path, _EXPECTED[kind])
+    wrong = UserError(f"{path}: expected {expected}, found {_found(value)}.")
     if isinstance(value, str) and bool in get_args(kind):
         raise wrong  # as below
     if kind not in _NUMBERS:
@@ -175,9 +179,23 @@ def _plain(kind: Any, value: Any, path: str) -> Any:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=kind)
     try:
-        return parser.parse_object({"value": value}).value
+        found = parser.parse_object({"value": value}).value
     except ArgumentError:
         raise wrong from None
+    if not all(map(math.isfinite, _floats(found))):
+        raise wrong  # YAML's .nan and .inf
+    return found
+
+
+def _floats(value: Any) -> list[float]:
+    match value:
+        case dict():
+            return [one for inner in value.values() for one in _floats(inner)]
+        case list() | tuple():
+            return [one for inner in value for one in _floats(inner)]
+        case float():
+            return [value]
+    return []
 
 
 def _as_text(value: Any) -> Any:

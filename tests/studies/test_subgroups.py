@@ -61,7 +61,11 @@ def test_what_the_data_do_not_know_is_refused_before_any_training(
     for root, known in ((films, "label"), (home / "data", "nothing")):
         with pytest.raises(UserError, match=rf"knows no 'sex' of its images \(it knows {known}\)"):
             run_study(specification, root, home / "out", fake_verbs.load_verbs, workers=0)
+    of_classes = parse_specification(plan | {"subgroups": ["label"]}, "plan")
+    with pytest.raises(UserError, match="subgroups: label is what the models tell apart"):
+        run_study(of_classes, films, home / "out", fake_verbs.load_verbs, workers=0)
     assert fake_verbs.events() == []
+    assert not (home / "out").exists()
 
 
 def test_scores_of_a_group_are_those_of_its_films_alone(plan: dict, home: Path) -> None:

@@ -195,6 +195,12 @@ def test_how_many_synthetic_films_join_is_no_other_training() -> None:
             "scenario 5 takes the flags of 3",
         ),
         ([{"id": "r", "ratios": [0]}], "ratios must be above 0"),
+        ([{"id": "r", "ratios": [float("nan")]}], "ratios: expected numbers such as [0.5, 1, 2]"),
+        ([{"id": "r", "ratios": [1, float("inf")]}], "ratios: expected numbers such as"),
+        (
+            [{"id": "r", "ratios": [1], "arguments": ["--data.synthetic_share", 3]}],
+            "scenario r has ratios, which are its --data.synthetic_share, and a flag says another",
+        ),
         ([{"id": "r", "ratios": [1], "pretrain": True}], "scenario r has ratios and a pretraining"),
         ([{"id": "r", "ratios": [1]}, {"id": "r100"}], "scenarios holds r100 more than once"),
         ([{"id": 3, "arguments": ["--data.control", "real"]}], "--data.control is set by"),

@@ -61,6 +61,8 @@ def test_the_yaml_names_the_family(four: dict) -> None:
         ([], "primary is empty"),
         ([9], "primary: there is no scenario '9'"),
         ([1], "primary: 1 is the baseline"),
+        ([[4, 2], [2, 4]], "primary: ['2', '4'] and ['4', '2'] are one difference"),
+        ([2, [1, 2]], "primary: ['1', '2'] and ['2', '1'] are one difference"),
         ([[4, 4]], "primary: ['4', '4'] is no scenario and no pair of two"),
         ([["placebo", 1]], "the placebo is shown beside the others, and decides nothing"),
         (3, "primary: expected scenarios, or pairs of them, such as [3, [4, 2]]"),

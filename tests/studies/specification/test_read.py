@@ -63,6 +63,15 @@ def test_numbers_and_booleans_among_arguments_become_words(plan: dict) -> None:
         ({"generator": {"config": "x"}}, "generator.num_images: is missing"),
         ({"generator": {"config": "x", "num_images": 0}}, "num_images must be at least 1"),
         ({"extra_comparisons": [[3]]}, "expected pairs such as [4, 2]"),
+        ({"extra_comparisons": [[3, 3]]}, "extra_comparisons: 3 is compared with itself"),
+        ({"extra_comparisons": [[1, 3]]}, "['1', '3'] has the baseline first"),
+        ({"subgroups": "sex"}, "subgroups: expected a list of label columns such as [sex, age]"),
+        ({"subgroups": ["sex", "sex"]}, "subgroups holds sex more than once"),
+        ({"confidence": float("nan")}, "confidence: expected a number, found nan"),
+        (
+            {"paper": {"title": "P", "values": {1: {"fpn": float("inf")}}}},
+            "paper.values: expected rows of named numbers",
+        ),
         ({"arguments": ["--data.root=x"]}, "arguments: --data.root is set by the study"),
         (
             {"generator": {"config": "x", "num_images": 8, "arguments": ["--resume", True]}},
