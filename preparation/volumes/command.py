@@ -112,6 +112,7 @@ def ct_dicom(
     mask_labels: tuple[str, ...] = (),
     label_map: tuple[str, ...] = (),
     series: str | None = None,
+    variable_spacing: bool = False,
     patient_id_from: Literal["tag", "folder"] = "tag",
     patients: PatientOptions = PatientOptions(),
     options: SliceOptions = SliceOptions(),
@@ -130,7 +131,9 @@ def ct_dicom(
             not said to be the kidney's.
         label_map: The same as pairs separated by commas, or as a file with one pair per line; it
             is kept in the cache's settings.
-        series: SeriesInstanceUID, or its end, where a folder holds several. Default: largest.
+        series: SeriesInstanceUID, or its end, where a folder holds several. Default: the one that
+            the masks lie on.
+        variable_spacing: Use series whose slices lie unevenly apart, by design.
         patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
             it identifies nobody.
         patients: See `PatientOptions`.
@@ -143,10 +146,12 @@ def ct_dicom(
     flag = " ".join(name for name, given in flags.items() if given)
     labels = _mask_labels(pairs, flag)
     naming = patients.naming("--patient-id-from folder" if patient_id_from == "folder" else None)
-    found = find_studies(source, labels, series, naming, patient_id_from, flag)
+    found = find_studies(source, labels, series, naming, patient_id_from, flag, variable_spacing)
     # What folders and series are called may identify.
     given = {naming.hidden(name): KIDNEY_AND_TUMOUR[label] for name, label in labels.items()}
     wanted = {} if series is None else {"series": naming.hidden(series)}
+    if variable_spacing:  # caches from before there was a choice go on
+        wanted["variable_spacing"] = "accepted"
     return _prepare("ct_dicom", out, found, read_study, image_size, window, options, given, wanted)
 
 

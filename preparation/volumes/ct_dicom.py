@@ -7,25 +7,20 @@ one binary series per structure. The source may be one patient or a folder of pa
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from patient_names import RoundedNumberError, pseudonym
 from preparation.pseudonym import Naming
-from preparation.volumes.dicom_series import (
-    Series,
-    is_axial,
-    pixel_slices,
-    read_series,
-    swaps_axes,
-)
+from preparation.volumes.dicom_file import is_axial
+from preparation.volumes.dicom_folder import chosen, read_folder
+from preparation.volumes.dicom_mask import fits_mask, mask_on
+from preparation.volumes.dicom_pixels import hounsfield_units
+from preparation.volumes.dicom_series import read_series
 from preparation.volumes.own_names import numbered
 from preparation.volumes.structure_names import account, check_given, is_unclear, label_of
 from preparation.volumes.volume import (
-    AIR_HU,
     KIDNEY_AND_TUMOUR,
-    MAX_HU,
     Found,
     Job,
     SkipVolume,
@@ -46,6 +41,7 @@ def find_studies(
     naming: Naming = Naming(),
     patient_id_from: str = "tag",
     flag: str = "--mask-labels",
+    variable: bool = False,
 ) -> Found:
     """List the patients under a folder. Reads headers only.
 
@@ -58,6 +54,7 @@ def find_studies(
         patient_id_from: `tag`: PatientID, or the folder's name where the tag is empty; `folder`:
             the folder's name.
         flag: Where the labels were given.
+        variable: Accept series whose slices lie unevenly apart.
 
     Raises:
         UserError: The folder is missing, or no patient is in it.
@@ -81,7 +78,7 @@ def find_studies(
 
     def job_of(folder: Path) -> Job:
         prefix = "" if own else f"{folder.name}/"
-        return _job(folder, prefix, of_masks[folder], labels, series, by_tag, found)
+        return _job(folder, prefix, of_masks[folder], labels, series, by_tag, variable, found)
 
     return found_each(folders, found, job_of)
 
@@ -124,6 +121,7 @@ def _job(
     labels: Mapping[str, int],
     wanted: str | None,
     by_tag: bool,
+    variable: bool,
     found: Found,
 ) -> Job:
     name = folder.resolve().name
@@ -137,7 +135,18 @@ def _job(
 
     images, masks = names(found.naming.alias(name))
     _check_usable(folder, (images, masks), used, labels)
-    series = read_series(folder / IMAGES, images, wanted)
+    choice = read_folder(folder / IMAGES, images)
+    if len(choice.series) > 1 and not wanted:
+        listed = ", ".join(f"...{uid} ({count} files)" for uid, count in choice.choices)
+        found.notes.append(f"{prefix}{IMAGES}: the series there are {listed}, for --series.")
+    labelled = sorted((label, name) for name, label in used.items() if label)
+    of_mask = next(p for n, p in numbered(folder / MASKS) if p.name == labelled[0][1])
+    uid, chose = (
+        (choice.ending_in(wanted), "")
+        if wanted
+        else chosen(choice, lambda uid: fits_mask(choice, uid, of_mask, masks, variable))
+    )
+    series = read_series(choice, uid, is_image=True, variable=variable)
     header = series.slices[0].header
     if not is_axial(header):
         raise SkipVolume(images, "is not an axial series. Left out.")
@@ -149,30 +158,30 @@ def _job(
     patient = patient or found.naming.patient_id(name) or found.naming.alias(name)
     shard = found.new_shard(patient)
     images, masks = names(shard)
-    if len(series.choices) > 1 and not wanted:
-        listed = ", ".join(f"...{uid} ({count} files)" for uid, count in series.choices)
-        found.notes.append(f"{prefix}{IMAGES}: the series there are {listed}, for --series.")
     key = _split_key(identifier, found.naming)
     earlier = sum(job.split_key == key for job in found.jobs)
     of_masks = {
         path.name: found.own_names.add(f"{masks}{number}", f"{prefix}{MASKS}/{path.name}", path)
         for number, path in numbered(folder / MASKS)
     }
-    chosen = sorted((label, name) for name, label in used.items() if label)
-    shape = (int(header.Rows), int(header.Columns))
     return Job(
         shard=shard,
         patient_id=patient,
         identifiers=(identifier,),
         split_key=key,
         item_key=f"{key}_{earlier + 1}" if earlier else key,
-        files=(folder / IMAGES, *(folder / MASKS / name for _, name in chosen)),
-        names=(images, *(of_masks[name] for _, name in chosen)),
-        slice_shape=shape[::-1] if swaps_axes(header) else shape,
+        files=(folder / IMAGES, *(folder / MASKS / name for _, name in labelled)),
+        names=(images, *(of_masks[name] for _, name in labelled)),
+        slice_shape=series.slices[0].shape,
         num_slices=len(series.slices),
         class_names=KIDNEY_AND_TUMOUR,
         # Tumour is painted after kidney: it lies inside of it.
-        options={"labels": [label for label, _ in chosen], "series": wanted},
+        options={
+            "labels": [label for label, _ in labelled],
+            "series": uid,
+            "chose": [chose] if chose else [],
+            "variable": variable,
+        },
     )
 
 
@@ -193,75 +202,29 @@ def read_study(job: Job) -> Volume:
         SkipVolume: A series that cannot be used, or a mask that does not cover the image's slices
             or holds several labels.
     """
-    image_series = read_series(job.files[0], job.names[0], job.options["series"])
-    height, width = job.slice_shape
-    shape = (len(image_series.slices), height, width)
-    image, mask = np.empty(shape, np.int16), np.zeros(shape, np.uint8)
-    for row, hu in enumerate(pixel_slices(image_series)):
-        image[row] = np.clip(np.rint(hu), AIR_HU, MAX_HU)
-    notes = image_series.notes + check_image(image, job.names[0])
-    for folder, name, label in zip(
-        job.files[1:], job.names[1:], job.options["labels"], strict=True
-    ):
-        series = read_series(folder, name)
-        _check_same_slices(image_series, series, job.names[0], name)
-        found: set[float] = set()
-        for row, values in enumerate(pixel_slices(series)):
-            found.update(np.unique(values[values > 0]).tolist())
-            mask[row][values > 0] = label
-        if len(found) > 1:
-            raise SkipVolume(
-                name,
-                f"holds the values {', '.join(f'{value:g}' for value in sorted(found)[:5])}, so it "
-                f"is a map of several labels, and all would become {KIDNEY_AND_TUMOUR[label]}. "
-                "Left out; a mask folder holds one structure, with one value above 0.",
-            )
+    choice = read_folder(job.files[0], job.names[0])
+    variable = job.options["variable"]
+    series = read_series(choice, job.options["series"], is_image=True, variable=variable)
+    image, said = hounsfield_units(series, job.names[0])
+    notes = job.options["chose"] + series.notes + said + check_image(image, job.names[0])
+    mask = np.zeros(image.shape, np.uint8)
+    for path, name, label in zip(job.files[1:], job.names[1:], job.options["labels"], strict=True):
+        where, said = mask_on(series, job.names[0], path, name, KIDNEY_AND_TUMOUR[label], variable)
+        mask[where] = label
+        notes += said
     if not mask.any():
         notes.append(f"{job.names[0]}: its masks are empty; no kidney in any slice.")
-    header = image_series.slices[0].header
-    spacing = _spacing(header)
+    first = series.slices[0]
     return Volume(
         image=image,
         mask=mask,
-        slice_indices=list(range(shape[0])),
-        pixel_spacing_mm=spacing,
-        slice_spacing_mm=image_series.spacing_mm,
+        slice_indices=list(range(len(image))),
+        pixel_spacing_mm=first.spacing_mm,
+        slice_spacing_mm=series.extents_mm or series.spacing_mm,
         geometry={
-            "source_shape": list(shape),
-            "orientation": [round(float(v), 4) for v in header.ImageOrientationPatient],
+            "source_shape": list(image.shape),
+            "orientation": [round(float(v), 4) for v in first.header.ImageOrientationPatient],
             "slice_order": "head to feet",
         },
         notes=notes,
     )
-
-
-def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) -> None:
-    a, b = image.slices[0].header, mask.slices[0].header
-    if (a.Rows, a.Columns) != (b.Rows, b.Columns):
-        raise SkipVolume(
-            name,
-            f"has slices of {b.Rows}x{b.Columns}, but {image_name} has {a.Rows}x{a.Columns}. "
-            "Left out; image and mask must cover the same voxels.",
-        )
-    if len(image.slices) != len(mask.slices):
-        raise SkipVolume(
-            name,
-            f"has {len(mask.slices)} slices, but {image_name} has {len(image.slices)}. Left out; "
-            "a mask must have a slice for every slice of the image.",
-        )
-    tolerance = 0.25 * (image.spacing_mm or 1.0)
-    for one, other in zip(image.slices, mask.slices, strict=True):
-        if abs(one.position_mm - other.position_mm) > tolerance:
-            raise SkipVolume(
-                name,
-                f"has {other.name} at {other.position_mm:.2f} mm where {one.name} lies at "
-                f"{one.position_mm:.2f} mm. Left out; mask and image are of different scans or "
-                "were shifted.",
-            )
-
-
-def _spacing(header: Any) -> tuple[float, float] | None:
-    if not header.get("PixelSpacing"):
-        return None
-    row, column = (float(v) for v in header.PixelSpacing)
-    return (column, row) if swaps_axes(header) else (row, column)

@@ -1,50 +1,30 @@
-"""One DICOM series as a sorted list of slices, and its pixels in Hounsfield units.
+"""One DICOM series as a sorted list of slices.
 
 Order is by position along the slice normal, never by file name or instance number. A series with
 a hole or with a slice twice is refused by name: filling it would invent anatomy.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import pydicom
-from numpy.typing import NDArray
 
-from preparation.volumes.own_names import numbered
+from preparation.volumes.dicom_file import Slice, slice_of
+from preparation.volumes.dicom_folder import Folder
+from preparation.volumes.slice_spacing import extents_of
 from preparation.volumes.volume import SkipVolume
 
-_TAGS = [
-    "SOPInstanceUID",
-    "SeriesInstanceUID",
-    "PatientID",
-    "Modality",
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "Rows",
-    "Columns",
-    "NumberOfFrames",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "BurnedInAnnotation",
-    "TransferSyntaxUID",
-]
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One file of a series, without its pixels. `position_mm` is along the normal, up = larger.
-
-    `name` is that of the cache, see `own_names`; what DICOM files are called may identify.
-    """
-
-    path: Path
-    name: str
-    position_mm: float
-    header: Any
+_TILT_DEGREES, _OBLIQUE_DEGREES = 1.0, 5.0
+# What slices of one series have in common, and how a difference is said without its value.
+_OF_ONE_SCAN = {
+    "PatientID": "is of another patient than {} (PatientID)",
+    "PatientName": "is of another patient than {} (PatientName)",
+    "PatientBirthDate": "is of another patient than {} (PatientBirthDate)",
+    "StudyInstanceUID": "is of another study than {}",
+    "FrameOfReferenceUID": "has another frame of reference than {}",
+}
 
 
 @dataclass
@@ -53,106 +33,74 @@ class Series:
 
     Attributes:
         slices: In that order.
-        choices: (last characters of the SeriesInstanceUID, files) of each series of the folder;
-            for the screen alone.
         spacing_mm: Distance of neighbouring slices, None for a single slice.
-        notes: Sentences about choices that were made.
+        extents_mm: How much of the body each slice stands for, where that is not the spacing.
+        notes: Sentences about what was noticed.
     """
 
     slices: list[Slice]
-    choices: list[tuple[str, int]]
     spacing_mm: float | None
-    notes: list[str]
+    extents_mm: list[float] | None = None
+    notes: list[str] = field(default_factory=list)
 
 
-def read_series(folder: Path, name: str, wanted_uid: str | None = None) -> Series:
-    """Read the headers of a folder and return its (largest, or wanted) series in order.
+def read_series(folder: Folder, uid: str, is_image: bool = False, variable: bool = False) -> Series:
+    """Return one series of a folder in order.
 
     Args:
-        folder: Holds the files of one or several series; files that are not DICOM are ignored.
-        name: What to call the folder in sentences, see `own_names`.
-        wanted_uid: SeriesInstanceUID, or its last characters, to take instead of the largest.
+        folder: See `read_folder`.
+        uid: SeriesInstanceUID of the series.
+        is_image: It shall be CT; masks may be called anything.
+        variable: Accept slices that lie unevenly apart.
 
     Raises:
-        SkipVolume: No DICOM file, a header that cannot be used, a missing or doubled slice.
+        SkipVolume: A header that cannot be used, slices of another patient, a missing or doubled
+            slice.
     """
-    series, foreign = _headers(folder, name)
-    if not series:
-        raise SkipVolume(
-            name, f"holds no DICOM file ({foreign} other files). Left out; check the folder."
-        )
-    notes, choices = [], sorted((uid[-6:], len(files)) for uid, files in series.items())
-    if foreign:
-        notes.append(f"{name}: {foreign} files are not DICOM and were ignored.")
-    if wanted_uid:
-        series = {uid: files for uid, files in series.items() if uid.endswith(wanted_uid)}
-        if len(series) != 1:
-            raise SkipVolume(
-                name, f"has {len(series)} series that end in what --series says. Left out."
-            )
-    # The largest; among equals the smaller identifier, so that every run takes the same one.
-    uid = min(series, key=lambda key: (-len(series[key]), key))
-    if len(series) > 1:
-        notes.append(
-            f"{name}: holds {len(series)} series; took the largest ({len(series[uid])} files). "
-            "Pass --series to take another."
-        )
-    slices = [_slice(*entry) for entry in series[uid]]
+    slices = [slice_of(*entry) for entry in folder.series[uid]]
     slices.sort(key=lambda s: (-s.position_mm, s.path.name))
+    if is_image:
+        _check_ct(slices)
+    _check_of_one_scan(slices)
     _check_alike(slices)
-    return Series(slices, choices, _check_spacing(slices, name), notes)
+    spacing, extents, said = extents_of(slices, folder.name, variable)
+    notes = [*folder.notes, *said, *_tilt_notes(slices, folder.name)]
+    lossy = sum(s.lossy for s in slices)
+    if lossy and is_image:
+        notes.append(
+            f"{folder.name}: {lossy} of {len(slices)} slices went through lossy compression. They "
+            "are used as they are."
+        )
+    return Series(slices, spacing, extents, notes)
 
 
-def _headers(folder: Path, name: str) -> tuple[dict[str, list[tuple[Path, str, Any]]], int]:
-    series: dict[str, list[tuple[Path, str, Any]]] = {}
-    foreign = 0
-    for number, path in numbered(folder):
-        if not path.is_file():
-            continue
-        try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=_TAGS)
-            uid = str(header.get("SeriesInstanceUID", ""))
-        except pydicom.errors.InvalidDicomError:
-            foreign += 1
-            continue
-        except Exception as error:  # damaged headers raise eight kinds of exception
+def _check_ct(slices: Sequence[Slice]) -> None:
+    for one in slices:
+        modality = str(one.header.get("Modality") or "CT").strip()
+        if modality != "CT":
             raise SkipVolume(
-                f"{name}{number}",
-                f"has a damaged DICOM header ({type(error).__name__}). The series is left out; "
-                "export it again.",
-            ) from error
-        if "Rows" in header:  # a DICOMDIR or a report has no picture
-            series.setdefault(uid, []).append((path, f"{name}{number}", header))
-    return series, foreign
+                one.name,
+                f"is of modality {modality}, expected CT: its values are no Hounsfield units. The "
+                "series is left out.",
+            )
 
 
-def _slice(path: Path, name: str, header: Any) -> Slice:
-    for bad, reason in (
-        (int(header.get("NumberOfFrames") or 1) > 1, "is a multi-frame file"),
-        (int(header.get("SamplesPerPixel") or 1) != 1, "is a colour picture"),
-        (header.get("PhotometricInterpretation") == "MONOCHROME1", "is MONOCHROME1, no CT is"),
-        (header.get("BurnedInAnnotation") == "YES", "has annotations burned into its pixels"),
-    ):
-        if bad:
-            raise SkipVolume(name, f"{reason}. The series is left out.")
-    try:
-        position = [float(v) for v in header.ImagePositionPatient]
-        turn = [float(v) for v in header.ImageOrientationPatient]
-        normal = np.cross(turn[:3], turn[3:])
-        if len(position) != 3 or not 0.9 < np.linalg.norm(normal) < 1.1:
-            raise ValueError
-    except (AttributeError, TypeError, ValueError):
-        raise SkipVolume(
-            name,
-            "has no usable ImagePositionPatient and ImageOrientationPatient, so its position in "
-            "the series is unknown. The series is left out.",
-        ) from None
-    # A normal that points to the feet would turn the order round.
-    up = 1.0 if normal[int(np.argmax(np.abs(normal)))] > 0 else -1.0
-    return Slice(path, name, up * float(np.dot(position, normal)), header)
+def _check_of_one_scan(slices: Sequence[Slice]) -> None:
+    """Refuse a slice whose patient, study or frame of reference is not that of the others."""
+    for tag, sentence in _OF_ONE_SCAN.items():
+        values = [" ".join(str(s.header.get(tag) or "").lower().split()) for s in slices]
+        told = Counter(value for value in values if value).most_common()
+        for one, value in zip(slices, values, strict=True):
+            if value and value != told[0][0]:
+                usual = slices[values.index(told[0][0])].name
+                raise SkipVolume(
+                    one.name,
+                    f"{sentence.format(usual)}, though it names the same series. The series is "
+                    "left out; take files of other scans out of the folder.",
+                )
 
 
-def _check_alike(slices: list[Slice]) -> None:
+def _check_alike(slices: Sequence[Slice]) -> None:
     first = slices[0]
     for other in slices[1:]:
         for tag in ("Rows", "Columns", "PixelSpacing", "ImageOrientationPatient"):
@@ -166,86 +114,36 @@ def _check_alike(slices: list[Slice]) -> None:
                 )
 
 
-def _check_spacing(slices: list[Slice], name: str) -> float | None:
-    """Return the slice spacing; SkipVolume for a doubled or missing slice."""
-    if len(slices) < 2:
-        return None
-    gaps = -np.diff([s.position_mm for s in slices])
-    typical = float(np.median(gaps))
-    for i, gap in enumerate(gaps):
-        above, below = slices[i].name, slices[i + 1].name
-        upper, lower = (f"{s.position_mm:.2f} mm" for s in slices[i : i + 2])
-        if gap < max(1e-3, 0.1 * typical):
-            raise SkipVolume(
-                name,
-                f"has a doubled slice: {above} and {below} both lie at {upper}. "
-                "Left out; remove one of the two files and run the command again.",
-            )
-        if gap > 1.5 * typical:
-            raise SkipVolume(
-                name,
-                f"misses {max(1, round(gap / typical) - 1)} slice(s) between {above} "
-                f"({upper}) and {below} ({lower}); "
-                f"neighbours lie {typical:.2f} mm apart. Left out; export the series again.",
-            )
-    return round(typical, 6)
+def _tilt_notes(slices: Sequence[Slice], name: str) -> list[str]:
+    notes = []
+    normal, tilt = slices[0].normal, 0.0
+    if len(slices) > 1:
+        ends = [np.array(s.header.ImagePositionPatient, float) for s in (slices[0], slices[-1])]
+        tilt = _degrees(ends[0] - ends[1], normal)
+    told = abs(_number(slices[0].header.get("GantryDetectorTilt")))
+    if max(tilt, told) > _TILT_DEGREES:
+        beside = "each slice lies beside the one above it; slices are used as they are, as a volume"
+        notes.append(
+            f"{name}: gantry tilt of {tilt:.1f} degrees: {beside} they are sheared."
+            if tilt > _TILT_DEGREES
+            else f"{name}: its header tells a gantry tilt of {told:.1f} degrees; its slices are "
+            "used as they are."
+        )
+    if (oblique := _degrees(normal, np.array([0.0, 0.0, 1.0]))) > _OBLIQUE_DEGREES:
+        notes.append(
+            f"{name}: its slices are turned by {oblique:.1f} degrees out of the axial plane. They "
+            "are used as they lie."
+        )
+    return notes
 
 
-def pixel_slices(series: Series) -> Iterator[NDArray[Any]]:
-    """Yield (rows, columns) arrays in the order of the series, rescaled to HU, one at a time.
-
-    Rows run to the back and columns to the left, as KiTS19's do, whatever the file's order.
-
-    Raises:
-        SkipVolume: Pixels that cannot be decoded, or whose shape is not what the header says.
-    """
-    for one in series.slices:
-        try:
-            dataset = pydicom.dcmread(one.path)
-            pixels = dataset.pixel_array
-            slope = float(dataset.get("RescaleSlope") or 1)
-            intercept = float(dataset.get("RescaleIntercept") or 0)
-        except Exception as error:  # decoders raise what they like
-            raise SkipVolume(
-                one.name,
-                f"has pixels that cannot be decoded ({type(error).__name__}, transfer syntax "
-                f"{_syntax(one)}). The series is left out; export it again, uncompressed.",
-            ) from error
-        if pixels.shape != (one.header.Rows, one.header.Columns):
-            raise SkipVolume(
-                one.name,
-                f"decodes to shape {pixels.shape}, its header says "
-                f"({one.header.Rows}, {one.header.Columns}). The series is left out.",
-            )
-        yield canonical(pixels, one.header) * slope + intercept
+def _number(value: Any) -> float:
+    try:
+        return float(value or 0)
+    except (TypeError, ValueError):
+        return 0.0
 
 
-def canonical(pixels: NDArray[Any], header: Any) -> NDArray[Any]:
-    """Turn an axial slice so that rows run to the back (+y) and columns to the left (+x)."""
-    turn = [float(v) for v in header.ImageOrientationPatient]
-    if abs(turn[0]) < abs(turn[1]):  # columns run along y: swap the two axes
-        pixels, turn = pixels.T, turn[3:] + turn[:3]
-    if turn[0] < 0:
-        pixels = pixels[:, ::-1]
-    if turn[4] < 0:
-        pixels = pixels[::-1]
-    return pixels
-
-
-def swaps_axes(header: Any) -> bool:
-    """Whether `canonical` exchanges rows and columns."""
-    return abs(float(header.ImageOrientationPatient[0])) < abs(
-        float(header.ImageOrientationPatient[1])
-    )
-
-
-def is_axial(header: Any) -> bool:
-    """Whether the slices lie across the body: the normal runs along z within 30 degrees."""
-    turn = [float(v) for v in header.ImageOrientationPatient]
-    return abs(float(np.cross(turn[:3], turn[3:])[2])) > 0.86
-
-
-def _syntax(one: Slice) -> str:
-    meta = getattr(one.header, "file_meta", None)
-    uid = getattr(meta, "TransferSyntaxUID", None)
-    return str(uid.name) if uid is not None else "unknown"
+def _degrees(a: Any, b: Any) -> float:
+    cosine = abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))))

@@ -95,6 +95,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         geometry={**volume.geometry, "padded_top_bottom_left_right": [top, bottom, left, right]},
     )
     spacing = fitted_spacing(volume.pixel_spacing_mm, (height, width), layout.image_size)
+    thickness = volume.slice_spacing_mm
     items = [
         SliceItem(
             id=f"{job.shard}/{index:04d}",
@@ -105,7 +106,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
             slice_index=index,
             class_pixels=tuple(counts[row]),
             pixel_spacing_mm=spacing,
-            slice_spacing_mm=volume.slice_spacing_mm,
+            slice_spacing_mm=thickness[row] if isinstance(thickness, list) else thickness,
         ).to_json()
         for row, index in enumerate(volume.slice_indices)
     ]

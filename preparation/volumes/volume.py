@@ -85,7 +85,8 @@ class Volume:
         mask: (S, H, W) uint8 labels.
         slice_indices: Index of each slice in the source's volume.
         pixel_spacing_mm: (row, column) of the source, None where unknown.
-        slice_spacing_mm: Distance of neighbouring slices, None where unknown.
+        slice_spacing_mm: Distance of neighbouring slices, of each slice where it varies; None where
+            unknown.
         geometry: What the manifest keeps about the source's geometry (plain values).
         notes: Sentences for the person: what was noticed and what was done about it.
         skipped: (file, reason) of slices left out, where the source has one file per slice.
@@ -96,7 +97,7 @@ class Volume:
     mask: NDArray[np.uint8]
     slice_indices: list[int]
     pixel_spacing_mm: tuple[float, float] | None = None
-    slice_spacing_mm: float | None = None
+    slice_spacing_mm: float | list[float] | None = None
     geometry: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)

@@ -118,7 +118,7 @@ def test_head_comes_first_whichever_way_the_normal_points(tmp_path):
     for row in range(3):
         pixels = np.full((6, 6), row, np.int16)
         pixels[0, 0] = -500
-        for sub, values in (("PATIENT_DICOM", pixels), ("MASKS_DICOM/kidney", pixels.clip(max=1))):
+        for sub, values in (("PATIENT_DICOM", pixels), ("MASKS_DICOM/kidney", pixels.clip(0, 1))):
             write_slice(tmp_path / sub / f"{row}", values, -10.0 * row, (1, 0, 0, 0, -1, 0))
     assert read_only(tmp_path).image[:, 1, 1].tolist() == [0, 1, 2]
 
@@ -173,7 +173,10 @@ def test_several_series_take_the_largest_or_the_named(tmp_path):
         write_slice(tmp_path / f"PATIENT_DICOM/scout_{row}", pixels, 500 + row, series="1.2.77")
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)
-    assert "holds 2 series; took the largest (6 files). Pass --series" in volume.notes[0]
+    assert (
+        "holds 2 series; took the largest, on which the masks lie (6 files). Pass --series"
+        in volume.notes[0]
+    )
     assert "...1.2.3 (6 files), ...1.2.77 (2 files)" in find_studies(tmp_path).notes[-1]
     job = find_studies(tmp_path, series="77").jobs[0]
     assert job.num_slices == 2
