@@ -44,8 +44,8 @@ test: install ## the tests that need neither a GPU, a cluster nor patience
 test-all: install ## the slow tests too
 	$(RUN) -m pytest -m "not gpu and not cluster"
 
-fuzz: install ## 10,000 damaged DICOM films: each is read, or refused by name; FUZZ_FILMS=FOLDER: real ones too
-	$(RUN) -m pytest -m fuzz -s tests/preparation/films/fuzzing
+fuzz: install ## 10,000 damaged files of each kind: each is read, or refused by name; FUZZ_FILMS=FOLDER: real films too
+	$(RUN) -m pytest -m fuzz -s tests/preparation/fuzzing
 
 lint: install ## ruff: errors, style, import order, layout
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -9,6 +9,7 @@ import zlib
 import numpy as np
 import pydicom
 import pytest
+from dicom_mutations import small_films
 from PIL import Image
 from pydicom import uid
 from pydicom.encaps import encapsulate
@@ -20,7 +21,6 @@ from preparation.films.film import FilmFile, RejectedFilm
 from provenance import UserError
 from tests.film_runs import items
 from tests.preparation.films.dicom_films import PERMISSIVE, ramp, refusal, write
-from tests.preparation.films.fuzzing.dicom_mutations import small_films
 from tests.prepare_runs import run
 
 SMALL = small_films()

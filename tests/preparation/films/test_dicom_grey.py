@@ -5,12 +5,12 @@ import warnings
 import numpy as np
 import pydicom
 import pytest
+from dicom_mutations import small_films
 from pydicom.pixels import apply_modality_lut, apply_voi_lut, apply_windowing
 
 from preparation.films.film import FilmFile
 from preparation.films.grey_range import grey_range
 from tests.preparation.films.dicom_films import PERMISSIVE, item, ramp, write
-from tests.preparation.films.fuzzing.dicom_mutations import small_films
 
 
 def test_rescale_window_and_inversion_by_hand(tmp_path):

@@ -1,4 +1,4 @@
-"""Damaged DICOM films: each is read as a film of the right shape, or refused by name."""
+"""Damaged files of every kind: each is read, or refused by a sentence."""
 
 import json
 import multiprocessing
@@ -6,64 +6,71 @@ import os
 from pathlib import Path
 
 import pytest
-from dicom_mutations import mutate, small_films
-from fuzz_dicom_films import Outcome, choose, fuzz, real_films, summarise
+from byte_changes import mutate
+from fuzz import Outcome, damaged, fuzz, real_films, summarise
+from kinds import KINDS, read_damaged
 
 
-def run(numbers, seed):
-    found = fuzz(small_films(), [], seed, numbers)
+def run(kind, numbers, seed):
+    found = fuzz(kind, [], seed, numbers)
     return [result for result in found if isinstance(result, Outcome)]
 
 
-def test_300_damaged_films():
-    summary = summarise(run(range(300), seed=1))
-    assert summary["films"] == 300
+@pytest.mark.parametrize(("kind", "count"), [(k, 300 if k == "dicom" else 120) for k in KINDS])
+def test_damaged_files(kind, count):
+    summary = summarise(run(kind, range(count), seed=1))
+    assert summary["files"] == count
     assert summary["failures"] == []
     assert summary["over_1_s"] == 0
-    assert summary["read"] > 20
-    assert len(summary["rejected"]) > 5
+    assert summary["read"] > count // 50
+    assert sum(summary["rejected"].values()) > count // 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sound_files_are_read(kind, tmp_path):
+    for base in KINDS[kind].bases():
+        assert read_damaged(kind, base, base.data, tmp_path / "one") == "read", base.name
 
 
 @pytest.mark.fuzz
 @pytest.mark.timeout(0)
-def test_many_damaged_films():
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_damaged_files(kind):
     """`make fuzz`; prints what became of them.
 
     FUZZ_FILMS=FOLDER damages real films too, FUZZ_SEED chooses other damage, and FUZZ_FIRST=4711
-    FUZZ_COUNT=1 runs one again.
+    FUZZ_COUNT=1 runs one again; `-k nifti` runs one kind.
     """
     seed, first, count = (
         int(os.environ.get(f"FUZZ_{name}", default))
         for name, default in (("SEED", 0), ("FIRST", 0), ("COUNT", 10_000))
     )
     folder = os.environ.get("FUZZ_FILMS")
-    real = real_films(Path(folder)) if folder else []
-    results = list(fuzz(small_films(), real, seed, range(first, first + count)))
+    real = real_films(Path(folder)) if folder and kind == "dicom" else []
+    results = list(fuzz(kind, real, seed, range(first, first + count)))
     outcomes = [result for result in results if isinstance(result, Outcome)]
-    summary = summarise(outcomes)
+    summary = {"kind": kind, **summarise(outcomes)}
     summary["of_real_films"] = sum(o.base in {base.name for base in real} for o in outcomes)
     summary["peak_memory_mb"] = round(max((r for r in results if isinstance(r, float)), default=0))
     print(json.dumps(summary, indent=1))
-    assert summary["films"] == count
+    assert summary["files"] == count
     assert summary["failures"] == []
-    assert summary["over_1_s"] == 0
 
 
-def test_damage_is_a_function_of_seed_and_number():
-    small = small_films()
-    for number in range(200):
-        base = choose(small, [], 0, number)
-        once, again = mutate(base.data, 0, number), mutate(base.data, 0, number)
-        assert once == again
-        assert base == choose(small, [], 0, number)
-    assert small[0].data == small_films()[0].data
-    damaged = {mutate(small[0].data, seed, number)[0] for seed in (0, 1) for number in range(100)}
-    assert len(damaged) > 190
+@pytest.mark.parametrize("kind", KINDS)
+def test_damage_is_a_function_of_seed_and_number(kind):
+    small, again = KINDS[kind].bases(), KINDS[kind].bases()
+    assert [base.name for base in small] == [base.name for base in again]
+    for number in range(50):
+        assert damaged(kind, small, [], 0, number) == damaged(kind, small, [], 0, number)
+    changes = KINDS[kind].changes
+    found = {mutate(small[0].data, changes, seed, n)[0] for seed in (0, 1) for n in range(100)}
+    assert len(found) > 150
 
 
 def test_a_dead_child_is_counted_and_replaced():
     outcomes = []
-    for result in fuzz(small_films()[:1], [], 2, range(2000)):
+    for result in fuzz("dicom", [], 2, range(2000)):
         if isinstance(result, Outcome):
             outcomes.append(result)
         if len(outcomes) == 1:
@@ -80,11 +87,12 @@ def test_a_dead_child_is_counted_and_replaced():
 def test_summary_counts_what_must_not_happen():
     whats = ["read", "rejected truncated", "wrong shape", "uncaught KeyError", "crashed -6", "hung"]
     outcomes = [
-        Outcome(number, "rle", "cut_off", what, 0.2 * number) for number, what in enumerate(whats)
+        Outcome("dicom", number, "rle", "cut_off", what, 0.2 * number)
+        for number, what in enumerate(whats)
     ]
-    summary = summarise([*outcomes, Outcome(6, "rle", "flip_bits", "read", 1.5)])
+    summary = summarise([*outcomes, Outcome("dicom", 6, "rle", "flip_bits", "read", 1.5)])
     assert (summary["read"], summary["rejected"]) == (2, {"truncated": 1})
     assert (summary["uncaught"], summary["crashed"], summary["hung"]) == (1, 1, 1)
-    assert (summary["wrong_shape"], summary["over_1_s"]) == (1, 1)
+    assert summary["over_1_s"] == 1
     assert [failure["number"] for failure in summary["failures"]] == [2, 3, 4, 5]
     assert summary["slowest"][0]["number"] == 6

@@ -1,20 +1,23 @@
-"""Small sound DICOM films in the encodings that hospitals use, and ways to damage a file.
-
-A mutation is a function of the file, the seed and the number alone, so that any of them can be
-made again.
-"""
+"""Small sound DICOM films in the encodings that hospitals use, and ways to damage their headers."""
 
 import io
 import struct
 import tempfile
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import numpy as np
 import pydicom
+from byte_changes import (
+    BYTE_CHANGES,
+    Base,
+    Change,
+    flip_bits,
+    insert,
+    overwrite,
+    remove,
+)
 from PIL import Image
 from pydicom import uid
 from pydicom.datadict import tag_for_keyword
@@ -51,63 +54,11 @@ class Element(NamedTuple):
     end: int
 
 
-@dataclass(frozen=True)
-class Base:
-    """A sound film: its name, bytes and shape."""
-
-    name: str
-    data: bytes
-    shape: tuple[int, ...]
-
-
-def mutate(data: bytes, seed: int, number: int) -> tuple[bytes, str]:
-    """Return a damaged copy and the names of what was done to it, one to three changes."""
-    random = Random(f"{seed}:{number}")
-    names = []
-    for _ in range(random.choice((1, 1, 1, 2, 3))):
-        change = random.choice(_CHANGES)
-        data = change(random, data)
-        names.append(change.__name__.removeprefix("_"))
-    return data, " ".join(names)
-
-
-def _flip_bits(random: Random, data: bytes) -> bytes:
-    changed = bytearray(data)
-    for _ in range(random.choice((1, 2, 8, 64))):
-        changed[_offset(random, data)] ^= 1 << random.randrange(8)
-    return bytes(changed)
-
-
-def _overwrite(random: Random, data: bytes) -> bytes:
-    start, size = _offset(random, data), random.choice((1, 2, 4, 16, 256))
-    block = random.choice((bytes(size), b"\xff" * size, random.randbytes(size)))
-    return data[:start] + block[: len(data) - start] + data[start + size :]
-
-
-def _cut_off(random: Random, data: bytes) -> bytes:
-    return data[: random.choice((_offset(random, data), len(data) - random.randrange(1, 40)))]
-
-
-def _insert(random: Random, data: bytes) -> bytes:
-    start = _offset(random, data)
-    return data[:start] + random.randbytes(random.choice((1, 2, 7, 100))) + data[start:]
-
-
-def _remove(random: Random, data: bytes) -> bytes:
-    start = _offset(random, data)
-    return data[:start] + data[start + random.choice((1, 2, 7, 100)) :]
-
-
-def _repeat(random: Random, data: bytes) -> bytes:
-    start, size = _offset(random, data), random.choice((8, 64, 512))
-    return data[:start] + data[start : start + size] + data[start:]
-
-
 def _edit_number(random: Random, data: bytes) -> bytes:
     """Other bytes for an attribute, as many as before."""
     found = _find(random, data)
     if found is None:
-        return _flip_bits(random, data)
+        return flip_bits(random, data)
     size = min(found.end - found.value, 8)
     value = random.choice((bytes(size), b"\xff" * size, random.randbytes(size)))
     if size == 2:
@@ -119,7 +70,7 @@ def _edit_text(random: Random, data: bytes) -> bytes:
     """Another text for an attribute, with its length."""
     found = _find(random, data)
     if found is None:
-        return _insert(random, data)
+        return insert(random, data)
     text = random.choice(_TEXTS).encode("latin-1")
     text += b" " * (len(text) % 2)
     length = struct.pack(found.length_format, len(text))
@@ -135,7 +86,7 @@ def _edit_text(random: Random, data: bytes) -> bytes:
 def _edit_length(random: Random, data: bytes) -> bytes:
     found = _find(random, data)
     if found is None:
-        return _remove(random, data)
+        return remove(random, data)
     size = struct.calcsize(found.length_format)
     old = struct.unpack_from(found.length_format, data, found.length)[0]
     new = random.choice((0, 1, old + 1, old - 1, 2 * old, random.getrandbits(8 * size), -1))
@@ -146,20 +97,14 @@ def _edit_length(random: Random, data: bytes) -> bytes:
 def _edit_vr(random: Random, data: bytes) -> bytes:
     found = _find(random, data)
     if found is None or found.vr is None:
-        return _overwrite(random, data)
+        return overwrite(random, data)
     return data[: found.vr] + random.choice(_VRS) + data[found.vr + 2 :]
 
 
-_CHANGES: tuple[Callable[[Random, bytes], bytes], ...] = (
-    _flip_bits, _overwrite, _cut_off, _insert, _remove, _repeat,
+DICOM_CHANGES: tuple[Change, ...] = (
+    *BYTE_CHANGES,
     _edit_number, _edit_number, _edit_number, _edit_text, _edit_text, _edit_length, _edit_vr,
 )  # fmt: skip
-
-
-def _offset(random: Random, data: bytes) -> int:
-    """Offset of a byte; every second one in the header, which is small beside the pixels."""
-    end = min(len(data), 1600) if random.random() < 0.5 else len(data)
-    return random.randrange(min(128, end - 1), end) if end > 1 else 0
 
 
 def _find(random: Random, data: bytes) -> Element | None:
