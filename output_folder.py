@@ -5,6 +5,7 @@ behind (`.<name>.<random>.part`) and the lock are nobody's.
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -146,7 +147,10 @@ def locked(folder: Path, verb: str, flag: str = "--out") -> Iterator[None]:
         UserError: Another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / LOCK, "w") as stream:
+    # A link, in a folder from others, may lead to any file, and "w" empties it.
+    if (folder / LOCK).is_symlink():
+        raise UserError(f"{folder / LOCK}: is a link, which no {verb} makes. Remove it.")
+    with open(folder / LOCK, "w", opener=_without_links) as stream:
         try:
             _lock(stream)
         except (BlockingIOError, PermissionError):
@@ -157,6 +161,10 @@ def locked(folder: Path, verb: str, flag: str = "--out") -> Iterator[None]:
             yield
         finally:
             _unlock(stream)
+
+
+def _without_links(path: str, flags: int) -> int:
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 def _lock(stream: IO[str]) -> None:

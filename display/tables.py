@@ -1,5 +1,6 @@
 """Tables as rows of text, once for HTML (`macros.html.j2`) and once for Markdown."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -50,8 +51,16 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         texts = [" ".join((cell.text, *filter(None, cell.notes))) for cell in row]
         lines.append("| " + " | ".join(_escaped(text) for text in texts) + " |")
-    return "\n".join([*lines, "", *(f"{note}\n" for note in table.footnotes)])
+    return "\n".join([*lines, "", *(f"{as_text(note)}\n" for note in table.footnotes)])
+
+
+def as_text(text: str) -> str:
+    """Markdown without tags, and without pictures, which a viewer would fetch.
+
+    Names of classes, scenarios and data sets may come from others.
+    """
+    return re.sub(r"<(?=[A-Za-z/!?])", "&lt;", text).replace("![", r"!\[")
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+    return as_text(text).replace("|", "\\|").replace("*", "\\*").replace("\n", " ")

@@ -148,7 +148,7 @@ def _known_through_an_earlier_set(
     """
     if "also_seen" in record or not record["data"]["init_args"].get("synthetic"):
         return Knowledge()
-    root = path_of_data(checkpoint, dict(record), "synthetic")
+    root = path_of_data(checkpoint, dict(record), "synthetic", "")
     if (root / "manifest.json").is_file():
         return SyntheticSet.open(root).seen()
     print(

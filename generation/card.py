@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import FORMAT, SyntheticItem, has_label_maps
-from display.tables import markdown, text_table
+from display.tables import as_text, markdown, text_table
 from provenance import write_json_atomic, write_text_atomic
 
 
@@ -40,7 +40,7 @@ def finish_synthetic_set(
     told = [(name, str(value)) for name, value in rows.items() if value is not None]
     write_text_atomic(
         root / "README.md",
-        f"""# Synthetic images: {len(items)} of {manifest["dataset"]}
+        f"""# Synthetic images: {len(items)} of {as_text(manifest["dataset"])}
 
 **Every image here was made by a neural network. None is a picture of a patient.**
 

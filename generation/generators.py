@@ -117,7 +117,7 @@ class TrainedGenerator:
 
 def _first_generators_set(checkpoint: Path, record: dict[str, Any]) -> SyntheticSet:
     """The set that a generator was trained with."""
-    root = path_of_data(checkpoint, record, "synthetic")
+    root = path_of_data(checkpoint, record, "synthetic", "")
     if not (root / "manifest.json").is_file():
         raise UserError(
             f"{checkpoint}: was trained with the synthetic set {root}, which is not there as seen "

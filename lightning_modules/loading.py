@@ -114,7 +114,7 @@ def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:
     Raises:
         UserError: The data are not there.
     """
-    root = path_of_data(checkpoint, record, "root")
+    root = path_of_data(checkpoint, record, "root", flag)
     if not root.is_dir():
         raise UserError(
             f"{checkpoint}: was trained on the cache {root}, which is not there as seen from this "
@@ -123,7 +123,7 @@ def data_root(checkpoint: Path, record: dict[str, Any], flag: str) -> Path:
     return root
 
 
-def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str) -> Path:
+def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str, flag: str) -> Path:
     """A path among the settings of the data that a checkpoint was trained on.
 
     The run folder's config.yaml tells; the checkpoint itself holds no absolute path, so one that
@@ -133,15 +133,41 @@ def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str) -> Path
         checkpoint: Its file.
         record: As `load_module` gives it.
         setting: Name of the setting, for example "root".
-    """
-    import yaml
+        flag: The flag with which a person can say it, for the message; "" where there is none.
 
-    told = record["data"]["init_args"][setting]
+    Raises:
+        UserError: Neither tells a path, or the record tells one that leads out of the working
+            folder, as none of train.py does.
+    """
+    told = record["data"]["init_args"].get(setting)
+    remedy = f" Say with {flag} where it is." if flag else ""
     config = Path(checkpoint).resolve().parent.parent / "config.yaml"
     if config.is_file():
-        content = yaml.safe_load(config.read_text(encoding="utf-8"))
-        told = content["data"]["init_args"][setting] or told
+        at_run = _setting_of_data(config, setting)
+        if at_run is not None:
+            return Path(at_run)
+    if not isinstance(told, str) or not told:
+        raise UserError(f"{checkpoint}: does not tell its data's {setting}.{remedy}")
+    if told.startswith(("/", "~")) or ".." in Path(told).parts:
+        raise UserError(
+            f"{checkpoint}: its record says that its data's {setting} is {told[:200]}, which "
+            "leads out of this folder, as no record of train.py does. It is not opened."
+            f"{remedy}"
+        )
     return Path(told)
+
+
+def _setting_of_data(config: Path, setting: str) -> str | None:
+    """A text among the data's settings in a run's config.yaml; None where there is none."""
+    import yaml
+
+    try:
+        node: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
+        for key in ("data", "init_args", setting):
+            node = node[key]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):
+        return None
+    return node if isinstance(node, str) and node else None
 
 
 def instantiate_module(model: Any, source: Path) -> L.LightningModule:

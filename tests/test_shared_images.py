@@ -407,4 +407,4 @@ def test_a_damaged_record_is_a_sentence(volumes: Path, tmp_path: Path) -> None:
     content[RECORD_KEY]["pixels"]["train"] += "!"
     save_checkpoint_file(content, checkpoint)
     with pytest.raises(UserError, match="known pixels is damaged"):
-        evaluate.evaluate(checkpoint, tmp_path / "out", show_progress=False)
+        evaluate.evaluate(checkpoint, tmp_path / "out", tmp_path / "ours", show_progress=False)

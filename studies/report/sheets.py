@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from datamodules.film_cache import FilmCache
+from datamodules.named_files import inside
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 NUM_COLUMNS = 6
 WIDEST_PIXELS = 1400
+_MOST_PIXELS = 100_000_000
 
 
 def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str]:
@@ -155,7 +157,7 @@ def prediction_images(
             lacking.append(f"{pair[0]} {pair[1]}")
             continue
         try:
-            found[pair] = shrunk_png_file(existing[0])
+            found[pair] = shrunk_png_file(out, existing[0])
         except OSError as error:
             lacking.append(f"{pair[0]} {pair[1]} (unreadable: {error})")
     return found, lacking
@@ -168,12 +170,25 @@ def shrunk_png_bytes(array: np.ndarray) -> bytes:
     return _encoded(Image.fromarray(array))
 
 
-def shrunk_png_file(path: Path) -> bytes:
-    """An image file as PNG, no wider than `WIDEST_PIXELS`."""
+def shrunk_png_file(out: Path, path: Path) -> bytes:
+    """A PNG of a study's folder, no wider than `WIDEST_PIXELS`.
+
+    Args:
+        out: The study's folder, which may come from others.
+        path: The file in it.
+
+    Raises:
+        OSError: It is none, is larger than any that evaluate.py draws, or a link out of the folder.
+    """
     from PIL import Image
 
-    with Image.open(path) as image:
-        return _encoded(image.convert("RGB"))
+    try:
+        with Image.open(inside(out, str(path.relative_to(out))), formats=("PNG",)) as image:
+            if image.width * image.height > _MOST_PIXELS:
+                raise OSError(f"{image.width}x{image.height} pixels")
+            return _encoded(image.convert("RGB"))
+    except (UserError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise OSError(str(error)) from error
 
 
 def _encoded(image: Any) -> bytes:

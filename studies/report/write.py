@@ -1,12 +1,13 @@
 """One self-contained HTML page from a study's folder, with the same in Markdown and JSON."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from display.numbers import count
 from display.pages import PageFigure, render_page
-from display.tables import Table, markdown
+from display.tables import Table, as_text, markdown
 from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
 from studies.report.downstream.linear import linear_rows, linear_sentence
@@ -168,8 +169,10 @@ def _markdown(
     missing = ", ".join(content["cells_missing"])
     lines += [f"- missing cells: {missing}" if missing else "- no cell is missing", ""]
     lines += [f"- not shown: {lacking}" for lacking in content["not_shown"]]
+    lines = [as_text(line) for line in lines]
     lines += ["", "## To make it again", "", "```"]
-    lines += [*content["again"], "```", ""]
-    lines += [f"Computing time {content['timings']['total']} on {', '.join(content['machines'])}."]
-    lines += [", ".join(f"{name} {value}" for name, value in content["versions"].items()), ""]
+    lines += [*(re.sub(r"\s+|```", " ", line) for line in content["again"]), "```", ""]
+    computed = f"{content['timings']['total']} on {', '.join(content['machines'])}"
+    versions = ", ".join(f"{name} {value}" for name, value in content["versions"].items())
+    lines += [as_text(f"Computing time {computed}."), as_text(versions), ""]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """A study's folder: where everything lies, and what may not change between two visits."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,13 +80,11 @@ class StudyFolder:
 
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
-        paths = (self.root / "cells").glob("*.json")
-        return [read_json(path) for path in sorted(paths) if not path.name.endswith(".failed.json")]
+        return _records((self.root / "cells").glob("*.json"))
 
     def finished_generators(self) -> list[dict[str, Any]]:
         """Records of all finished generators, by seed."""
-        paths = sorted((self.root / "generators").glob("generator__seed*.json"))
-        return [read_json(path) for path in paths if not path.name.endswith(".failed.json")]
+        return _records((self.root / "generators").glob("generator__seed*.json"))
 
 
 @dataclass(frozen=True)
@@ -197,7 +195,38 @@ def load_study(folder: StudyFolder) -> tuple[Specification, dict[str, Any]]:
             "Give the folder that study.py run wrote with --out."
         )
     content = read_json(folder.study)
+    if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
+        raise UserError(f"{folder.study}: is not what study.py run writes. Give its --out folder.")
     return parse_specification(content.get("specification"), str(folder.study)), content
+
+
+# What every record of a finished job has, as `Job.write` writes it.
+_KINDS = {
+    "settings": dict, "commands": list, "checkpoint_sha256": str, "timings": dict, "machine": str,
+    "versions": dict,
+}  # fmt: skip
+
+
+def _records(paths: Iterable[Path]) -> list[dict[str, Any]]:
+    """Records of finished jobs, by name; a folder from others may hold anything under theirs."""
+    found = []
+    for path in sorted(paths):
+        if path.name.endswith(".failed.json"):
+            continue
+        record = read_json(path)
+        if not isinstance(record, dict) or record.get("name") != path.stem:
+            raise UserError(f"{path}: is no record of the job {path.stem}. Remove it.")
+        wrong = [key for key, kind in _KINDS.items() if not isinstance(record.get(key), kind)]
+        if path.parent.name == "cells":
+            of_cells = {"scenario": str, "model": str, "seed": int, "evaluation": dict}
+            wrong += [k for k, kind in of_cells.items() if not isinstance(record.get(k), kind)]
+        if wrong:
+            raise UserError(
+                f"{path}: is damaged ({', '.join(wrong)} missing or of another kind). Remove it, "
+                "and run the study again: it makes only what is missing."
+            )
+        found.append(record)
+    return found
 
 
 def _shortened(names: list[str]) -> str:

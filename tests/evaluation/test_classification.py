@@ -56,7 +56,11 @@ def write_checkpoint(
             "model": model,
             "data": {
                 "class_path": "datamodules.ChestXrayDataModule",
-                "init_args": {"root": str(root), "balance": "oversample", "synthetic": "gone"},
+                "init_args": {
+                    "root": Path(root).name,
+                    "balance": "oversample",
+                    "synthetic": "gone",
+                },
             },
             "image_size": cache.image_size,
             "class_names": names,
@@ -66,6 +70,9 @@ def write_checkpoint(
         },
     }
     save_checkpoint_file(content, path)
+    if path.parent.name == "checkpoints":  # of a run, whose config.yaml tells the whole path
+        config = {"data": {"init_args": {"root": str(root)}}}
+        (path.parents[1] / "config.yaml").write_text(json.dumps(config))
     return path
 
 
@@ -78,7 +85,7 @@ def films(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, films: Path) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt", films)
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints/best.ckpt", films)
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +199,7 @@ def test_classifiers_are_compared_on_the_same_films(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     first, result = evaluated
-    other = write_checkpoint(tmp_path / "other.ckpt", films, seed=3)
+    other = write_checkpoint(tmp_path / "checkpoints/other.ckpt", films, seed=3)
     words = ["--checkpoint", other, "--out", tmp_path / "second"]
     assert run(*words, "--compare", first, first, "--batch-size", 5) == 0
     printed = capsys.readouterr().out
@@ -226,7 +233,7 @@ def test_an_evaluation_is_repeated_but_never_overwritten_by_another(
     again = evaluate.evaluate(checkpoint, out, batch_size=7, show_progress=False)
     for row, before in zip(again["images"], result["images"], strict=True):
         assert row["probability"] == pytest.approx(before["probability"], abs=1e-5)
-    other = write_checkpoint(tmp_path / "other.ckpt", films, seed=1)
+    other = write_checkpoint(tmp_path / "checkpoints/other.ckpt", films, seed=1)
     with pytest.raises(UserError, match="holds another evaluation"):
         evaluate.evaluate(other, out, show_progress=False)
 
@@ -254,8 +261,8 @@ def test_wrong_input_is_a_sentence(
     weights = torch.load(checkpoint, weights_only=True)
     weights["state_dict"] = {k: v * float("nan") if v.is_floating_point() else v
                              for k, v in weights["state_dict"].items()}  # fmt: skip
-    save_checkpoint_file(weights, tmp_path / "nan.ckpt")
-    assert "predicts NaN" in sentence(tmp_path / "nan.ckpt")
+    save_checkpoint_file(weights, checkpoint.with_name("nan.ckpt"))
+    assert "predicts NaN" in sentence(checkpoint.with_name("nan.ckpt"))
     assert not (tmp_path / "out").exists()
 
 
@@ -287,7 +294,7 @@ def test_one_class_has_no_auroc_and_says_so(
 
 def test_three_classes(film_cache: Callable[..., Path], tmp_path: Path) -> None:
     root = film_cache(tmp_path / "three", PATIENTS, labels=("normal", "a", "b"))
-    path = write_checkpoint(tmp_path / "best.ckpt", root, classes=3)
+    path = write_checkpoint(tmp_path / "checkpoints/best.ckpt", root, classes=3)
     result = evaluate.evaluate(path, tmp_path / "out", show_progress=False)
     rows = result["images"]
     table = np.array([row["probabilities"] for row in rows])

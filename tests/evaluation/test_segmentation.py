@@ -63,7 +63,7 @@ def write_checkpoint(
             "model": model,
             "data": {
                 "class_path": "datamodules.KiTS19DataModule",
-                "init_args": {"root": str(cache_root), "augmentation": "geometric"},
+                "init_args": {"root": Path(cache_root).name, "augmentation": "geometric"},
             },
             "image_size": cache.image_size,
             "class_names": cache.class_names,
@@ -73,12 +73,15 @@ def write_checkpoint(
         },
     }
     save_checkpoint_file(content, path)
+    if path.parent.name == "checkpoints":  # of a run, whose config.yaml tells the whole path
+        config = {"data": {"init_args": {"root": str(cache_root)}}}
+        (path.parents[1] / "config.yaml").write_text(json.dumps(config))
     return path
 
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory, small_cache: Path) -> Path:
-    return write_checkpoint(tmp_path_factory.mktemp("run") / "best.ckpt", small_cache)
+    return write_checkpoint(tmp_path_factory.mktemp("run") / "checkpoints/best.ckpt", small_cache)
 
 
 def run(*words: Any) -> int:
@@ -184,7 +187,7 @@ def test_an_evaluation_is_repeated_but_never_overwritten_by_another(
     again = evaluate.evaluate(checkpoint, out, show_progress=False)
     assert {**again, "seconds": 0} == {**first, "seconds": 0}
     before = (out / "evaluation.json").read_bytes()
-    other = write_checkpoint(tmp_path / "other.ckpt", small_cache, seed=1)
+    other = write_checkpoint(tmp_path / "checkpoints/other.ckpt", small_cache, seed=1)
     with pytest.raises(UserError, match="holds another evaluation"):
         evaluate.evaluate(other, out, show_progress=False)
     with pytest.raises(UserError, match="split was test, is now val"):
@@ -209,18 +212,18 @@ def test_wrong_checkpoints_are_sentences(
     hashes = checkpoint.with_name("best.ckpt.sha256").read_text()
     damaged.with_name("damaged.ckpt.sha256").write_text(hashes)
     generator = write_checkpoint(
-        tmp_path / "gan.ckpt", small_cache, class_path="lightning_modules.Pix2Pix"
+        tmp_path / "checkpoints/gan.ckpt", small_cache, class_path="lightning_modules.Pix2Pix"
     )
     weights = torch.load(checkpoint, weights_only=True)
     key = next(iter(weights["state_dict"]))
     weights["state_dict"][key] = torch.full_like(weights["state_dict"][key], float("nan"))
-    save_checkpoint_file(weights, tmp_path / "nan.ckpt")
+    save_checkpoint_file(weights, tmp_path / "checkpoints/nan.ckpt")
     out = tmp_path / "out"
     for path, sentence in (
         (tmp_path / "none.ckpt", "no such checkpoint"),
         (damaged, "damaged"),
         (generator, "holds a Pix2Pix, expected a Segmenter"),
-        (tmp_path / "nan.ckpt", "predicts NaN"),
+        (tmp_path / "checkpoints/nan.ckpt", "predicts NaN"),
     ):
         assert run("--checkpoint", path, "--out", out) == 2
         printed = capsys.readouterr().err
@@ -234,21 +237,23 @@ def test_whom_a_model_knows_besides_its_split_is_not_scored_as_new(
 ) -> None:
     """Through synthetic images, or the weights that it started from."""
     also = {"training_patients": ["case_00007"], "training_items": ["case_00007/0001"]}
-    knowing = write_checkpoint(tmp_path / "knowing.ckpt", small_cache, also_seen=also)
+    knowing = write_checkpoint(tmp_path / "checkpoints/knowing.ckpt", small_cache, also_seen=also)
     with pytest.raises(UserError, match=r"1 patient of its test split was a .*\(case_00007\)"):
         evaluate.evaluate(knowing, tmp_path / "a", show_progress=False)
     result = evaluate.evaluate(knowing, tmp_path / "val", split="val", show_progress=False)
     assert [note[:42] for note in result["notes"]] == ["The validation split chose the checkpoint,"]
-    clean = write_checkpoint(tmp_path / "clean_patients.ckpt", small_cache)
+    clean = write_checkpoint(tmp_path / "checkpoints/clean_patients.ckpt", small_cache)
     result = evaluate.evaluate(clean, tmp_path / "train", split="train", show_progress=False)
     assert [note[:39] for note in result["notes"]] == ["These are the images that the model was"]
 
     by_slice = make_cache(tmp_path / "by_slice", by="slice")
     cache = SliceCache.open(by_slice)
     split = patient_split_of(cache) | {"train": cache.patients(None)}  # all have a training slice
-    clean = write_checkpoint(tmp_path / "clean.ckpt", by_slice, split=split)
+    clean = write_checkpoint(tmp_path / "checkpoints/clean.ckpt", by_slice, split=split)
     evaluate.evaluate(clean, tmp_path / "b", show_progress=False)
-    knowing = write_checkpoint(tmp_path / "b.ckpt", by_slice, split=split, also_seen=also)
+    knowing = write_checkpoint(
+        tmp_path / "checkpoints/b.ckpt", by_slice, split=split, also_seen=also
+    )
     with pytest.raises(UserError, match=r"1 image of its test split was a .*\(case_00007/0001\)"):
         evaluate.evaluate(knowing, tmp_path / "c", show_progress=False)
 
@@ -268,7 +273,7 @@ def test_wrong_data_is_a_sentence(
     assert "was a training patient" in sentence(reshuffled)
     larger = make_cache(tmp_path / "large", {"case_00100": "test"}, size=48)
     assert "trained at 32 px" in sentence(larger)
-    two = write_checkpoint(tmp_path / "two.ckpt", small_cache, num_classes=2)
+    two = write_checkpoint(tmp_path / "checkpoints/two.ckpt", small_cache, num_classes=2)
     assert "has 3 classes" in sentence(None, two)
     moved = write_checkpoint(
         tmp_path / "moved.ckpt",

@@ -6,6 +6,7 @@ imported.
 
 import copy
 import inspect
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from evaluation.checkpoint import open_checkpoint
 from lightning_modules import checkpoint_record
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY
-from lightning_modules.loading import instantiate_module, load_module
+from lightning_modules.loading import data_root, instantiate_module, load_module
 from lightning_modules.recorded_class import settings_of
 from networks import FeaturePyramid
 from provenance import UserError
@@ -69,6 +70,7 @@ def write(path: Path, model: Any = SEGMENTER, state: Any = None, **record: Any) 
             **record,
         },
     }
+    path.parent.mkdir(parents=True, exist_ok=True)
     torch.save(content, path)
     return path
 
@@ -314,6 +316,33 @@ def test_counts_that_are_none_are_told(progress: Any, tmp_path: Path) -> None:
     torch.save({**content, "progress": progress}, path)
     with pytest.raises(UserError, match="what it says of its training is damaged"):
         load_module(path)
+
+
+@pytest.mark.parametrize("root", ["/etc", "~/data", "../data", "data/../../x", "", None, 3, ["a"]])
+def test_a_record_opens_no_folder_outside_the_working_folder(root: Any, tmp_path: Path) -> None:
+    data = {**DATA, "init_args": {"root": root}}
+    path = write(tmp_path / "run/checkpoints/best.ckpt", data=data)
+    with pytest.raises(UserError, match="Say with --root where it is"):
+        open_checkpoint(path, None, "val", None, 0, "cpu")
+    for text in ("[" * 100_000, "a: [", "1", "data: 3", "data: {init_args: {root: [x]}}", "\0"):
+        (tmp_path / "run/config.yaml").write_text(text)
+        with pytest.raises(UserError, match="Say with --root where it is"):
+            open_checkpoint(path, None, "val", None, 0, "cpu")
+
+
+def test_the_run_folder_tells_where_its_data_lie(tmp_path: Path, small_cache: Path) -> None:
+    path = write(tmp_path / "run/checkpoints/best.ckpt")
+    assert data_root_or_none(path) is None
+    config = {"data": {"init_args": {"root": str(small_cache)}}}
+    (tmp_path / "run/config.yaml").write_text(json.dumps(config))
+    assert data_root_or_none(path) == small_cache
+
+
+def data_root_or_none(path: Path) -> Path | None:
+    try:
+        return data_root(path, load_module(path)[1], "--root")
+    except UserError:
+        return None
 
 
 @pytest.mark.parametrize("name", ["tu-hf-hub:someone/model", "tu-local-dir:/planted", "../planted"])

@@ -180,7 +180,12 @@ def generate(
                 "class_pixels": np.bincount(mask.ravel(), minlength=3).tolist(),
             }
         )
-    manifest = {"format": "understudy-synthetic", "format_version": 1, "items": items}
+    manifest = {
+        "format": "understudy-synthetic",
+        "format_version": 1,
+        "image_size": 64,
+        "items": items,
+    }
     (out / "manifest.json").write_text(json.dumps(manifest))
     return out
 

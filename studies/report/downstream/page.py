@@ -4,7 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datamodules.film_cache import FilmCache
+from datamodules.named_files import inside
 from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
@@ -145,12 +147,28 @@ def _grad_cams(
         title = f"Grad-CAM, {model}, {name}"
         path = folder.run(record["name"]) / "evaluation" / "grad_cam.png"
         try:
-            png, caption = shrunk_png_file(path), "Which places raised the score, not why."
+            png, caption = (
+                shrunk_png_file(folder.root, path),
+                "Which places raised the score, not why.",
+            )
         except OSError as error:
             png, caption = None, f"{path} cannot be read ({error})."
         alt = f"Test films with maps of what {model} ({name}) used."
         figures.append(PageFigure(title, png, alt, caption))
     return figures
+
+
+def _study_data(content: Mapping[str, Any]) -> SliceCache | FilmCache:
+    """The cache of the study; never another one that lies where a study from others says.
+
+    Raises:
+        UserError: It is not there, or holds other images.
+    """
+    cache = open_cache(content["data_root"])
+    told = content["data"].get("content_sha256", cache.content_sha256)
+    if told != cache.content_sha256:
+        raise UserError(f"{cache.root}: holds other images than those of the study.")
+    return cache
 
 
 def _sheet(
@@ -162,7 +180,7 @@ def _sheet(
         return PageFigure(title, None, alt, "no generator is finished.")
     seed = generators[0]["settings"]["seed"]
     try:
-        cache, synthetic = open_cache(content["data_root"]), folder.synthetic(seed)
+        cache, synthetic = _study_data(content), inside(folder.root, f"synthetic/seed_{seed}")
         if isinstance(cache, FilmCache):
             png, caption = real_synthetic_films(cache, synthetic)
         else:

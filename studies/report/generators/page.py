@@ -85,7 +85,7 @@ def _sheet(
     short = distances_of(specification).extractor.removeprefix("timm:")
     path = folder.run(names[0]) / f"distances_{short}" / "sheet.png"
     try:
-        png = shrunk_png_file(path)
+        png = shrunk_png_file(folder.root, path)
     except OSError as error:
         return PageFigure(title, None, alt, f"{path} cannot be read ({error}).")
     caption = f"Above real films of held-out patients, below generated ones. {names[0]}."
