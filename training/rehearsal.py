@@ -6,7 +6,7 @@ All that `train.py fit` builds is built here by the same code, in a folder that 
 import logging
 import time
 from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,7 @@ import lightning as L
 import torch
 from jsonargparse import Namespace
 
-from lightning_modules import GrowingGAN
+from lightning_modules import Classifier, GrowingGAN, Segmenter
 from provenance import UserError
 from training.cli import TrainCLI
 from training.command import worded_failures
@@ -31,6 +31,7 @@ _LEAST_SECONDS = 3.0
 _MOST_SECONDS = 20.0
 # Of a growing GAN: places in the training, evenly apart, each with an untimed and a timed step.
 _PLACES = 8
+_TASKS: dict[type, str] = {Segmenter: "segmentation", Classifier: "classification"}
 
 # Nothing but steps: what is left out here is not counted in the estimate.
 _NO_MORE_THAN_STEPS = (
@@ -50,6 +51,9 @@ class Rehearsal:
         seconds: Mean of the timed steps, loading included; None where none was.
         num_timed: How many those were, after a warm-up.
         checkpoint_bytes: Size of a checkpoint's file; None where no step was done.
+        task: What evaluate.py will score it as, "segmentation" or "classification"; empty for a
+            generator, and where the training was timed.
+        class_names: Of its data; empty where they have none.
     """
 
     steps: int
@@ -58,6 +62,8 @@ class Rehearsal:
     seconds: float | None = None
     num_timed: int = 0
     checkpoint_bytes: int | None = None
+    task: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 def rehearse(args: list[str], timed: bool) -> Rehearsal:
@@ -118,8 +124,10 @@ class _Counted(_Counting):
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()
         model = self.config[self.subcommand].model
-        self._parser(self.subcommand).instantiate(Namespace(model=model))  # it may be refused
-        raise _CountedError(self.found)
+        built = self._parser(self.subcommand).instantiate(Namespace(model=model))  # may be refused
+        task = next((name for kind, name in _TASKS.items() if isinstance(built.model, kind)), "")
+        names = tuple(getattr(self.datamodule, "class_names", ()))
+        raise _CountedError(replace(self.found, task=task, class_names=names))
 
 
 class _Timed(_Counting):

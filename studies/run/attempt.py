@@ -10,7 +10,7 @@ from output_folder import plain_values
 from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies.run.claim import Claim, holder
 from studies.run.folder import Study
-from studies.run.job import EveryCellFailsError, Job, now
+from studies.run.job import Job, now
 from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
 from studies.specification.specification import seed_of_generator
@@ -29,7 +29,6 @@ class JobOutcome:
         seconds: What it took.
         message: Why it failed, or what else there is to say.
         score: Of a cell that is done.
-        all_fail: It failed by what is wrong with the whole study.
     """
 
     name: str
@@ -37,7 +36,6 @@ class JobOutcome:
     seconds: float
     message: str = ""
     score: float | None = None
-    all_fail: bool = False
 
 
 def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutcome:
@@ -63,8 +61,7 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
             kind.perform(Job(name, study, verbs, plain_values(settings), commands))
         except (Exception, SystemExit) as error:
             message = record_failure(name, study, error, commands)
-            seconds, all_fail = time.monotonic() - started, isinstance(error, EveryCellFailsError)
-            return JobOutcome(name, "failed", seconds, message, all_fail=all_fail)
+            return JobOutcome(name, "failed", time.monotonic() - started, message)
         folder.failure(name).unlink(missing_ok=True)
     return JobOutcome(name, "done", time.monotonic() - started, "", _score(name, study))
 

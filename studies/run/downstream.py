@@ -18,7 +18,7 @@ from provenance import UserError
 from spelling import meant
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
-from studies.run.job import EveryCellFailsError, Job
+from studies.run.job import Job
 from studies.run.subgroups import check_subgroups
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
@@ -191,7 +191,7 @@ def _train_and_score(job: Job) -> None:
     )
     metric = specification.metric.name
     if not holds_score(evaluation, metric):
-        raise EveryCellFailsError(
+        raise UserError(
             f"The evaluation holds no score {metric!r}, which the study decides by; it holds "
             f"{', '.join(known_scores(evaluation))}. Correct `metric` in the study's YAML."
         )

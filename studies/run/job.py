@@ -60,10 +60,6 @@ _KEPT = (
 )  # fmt: skip
 
 
-class EveryCellFailsError(UserError):
-    """What is wrong with the study, so that all its cells would fail alike after their training."""
-
-
 class Job:
     """What a kind of study does a job with.
 

@@ -84,16 +84,16 @@ def plan_study(
         if root is None:
             why_not = "since no cache is given"
         else:
-            given = (root, specification.seeds[0], load_verbs().rehearse)
-            trainings = counted(trainings, *given)
+            rehearse = load_verbs().rehearse
+            trainings = counted(trainings, root, specification, rehearse)
         for line in (
             *header_lines(specification, source, cache),
             *training_lines(specification, trainings),
             *prospect_lines(specification, source, cache, spreads),
         ):
             say(line)
-        if why_not is None:  # minutes, with large networks
-            trainings = timed(trainings, *given)
+        if why_not is None and root is not None:  # minutes, with large networks
+            trainings = timed(trainings, root, specification.seeds[0], rehearse)
     if any(one.measured is not None and one.measured.device == "cuda" for one in trainings):
         at_once = min(at_once, max(1, len(accelerators())))
     for line in (

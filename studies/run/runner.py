@@ -34,7 +34,6 @@ class StudyOutcome:
         already_done: Cells that were finished before.
         elsewhere: Cells that another process was working on.
         failed: (name, message) of the jobs that failed in this call.
-        not_begun: Jobs that would fail as the first cell did, by what is wrong with the study.
         logged: Where its runs were logged in Weights & Biases.
     """
 
@@ -42,7 +41,6 @@ class StudyOutcome:
     already_done: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
-    not_begun: list[str] = field(default_factory=list)
     logged: Destination = NOT_LOGGED
 
 
@@ -65,7 +63,7 @@ def run_study(
 
     Generators are trained first, on training patients only. An interrupted study goes on when the
     same command is given again; failed cells are tried again. Ends with status 1 when a cell
-    failed, after all others are done; where all would fail alike, after the first.
+    failed, after all others are done. Flags, data and metric are checked before the first training.
 
     Args:
         specification: The study.
@@ -88,7 +86,8 @@ def run_study(
 
     Raises:
         UserError: The folder holds cells of other settings or data, the data is missing, no cell
-            matches, or a training would be refused for its flags: before anything is trained.
+            matches, or a training would be refused for its flags, its synthetic images or an
+            unknown metric: before anything is trained.
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
@@ -119,7 +118,7 @@ def run_study(
     _say_plan(say, study, needs, outcome)
     say(f"W&B: {told_where(study)}")
     if needs:
-        refuse_wrong_trainings(study, needs, load_verbs().rehearse)
+        refuse_wrong_trainings(study, needs, load_verbs, say)
         _do(needs, study, load_verbs, workers, say, outcome)
     lacking = measure_linear_baseline(study)
     if lacking is not None:
@@ -188,10 +187,6 @@ def _work_through(
         for result in pool.collect(1.0):
             running.discard(result.name)
             finish(result)
-            # A cell that is done shows that others can be.
-            if result.all_fail and not study.folder.finished():
-                outcome.not_begun += waiting
-                waiting.clear()
         progress.tick()
 
 
@@ -258,7 +253,5 @@ def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]
         lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
         for name, message in outcome.failed:
             lines.append(f"  {name}: {message.splitlines()[0]}")
-        if outcome.not_begun:
-            lines.append(f"Not begun, since all would fail alike: {', '.join(outcome.not_begun)}")
         lines.append(f"Details: {out}/**/<name>.failed.json, logs in {out}/logs")
     return lines

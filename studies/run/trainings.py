@@ -1,6 +1,7 @@
 """The trainings of a study, counted and timed without doing them."""
 
 import sys
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -9,15 +10,19 @@ from tempfile import TemporaryDirectory
 
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
+from display.numbers import count
 from provenance import UserError
+from spelling import meant
 from studies.run.downstream import trainings_of_cell, trainings_of_generator
 from studies.run.folder import Study
 from studies.run.stand_in import write_stand_in
-from studies.run.verbs import Rehearsal
+from studies.run.verbs import Rehearsal, Verbs
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import Specification, seed_of_generator, words_of
+from studies.statistics.score_names import score_names
 
 GENERATOR = "generator"
+_A_MOMENT = 2.0  # seconds
 ONE_PER_CLASS = "one per class"  # as many as data have classes that are not known yet
 # Flags that say which images a step shows or how many steps there are, not what a step does.
 _SAME_STEP = {
@@ -91,34 +96,70 @@ def all_trainings(
 
 
 def counted(
-    trainings: Sequence[Training], root: Path, seed: int, rehearse: Callable[..., Rehearsal]
+    trainings: Sequence[Training],
+    root: Path,
+    specification: Specification,
+    rehearse: Callable[..., Rehearsal],
+    tell: Callable[[int], None] = lambda left: None,
 ) -> list[Training]:
     """The trainings with their lengths.
 
+    Args:
+        trainings: See `all_trainings`.
+        root: Prepared cache.
+        specification: The study.
+        rehearse: See `Verbs`.
+        tell: Called before each kind of training is built, with how many kinds are left.
+
     Raises:
-        UserError: One of them would be refused; the sentence names it.
+        UserError: One of them would be refused, or its evaluation will hold no score of the name
+            that the study decides by; the sentence names it.
     """
+    kinds = {(one.config, *one.flags): one for one in trainings}
     known: dict[tuple[str, ...], Rehearsal] = {}
-    for one in trainings:
-        key = (one.config, *one.flags)
-        if key not in known:
-            known[key] = _rehearse(one, root, seed, rehearse, timed=False)
+    for key, one in kinds.items():
+        tell(len(kinds) - len(known))
+        known[key] = _rehearse(one, root, specification.seeds[0], rehearse, timed=False)
+        if specification.kind == "downstream" and known[key].task:
+            _check_metric(specification.metric.name, one, known[key])
     return [replace(one, length=known[one.config, *one.flags]) for one in trainings]
 
 
+def _check_metric(metric: str, training: Training, built: Rehearsal) -> None:
+    names = score_names(built.task, built.class_names)
+    if metric not in names:
+        raise UserError(
+            f"metric: {metric}: no score of {training.name} has this name.{meant(metric, names)} "
+            f"There are {', '.join(names)}. Correct `metric` in the study's YAML."
+        )
+
+
 def refuse_wrong_trainings(
-    study: Study, names: Collection[str], rehearse: Callable[..., Rehearsal]
+    study: Study,
+    names: Collection[str],
+    load_verbs: Callable[[], Verbs],
+    say: Callable[[str], None],
 ) -> None:
-    """Refuse a study with a flag or setting that a training would be refused for, before the first.
+    """Refuse a study that a training or its scores would be refused in, before the first training.
 
     Args:
         study: As its kind's `ready` gave it.
         names: Jobs that are to be done; what is done already is not looked at.
-        rehearse: See `Verbs`.
+        load_verbs: Gives the verbs.
+        say: Prints a line, once, where it takes more than a moment.
 
     Raises:
         UserError: As `counted`.
     """
+    started, told = time.monotonic(), False
+
+    def tell(left: int) -> None:
+        nonlocal told
+        if not told and time.monotonic() - started > _A_MOMENT:
+            told = True
+            kinds = count(left, "kind")
+            say(f"Before the first training flags, data and metric are checked: {kinds} left ...")
+
     specification = study.specification
     wanted = (
         {(GENERATOR, GENERATOR)}
@@ -130,7 +171,7 @@ def refuse_wrong_trainings(
         images = Path(temporary) / "synthetic"
         every = all_trainings(specification, open_cache(study.root), images)
         chosen = [one for one in every if (one.arm, one.model) in wanted]
-        counted(chosen, study.root, specification.seeds[0], rehearse)
+        counted(chosen, study.root, specification, load_verbs().rehearse, tell)
 
 
 def timed(
@@ -139,7 +180,7 @@ def timed(
     """The trainings with what a step of each takes; steps that are alike are timed once.
 
     Raises:
-        UserError: As `counted`.
+        UserError: One of them would be refused; the sentence names it.
     """
     first: dict[tuple[str, ...], Training] = {}
     for one in trainings:

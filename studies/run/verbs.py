@@ -39,6 +39,10 @@ class Rehearsal(Protocol):
     def num_timed(self) -> int: ...  # noqa: D102
     @property
     def checkpoint_bytes(self) -> int | None: ...  # noqa: D102
+    @property
+    def task(self) -> str: ...  # noqa: D102
+    @property
+    def class_names(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from provenance import UserError
 from studies.run.verbs import Verbs
 
 CLASS_NAMES = ["background", "kidney", "tumour"]
+FILM_CLASSES = ("normal", "abnormal")
 PATIENTS = 8
 SLICES = 4
 
@@ -70,13 +71,20 @@ class FakeRehearsal:
     seconds: float | None = None
     num_timed: int = 0
     checkpoint_bytes: int | None = None
+    task: str = ""
+    class_names: tuple[str, ...] = ()
 
 
 def rehearse(args: list[str], timed: bool) -> FakeRehearsal:
     note(f"rehearse {'timed' if timed else 'counted'} {' '.join(args)}")
     if ordered("refuse") and ordered("refuse") in args:
         raise UserError(f"{ordered('refuse')}: no such flag.")
-    images = shown(args)[0]
+    images, config = shown(args)[0], Path(str(flag(args, "--config"))).stem
+    if not timed and config == "vgg":
+        return FakeRehearsal(images // 8, images, task="classification", class_names=FILM_CLASSES)
+    if not timed and config in ("light", "fpn"):
+        classes = tuple(CLASS_NAMES)
+        return FakeRehearsal(images // 8, images, task="segmentation", class_names=classes)
     measured = ("cpu", 0.5, 16, 1_000_000) if timed else ()
     return FakeRehearsal(images // 8, images, *measured)
 
@@ -298,7 +306,7 @@ def classification(name: str, scenario: str, out: Path) -> dict:
         "task": "classification",
         "split": "test",
         "split_by": "patient",
-        "class_names": ["normal", "abnormal"],
+        "class_names": [*FILM_CLASSES],
         "images": images,
         "summary": {"auroc": {"value": 0.8}, "accuracy": {"value": 0.7}},
         "roc": {"false_positive_rate": [0.0, 0.3, 1.0], "true_positive_rate": [0.0, 0.8, 1.0]},

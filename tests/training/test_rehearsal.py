@@ -43,6 +43,8 @@ def test_it_is_as_long_as_the_training_and_its_checkpoint_as_large(
     assert counted.images == timed.images == done.images_seen
     assert counted.steps * 4 == done.images_seen
     assert (counted.seconds, counted.checkpoint_bytes) == (None, None)
+    assert counted.task == "segmentation"
+    assert counted.class_names == ("background", "kidney", "tumour")
     assert timed.seconds is not None
     assert 0 < timed.seconds < done.seconds
     assert timed.device == "cpu"

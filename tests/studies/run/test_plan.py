@@ -168,8 +168,8 @@ def test_sentences_do_not_name_the_stand_in(
 def test_generators_are_told_apart_by_no_assumption(capsys: pytest.CaptureFixture) -> None:
     films = str(ROOT / "configs/studies/film_gans_cpu.yaml")
     printed = told(capsys, films)
-    assert "4 of generators (1 arm x 4 models x 1 seed)" in printed
+    assert "5 of generators (1 arm x 5 models x 1 seed)" in printed
     assert "Distances have no scale" in printed
-    assert "4 x 500 generated images, their size is the cache's" in printed
+    assert "5 x 500 generated images, their size is the cache's" in printed
     with pytest.raises(UserError, match="smallest difference is computed before its trainings"):
         study.main(["plan", films, "--from", "anywhere"])

@@ -13,6 +13,7 @@ import fake_verbs
 import pytest
 
 from provenance import UserError
+from studies.run import trainings
 from studies.run.claim import Claim
 from studies.run.runner import StudyOutcome, closing_lines, run_study
 from studies.run.workers import thread_settings
@@ -117,32 +118,32 @@ def test_a_deleted_result_is_made_again_from_its_checkpoint(
     assert fake_verbs.events().count("evaluate 1__fpn__seed0") == 2
 
 
-def test_a_verb_that_exits_or_lacks_the_metric_is_a_failed_cell(plan: dict, home: Path) -> None:
+def test_a_verb_that_exits_is_a_failed_cell(small: Specification, home: Path) -> None:
     fake_verbs.order("1__unet_light__seed0", "exit")
-    plan["metric"] = "accuracy"
-    outcome = go(parse_specification(plan, "a"), home, only="1__*")
-    messages = dict(outcome.failed)
-    assert "ended itself with status 2" in messages["1__unet_light__seed0"]
-    assert "no score 'accuracy'" in messages["1__fpn__seed0"]
-    assert "iou_mean" in messages["1__fpn__seed0"]
+    ((name, message),) = go(small, home, only="1__*").failed
+    assert name == "1__unet_light__seed0"
+    assert "ended itself with status 2" in message
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_a_misspelt_metric_costs_one_training(plan: dict, home: Path, workers: int) -> None:
-    specification = parse_specification(plan | {"metric": "iou_meen"}, "a")
-    outcome = go(specification, home, workers=workers)
-    assert [name for name, _ in outcome.failed] == ["1__unet_light__seed0"]
-    assert outcome.not_begun == ["1__fpn__seed0", "generator__seed0", *OF_SCENARIO_3]
-    assert "Not begun, since all would fail alike: 1__fpn__seed0, generator__seed0" in "\n".join(
-        closing_lines(outcome, home / "out", 1.0)
-    )
-    right = parse_specification(plan, "a")
-    assert len(go(right, home, workers=workers).done) == 5
-    assert fake_verbs.events().count("fit 1__unet_light__seed0") == 1
-    # Where cells are done, one without the score fails alone.
-    plan["seeds"] = [0, 1]
-    outcome = go(parse_specification(plan | {"metric": "iou_meen"}, "a"), home, workers=workers)
-    assert (len(outcome.failed), outcome.not_begun) == (4, [])
+def test_a_misspelt_metric_costs_no_training(plan: dict, home: Path, workers: int) -> None:
+    told = "metric: iou_meen: no score of unet_light in 1 has this name. Did you mean iou_mean?"
+    with pytest.raises(UserError, match=re.escape(told)):
+        go(parse_specification(plan | {"metric": "iou_meen"}, "a"), home, workers=workers)
+    assert not [event for event in fake_verbs.events() if event.startswith("fit ")]
+    assert len(go(parse_specification(plan, "a"), home, workers=workers).done) == 5
+
+
+def test_what_is_checked_first_is_said_where_it_takes_more_than_a_moment(
+    small: Specification, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(trainings, "_A_MOMENT", -1.0)
+    run_study(small, home / "data", home / "out", fake_verbs.load_verbs, workers=0, say=said.append)
+    # the generator, two models on real images, and two with the synthetic ones
+    told = "Before the first training flags, data and metric are checked: 5 kinds left ..."
+    assert said.count(told) == 1
+    assert sum("are checked" in line for line in said) == 1
 
 
 def test_only_and_shard_choose_cells(small: Specification, home: Path) -> None:
