@@ -48,7 +48,7 @@ def worded_failures() -> Iterator[None]:
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     from training.run_folder import forget_run_folder
-    from wandb_runs.run import finish_run
+    from wandb_runs.run import leave_run
 
     forget_run_folder()
     failed = True
@@ -59,7 +59,7 @@ def worded_failures() -> Iterator[None]:
         sentence = str(error).splitlines()[0].rstrip("!.")
         raise UserError(f"{sentence}. Correct the --trainer flags.") from error
     finally:
-        finish_run(failed)
+        leave_run(failed)
         forget_run_folder()
 
 

@@ -100,6 +100,7 @@ def library() -> ModuleType:
     Empty variables count as not set, where it would take the empty text for a value.
     """
     os.environ.setdefault("WANDB_ERROR_REPORTING", "false")
+    os.environ.setdefault("WANDB_SILENT", "true")  # its own lines beside ours
     for name in [name for name in os.environ if name.startswith("WANDB_")]:
         if not os.environ[name].strip():
             del os.environ[name]

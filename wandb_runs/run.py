@@ -34,6 +34,7 @@ class Labels:
         job_type: What the run is within its group.
         tags: Of the run.
         config: Plain values beside the run's configuration.
+        stays_open: A training that went well leaves the run open, for `add_to_summary`.
     """
 
     name: str = ""
@@ -41,6 +42,7 @@ class Labels:
     job_type: str = ""
     tags: tuple[str, ...] = ()
     config: Mapping[str, Any] = field(default_factory=dict)
+    stays_open: bool = False
 
 
 _labels: ContextVar[Labels | None] = ContextVar("labels", default=None)
@@ -172,17 +174,31 @@ def finish_run(failed: bool = False) -> None:
         pass
 
 
+def leave_run(failed: bool) -> None:
+    """Finish the current run at the end of a training, unless its labels say that it stays open."""
+    labels = _labels.get()
+    if failed or labels is None or not labels.stays_open:
+        finish_run(failed)
+
+
 def add_to_summary(folder: Path, destination: Destination, values: Mapping[str, Any]) -> None:
-    """Add values to the summary of the run that a folder holds; nothing if it holds none.
+    """Add values to the summary of a folder's run, and finish it; nothing if there is no run.
+
+    Where it was finished before, it is gone on with.
 
     Args:
         folder: Of the run.
         destination: See `resolve`.
         values: Plain values by name.
     """
-    if destination.mode == "disabled" or not run_id_of(folder):
+    run_id = run_id_of(folder)
+    if destination.mode == "disabled" or not run_id:
         return
-    run = begin_run(folder, destination, {}, resume=True, quiet=True)
-    if run is not None:
-        run.summary.update(dict(values))
-        finish_run()
+    current = library().run
+    if current is not None and current.id == run_id:
+        current.summary.update(dict(values))
+    elif values:
+        run = begin_run(folder, destination, {}, resume=True, quiet=True)
+        if run is not None:
+            run.summary.update(dict(values))
+    finish_run()

@@ -14,6 +14,7 @@ from studies.run.job import Job, now
 from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
 from studies.specification.specification import seed_of_generator
+from wandb_runs.run import finish_run
 
 _POLL_SECONDS = 2.0
 _LOG_TAIL_LINES = 40
@@ -60,6 +61,7 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
             settings = kind.settings(study.specification, name, study.inputs())
             kind.perform(Job(name, study, verbs, plain_values(settings), commands))
         except (Exception, SystemExit) as error:
+            finish_run(failed=True)
             message = record_failure(name, study, error, commands)
             return JobOutcome(name, "failed", time.monotonic() - started, message)
         folder.failure(name).unlink(missing_ok=True)

@@ -197,9 +197,8 @@ class Job:
         }
         write_json_atomic(self.study.folder.record(self.name), _jsonable(record))
         scores = scores_on_test(result.get("evaluation", {}))
-        if scores:
-            with labelled(labels_of(self.study, self.name, fit.part)):
-                add_to_summary(Path(fit.run_folder), self.study.logged, scores)
+        with labelled(labels_of(self.study, self.name, fit.part)):
+            add_to_summary(Path(fit.run_folder), self.study.logged, scores)
 
 
 @contextlib.contextmanager

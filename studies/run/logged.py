@@ -67,6 +67,7 @@ def labels_of(study: Study, name: str, part: str) -> Labels:
         job_type="generator" if seed is not None else part or "training",
         tags=(specification.name,),
         config={"study": {"name": specification.name, "folder": study.out.name, **place}},
+        stays_open=seed is None and not part,  # its scores come after it
     )
 
 

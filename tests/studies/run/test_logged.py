@@ -1,5 +1,6 @@
 """What of a study is logged to Weights & Biases, read back from the offline records."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from studies.run.verbs import FitResult, Verbs
 from studies.specification.read import parse_specification
 from tests.wandb_records import runs_of
 from wandb_runs.environment import Destination
-from wandb_runs.run import begin_run, finish_run
+from wandb_runs.run import begin_run, leave_run
 
 OFFLINE = Destination("offline", "--wandb offline")
 
@@ -23,8 +24,10 @@ def fit(args: list[str]) -> FitResult:
     """Learns nothing, as the fake one, but logs as the real one."""
     found = fake_verbs.fit(args)
     mode = args[len(args) - args[::-1].index("--wandb")]
-    begin_run(found.run_folder, Destination(mode, f"--wandb {mode}"), {"width": 4})
-    finish_run()
+    run = begin_run(found.run_folder, Destination(mode, f"--wandb {mode}"), {"width": 4})
+    if run is not None:
+        run.log({"val/iou_mean": 0.25, "images_seen": 8}, step=8)
+    leave_run(failed=False)
     return found
 
 
@@ -54,23 +57,25 @@ def test_runs_of_a_study_have_its_name_and_their_scores_and_its_report(
     )
 
     (generator,) = runs_of(out / "generators/seed_0")
-    real, synthetic = (runs_of(out / f"runs/{cell}__unet_light__seed0") for cell in (1, 3))
+    (real,), (synthetic,) = (runs_of(out / f"runs/{n}__unet_light__seed0") for n in (1, 3))
     (report,) = runs_of(out)
-    every = [generator, *real, *synthetic, report]
+    every = [generator, real, synthetic, report]
+    assert {part.exit_code for part in every} == {0}
     assert {part.run.run_group for part in every} == {"small"}
     assert {tuple(part.run.tags) for part in every} == {("small",)}
     assert generator.run.job_type == "generator"
     assert report.run.job_type == "report"
     for scenario, cell in (("1", real), ("3", synthetic)):
-        assert {part.run.job_type for part in cell} == {"training"}
-        assert len({part.run.run_id for part in cell}) == 1
-        assert cell[0].config["study"] == {
+        assert cell.run.job_type == "training"
+        assert cell.config["width"] == 4
+        assert cell.config["study"] == {
             "name": "small", "folder": "out", "scenario": scenario, "model": "unet_light",
             "seed": 0,
         }  # fmt: skip
         record = read_json(out / f"cells/{scenario}__unet_light__seed0.json")
         score = record["evaluation"]["summary"]["iou_mean"]["value"]
-        assert cell[-1].summary["test/iou_mean"] == pytest.approx(score)
+        assert cell.summary["test/iou_mean"] == pytest.approx(score)
+        assert cell.summary["val/iou_mean"] == 0.25
         assert report.summary[f"test/iou_mean/{scenario}__unet_light"] == pytest.approx(score)
     assert report.summary["cells_done"] == 2
     assert report.summary["headline"] == read_json(out / "report.json")["answer"]["headline"]
@@ -89,6 +94,34 @@ def test_runs_of_a_study_have_its_name_and_their_scores_and_its_report(
     assert "Ward_7" not in "".join(
         path.read_bytes().decode("latin-1") for path in out.rglob("*.wandb")
     )
+
+
+def test_a_cell_that_fails_after_its_training_is_a_failed_run_and_then_one_with_scores(
+    plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan["models"] = plan["models"][:1]
+    specification = parse_specification(plan, "plan.yaml")
+    cell = "1__unet_light__seed0"
+
+    def failing() -> Verbs:
+        def evaluate(**keywords: object) -> dict:
+            raise UserError("no such checkpoint")
+
+        return replace(load_verbs(), evaluate=evaluate)
+
+    def go(verbs: Callable[[], Verbs]) -> None:
+        where = home / "data", home / "out", verbs
+        run_study(
+            specification, *where, workers=0, only=cell, wandb="offline", say=lambda line: None
+        )
+
+    go(failing)
+    go(load_verbs)
+    before, after = runs_of(home / "out/runs" / cell)
+    assert (before.exit_code, after.exit_code) == (1, 0)
+    assert before.run.run_id == after.run.run_id
+    assert "test/iou_mean" in after.summary
+    assert "test/iou_mean" not in before.summary
 
 
 def test_a_mode_of_the_yaml_holds_and_another_flag_is_refused(plan: dict, home: Path) -> None:
