@@ -290,6 +290,13 @@ def _no_manifest(root: Path) -> str:
             f"{root}: there is no such folder.{meant_path(root)} Expected a cache made by "
             "prepare.py; make one, for example: python prepare.py phantom_ct --out data/phantom_ct"
         )
+    ended = [name for name in ("skipped.csv", "rejected.csv") if (root / name).is_file()]
+    if ended and (root / "settings.json").is_file():
+        return (
+            f"{root}: holds no manifest.json: its preparation came to an end without a cache, "
+            "since no file was usable, or too few for every split. What was left out stands in "
+            f"{ended[0]}; the same prepare.py command says why. Mend that, and give it again."
+        )
     if (root / "records").is_dir():
         return (
             f"{root}: holds no manifest.json, but finished parts: its preparation was interrupted, "

@@ -80,8 +80,8 @@ def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False)
 
 
 def count(number: int, name: str) -> str:
-    """Such as `1 cell` or `3 cells`."""
-    return f"{number} {name}" + ("" if number == 1 else "s")
+    """Such as `1 cell`, `3 cells` or `1,200 films`."""
+    return f"{number:,} {name}" + ("" if number == 1 else "s")
 
 
 def p_value(value: float | None) -> str:

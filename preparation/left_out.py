@@ -38,6 +38,17 @@ def stop_at_the_first(left_out: Iterable[tuple[str, str]]) -> None:
         )
 
 
+def grouped(entries: Iterable[tuple[str, str]]) -> list[str]:
+    """A line for each reason: the first file that it holds for, and how many more there are."""
+    files: dict[str, list[str]] = {}
+    for file, reason in entries:
+        files.setdefault(reason, []).append(file)
+    return [
+        f"{first}{f' and {len(more):,} more' if more else ''}: {reason}"
+        for reason, (first, *more) in files.items()
+    ]
+
+
 def left_out_line(count: int, listed_in: Path) -> str:
     """The line of a summary that goes with the exit status."""
     were = "1 was" if count == 1 else f"{count:,} were"

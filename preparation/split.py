@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
+from display.numbers import count
 from provenance import UserError
 
 _MOST_LISTED = 20
@@ -208,10 +209,39 @@ def check_no_split_is_empty(
     )
     copied = sum(map(len, together))
     why = f" {copied} of them share images with others and are kept together." if copied else ""
+    there, nobody = f"There is 1 {split.by}", "nobody falls"
+    if len(keys) != 1:
+        there = f"There are {count(len(keys), split.by)}"
+        nobody = f"none of the {count(len(keys), split.by)} falls"
+    shares = " / ".join(f"{ratio:g}" for ratio in split.ratios)
     raise UserError(
-        f"{left_out}--split-seed {split.seed}: none of the {len(keys)} {split.by}s falls into "
-        f"{' or '.join(missing)} (--split-ratios {' '.join(map(str, split.ratios))}).{why} "
-        f"{remedy}, or other --split-ratios, or --split-all-to test to keep everything for testing."
+        f"{left_out}{there}; divided {shares} by seed {split.seed}, {nobody} into "
+        f"{' or '.join(missing)}.{why} {remedy}, or other --split-ratios, or --split-all-to test "
+        "to keep everything for testing."
+    )
+
+
+def one_identifier_note(
+    split: Split, spellings: Mapping[str, Collection[str]], number: int, what: str
+) -> str:
+    """Say that all is of one patient, where it is: an identifier that was removed looks like one.
+
+    Args:
+        split: How they are divided.
+        spellings: What the source calls each patient: for the screen, not for the cache.
+        number: How many of `what` there are.
+        what: "film" or "volume".
+
+    Returns:
+        A sentence and a blank, or nothing.
+    """
+    if split.by != "patient" or len(spellings) != 1 or number < 2:
+        return ""
+    [names] = spellings.values()
+    return (
+        f"All {number:,} {what}s have the patient identifier {', '.join(sorted(names))}, so they "
+        "count as one patient, who cannot be divided. If they are of several, the identifiers were "
+        "removed, and who is who has to come from elsewhere. "
     )
 
 
@@ -238,7 +268,7 @@ def warn_of_small_splits(
 
     now = counts(split.seed)
     small = [
-        f"{name} has {n} patient{'' if n == 1 else 's'}"
+        f"{name} has {count(n, 'patient')}"
         for name, n, ratio in zip(SPLITS, now, split.ratios, strict=True)
         if ratio > 0 and n < fewest
     ]

@@ -13,6 +13,7 @@ from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from preparation.disk import record_path
+from preparation.left_out import grouped
 from preparation.volumes.shard import source_hash
 from preparation.volumes.volume import Found
 from provenance import sha256_of
@@ -144,11 +145,12 @@ def print_checked(result: Verification) -> None:
 
 
 def print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:
-    """Print the first (file, reason) pairs, each after a word."""
-    for file, reason in entries[:MOST_LISTED]:
-        print(f"  {word} {file}: {reason}")
-    if len(entries) > MOST_LISTED:
-        print(f"  and {len(entries) - MOST_LISTED} more; all of them are in skipped.csv.")
+    """Print the first reasons, each after a word, with the files that they hold for."""
+    lines = grouped(entries)
+    for line in lines[:MOST_LISTED]:
+        print(f"  {word} {line}")
+    if len(lines) > MOST_LISTED:
+        print(f"  and {len(lines) - MOST_LISTED} reasons more; all of them are in skipped.csv.")
 
 
 def moved_lines(moved: Mapping[str, Sequence[str]], whose: str) -> list[str]:

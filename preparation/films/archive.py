@@ -264,5 +264,5 @@ def _damage_as_user_error(archive: Path) -> Iterator[None]:
             raise
         raise UserError(
             f"{archive.name}: is damaged, or no such archive ({type(error).__name__}). Nothing of "
-            "it was kept; copy it again."
+            "it was kept; copy it again, or give it the suffix of what it is."
         ) from error

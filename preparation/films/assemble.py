@@ -33,6 +33,7 @@ from preparation.split import (
     divided_anew,
     merged_lines,
     moves,
+    one_identifier_note,
     own_keys,
     split_id,
     warn_of_small_splits,
@@ -126,10 +127,14 @@ def assemble(
         divided = split
         if split.cannot_divide(keys, together):
             divided = replace(split, all_to="test")
-            notes.append(
+            spelt = spellings_of(keys if by_patient else {}, out, shards)
+            why = one_identifier_note(split, spelt, tally.num_used, "film") or (
                 f"One {split.by}, or several who share images and stay together, cannot be "
-                "divided, so all films go to the test split, for evaluating models trained on "
-                "other data. Pass --split-all-to train to train on them."
+                "divided. "
+            )
+            notes.append(
+                f"{why}All films go to the test split, for evaluating models trained on other "
+                "data. Pass --split-all-to train to train on them."
             )
         drawn = divided.divide(keys, together)
         splits = [drawn[name] for name in named]

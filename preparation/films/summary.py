@@ -9,6 +9,7 @@ from pathlib import Path
 
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import SPLITS
+from display.numbers import count
 from preparation.films.assemble import FilmOutcome
 from preparation.films.names import REJECTED
 from preparation.films.tally import counted
@@ -26,7 +27,7 @@ def print_film_summary(outcome: FilmOutcome) -> None:
     refused = sum(tally.rejected.values())
     why = f": {counted(tally.rejected)}" if refused else ""
     print(
-        f"{tally.num_files:,} files found{resumed}, {tally.num_used:,} films used, "
+        f"{count(tally.num_files, 'file')} found{resumed}, {count(tally.num_used, 'film')} used, "
         f"{refused:,} refused{why}."
     )
     if tally.suspicions:
@@ -49,9 +50,9 @@ def print_film_summary(outcome: FilmOutcome) -> None:
     found = cache.manifest["duplicates"]
     if found["exact_groups"] or found["near_pairs"]:
         print(
-            f"duplicates.csv: {found['exact_groups']:,} groups of equal films and "
-            f"{found['near_pairs']:,} pairs of nearly equal ones, {found['across_splits']:,} "
-            "across splits."
+            f"duplicates.csv: {count(found['exact_groups'], 'group')} of equal films and "
+            f"{count(found['near_pairs'], 'pair')} of nearly equal ones, "
+            f"{found['across_splits']:,} across splits."
         )
         whose = "patients" if cache.split_by == "patient" else "films"
         for line in moved_lines(found.get("moved", {}), whose):
@@ -70,7 +71,9 @@ def _split_lines(cache: FilmCache) -> list[str]:
     lines = []
     for split in SPLITS:
         indices = cache.indices(split)
-        line = f"  {split:5s} {len(cache.patients(split)):6,d} patients {len(indices):7,d} films"
+        patients, films = len(cache.patients(split)), len(indices)
+        line = f"  {split:5s} {patients:6,d} {'patient ' if patients == 1 else 'patients'}"
+        line += f" {films:7,d} film{'' if films == 1 else 's'}"
         if column is not None:
             names = [*cache.class_names(column), "unlabelled"]
             counts = Counter(cache.labels(column)[indices].tolist())

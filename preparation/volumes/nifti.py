@@ -120,13 +120,25 @@ def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> J
     )
 
 
+def _mend(path: Path) -> str:
+    """What to do about a file that nibabel does not read: its name may promise another one."""
+    with open(path, "rb") as stream:
+        start = stream.read(348)
+    packed = start.startswith(b"\x1f\x8b")
+    if packed != path.name.endswith(".gz") and (packed or start[344:347] in (b"n+1", b"ni1")):
+        kind, suffix = ("", ".nii.gz") if packed else ("not ", ".nii")
+        return f"it is {kind}compressed: give it the suffix {suffix}."
+    if not packed and start[344:347] not in (b"n+1", b"ni1"):
+        return "its content is no NIfTI file's: export it again, or copy it again."
+    return "copy it again."
+
+
 def _header(path: Path, name: str) -> Any:
     try:
         image: Any = nib.load(path)
     except UNREADABLE as error:
-        raise SkipVolume(
-            name, f"is not a readable NIfTI file ({type(error).__name__}). Left out; copy it again."
-        ) from error
+        sentence = f"is not a readable NIfTI file ({type(error).__name__}). Left out; "
+        raise SkipVolume(name, sentence + _mend(path)) from error
     dtype = image.get_data_dtype()
     if dtype.kind not in "iuf":
         kind = "colours" if dtype.fields else f"{dtype.name} numbers"

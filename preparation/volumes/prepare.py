@@ -17,6 +17,7 @@ from tqdm import tqdm
 from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.slice_cache import SliceCache
 from preparation.disk import full_disk_as_user_error, record_path
+from preparation.left_out import grouped
 from preparation.private_table import FILES, PATIENTS, keep_rows
 from preparation.split import (
     Split,
@@ -24,10 +25,11 @@ from preparation.split import (
     divided_anew,
     merged_lines,
     moves,
+    one_identifier_note,
     split_id,
     warn_of_small_splits,
 )
-from preparation.verify import Verification, verify_slices
+from preparation.verify import MOST_LISTED, Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.left_out import stop_at_the_first, write_skipped
 from preparation.volumes.mask_values import account, kidneys_alone_note
@@ -129,7 +131,7 @@ def prepare(
     notes = [found.own_names.in_text(note) for note in notes]
     skipped, whole_list = write_skipped(out, found, skipped)
     if not records:
-        listed = "\n".join(f"  {file}: {reason}" for file, reason in skipped[:20])
+        listed = "\n".join(f"  {line}" for line in grouped(skipped)[:MOST_LISTED])
         raise UserError(
             f"{out}: nothing usable was found; {len(skipped)} left out:\n{listed}\n"
             f"The whole list is in {whole_list}."
@@ -158,6 +160,8 @@ def prepare(
             if usual
             else ""
         )
+        spelt = {who: found.spellings[who] for who in keys} if split.by == "patient" else {}
+        reasons += one_identifier_note(split, spelt, len(records), "volume")
         check_no_split_is_empty(split, keys, copies.together, reasons)
         if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)

@@ -1,9 +1,11 @@
 """What `prepare.py` says at the end: found, used, skipped and why, where it is, what is next."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from datamodules.prepared_cache import SPLITS
+from display.numbers import count
 from preparation.left_out import left_out_line
 from preparation.private_table import SKIPPED, private_folder
 from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
@@ -24,17 +26,17 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     if outcome.verification is not None:
         print_checked(outcome.verification)
     items, split = manifest["items"], manifest["split"]
-    for note in outcome.notes[:MOST_LISTED]:
-        print(f"note: {note}")
-    if len(outcome.notes) > MOST_LISTED:
-        print(f"note: and {len(outcome.notes) - MOST_LISTED} more, in {out / 'records'}.")
+    notes = Counter(outcome.notes)
+    for note, times in list(notes.items())[:MOST_LISTED]:
+        print(f"note: {note}" + (f" ({times:,} times)" if times > 1 else ""))
+    if len(notes) > MOST_LISTED:
+        print(f"note: and {len(notes) - MOST_LISTED} more, in {out / 'records'}.")
     used = len(manifest["shards"])
     num_patients = len({item["patient_id"] for item in items})
-    unit = "volume" if used == 1 else "volumes"
-    of = f" of {num_patients} patient{'' if num_patients == 1 else 's'}"
+    volumes, of = count(used, "volume"), count(num_patients, "patient")
     resumed = f", {outcome.num_resumed} of them finished before" if outcome.num_resumed else ""
     print(
-        f"{outcome.num_found} found, {used} {unit}{of} used with {len(items):,} slices{resumed}, "
+        f"{outcome.num_found} found, {volumes} of {of} used with {len(items):,} slices{resumed}, "
         f"{len(outcome.skipped)} skipped."
     )
     print_listed(outcome.skipped, "skipped")
@@ -88,13 +90,14 @@ def _split_lines(items: Sequence[dict[str, Any]], names: Sequence[str]) -> list[
     for split in SPLITS:
         own = [item for item in items if item["split"] == split]
         patients = len({item["patient_id"] for item in own})
+        word = "patient " if patients == 1 else "patients"
         holding = [
             f"{sum(item['class_pixels'][label] > 0 for item in own):,d} with {name}"
             for label, name in enumerate(names)
             if label > 0
         ]
         lines.append(
-            f"  {split:5s} {patients:4d} patients {len(own):7,d} slices, {', '.join(holding)}"
+            f"  {split:5s} {patients:4d} {word} {len(own):7,d} slices, {', '.join(holding)}"
         )
     return lines
 

@@ -1,6 +1,7 @@
 """The verb: whole runs, what they print and what they refuse."""
 
 import csv
+import gzip
 import json
 import re
 import subprocess
@@ -12,6 +13,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
 from preparation.split import Split
@@ -21,6 +23,7 @@ from preparation.volumes.prepare import prepare
 from preparation.volumes.shard import Layout
 from preparation.volumes.summary import print_slice_summary
 from prepare import COMMANDS
+from provenance import UserError
 from tests.prepare_runs import AFFINE, LEFT_OUT, contents, kits19, make_source, run
 
 ROOT = Path(__file__).parents[2]
@@ -122,7 +125,21 @@ def test_nothing_usable_is_an_error(tmp_path, capsys):
     assert kits19(source, tmp_path / "out") == 2
     said = capsys.readouterr().err
     assert "nothing usable was found" in said
-    assert "case_00001/segmentation.nii.gz" in said
+    assert "  case_00000/segmentation.nii.gz and 1 more: is not a readable NIfTI file" in said
+    with pytest.raises(UserError, match=r"without a cache.* left out stands in skipped\.csv"):
+        open_cache(tmp_path / "out")
+
+
+def test_a_wrong_suffix_is_told_apart_from_damage(tmp_path, capsys):
+    source = make_source(tmp_path / "source", num=3)
+    plain, packed, cut = sorted(folder / "segmentation.nii.gz" for folder in source.iterdir())
+    plain.write_bytes(gzip.decompress(plain.read_bytes()))
+    packed.rename(packed.with_name("segmentation.nii"))
+    cut.write_bytes(cut.read_bytes()[:200])
+    assert kits19(source, tmp_path / "out") == 2
+    said = capsys.readouterr().err
+    assert "it is not compressed: give it the suffix .nii." in said
+    assert "it is compressed: give it the suffix .nii.gz." in said
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from preparation.split import (
     check_no_split_is_empty,
     merged_lines,
     moves,
+    one_identifier_note,
     own_keys,
     split_id,
     split_of,
@@ -120,3 +121,15 @@ def _count(names, split):
 
 def _lacks(names):
     return any(_count(names, s) == 0 for s in ("train", "val", "test"))
+
+
+def test_one_identifier_for_all_is_named() -> None:
+    one = {"pseudonym": {"ANONYMOUS"}}
+    told = one_identifier_note(Split(), one, 12, "film")
+    assert told.startswith("All 12 films have the patient identifier ANONYMOUS, so they count as")
+    assert one_identifier_note(Split(), one, 1, "film") == ""
+    assert one_identifier_note(Split(by="image"), one, 12, "film") == ""
+    assert one_identifier_note(Split(), {**one, "b": {"B"}}, 12, "film") == ""
+    with pytest.raises(UserError, match=r"There is 1 patient; .* nobody falls into") as caught:
+        check_no_split_is_empty(Split(), {"pseudonym": ("ANONYMOUS",)}, left_out=told)
+    assert str(caught.value).startswith(told)

@@ -274,7 +274,7 @@ def test_equal_films_keep_their_patients_in_one_split(divided, tmp_path, capsys)
     out = tmp_path / "out"
     assert films(source, out, "--split-seed", str(seed)) == 0
     said = capsys.readouterr().out
-    assert "1 groups of equal films" in said
+    assert "1 group of equal films" in said
     assert "lie in different splits" not in said
     lines = (out / "duplicates.csv").read_text().splitlines()
     assert len(lines) == 2

@@ -164,7 +164,9 @@ def test_what_was_left_out_is_said_before_an_empty_split(tmp_path):
     reasons, split = str(refused.value).splitlines()
     assert "10 left out, most often: has label values [3], expected only 0" in reasons
     assert "--label-map 3=0" in reasons
-    assert split.startswith("--split-seed 85: none of the 2 patients falls into")
+    divided = "There are 2 patients; divided 0.7 / 0.2 / 0.1 by seed 85, none of the 2 patients"
+    assert split.startswith(f"{divided} falls into")
+    assert "--split-seed 85" not in split, "nobody gave it"
 
 
 def test_a_case_that_is_left_out_is_named_as_the_index_does(tmp_path, capsys):
