@@ -15,6 +15,7 @@ from collections.abc import Sequence
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
+from display.numbers import count
 from generation.command import generate
 
 __all__ = ["generate", "main"]
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     counts = Counter(item.label for item in SyntheticSet.open(out).items)
     classes = ", ".join(f"{count} {name}" for name, count in counts.items() if name is not None)
     print(
-        f"{counts.total()} synthetic images{f' ({classes})' if classes else ''}: {out} "
+        f"{count(counts.total(), 'synthetic image')}{f' ({classes})' if classes else ''}: {out} "
         "(see sheet.png)"
     )
     return 0

@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = fit(given)
     if launched_rank() == 0:
         print(
-            f"{result.images_seen} images seen in {result.seconds:.0f} s. "
+            f"{result.images_seen:,} images seen in {result.seconds:.0f} s. "
             f"Results: {result.run_folder} (best model: {result.best_checkpoint})"
         )
     return 0

@@ -20,7 +20,14 @@ class Stopped(KeyboardInterrupt):
 
 
 def run_verb(name: str, work: Callable[[], int | None]) -> int:
-    """Run a verb's work. Exit status: its own, or 2 for a UserError, 130 for Ctrl-C."""
+    """Run a verb's work. Exit status: its own, or 2 for a UserError, 130 for Ctrl-C.
+
+    What the terminal cannot show, such as an umlaut where it takes ASCII, or bytes of a file name
+    that are no text, is printed as an escape: it neither ends the work nor reaches a log as it is.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     if isinstance(sys.stdout, io.TextIOWrapper):  # names of files may hold bytes that are no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:

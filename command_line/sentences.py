@@ -128,6 +128,8 @@ def no_such_setting(flag: str, key: str, owner: str, settings: Sequence[str]) ->
         settings: Those that the class has.
     """
     first = key.partition(".")[0]
+    if key in settings:  # and yet refused: what is made with the class gives it
+        return f"{flag}.{key}: what uses {owner} gives it, from the data. Leave it out."
     name = key if first in settings else first
     listed = f" Settings: {', '.join(settings)}." if settings else ""
     return f"{flag}.{name}: {owner} has no such setting.{meant(name, settings)}{listed}"

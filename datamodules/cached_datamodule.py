@@ -1,11 +1,13 @@
 """What the datamodules of slices and of films share: batches in their order, and the leak check."""
 
+import sys
 from collections.abc import Callable, Sized
 from functools import cached_property
 from typing import Any, Literal
 
 import lightning as L
 import numpy as np
+from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
@@ -16,6 +18,8 @@ from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
 from provenance import UserError, sha256_of
+
+_MANY_TIMES = 5  # so often in one epoch no configuration shows an image by intention
 
 
 class CachedDataModule(L.LightningDataModule):
@@ -171,9 +175,21 @@ class CachedDataModule(L.LightningDataModule):
             self._training_set = self.training_set()
             self._weights = self.weights(self._training_set)
             self._epoch = self.images_per_epoch
+            self._tell_of_a_long_epoch()
             if self.control is not None:
                 self._leave_out_synthetic()
             self.items("val")
+
+    def _tell_of_a_long_epoch(self) -> None:
+        """Say how often an epoch shows an image where its length was set for far more of them."""
+        number, epoch = len(self._training_set), self.images_per_epoch
+        if epoch is not None and epoch >= _MANY_TIMES * number:
+            rank_zero_only(print)(
+                f"note: an epoch is {epoch:,} images (data.images_per_epoch), and {number:,} are "
+                f"there to train on: each is shown about {epoch / number:.0f} times between two "
+                f"validations. --data.images_per_epoch {number} shows each once.",
+                file=sys.stderr,
+            )
 
     def _leave_out_synthetic(self) -> None:
         """Make the training the control of what it would be with the synthetic images."""

@@ -86,7 +86,7 @@ def counts_to_balance(
     counts = np.bincount(labels, minlength=num_classes)
     if (counts > 0).sum() < 2:
         raise UserError(
-            f"--data.balance {balance}: all {counts.sum()} training films are of one class, so "
-            "there is nothing to balance. Leave the flag out."
+            f"data.balance {balance}: all {counts.sum()} training films are of one class, so "
+            "there is nothing to balance. Leave it out of the flags and of the --config files."
         )
     return counts

@@ -1,5 +1,6 @@
 """Numbers as a reader sees them, the same in every table and sentence."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -12,6 +13,17 @@ NONE = "\u2014"
 def number(value: float | None, style: str = ".3f", missing: str = NONE) -> str:
     """A number in one of Python's format styles, such as ".4g"."""
     return missing if value is None else format(value, style)
+
+
+def probability(value: float | None) -> str:
+    """Four decimals, and as many as it takes where those would read as 0 or as 1."""
+    if value is None:
+        return NONE
+    if not 0 < value < 1:
+        return f"{value:.4f}"
+    nearer = min(value, 1 - value)
+    decimals = 4 if nearer >= 0.0001 else 1 - math.floor(math.log10(nearer))
+    return f"{value:.{decimals}f}"
 
 
 def interval(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from display.numbers import bracketed, number
+from display.numbers import bracketed, count, number
 from evaluation.images.fid_card import digits, ends
 
 
@@ -15,7 +15,8 @@ def lines_of(result: Mapping[str, Any]) -> tuple[list[str], str]:
 
 def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"{result['split']}: {result['num_images']} images of {result['num_patients']} patients, "
+        f"{result['split']}: {count(result['num_images'], 'image')} of "
+        f"{count(result['num_patients'], 'patient')}, "
         f"{result['slices']} slices, absent class: {result['absent_class']}"
     ]
     for key, entry in result["summary"].items():
@@ -33,8 +34,8 @@ def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
         )
     if result["hd95_undefined"]:
         lines.append(
-            f"  hd95 leaves out {result['hd95_undefined']} comparisons where a structure was "
-            "missed or invented whole"
+            f"  hd95 leaves out {count(result['hd95_undefined'], 'comparison')} where a structure "
+            "was missed or invented whole"
         )
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
@@ -42,8 +43,8 @@ def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
 def _classification_lines(result: Mapping[str, Any]) -> list[str]:
     counts = ", ".join(f"{number} {name}" for name, number in result["class_counts"].items())
     lines = [
-        f"{result['split']}: {result['num_images']} films of {result['num_patients']} patients "
-        f"({counts})"
+        f"{result['split']}: {count(result['num_images'], 'film')} of "
+        f"{count(result['num_patients'], 'patient')} ({counts})"
     ]
     lines += [f"  {key:<17} {_interval(entry)}" for key, entry in result["summary"].items()]
     trivial = result["trivial_majority_class"]["accuracy"]
@@ -59,8 +60,8 @@ def _classification_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _image_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"{result['num_synthetic']} synthetic images, {result['num_real']} real ones of "
-        f"{result['num_real_patients']} patients ({result['split']})"
+        f"{count(result['num_synthetic'], 'synthetic image')}, {result['num_real']:,} real of "
+        f"{count(result['num_real_patients'], 'patient')} ({result['split']})"
     ]
     for key, entry in {**result["distances"], **result["scores"]}.items():
         if "value" not in entry:
@@ -78,7 +79,8 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
     for split, summary in result["pairs"].items():
         for key, entry in summary.items():
             lines.append(
-                f"  {key}, {entry['num_values']} pairs of {split} patients: {_interval(entry)}"
+                f"  {key}, {count(entry['num_values'], 'pair')} of {split} patients: "
+                f"{_interval(entry)}"
             )
     return lines
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import FORMAT, SyntheticItem, has_label_maps
+from display.numbers import count
 from display.tables import as_text, markdown, text_table
 from provenance import write_json_atomic, write_text_atomic
 
@@ -22,8 +23,8 @@ def finish_synthetic_set(
         "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
         "labels": _labels_in_words(items, manifest),
         **_generators_in_words(makers),
-        "trained on": f"{len(origin['training_patients'])} patients, "
-        f"{origin['images_seen']} images seen"
+        "trained on": f"{count(len(origin['training_patients']), 'patient')}, "
+        f"{count(origin['images_seen'], 'image')} seen"
         + (f", only of {only}" if (only := _only_label(makers)) else ""),
         "truncation": manifest.get("truncation"),
         "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
@@ -31,7 +32,7 @@ def finish_synthetic_set(
     if has_label_maps(items):
         rows["label maps"] = (
             f"{len({item.label_item_id for item in items})} of "
-            f"{len({item.label_patient_id for item in items})} patients"
+            f"{count(len({item.label_patient_id for item in items}), 'patient')}"
         )
     rows |= {
         "seed": str(manifest["seed"]),

@@ -59,8 +59,8 @@ def training_label_counts(
         )
     if labels.max() >= len(class_names):
         raise UserError(
-            f"--model.class_names {', '.join(class_names)}: the data have a class "
-            f"{int(labels.max())}, counted from 0. Leave the flag out."
+            f"model.class_names {', '.join(class_names)}: the data have a class "
+            f"{int(labels.max())}, counted from 0. Leave class_names out, and the data say them."
         )
     counts: NDArray[np.int64] = np.bincount(labels, minlength=len(class_names))
     if (counts > 0).sum() < 2:

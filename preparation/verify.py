@@ -12,6 +12,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
+from display.numbers import count
 from preparation.disk import record_path
 from preparation.left_out import grouped
 from preparation.volumes.shard import source_hash
@@ -127,18 +128,21 @@ def print_verification(result: Verification) -> None:
     if result.unit == "slices":
         print(
             f"{result.num_shards + len(result.skipped)} found, {result.num_shards} used with "
-            f"{result.num_items:,} slices, {len(result.skipped)} skipped."
+            f"{count(result.num_items, 'slice')}, {len(result.skipped)} skipped."
         )
         print_listed(result.skipped, "skipped")
     state = "is damaged" if result.damaged else "is whole"
-    print(f"Results: {result.root} {state}: {result.num_items:,} {result.unit}.")
+    held = count(result.num_items, result.unit.removesuffix("s"))
+    print(f"Results: {result.root} {state}: {held}.")
 
 
 def print_checked(result: Verification) -> None:
     """Print how many hashes were compared, and what has changed."""
-    sources = f" and {result.num_source_checked} sources" if result.num_source_checked else ""
+    sources = (
+        f" and {count(result.num_source_checked, 'source')}" if result.num_source_checked else ""
+    )
     print(
-        f"verify {result.root}: {result.num_checked} arrays{sources} checked, "
+        f"verify {result.root}: {count(result.num_checked, 'array')}{sources} checked, "
         f"{len(result.damaged)} changed."
     )
     print_listed(result.damaged, "changed")

@@ -1,6 +1,9 @@
 """What the verbs share: spelling of flags, errors in words, exit statuses."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +23,8 @@ from command_line import (
 )
 from command_line.sentences import sentence_of
 from provenance import UserError, whole_file
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -296,3 +301,20 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
     assert caught.value.filename == str(path)
     assert path.read_bytes() == b"first"
     assert [file.name for file in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_what_the_terminal_cannot_show_is_escaped_and_ends_nothing() -> None:
+    script = (
+        "from command_line import run_verb\n"
+        "name = b'M\\xfcller'.decode(errors='surrogateescape')\n"
+        "run_verb('verb.py', lambda: print('Möller', name))\n"
+    )
+    for encoding, shown in (("ascii", r"M\xf6ller M\udcfcller"), ("utf-8", r"Möller M\udcfcller")):
+        done = subprocess.run(
+            [sys.executable, "-c", script],
+            cwd=ROOT,
+            env={**os.environ, "PYTHONIOENCODING": f"{encoding}:surrogateescape"},
+            capture_output=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode("utf-8").strip() == shown

@@ -8,6 +8,9 @@ from typing import Any
 from callbacks.distance_per_epoch import DistancePerEpoch
 from provenance import UserError
 
+# Not "the flag": a config.yaml of an earlier run holds what it took from its data.
+_LEAVE_OUT = "Leave it out of the flags and of the --config files, and the data say it"
+
 
 def take_from_data(model: Any, datamodule: Any) -> None:
     """Size a module by the images, and let it tell apart what the data are labelled with.
@@ -24,9 +27,8 @@ def take_from_data(model: Any, datamodule: Any) -> None:
     if "image_size" in model:
         if model.image_size not in (None, size):
             raise UserError(
-                f"--model.image_size is {model.image_size}, but the images of {root} are "
-                f"{size} px. Leave the flag out, or prepare the data with --image-size "
-                f"{model.image_size}."
+                f"model.image_size is {model.image_size}, but the images of {root} are {size} px. "
+                f"{_LEAVE_OUT}, or prepare the data with --image-size {model.image_size}."
             )
         model.image_size = size
     if "num_classes" not in model and "class_names" not in model:
@@ -40,15 +42,15 @@ def take_from_data(model: Any, datamodule: Any) -> None:
     if "class_names" in model:
         if tuple(model.class_names or names) != tuple(names):
             raise UserError(
-                f"--model.class_names are {', '.join(model.class_names)}, but the {kind} of "
-                f"{root} are labelled {listed}. Leave the flag out."
+                f"model.class_names are {', '.join(model.class_names)}, but the {kind} of {root} "
+                f"are labelled {listed}. {_LEAVE_OUT}."
             )
         model.class_names = tuple(names)
     if "num_classes" in model:
         if model.num_classes not in (None, len(names)):
             raise UserError(
-                f"--model.num_classes is {model.num_classes}, but the {kind} of {root} have "
-                f"{len(names)} classes ({listed}). Leave the flag out."
+                f"model.num_classes is {model.num_classes}, but the {kind} of {root} have "
+                f"{len(names)} classes ({listed}). {_LEAVE_OUT}."
             )
         model.num_classes = len(names)
 

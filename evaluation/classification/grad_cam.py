@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from display.numbers import probability
 from display.sheet import ImageArray, sheet
 from display.tensor_images import image_arrays
 from evaluation.checkpoint import OpenedCheckpoint
@@ -196,9 +197,9 @@ def _title(row: Row, class_names: Sequence[str]) -> str:
     """Id, truth and probability, to stand beside a film."""
     share = row["probabilities"][row["prediction"]] if "probabilities" in row else None
     told = (
-        f"p({class_names[1]}) {row['probability']:.4f}"
+        f"p({class_names[1]}) {probability(row['probability'])}"
         if share is None
-        else f"p({class_names[row['prediction']]}) {share:.4f}"
+        else f"p({class_names[row['prediction']]}) {probability(share)}"
     )
     return "\n".join((row["id"], f"is {class_names[row['label']]}", told))
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from display.numbers import interval, number, p_value
+from display.numbers import interval, number, p_value, probability
 from display.pages import PageFigure, render_page
 from display.sheet import ImageArray, png_bytes
 from display.tables import Table, TableCell, text_table
@@ -113,7 +113,7 @@ def _thresholds(result: Mapping[str, Any]) -> Table:
     rows = [
         (
             TableCell(RULE_TITLES[row["rule"]]),
-            TableCell(number(row["threshold"], ".4f")),
+            TableCell(probability(row["threshold"])),
             *(
                 TableCell(number(row[key]), (interval(*row[f"{key}_interval"]),))
                 for key in ("sensitivity", "specificity")

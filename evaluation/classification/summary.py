@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from display.numbers import count
 from metrics.auroc_intervals import FEWEST_OF_A_CLASS, roc_band, score_interval, statistic_interval
 from metrics.classification import (
     FloatArray,
@@ -190,7 +191,7 @@ def notes(result: Mapping[str, Any]) -> list[str]:
     rarest = _patients_of_rarest_class(result)
     if rarest < FEWEST_OF_A_CLASS:
         found.append(
-            f"Only {rarest} patients have a film of the rarest class: AUROC and average precision "
+            f"Only {count(rarest, 'patient')} of the rarest class: AUROC and average precision "
             f"have intervals from {FEWEST_OF_A_CLASS} on."
         )
     if len(result["class_names"]) == 2 and result["thresholds_chosen_on"] is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from display.numbers import interval, number
+from display.numbers import count, interval, number
 from display.tables import markdown, text_table
 from metrics.image_sets import INTERVAL, NUM_NEIGHBOURS, NUM_SPLITS
 
@@ -44,8 +44,8 @@ def fid_card(result: Mapping[str, Any]) -> str:
     )
     return f"""# {name} card
 
-{result["num_synthetic"]} synthetic images against {result["num_real"]} real images of \
-{result["num_real_patients"]} patients.
+{count(result["num_synthetic"], "synthetic image")} against \
+{count(result["num_real"], "real image")} of {count(result["num_real_patients"], "patient")}.
 {note}
 
 ## Scores of the two sets

@@ -34,9 +34,10 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     used = len(manifest["shards"])
     num_patients = len({item["patient_id"] for item in items})
     volumes, of = count(used, "volume"), count(num_patients, "patient")
+    slices = count(len(items), "slice")
     resumed = f", {outcome.num_resumed} of them finished before" if outcome.num_resumed else ""
     print(
-        f"{outcome.num_found} found, {volumes} of {of} used with {len(items):,} slices{resumed}, "
+        f"{outcome.num_found} found, {volumes} of {of} used with {slices}{resumed}, "
         f"{len(outcome.skipped)} skipped."
     )
     print_listed(outcome.skipped, "skipped")

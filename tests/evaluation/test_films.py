@@ -145,7 +145,7 @@ def test_the_card_names_what_another_lab_needs(
     assert evaluate.main([*words.split(), "--device", "cpu"]) == 0
     printed, said = capsys.readouterr()
     assert f"{synthetic}: its generator was trained on 3 of 12 real patients of this" in said
-    assert "20 synthetic images, 24 real ones of 12 patients (test)" in printed
+    assert "20 synthetic images, 24 real of 12 patients (test)" in printed
     assert "real against real" in printed
     assert "precision_random_vgg" in printed
     assert "ms_ssim_2_scales: synthetic" in printed

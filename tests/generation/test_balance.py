@@ -144,7 +144,7 @@ def test_several_checkpoints_are_typed_one_after_the_other(
     assert f"4 synthetic images (2 normal, 2 abnormal): {tmp_path / 'set'}" in said
     (tmp_path / "c.yaml").write_text(f"checkpoint: {normal}\nnum_images: 1\ndevice: cpu\n")
     assert generate.main(["--config", f"{tmp_path / 'c.yaml'}", "--out", f"{tmp_path / '1'}"]) == 0
-    assert "1 synthetic images (1 normal)" in capsys.readouterr().out
+    assert "1 synthetic image (1 normal)" in capsys.readouterr().out
 
 
 def test_balance_makes_what_the_training_split_lacks(

@@ -13,6 +13,7 @@ from jsonargparse import Namespace
 
 import train
 from command_line import run_verb
+from datamodules import KiTS19DataModule
 from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
@@ -184,6 +185,34 @@ def test_other_image_size_than_the_data_is_refused(small_cache: Path, tmp_path: 
     wrong = arguments(small_cache, tmp_path / "run", "--model.image_size=64", config=config)
     with pytest.raises(UserError, match=r"image_size is 64, but the images .* are 32 px"):
         train.fit(wrong)
+
+
+def test_what_an_earlier_run_took_from_its_data_is_no_flag_that_was_given(
+    small_cache: Path, tmp_path: Path
+) -> None:
+    overlay = tmp_path / "config.yaml"
+    overlay.write_text("model: {init_args: {num_classes: 5}}\n")
+    with pytest.raises(UserError, match=r"^model.num_classes is 5, .* and of the --config files"):
+        train.fit(arguments(small_cache, tmp_path / "run", f"--config={overlay}"))
+
+
+def test_a_setting_that_the_module_gives_is_not_proposed(small_cache: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"num_classes: what uses networks.UNet gives it") as caught:
+        train.fit(arguments(small_cache, tmp_path / "run", "--model.network.num_classes=3"))
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_an_epoch_that_shows_each_image_many_times_is_told(
+    small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = KiTS19DataModule(str(small_cache), batch_size=2, images_per_epoch=600)
+    module.setup("fit")
+    number = len(module.training_set())
+    told = capsys.readouterr().err
+    assert told.startswith(f"note: an epoch is 600 images (data.images_per_epoch), and {number} ")
+    assert f"about {600 / number:.0f} times between two validations" in told
+    KiTS19DataModule(str(small_cache), batch_size=2, images_per_epoch=2 * number).setup("fit")
+    assert capsys.readouterr().err == ""
 
 
 def test_typo_is_refused(small_cache: Path, tmp_path: Path) -> None:

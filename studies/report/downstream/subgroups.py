@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, difference, score
+from display.numbers import NONE, count, difference, score
 from display.tables import Table, TableCell
 from studies.report.downstream.analysis import groups_by_scenario
 from studies.report.downstream.intervals import interval_notes
@@ -77,9 +77,9 @@ def _table(
     )
     lines = []
     for row in rows:
-        counts = f"{row['patients']} test patients, {row['films']} films"
+        counts = f"{count(row['patients'], 'test patient')}, {count(row['films'], 'film')}"
         cells = [
-            TableCell(row["group"], (counts, f"{row['training']} real training films"), "name")
+            TableCell(row["group"], (counts, count(row["training"], "real training film")), "name")
         ]
         for group in row["groups"]:
             if group["model"] == model:

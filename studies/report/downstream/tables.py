@@ -187,8 +187,8 @@ def _needed(comparison: Mapping[str, Any]) -> tuple[str, ...]:
         return ()
     seeds, patients = comparison["trainings_needed"], comparison["patients_needed"]
     return (
-        f"seen: {'more than 100' if seeds is None else seeds} seeds",
-        f"or {'no number of' if patients is None else patients} patients",
+        f"seen: {'more than 100 seeds' if seeds is None else count(seeds, 'seed')}",
+        f"or {'no number of patients' if patients is None else count(patients, 'patient')}",
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from display.numbers import NONE, score, span, with_interval
+from display.numbers import NONE, count, score, span, with_interval
 from display.tables import Table, TableCell
 from studies.report.generators.analysis import title_of
 from studies.run.generators import distances_of
@@ -85,8 +85,8 @@ def held_out_tables(specification: Specification, content: Mapping[str, Any]) ->
     fidelity = [key for key in keys if key.startswith(_FIDELITY)]
     first, split = rows[0], distances_of(specification).split
     note = (
-        f"{first['num_synthetic']} generated images against {first['num_real']} real ones of "
-        f"{first['num_real_patients']} patients of the {split} split, whom "
+        f"{count(first['num_synthetic'], 'generated image')} against {first['num_real']:,} real of "
+        f"{count(first['num_real_patients'], 'patient')} of the {split} split, whom "
         "no generator saw. In brackets the 95 % interval for other images and patients (half "
         "samples), with several seeds for other trainings too."
     )
