@@ -61,6 +61,26 @@ class ProgressiveGrowth(L.Callback):
         alpha = 1.0 if into >= self.fade_images else into / self.fade_images
         return Growth(resolution, alpha)
 
+    def offset_of(self, images_seen: int, offset: int, growth: Growth) -> int:
+        """Images not to be counted, so that the schedule stands where networks stand already.
+
+        A run may start with another one's networks, which were trained longer at a stage, or on
+        another schedule: they go on to the next stage as this one has it, and nothing jumps.
+
+        Args:
+            images_seen: By the networks.
+            offset: Of them, those that were not counted before.
+            growth: Where the networks stand.
+        """
+        period = self.fade_images + self.stage_images
+        doublings = (growth.resolution // self.first_resolution).bit_length() - 1
+        if growth.alpha < 1:
+            fading = doublings * period - (1 - growth.alpha) * self.fade_images
+            first = last = max(0, round(fading))
+        else:
+            first, last = max(0, doublings * period), max(0, doublings * period + self.stage_images)
+        return images_seen - min(max(images_seen - offset, first), last)
+
     def images_until_grown(self, final_resolution: int) -> int:
         """Images after which the final resolution is fully faded in."""
         doublings = (final_resolution // self.first_resolution).bit_length() - 1
@@ -81,13 +101,19 @@ class ProgressiveGrowth(L.Callback):
         module.has_schedule = True
 
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Say so if the training, as planned, ends before the networks are grown."""
+        """Go on where another run's networks stood; say so if training ends before all is grown."""
         assert isinstance(module, GrowingGAN)
+        if module.start_from is not None and module.steps_done == 0:
+            module.growth_offset = self.offset_of(
+                module.images_seen, module.growth_offset, module.growth
+            )
         data: Any = trainer.datamodule  # type: ignore[attr-defined]
         epochs = trainer.max_epochs
         if data is None or epochs is None or epochs < 0:
             return
-        planned = epochs * int(trainer.num_training_batches) * data.batch_size
+        an_epoch = int(trainer.num_training_batches) * data.batch_size
+        done = module.images_seen - module.growth_offset
+        planned = done + epochs * an_epoch - module.steps_done * data.batch_size
         needed = self.images_until_grown(module.image_size)
         if planned < needed:
             at_end = self.growth_at(planned, module.image_size)
@@ -95,7 +121,7 @@ class ProgressiveGrowth(L.Callback):
                 f"ProgressiveGrowth: {module.image_size} px will be grown after {needed:,} images, "
                 f"but the training ends after {planned:,}, at {at_end.resolution} px (alpha "
                 f"{at_end.alpha:.2f}). Train longer (--trainer.max_epochs "
-                f"{math.ceil(needed * epochs / planned)} or more), or lower "
+                f"{epochs + math.ceil((needed - planned) / an_epoch)} or more), or lower "
                 "stage_images and fade_images of the callback.",
                 file=sys.stderr,
             )
@@ -105,4 +131,5 @@ class ProgressiveGrowth(L.Callback):
     ) -> None:
         """Decide for this step."""
         assert isinstance(module, GrowingGAN)
-        module.growth = self.growth_at(module.images_seen, module.image_size)
+        counted = module.images_seen - module.growth_offset
+        module.growth = self.growth_at(counted, module.image_size)

@@ -1,6 +1,7 @@
 """GANs without a condition: noise becomes a film."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
 from lightning_modules.gan_settings import Augmentation, Penalties
+from lightning_modules.gan_start import start_gan_from_checkpoint
 from lightning_modules.generator_average import GeneratorAverage
 from lightning_modules.global_mean import global_mean
 from lightning_modules.regularisation import Regularisation
@@ -42,6 +44,9 @@ class GAN(SynthesisModule):
         discriminator_learning_rate: Of the discriminator's Adam, where it shall be another one (two
             time-scale update rule, Heusel et al. 2017, arXiv:1706.08500); None is `learning_rate`.
         betas: Of both Adams.
+        start_from: Checkpoint of another run's GAN of the same networks to go on from, at its
+            resolution or a higher one; its images are counted on, its optimisers not taken over.
+            Read when training starts, not when it is resumed.
         micro_batches: See `TrainingModule`; not with ra_hinge or path length.
         gradient_clip_norm: See `TrainingModule`; for each network by itself.
         decay_from: See `TrainingModule`.
@@ -66,6 +71,7 @@ class GAN(SynthesisModule):
         learning_rate: float = 1e-3,
         discriminator_learning_rate: float | None = None,
         betas: tuple[float, float] = (0.0, 0.99),
+        start_from: str | None = None,
         micro_batches: int = 1,
         gradient_clip_norm: float | None = None,
         decay_from: float = 1.0,
@@ -97,6 +103,7 @@ class GAN(SynthesisModule):
         self.augmentation = DiscriminatorAugmentation(augmentation)
         self.discriminator_learning_rate = discriminator_learning_rate
         self.betas = (betas[0], betas[1])
+        self.start_from = start_from
         # In the checkpoint, averaged over the processes after every step.
         for name in ("mean_path_length", "real_signs", "last_r1", "last_path_length"):
             self.register_buffer(name, torch.zeros(()))
@@ -112,6 +119,14 @@ class GAN(SynthesisModule):
         return adams
 
     # ---- training ----------------------------------------------------------------------------
+
+    def on_fit_start(self) -> None:
+        """Take over another run's networks if it is asked for."""
+        super().on_fit_start()
+        if self.start_from is not None and self.steps_done == 0:
+            trainer: Any = self.trainer
+            path, cache = Path(self.start_from), trainer.datamodule.cache
+            self.seen_before = start_gan_from_checkpoint(self, path, cache)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One step of the discriminator, then one of the generator, on the same batch."""
@@ -236,6 +251,17 @@ class GAN(SynthesisModule):
         """Go on with it."""
         super().on_load_checkpoint(checkpoint)
         self.augmentation.probability = checkpoint["progress"]["augmentation_probability"]
+
+    def take_over_progress(self, progress: dict[str, Any]) -> None:
+        """Where another run's networks stood, with which this one starts.
+
+        Args:
+            progress: As `on_save_checkpoint` keeps it.
+        """
+        self.images_seen = int(progress["images_seen"])
+        self.real_signs.zero_()  # a sum over steps, and these are counted anew
+        if self.augmentation.adaptive:
+            self.augmentation.probability = progress["augmentation_probability"]
 
     @property
     def memory_advice(self) -> str:

@@ -25,6 +25,8 @@ class GrowingGAN(GAN):
 
     Attributes:
         growth: Stage and fade of the step; the callback sets it.
+        growth_offset: Images seen that the schedule does not count: those by which another run's
+            networks, with which this one started, had stood longer at a stage than it has them.
         has_schedule: Whether there is such a callback; it says so when training starts.
 
     Raises:
@@ -41,6 +43,7 @@ class GrowingGAN(GAN):
                 "images of the full size, which a growing network does not make yet. Set it to 0."
             )
         self.growth = Growth(SMALLEST_RESOLUTION)
+        self.growth_offset = 0
         self.has_schedule = False
 
     def growth_now(self) -> Growth:
@@ -86,8 +89,19 @@ class GrowingGAN(GAN):
         """Keep the stage beside the counters."""
         super().on_save_checkpoint(checkpoint)
         checkpoint["progress"]["growth"] = [self.growth.resolution, self.growth.alpha]
+        if self.growth_offset:
+            checkpoint["progress"]["growth_offset"] = self.growth_offset
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Stand where the checkpoint stood; images can be made without knowing the schedule."""
         super().on_load_checkpoint(checkpoint)
-        self.growth = Growth(*checkpoint["progress"]["growth"])
+        self._stand_at(checkpoint["progress"])
+
+    def take_over_progress(self, progress: dict[str, Any]) -> None:
+        """Stand where another run stood; the schedule goes on from there."""
+        super().take_over_progress(progress)
+        self._stand_at(progress)
+
+    def _stand_at(self, progress: dict[str, Any]) -> None:
+        self.growth = Growth(*progress["growth"])
+        self.growth_offset = int(progress.get("growth_offset", 0))

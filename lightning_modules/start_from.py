@@ -53,7 +53,35 @@ def start_from_checkpoint(
             f"have {cache.split_id[:12]}. Its weights may have seen patients that this run is "
             "tested on. Train both on the same prepared data."
         )
-    seen, by_image = seen_by(record), "training_items" in record["split"]
+    seen = refuse_held_out(flag, wanted, record, cache)
+    try:
+        module.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        reason = " ".join(str(error).split()).partition(": ")[2][:300]
+        raise UserError(
+            f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
+            "the same settings as that run's."
+        ) from error
+    return seen
+
+
+def refuse_held_out(flag: str, wanted: str, record: dict[str, Any], cache: Any) -> Knowledge:
+    """Refuse weights that have learnt from this run's validation or test data.
+
+    Args:
+        flag: What was given, for the sentence.
+        wanted: Name of the class that it is a checkpoint of.
+        record: Of the checkpoint.
+        cache: This run's data, a `PreparedCache`.
+
+    Returns:
+        Whom the weights have learnt from; see `seen_by`.
+
+    Raises:
+        UserError: Names some of whom they know.
+    """
+    seen = seen_by(record)
+    by_image = "training_items" in record["split"] and cache.split_by != "patient"
     held_out = np.concatenate([cache.indices("val"), cache.indices("test")])
     known = held_out[seen.overlap(cache, by_image).known[held_out]]
     if len(known):
@@ -64,12 +92,4 @@ def start_from_checkpoint(
             f"{cache.root} ({', '.join(some[:5])}), so the scores of this run would be "
             f"worthless. Start from a {wanted} that knows none of them, or leave the flag out."
         )
-    try:
-        module.load_state_dict(content["state_dict"])
-    except RuntimeError as error:
-        reason = " ".join(str(error).split()).partition(": ")[2][:300]
-        raise UserError(
-            f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
-            "the same settings as that run's."
-        ) from error
     return seen

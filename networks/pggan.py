@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from networks.enlargement import Enlargement
 from networks.equalised import EqualisedConv2d, at_least_float32
 from networks.growth import Growth, growth_within
 from networks.progressive_blocks import (
@@ -43,6 +44,8 @@ class PGGANGenerator(nn.Module):
     the layers that make the images of smaller stages. Deviation: the first layer has He's gain; the
     authors' is a quarter of it.
     """
+
+    enlargement = Enlargement()
 
     def __init__(
         self,
@@ -114,6 +117,7 @@ class PGGANDiscriminator(nn.Module):
     Source: Karras et al. 2018, arXiv:1710.10196, table 2: 23.1 M parameters at 1024 pixels.
     """
 
+    enlargement = Enlargement()
     block: type[DiscriminatorBlock] = DiscriminatorBlock
 
     def __init__(

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.attention import SelfAttention, SqueezeExcitation
+from networks.enlargement import Enlargement
 from networks.equalised import EqualisedConv2d, at_least_float32
 from networks.growth import Growth
 from networks.progressive_blocks import (
@@ -52,6 +53,8 @@ class MultiScaleGenerator(nn.Module):
     say of the attention only that it is in "the middle layer" of a resolution: here it stands
     between a block's two layers, in both networks.
     """
+
+    enlargement = Enlargement()
 
     def __init__(
         self,
@@ -132,6 +135,8 @@ class MultiScaleDiscriminator(nn.Module):
     Source: see `MultiScaleGenerator`. Deviation: a leaky ReLU follows the 1x1 convolutions, as in
     the progressive GAN. Of a grey image, linear ones would all be the same picture.
     """
+
+    enlargement = Enlargement(of_largest=("from_images",))
 
     def __init__(
         self,

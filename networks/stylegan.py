@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from networks.enlargement import Enlargement
 from networks.equalised import EqualisedConv2d, EqualisedLinear, at_least_float32
 from networks.growth import SMALLEST_RESOLUTION, Growth, growth_within
 from networks.pggan import PGGANDiscriminator
@@ -113,6 +114,8 @@ class StyleGANGenerator(StyledNetwork):
     and 3 channels (table 1 and section 2), without the layers that make the images of smaller
     stages.
     """
+
+    enlargement = Enlargement()
 
     def __init__(
         self,

@@ -5,6 +5,7 @@ import itertools
 import torch
 from torch import Tensor, nn
 
+from networks.enlargement import Enlargement
 from networks.equalised import (
     GROUP_SIZE,
     EqualisedConv2d,
@@ -59,6 +60,9 @@ class StyleGAN2Generator(StyledNetwork):
     in config F, as its authors print. Deviation: the smaller image is enlarged with its border
     repeated (`enlarge_image`).
     """
+
+    # An image is the sum of what each resolution adds to the enlarged one below.
+    enlargement = Enlargement(zero=("to_images.*.conv.weight",))
 
     def __init__(
         self,
@@ -136,6 +140,7 @@ class StyleGAN2Discriminator(nn.Module):
     in config F, as its authors print.
     """
 
+    enlargement = Enlargement(largest_first=("blocks",), of_largest=("from_image",))
     group_of_images = GROUP_SIZE
     """Images of a call that are compared; a part of a batch should have a multiple of them."""
 
