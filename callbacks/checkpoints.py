@@ -1,6 +1,7 @@
-"""Which checkpoints a run keeps: the last state and the best model."""
+"""Which checkpoints a run keeps: the last state, the best model, and snapshots on the way."""
 
 import logging
+import re
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,25 @@ class Checkpoints(L.Callback):
         folder: Where they are written.
         every_steps: Also write `last.ckpt` after this many training steps, for runs that may be
             killed within a long epoch; None only after epochs.
+        keep_every_images: Also keep `images_00012000.ckpt` and so on, at the end of the first step
+            that reaches a multiple of so many images seen; None keeps none.
+        keep_at_most: Of these, how many; the oldest goes when another comes. None keeps all.
     """
 
-    def __init__(self, folder: Path, every_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        every_steps: int | None = None,
+        keep_every_images: int | None = None,
+        keep_at_most: int | None = None,
+    ) -> None:
+        self.folder = Path(folder)
         self.last = Path(folder) / "last.ckpt"
         self.best = Path(folder) / "best.ckpt"
         self.every_steps = every_steps
+        self.keep_every_images = keep_every_images
+        self.keep_at_most = keep_at_most
+        self._multiples = 0
         self.best_value: float | None = None
         self._validated = False
 
@@ -39,13 +53,35 @@ class Checkpoints(L.Callback):
         """See `state_dict`."""
         self.best_value = state_dict["best_value"]
 
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Count multiples from where the run stands, which another run's images may have begun."""
+        assert isinstance(module, TrainingModule)
+        if self.keep_every_images:
+            self._multiples = module.images_seen // self.keep_every_images
+
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
         """Save within the epoch, at the end of a step: both networks have stepped."""
         assert isinstance(module, TrainingModule)
+        # Before last.ckpt: a run that is killed between the two makes the snapshot again.
+        if self.keep_every_images:
+            multiples = module.images_seen // self.keep_every_images
+            if multiples > self._multiples:
+                self._multiples = multiples
+                trainer.save_checkpoint(snapshot_path(self.folder, module.images_seen))
+                self._remove_oldest(trainer, module.images_seen)
         if self.every_steps and module.steps_done % self.every_steps == 0:
             trainer.save_checkpoint(self.last)
+
+    def _remove_oldest(self, trainer: L.Trainer, images_seen: int) -> None:
+        if self.keep_at_most is None or not trainer.is_global_zero:
+            return
+        # Of a course that was rolled back, those that lie ahead are written again when their turn
+        # comes, and are no older ones.
+        kept = [path for images, path in snapshots(self.folder) if images <= images_seen]
+        for path in kept[: -self.keep_at_most]:
+            trainer.strategy.remove_checkpoint(path)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Remember that this epoch's metrics are fresh."""
@@ -69,3 +105,14 @@ class Checkpoints(L.Callback):
         trainer.save_checkpoint(self.last)
         if trainer.is_global_zero and (improved or not self.best.exists()):
             copy_checkpoint_file(self.last, self.best)
+
+
+def snapshot_path(folder: Path, images_seen: int) -> Path:
+    """Where a snapshot lies that was kept after so many images."""
+    return Path(folder) / f"images_{images_seen:08d}.ckpt"
+
+
+def snapshots(folder: Path) -> list[tuple[int, Path]]:
+    """Images seen and file of each snapshot in a folder of checkpoints, the earliest first."""
+    named = [(re.fullmatch(r"images_(\d{8,})\.ckpt", path.name), path) for path in folder.iterdir()]
+    return sorted((int(name[1]), path) for name, path in named if name)

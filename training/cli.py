@@ -123,6 +123,20 @@ class TrainCLI(LightningCLI):
             "after every epoch.",
         )
         parser.add_argument(
+            "--keep_every_images",
+            type=int | None,
+            default=None,
+            help="Keep a snapshot, checkpoints/images_00012000.ckpt and so on, whenever so many "
+            "more images have been seen. Each is a whole checkpoint, as last.ckpt.",
+        )
+        parser.add_argument(
+            "--keep_at_most",
+            type=int | None,
+            default=None,
+            help="How many of these snapshots; the oldest is removed when another comes. Default: "
+            "all.",
+        )
+        parser.add_argument(
             "--samples_every_epochs",
             type=int,
             default=1,
@@ -189,7 +203,12 @@ class TrainCLI(LightningCLI):
         ]
         callbacks: list[L.Callback] = [
             RunRecord(self.record),
-            Checkpoints(checkpoint_folder(self.run_folder), config.checkpoint_every_steps),
+            Checkpoints(
+                checkpoint_folder(self.run_folder),
+                config.checkpoint_every_steps,
+                config.keep_every_images,
+                config.keep_at_most,
+            ),
             ProcessesAgree(),
         ]
         if config.samples_every_epochs:

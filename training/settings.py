@@ -115,11 +115,18 @@ def refuse_numbers(config: Any) -> None:
     """
     for name, least, instead in (
         ("checkpoint_every_steps", 1, "Leave it out for one after every epoch alone."),
+        ("keep_every_images", 1, "Leave it out for no snapshots."),
+        ("keep_at_most", 1, "Leave it out to keep all snapshots."),
         ("samples_every_epochs", 0, "0 makes no sheets."),
     ):
         value = config[name]
         if value is not None and value < least:
             raise UserError(f"--{name} {value}: expected {least} or more. {instead}")
+    if config.keep_at_most is not None and config.keep_every_images is None:
+        raise UserError(
+            f"--keep_at_most {config.keep_at_most}: is the number of snapshots, and without "
+            "--keep_every_images there are none. Give both, or neither."
+        )
 
 
 def refuse_unused_distance(distance: Any, module: str) -> None:
