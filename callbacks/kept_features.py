@@ -47,7 +47,10 @@ def keep_features(path: Path, features: NDArray[np.float32]) -> None:
 def kept_features(path: Path, num_rows: int) -> Tensor | None:
     """Features that were kept; None where there are none, or a damaged file."""
     try:
-        features = torch.from_numpy(np.load(path, allow_pickle=False))
-    except (OSError, ValueError, EOFError):
+        # Mapped first: a header in a cache from others may promise more than the file holds.
+        features = np.lib.format.open_memmap(path, mode="r")
+    except Exception:  # numpy raises many kinds for a file that is not its own
         return None
-    return features if len(features) == num_rows else None
+    if features.ndim != 2 or features.dtype != np.float32 or len(features) != num_rows:
+        return None
+    return torch.from_numpy(np.array(features))

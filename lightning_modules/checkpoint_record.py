@@ -59,6 +59,18 @@ def check_record(record: Any, source: Path) -> None:
         raise _strange(source, "data", "class_path and init_args", data)
 
 
+def check_tells(record: dict[str, Any], source: Path, *names: str) -> None:
+    """Refuse (UserError) a record without these entries, or a split without its id."""
+    missing = [name for name in names if record.get(name) is None]
+    if "split" in names and "split" not in missing and "split_id" not in record["split"]:
+        missing.append("split.split_id")
+    if missing:
+        raise UserError(
+            f"{source}: its record of the training does not tell {', '.join(missing)}, as every "
+            "one that train.py writes does. Use a checkpoint as it was written."
+        )
+
+
 def check_plain(content: Any, name: str, source: Path) -> None:
     """Refuse (UserError) what is no plain value: text, number, bool, None, lists and dicts of such.
 

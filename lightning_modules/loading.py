@@ -14,7 +14,7 @@ import lightning as L
 
 from knowledge import Knowledge, unpacked
 from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
 from lightning_modules.module_size import check_size
 from lightning_modules.recorded_class import checked_class
 from provenance import UserError, innermost_cause
@@ -59,6 +59,7 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
             f"{checkpoint}: what it says of its training is damaged ({error!r}). Use another "
             "checkpoint of the run."
         ) from error
+    check_tells(record, checkpoint, "data", "split")
     return module.eval(), {**record, "images_seen": images_seen}
 
 

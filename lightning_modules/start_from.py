@@ -8,7 +8,7 @@ from torch import nn
 
 from knowledge import Knowledge
 from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.checkpoint_record import RECORD_KEY
+from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
 from lightning_modules.loading import seen_by
 from provenance import UserError
 
@@ -41,6 +41,7 @@ def start_from_checkpoint(
         raise UserError(
             f"{flag}: is a checkpoint of {kind}, expected one of a {wanted} that train.py wrote."
         )
+    check_tells(record, path, "class_names", "split")
     if tuple(record["class_names"]) != class_names:
         raise UserError(
             f"{flag}: tells apart {', '.join(record['class_names'])}, this run "

@@ -47,11 +47,13 @@ def read_evaluation(folder: Path, ids: Iterable[str]) -> OtherEvaluation:
         )
     result = read_json(path)
     task = result.get("task") if isinstance(result, dict) else None
-    if task != "classification" or len(result["class_names"]) != 2:
+    names = result.get("class_names") if isinstance(result, dict) else None
+    if task != "classification" or not isinstance(names, list) or len(names) != 2:
         raise UserError(
             f"--compare {folder}: is an evaluation of {task or 'another kind'}, expected one of a "
             "classifier of two classes."
         )
+    _check_rows(result, path)
     mine, theirs = set(ids), {row["id"] for row in result["images"]}
     if mine != theirs:
         raise UserError(
@@ -63,6 +65,23 @@ def read_evaluation(folder: Path, ids: Iterable[str]) -> OtherEvaluation:
     resolved = folder.resolve()
     own = resolved.name
     return OtherEvaluation(folder, own if own != "evaluation" else resolved.parent.name, result)
+
+
+def _check_rows(result: Mapping[str, Any], path: Path) -> None:
+    """Refuse an evaluation that evaluate.py does not write; it may come from others."""
+    kinds = {"id": str, "patient_id": str, "label": int, "probability": int | float}
+    rows = result.get("images")
+    if (
+        not isinstance(result.get("checkpoint_sha256"), str)
+        or not isinstance(rows, list)
+        or not all(
+            isinstance(row, dict) and all(isinstance(row.get(k), v) for k, v in kinds.items())
+            for row in rows
+        )
+    ):
+        raise UserError(
+            f"--compare {path.parent}: its {path.name} is damaged, or not what evaluate.py writes."
+        )
 
 
 def compared(rows: Sequence[Mapping[str, Any]], other: OtherEvaluation) -> dict[str, Any]:

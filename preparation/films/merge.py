@@ -1,11 +1,13 @@
 """Joins the parts that several machines made of one source."""
 
 import os
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from datamodules.named_files import inside
 from preparation.claim import claimed
 from preparation.disk import record_path
 from preparation.films.assemble import FilmOutcome, assemble
@@ -32,7 +34,14 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
     found = [_read_part(folder) for folder in parts]
     _check_complete(parts, found)
     first = found[0]
-    split = Split(**{**first["split"], "ratios": tuple(first["split"]["ratios"])})
+    try:
+        split = Split(**{**first["split"], "ratios": tuple(first["split"]["ratios"])})
+        layout = FilmLayout(**first["layout"])
+    except (LookupError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{parts[0] / 'part.json'}: is not what prepare.py --shard writes ({error}). Nothing "
+            "was joined; use the part as it was written."
+        ) from error
     with claimed(out, first["settings"], split):
         for folder, part in zip(parts, found, strict=True):
             for shard in part["shards"]:
@@ -42,7 +51,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
         return assemble(
             out,
             shards,
-            FilmLayout(**first["layout"]),
+            layout,
             split,
             first["label_columns"],
             first["settings"]["patients"],
@@ -64,12 +73,36 @@ def _read_part(folder: Path) -> dict[str, Any]:
             )
         )
     part: dict[str, Any] = read_json(path)
+    _check_part(part, path)
     if "patients" not in part["settings"]:
         raise UserError(
             f"{folder}: was made by an earlier version, and its records name files of the source. "
             "Nothing was joined. Make the part again, with the same command and another --out."
         )
     return part
+
+
+def _check_part(part: Any, path: Path) -> None:
+    """Refuse what no preparation writes: a part comes from another machine, perhaps not ours.
+
+    Names of shards become paths, here and in the cache that the parts are joined to.
+    """
+    kinds = {"part": int, "of": int, "shards": list, "all_shards": int, "settings": dict,
+             "split": dict, "layout": dict, "label_columns": list}  # fmt: skip
+    wrong = [
+        key
+        for key, kind in kinds.items()
+        if not isinstance(part, dict) or not isinstance(part.get(key), kind)
+    ]
+    if not wrong and not all(
+        isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9_]+", name) for name in part["shards"]
+    ):
+        wrong = ["shards"]
+    if wrong:
+        raise UserError(
+            f"{path}: is not what prepare.py --shard writes ({', '.join(wrong)}). Nothing was "
+            "joined; use the part as it was written."
+        )
 
 
 def _check_complete(folders: Sequence[Path], parts: Sequence[dict[str, Any]]) -> None:
@@ -94,9 +127,14 @@ def _bring(folder: Path, out: Path, shard: str) -> None:
     if record.is_file():
         return
     content = read_json(record_path(folder, shard))
-    array = content["array"]
+    array = content.get("array") if isinstance(content, dict) else ""
+    if array not in (None, f"arrays/{shard}.npy"):
+        raise UserError(
+            f"{record_path(folder, shard)}: names the array {str(array)[:200]!r}, expected "
+            f"arrays/{shard}.npy. Nothing more was joined; use the part as it was written."
+        )
     if array is not None:
-        if sha256_of(folder / array) != content["sha256"]:
+        if sha256_of(inside(folder, array)) != content.get("sha256"):
             raise UserError(
                 f"{folder / array}: is damaged. Run the prepare.py command that made this part "
                 "again, with --verify, and merge again."

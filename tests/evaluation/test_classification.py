@@ -223,6 +223,21 @@ def test_classifiers_are_compared_on_the_same_films(
     ):
         assert run("--checkpoint", other, "--out", tmp_path / "third", "--compare", folder) == 2
         assert sentence in capsys.readouterr().err
+    row = result["images"][0]
+    for number, content in enumerate(
+        (
+            ["a"],
+            {**result, "class_names": 2},
+            {**result, "images": [{**row, "probability": "<script>"}]},
+            {**result, "images": ["a"]},
+            {key: value for key, value in result.items() if key != "checkpoint_sha256"},
+        )
+    ):
+        theirs = tmp_path / f"theirs{number}"
+        theirs.mkdir()
+        (theirs / "evaluation.json").write_text(json.dumps(content))
+        assert run("--checkpoint", other, "--out", tmp_path / "third", "--compare", theirs) == 2
+        assert f"--compare {theirs}: " in capsys.readouterr().err
     assert not (tmp_path / "third").exists()
 
 

@@ -24,6 +24,7 @@ from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.loading import data_root, instantiate_module, load_module
 from lightning_modules.recorded_class import settings_of
+from lightning_modules.start_from import start_from_checkpoint
 from networks import FeaturePyramid
 from provenance import UserError
 from tests.planted_module import planted
@@ -343,6 +344,21 @@ def data_root_or_none(path: Path) -> Path | None:
         return data_root(path, load_module(path)[1], "--root")
     except UserError:
         return None
+
+
+@pytest.mark.parametrize("split", [None, {}, {"by": "patient"}])
+def test_a_record_that_tells_too_little_is_a_sentence(split: Any, tmp_path: Path) -> None:
+    path = write(tmp_path / "foreign.ckpt")
+    content = torch.load(path, weights_only=True)
+    content[RECORD_KEY].pop("split")
+    if split is not None:
+        content[RECORD_KEY]["split"] = split
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r"does not tell split"):
+        load_module(path)
+    module = load_module(write(tmp_path / "own.ckpt"))[0]
+    with pytest.raises(UserError, match=r"does not tell split"):
+        start_from_checkpoint(module, path, ("none", "kidney"), None)
 
 
 @pytest.mark.parametrize("name", ["tu-hf-hub:someone/model", "tu-local-dir:/planted", "../planted"])

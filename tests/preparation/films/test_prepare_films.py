@@ -143,6 +143,35 @@ def test_parts_of_three_machines_merge_to_the_same_bytes(source, whole, tmp_path
     assert len(known) == 1 + 128
 
 
+@pytest.mark.parametrize("place", ["array", "shard", "shards", "layout", "list"])
+def test_a_part_from_others_writes_nothing_outside_the_cache(source, tmp_path, capsys, place):
+    """Names in a part become paths of the cache that it is joined to."""
+    (tmp_path / "in").mkdir()
+    parts = [tmp_path / "in" / f"part{number}" for number in (1, 2)]
+    for number, part in enumerate(parts, start=1):
+        assert films(source, part, "--shard", f"{number}/2") == 0
+    told = parts[0] / "part.json"
+    content = json.loads(told.read_text())
+    record = parts[0] / f"records/{content['shards'][0]}.json"
+    shard = json.loads(record.read_text())
+    (tmp_path / "in/planted.npy").write_bytes((parts[0] / shard["array"]).read_bytes())
+    if place == "array":
+        record.write_text(json.dumps({**shard, "array": "../planted.npy"}))
+    elif place == "shard":
+        content["shards"][0] = "../../planted"
+        (tmp_path / "in/planted.json").write_text(record.read_text())
+    elif place == "shards":
+        content["shards"] = [1]
+    elif place == "layout":
+        content["layout"]["planted"] = 1
+    told.write_text(json.dumps([content] if place == "list" else content))
+    (tmp_path / "theirs").mkdir()
+    assert run("merge", *parts, "--out", tmp_path / "theirs/merged") == 2
+    assert "use the part as it was written" in capsys.readouterr().err
+    assert not (tmp_path / "theirs/planted.npy").exists()
+    assert not list((tmp_path / "theirs").glob("planted*"))
+
+
 def test_an_unfinished_part_is_named(source, tmp_path, capsys):
     part = tmp_path / "part"
     assert films(source, part, "--shard", "1/3") == 0
