@@ -19,7 +19,7 @@ from PIL import Image
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
-from preparation.volumes.slice_pictures import read_grey, read_labels
+from preparation.volumes.slice_pictures import FORMATS, read_grey, read_labels
 from preparation.volumes.volume import (
     Found,
     Job,
@@ -177,7 +177,7 @@ def _job(
 
 def _shape(path: Path) -> tuple[int, int] | None:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             turned = picture.getexif().get(0x0112, 1) in range(5, 9)
             shape = (picture.height, picture.width)
             return shape[::-1] if turned else shape

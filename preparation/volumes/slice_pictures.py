@@ -15,6 +15,9 @@ from preparation.volumes.volume import SkipVolume, cannot_be_read
 _LOSSLESS = {"PNG", "BMP", "DIB", "GIF", "PCX", "PPM", "SGI", "SUN", "TGA", "XBM", "XPM"}
 _LOSSLESS_TIFF = {None, "raw", "packbits", "lzma", "zstd", "group3", "group4", "tiff_ccitt",
                   "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "tiff_raw_16"}  # fmt: skip
+# Readers of other kinds are not asked: for PostScript, whatever the file is called, Pillow starts a
+# program.
+FORMATS = (*sorted(_LOSSLESS), "TIFF", "WEBP", "JPEG", "JPEG2000")
 _ORIENTATION = 0x0112
 _PNG_COLOURS = {0: "grey", 2: "RGB", 3: "indexed", 4: "grey with alpha", 6: "RGBA"}
 
@@ -74,7 +77,7 @@ def read_labels(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> Pi
 
 def _read(path: Path, name: str, pixels_of: Any) -> Picture:
     try:
-        with Image.open(path) as picture:
+        with Image.open(path, formats=FORMATS) as picture:
             if (count := int(getattr(picture, "n_frames", 1))) > 1:
                 raise SkipVolume(name, f"holds {count} pictures, expected one. Left out.")
             orientation = int(picture.getexif().get(_ORIENTATION, 1))
@@ -185,7 +188,7 @@ def _lossy(picture: Image.Image, path: Path) -> str | None:
     """The real format of a picture, if it does not keep every pixel as it was, else None."""
     kind = picture.format
     if kind is None:  # it was turned, and its format with it
-        with Image.open(path) as again:
+        with Image.open(path, formats=FORMATS) as again:
             return _lossy(again, path)
     if kind in _LOSSLESS:
         return None

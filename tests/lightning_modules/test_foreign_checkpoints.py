@@ -25,7 +25,10 @@ from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.loading import data_root, instantiate_module, load_module
 from lightning_modules.recorded_class import settings_of
 from lightning_modules.start_from import start_from_checkpoint
+from metrics.extractor import read_state_dict
+from metrics.features import build_extractor
 from networks import FeaturePyramid
+from networks.encoder_weights import read_weights
 from provenance import UserError
 from tests.planted_module import planted
 
@@ -383,3 +386,26 @@ def test_encoders_that_read_numbers_are_built_as_shapes(tmp_path: Path) -> None:
     state = instantiate_module(model, tmp_path).state_dict()
     module, _ = load_module(write(tmp_path / "own.ckpt", model, state))
     assert isinstance(module.network, nn.Module)
+
+
+def packed(source: Path, target: Path) -> Path:
+    """The same archive with its parts compressed."""
+    with zipfile.ZipFile(source) as archive, zipfile.ZipFile(target, "w") as other:
+        for part in archive.infolist():
+            data = bytes(part.file_size) if "/data/" in part.filename else archive.read(part)
+            other.writestr(part.filename, data, zipfile.ZIP_DEFLATED)
+    return target
+
+
+def test_packed_weights_are_refused(tmp_path: Path) -> None:
+    """A few kB of them would become megabytes."""
+    torch.save({"a": torch.zeros(10**6)}, tmp_path / "own.pth")
+    path = packed(tmp_path / "own.pth", tmp_path / "packed.pth")
+    with pytest.raises(ValueError, match="its parts are compressed"):
+        read_weights(path)
+    with pytest.raises(UserError, match="is not a readable file of weights"):
+        read_state_dict(path)
+    assert read_weights(tmp_path / "own.pth")["a"].shape == (10**6,)
+    for name in ("hf-hub:someone/model", "local-dir:/planted"):
+        with pytest.raises(UserError, match="expected the name of a model of timm"):
+            build_extractor(f"timm:{name}", tmp_path / "own.pth")

@@ -211,6 +211,24 @@ def test_lossless_webp_is_not_lossy_but_has_colours(tmp_path):
     assert "has pixels of mode RGB" in refused(read_labels, path, ())
 
 
+def test_postscript_called_png_starts_no_program(tmp_path, monkeypatch):
+    """Pillow hands PostScript to Ghostscript, which is a programming language's interpreter."""
+
+    def no_program(*words, **settings):
+        raise AssertionError("a program was started")
+
+    monkeypatch.setattr("subprocess.check_call", no_program)
+    monkeypatch.setattr("subprocess.Popen", no_program)
+    path = tmp_path / "a.png"
+    path.write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 16 16\n%%EndComments\nshowpage\n"
+    )
+    with Image.open(path) as picture:
+        assert picture.format == "EPS"  # as Pillow would take it
+    for read, more in ((read_grey, ()), (read_labels, ((),))):
+        assert "is not a readable PNG" in refused(read, path, *more)
+
+
 def with_orientation(path, array, orientation, kind="PNG"):
     exif = Image.Exif()
     exif[0x0112] = orientation
