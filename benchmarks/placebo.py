@@ -10,8 +10,10 @@ are equal, and judged by `studies.statistics.estimates`, which is what `study.py
 Measured are the share that shows a difference at 0.05 although nothing differs, how many intervals
 hold the truth, and how many studies find a true difference, beside a test that knows all variances.
 A study here is a sweep of three ratios, each with its control, the baseline and a placebo: 8 arms
-(4 for AUROC); the same pair is also judged alone, as in a study of two arms. Ends with status 1
-where a figure misses its bar. With --real, networks are trained on real films: `placebo_real`.
+(4 for AUROC), of which the placebo lends the others nothing; the same pair is also judged alone, as
+in a study of two arms. Ends with status 1 where a figure misses its bar. What the tests do where
+arms are not alike: `placebo_unlike.py`. With --real, networks are trained on real films:
+`placebo_real`.
 """
 
 import argparse
@@ -178,8 +180,8 @@ def judge_means(
 ) -> dict[str, Any]:
     """How many of a block's studies show something, and hold the truth."""
     arms, truth = mean_study(cell, rng, number)
-    baseline, treated, *others = arms
-    judged: dict[str, Any] = {}
+    baseline, treated, *others, placebo = arms
+    judged: dict[str, Any] = {"placebo_shown": differs(placebo, baseline, [treated, *others])}
     for name, rest in (("", others), ("two_arms_", [])):
         found = difference(treated, baseline, rest, 1 - LEVEL)
         # A true difference moves the arm and leaves all variances as they are.
@@ -199,6 +201,14 @@ def shown(found: Estimate, effect: float) -> NDArray[np.bool_]:
     return (found.low + effect > 0) | (found.high + effect < 0)
 
 
+def differs(
+    treated: Arm, control: Arm, others: Sequence[Arm], strata: NDArray[np.intp] | None = None
+) -> Floats:
+    """How many studies show a difference of two arms."""
+    found = difference(treated, control, others, 1 - LEVEL, strata)
+    return np.array(shown(found, 0.0).sum())
+
+
 def judge_aurocs(
     cell: Cell, rng: np.random.Generator, number: int, values: list[list[Floats]]
 ) -> dict[str, Any]:
@@ -208,12 +218,15 @@ def judge_aurocs(
     judged: dict[str, Any] = {}
     for name in ("", "two_arms_"):
         hits = []
-        for index, (baseline, treated, *others) in enumerate(studies):
+        for index, (baseline, treated, *others, placebo) in enumerate(studies):
             rest = [] if name else others
             found = difference(treated, baseline, rest, 1 - LEVEL, strata)
             hits.append(shown(found, 0.0).sum())
             if not name:
                 values[index].append(found.value)
+            if not index and not name:
+                alike = [treated, *others]
+                judged["placebo_shown"] = differs(placebo, baseline, alike, strata)
             if not index:
                 one = single(baseline, rest, 1 - LEVEL, strata, "logit")
                 judged[f"{name}covered"] = holds(found.low, found.high, 0.0)
@@ -248,6 +261,8 @@ def missed(row: dict[str, Any]) -> list[str]:
     cell = row["cell"]
     covered = BARS["covered_ten" if cell["patients"] == 10 else "covered"]
     found = []
+    if row["placebo_shown"] > BARS["shown"]:
+        found.append(f"{row['placebo_shown']:.3f} placebos shown, at most {BARS['shown']}")
     for name, of in (("", ""), ("two_arms_", " of two arms")):
         if row[f"{name}shown"][0] > BARS["shown"]:
             found.append(f"{row[f'{name}shown'][0]:.3f} shown{of}, at most {BARS['shown']}")
@@ -297,10 +312,10 @@ def table(rows: list[dict[str, Any]], score: str) -> list[str]:
     auroc = score == "auroc"
     kind = "positive" if auroc else "arm sd | humps"
     lines = [
-        f"| patients | {kind} | seeds | training sd | shown, nothing differs | covered, difference "
-        "| covered, single arm | power 3 (all known) | power 5 (all known) | two arms: shown "
-        "| covered | power 3; 5 |",
-        "|" + "---|" * (11 if auroc else 12),
+        f"| patients | {kind} | seeds | training sd | shown, nothing differs | placebo shown "
+        "| covered, difference | covered, single arm | power 3 (all known) | power 5 (all known) "
+        "| two arms: shown | covered | power 3; 5 |",
+        "|" + "---|" * (12 if auroc else 13),
     ]
     for row in rows:
         cell = row["cell"]
@@ -311,7 +326,8 @@ def table(rows: list[dict[str, Any]], score: str) -> list[str]:
         two = "; ".join(f"{p:.2f}" for p in row["two_arms_shown"][1:])
         lines.append(
             f"| {cell['patients']} | {own} | {cell['seeds']} | {cell['training_sd']:g} "
-            f"| {row['shown'][0]:.3f} | {row['covered']:.3f} | {row['covered_single']:.3f} "
+            f"| {row['shown'][0]:.3f} | {row['placebo_shown']:.3f} | {row['covered']:.3f} "
+            f"| {row['covered_single']:.3f} "
             f"| {power[0]} | {power[1]} | {row['two_arms_shown'][0]:.3f} "
             f"| {row['two_arms_covered']:.3f} | {two} |"
         )
@@ -334,6 +350,8 @@ def summary(rows: list[dict[str, Any]]) -> list[str]:
                              ("covered", "covered_single")]  # fmt: skip
                     lines[-1] += f"; {few}: at least {least[0]:.3f} of differences and "
                     lines[-1] += f"{least[1]:.3f} of single arms covered"
+        worst = max(own, key=lambda row: row["placebo_shown"])
+        lines.append(f"{score}, the placebo: at most {worst['placebo_shown']:.3f} shown falsely")
     wrong = [f"MISSED: {row['cell']}: {text}" for row in rows for text in missed(row)]
     return lines + (wrong or ["Every figure meets its bar."])
 

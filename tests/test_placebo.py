@@ -16,7 +16,7 @@ def row(**changed: Any) -> dict[str, Any]:
     good = {
         "cell": {"score": "mean", "patients": 30, "seeds": 3, "training_sd": 1.0, "arm_sd": 0.0,
                  "humps": 1, "positives": 0},
-        "shown": [0.05, 0.7, 0.9], "covered": 0.95, "covered_single": 0.95,
+        "shown": [0.05, 0.7, 0.9], "placebo_shown": 0.05, "covered": 0.95, "covered_single": 0.95,
         "two_arms_shown": [0.05, 0.1, 0.2], "two_arms_covered": 0.95,
         "two_arms_covered_single": 0.95, "oracle": [0.75, 0.95], "error": 1.1,
     }  # fmt: skip
@@ -62,6 +62,7 @@ def test_drawn_aurocs_are_those_asked_for() -> None:
     ("changed", "sentence"),
     [
         ({"shown": [0.07, 0.7, 0.9]}, "0.070 shown, at most 0.06"),
+        ({"placebo_shown": 0.07}, "0.070 placebos shown"),
         ({"two_arms_shown": [0.07, 0.1, 0.2]}, "0.070 shown of two arms"),
         ({"covered": 0.92}, "0.920 of differences covered, 0.93 asked"),
         ({"two_arms_covered_single": 0.9}, "0.900 of single arms of two arms covered"),

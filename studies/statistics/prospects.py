@@ -81,7 +81,7 @@ def assumed_prospects(
     specification: Specification, trainings: int, patients: int
 ) -> list[Prospect]:
     """Of each primary comparison, under a few spreads that nobody has measured."""
-    others = max(0, len(specification.scenarios) - 2)
+    others = _other_arms(specification)
     return [
         prospect("", Spread(*both, ASSUMED_BOTH, others), specification, trainings, patients)
         for both in _ASSUMED
@@ -118,7 +118,7 @@ def kept_prospects(
     def size(spread: Spread) -> float:
         return smallest_difference(spread, max(2, trainings), max(2, patients)) or 0.0
 
-    others = max(0, len(specification.scenarios) - 2)
+    others = _other_arms(specification)
     largest = max(spreads.values(), key=size)
 
     def found(name: str, spread: Spread) -> Prospect:
@@ -155,6 +155,11 @@ def prospect(
         trainings_needed(spread, WANTED, patients, level) if patients > 1 else None,
         patients_needed(spread, WANTED, trainings, level) if trainings > 1 else None,
     )
+
+
+def _other_arms(specification: Specification) -> int:
+    """How many help two that are compared to say how much trainings vary: not the placebo."""
+    return max(0, sum(not scenario.placebo for scenario in specification.scenarios) - 2)
 
 
 def _spreads(kept: Specification, records: Sequence[Record]) -> dict[tuple[str, str, str], Spread]:

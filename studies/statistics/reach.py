@@ -44,26 +44,24 @@ class Spread:
         )
 
 
-def spread_of(
-    parts: VarianceParts, trainings: tuple[int, int], patients: int, other_arms: int
-) -> Spread:
+def spread_of(parts: VarianceParts, trainings: tuple[int, int], patients: int) -> Spread:
     """Standard deviations from an estimated difference's parts.
 
     Args:
         parts: Of one difference.
         trainings: Of either arm.
         patients: Compared.
-        other_arms: That were estimated with.
     """
     each = 1 / trainings[0] + 1 / trainings[1]
     beyond = (np.maximum(part - parts.both, 0.0) for part in (parts.trainings, parts.patients))
     between, over = (float(variance) for variance in beyond)
-    own = (trainings[0] + trainings[1] - 2) == int(parts.freedom_trainings)
+    # Of the trainings' variance: how many more arms it was estimated over than the two.
+    other_arms = 2 * float(parts.freedom_trainings) / (trainings[0] + trainings[1] - 2) - 2
     return Spread(
         trainings=float(np.sqrt(between / each)),
         patients=float(np.sqrt(over * patients)),
         both=float(np.sqrt(parts.both * patients / each)),
-        other_arms=0 if own else other_arms,
+        other_arms=round(other_arms),
     )
 
 

@@ -22,7 +22,7 @@ from studies.statistics.per_image import (
     scores_per_image,
 )
 from studies.statistics.reach import Spread, spread_of
-from studies.statistics.two_sources import Arm
+from studies.statistics.two_sources import Arm, unsteady_arms
 from studies.statistics.whole_set import (
     RANKINGS,
     SET_METRICS,
@@ -48,12 +48,14 @@ class GroupResult:
         patients_only: Ends of the interval for other patients of these trainings.
         seed_means: Score of each seed.
         seed_spread: Standard deviation of those scores; None with fewer than two seeds.
+        unsteady: They vary far more than those of the other scenarios of the model.
     """
 
     interval: Interval
     patients_only: tuple[float | None, float | None]
     seed_means: dict[int, float | None]
     seed_spread: float | None
+    unsteady: bool = False
 
 
 @dataclass(frozen=True)
@@ -127,10 +129,12 @@ def groups_of(
 ) -> dict[str, GroupResult]:
     """Every scenario of a model over its seeds, for means over images and scores of the set alike.
 
-    How much trainings vary is estimated over all scenarios of the model together, see `parts_of`.
+    How much trainings vary is estimated over all scenarios of the model together, see `parts_of`;
+    the placebo borrows from the others and lends nothing, so that it changes none of them.
     """
     cells = _cells(specification, records, model, metric)
     tables = {name: _table([found], metric, False) for name, found in cells.items() if found}
+    wild = _unsteady(specification, tables)
     groups = {}
     for name, found in cells.items():
         means = _seed_means(found, metric)
@@ -140,7 +144,7 @@ def groups_of(
             groups[name] = GroupResult(Interval(None, None, None, 0, 0), (None, None), means, None)
             continue
         table = tables[name]
-        others = _trained_twice(tables, {name})
+        others = _lenders(specification, tables, {name})
         scale: Scale = "logit" if metric in RANKINGS or metric in CORRECT_AMONG else "plain"
         level, patients = specification.confidence, len(table.patients)
         within: tuple[float | None, float | None] = (None, None)
@@ -152,7 +156,7 @@ def groups_of(
                 estimate = single(arm, others, level, table.strata, scale)
                 low, high = _ends(estimate.low, estimate.high)
         interval = Interval(mean(defined), low, high, patients, table.num_values, table.no_interval)
-        groups[name] = GroupResult(interval, within, means, spread)
+        groups[name] = GroupResult(interval, within, means, spread, name in wild)
     return groups
 
 
@@ -172,7 +176,7 @@ def pairs_of(
     return [
         _pair(
             [cells[name] for name in pair],
-            _trained_twice(tables, set(pair)),
+            _lenders(specification, tables, set(pair)),
             metric,
             specification.confidence,
         )
@@ -216,7 +220,7 @@ def _pair(
             if value == 0 and p_value is None:  # nothing varies and nothing differs
                 p_value = 1.0
             if low is not None:
-                spread = spread_of(found.parts, trainings, len(table.patients), len(others))
+                spread = spread_of(found.parts, trainings, len(table.patients))
     interval = Interval(value, low, high, len(patients), table.num_values, table.no_interval)
     shown = {} if is_set_metric(metric) else patients
     return PairedResult(interval, within, shown, per_seed, trainings, p_value, spread)
@@ -262,10 +266,29 @@ def _seed_means(found: Mapping[int, Any], metric: str) -> dict[int, float | None
     }
 
 
-def _trained_twice(tables: Mapping[str, _Table], but: set[str]) -> list[Arm]:
-    """Arms of other scenarios that can say how much trainings vary."""
-    arms = [arm for name, table in tables.items() if name not in but for arm in table.arms]
-    return [arm for arm in arms if arm.num_trainings > 1 and arm.num_patients > 1]
+def _lenders(
+    specification: Specification, tables: Mapping[str, _Table], but: set[str]
+) -> list[Arm]:
+    """Arms of other scenarios that say how much trainings vary; the placebo is none of them."""
+    names = {scenario.id for scenario in specification.scenarios if not scenario.placebo} - but
+    return [arm for name in tables if name in names for arm in _trained_twice(tables[name])]
+
+
+def _trained_twice(table: _Table) -> list[Arm]:
+    return [arm for arm in table.arms if arm.num_trainings > 1 and arm.num_patients > 1]
+
+
+def _unsteady(specification: Specification, tables: Mapping[str, _Table]) -> set[str]:
+    """Scenarios whose trainings vary far more than the others'; a placebo beside the others."""
+    every = {name: found[0] for name, table in tables.items() if (found := _trained_twice(table))}
+    placebos = {scenario.id for scenario in specification.scenarios if scenario.placebo}
+    plain = {name: arm for name, arm in every.items() if name not in placebos}
+    wild = set()
+    for arms, about in ((plain, set(plain)), (every, placebos)):
+        if len(arms) > 1:
+            named = unsteady_arms(list(arms.values()))
+            wild |= {name for name, is_wild in zip(arms, named, strict=True) if is_wild} & about
+    return wild
 
 
 def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T]) -> dict[int, T]:

@@ -1,9 +1,9 @@
 """Other patients and other trainings: the variance of a score, or of a difference, from both.
 
 A score of S trainings on K patients varies because other patients would have been scored, and
-because other trainings of the same procedure would have come out. Trainings are nested in arms: a
-seed that two arms share is no pair, for the draws differ as soon as the data do. Three mean
-squares carry it all, each the variance of the mean score if it were the only source:
+because other trainings of the same procedure would have come out. Trainings are nested in arms:
+they are taken for independent, as those of arms with seeds of their own are. Three mean squares
+carry it all, each the variance of the mean score if it were the only source:
 
     trainings   variance of the trainings' scores / S
     patients    variance over patients of their pseudo-values, averaged over trainings / K
@@ -15,7 +15,7 @@ more than patients explain this is Obuchowski and Rockette's variance, trainings
 Everything takes arrays with any leading dimensions, so that thousands of studies are one call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from metrics.classification import FloatArray
 from metrics.jackknife import patient_variance
 from studies.statistics.calibration import VarianceParts
+from studies.statistics.unsteady import unsteady
 
 # Probability at which the F test leaves arms together whose trainings vary alike.
 _ALIKE = 0.95
@@ -88,6 +89,8 @@ def parts_of(
     How much trainings vary beyond patients is estimated over `arms` and `others` together, since
     three trainings say little about it; but over `arms` alone where their trainings vary more than
     the others' do, by an F test. That keeps an unstable arm from borrowing the calm of stable ones.
+    What is `unsteady` among the others lends nothing: one collapsed training would hide what the
+    calm arms show.
 
     Args:
         arms: One, or the two that are compared; at least two trainings each.
@@ -103,14 +106,19 @@ def parts_of(
     per_training = sum(1 / arm.num_trainings for arm in arms)
     trainings, freedom = own, np.full(np.shape(own), float(own_freedom))
     if others:
-        from scipy.stats import f as fisher
+        from scipy.special import fdtri
 
-        pooled, pooled_freedom = _training_variance([*arms, *others])
-        mine, theirs = _mean_square(arms), _mean_square(others)
-        limit = fisher.ppf(_ALIKE, own_freedom, _freedom(others))
-        alike = mine <= limit * theirs
-        trainings = np.where(alike, pooled, own)
-        freedom = np.where(alike, pooled_freedom, own_freedom)
+        lending = ~unsteady_arms([*arms, *others])[len(arms) :]
+        lent = sum(
+            ((o.num_trainings - 1) * lends for o, lends in zip(others, lending, strict=True)),
+            np.zeros(()),
+        )
+        squares = _over(others, lending, lambda other: other.between_trainings)
+        beyond = _over(others, lending, _beyond_patients)
+        limit = fdtri(own_freedom, np.maximum(lent, 1.0), _ALIKE)
+        alike = (lent > 0) & (lent * _mean_square(arms) <= limit * squares)
+        trainings = np.where(alike, (own * own_freedom + beyond) / (own_freedom + lent), own)
+        freedom = np.where(alike, own_freedom + lent, own_freedom)
     return VarianceParts(
         trainings=np.maximum(both + per_training * trainings, 0.0),
         patients=patients,
@@ -119,6 +127,12 @@ def parts_of(
         freedom_patients=patient_freedom,
         freedom_both=np.full(np.shape(both), float(_freedom(arms) * (arms[0].num_patients - 1))),
     )
+
+
+def unsteady_arms(arms: Sequence[Arm]) -> NDArray[np.bool_]:
+    """Which of them (arms, ...) are `unsteady`; each has at least two trainings."""
+    squares = np.stack(np.broadcast_arrays(*(arm.between_trainings for arm in arms)))
+    return unsteady(squares, np.array([arm.num_trainings - 1.0 for arm in arms]))
 
 
 def over_patients(
@@ -143,8 +157,22 @@ def _mean_square(arms: Sequence[Arm]) -> FloatArray:
 
 def _training_variance(arms: Sequence[Arm]) -> tuple[FloatArray, int]:
     """Variance between trainings beyond patients (below 0 by chance, too), and its freedom."""
-    beyond = sum(
-        ((a.num_trainings - 1) * (a.between_trainings - a.training_by_patient) for a in arms),
+    total = sum(((arm.num_trainings - 1) * _beyond_patients(arm) for arm in arms), np.zeros(()))
+    return total / _freedom(arms), _freedom(arms)
+
+
+def _beyond_patients(arm: Arm) -> FloatArray:
+    return arm.between_trainings - arm.training_by_patient
+
+
+def _over(
+    arms: Sequence[Arm], lending: NDArray[np.bool_], variance: Callable[[Arm], FloatArray]
+) -> FloatArray:
+    """Sum (...) of the arms' variances times their freedom, over those that lend."""
+    return sum(
+        (
+            np.where(lends, (arm.num_trainings - 1) * variance(arm), 0.0)
+            for arm, lends in zip(arms, lending, strict=True)
+        ),
         np.zeros(()),
     )
-    return beyond / _freedom(arms), _freedom(arms)

@@ -79,6 +79,7 @@ def groups_by_scenario(
                     "high_patients": result.patients_only[1],
                     "seed_means": {str(seed): mean for seed, mean in result.seed_means.items()},
                     "seed_spread": result.seed_spread,
+                    "unsteady": result.unsteady,
                     "paper": paper.get(scenario.id, {}).get(model.name),
                 }
             )

@@ -1,6 +1,7 @@
 """The study's answer in sentences, made from its numbers and nothing else."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
 from typing import Any
 
 from display.numbers import count, difference, p_phrase, score
@@ -211,6 +212,7 @@ def _limits(
             f"Intervals rest on {count(min(patients), 'test patient')}: they were measured from "
             f"{FEW_PATIENTS} on, and may be too narrow below."
         )
+    limits += _unsteady(specification, content)
     limits += unfair(specification, content)
     limits += (content["target"] or {"limits": []})["limits"]
     limits += _no_better_than_trivial(specification, content)
@@ -222,6 +224,33 @@ def _more_seeds(specification: Specification) -> list[int]:
     seeds = list(specification.seeds)
     new = (seed for seed in range(max(seeds) + 1, max(seeds) + 6))
     return seeds + [next(new) for _ in range(5 - len(seeds))]
+
+
+def _unsteady(specification: Specification, content: Mapping[str, Any]) -> list[str]:
+    """Arms whose trainings vary far more than the others', with the training that is farthest."""
+    percent = specification.metric.percent
+    sentences = []
+    for group in content["groups"]:
+        if not group["unsteady"]:
+            continue
+        others = [
+            other["seed_spread"]
+            for other in content["groups"]
+            if other["model"] == group["model"]
+            and other["seed_spread"] is not None
+            and not other["unsteady"]
+        ]
+        scores = {seed: one for seed, one in group["seed_means"].items() if one is not None}
+        farthest = max(scores, key=lambda seed: abs(scores[seed] - median(scores.values())))
+        title = specification.model(group["model"]).title
+        sentences.append(
+            f"{title} in scenario {group['scenario']}: its trainings vary far more than the "
+            f"others' (standard deviation {score(group['seed_spread'], percent)} against "
+            f"{score(max(others), percent)} at most); farthest from them is seed {farthest}, with "
+            f"{score(scores[farthest], percent)}. Look at that training. Comparisons of other "
+            "scenarios do not use this spread."
+        )
+    return sentences
 
 
 def _no_better_than_trivial(specification: Specification, content: Mapping[str, Any]) -> list[str]:

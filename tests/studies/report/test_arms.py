@@ -107,3 +107,69 @@ def test_a_lacking_control_is_said(
     assert "a control is lacking: scores are better for" in answer["headline"]
     assert {line["verdict"] for line in answer["lines"]} == {"better, without control"}
     assert any(limit.startswith(sentence) and "`controls: true`" in limit for limit in limits)
+
+
+def _numbers(content: dict) -> tuple[list, list]:
+    """All comparisons and scores but the placebo's."""
+    return (
+        [row for row in content["comparisons"] if row["role"] != "placebo"],
+        [row for row in content["groups"] if row["scenario"] != "placebo"],
+    )
+
+
+@pytest.mark.parametrize("collapsed", [False, True])
+def test_a_placebo_changes_no_other_number_to_the_digit(
+    plan: dict, home: Path, collapsed: bool
+) -> None:
+    content = report(plan, home, _3=0.05)
+    out = home / "out"
+    if collapsed:
+        path = out / "cells/placebo__unet_light__seed10001.json"
+        cell = json.loads(path.read_text())
+        for image in cell["evaluation"]["images"]:
+            image["iou_mean"] /= 10
+        path.write_text(json.dumps(cell))
+        build_report(out)
+        content = json.loads((out / "report.json").read_text())
+    beside = _numbers(content)
+    said = [limit for limit in content["answer"]["limits"] if "vary far more" in limit]
+    assert len(said) == collapsed
+    if collapsed:
+        assert said[0].startswith("U-Net light in scenario placebo: its trainings vary")
+        assert "farthest from them is seed 10001, with 7." in said[0]
+    study = json.loads((out / "study.json").read_text())
+    study["specification"]["placebo"] = False
+    scenarios = study["specification"]["scenarios"]
+    study["specification"]["scenarios"] = [one for one in scenarios if not one["placebo"]]
+    (out / "study.json").write_text(json.dumps(study))
+    build_report(out)
+    alone = json.loads((out / "report.json").read_text())
+    assert "placebo" not in {row["scenario"] for row in alone["groups"]}
+    assert _numbers(alone) == beside
+
+
+def test_a_training_that_collapsed_widens_no_other_comparison_and_is_named(
+    plan: dict, home: Path
+) -> None:
+    plan["extra_comparisons"] = [["3_real", "1"]]
+    plan["scenarios"].append({"id": "3_real", "control_of": 3, "control": "real"})
+    plan["scenarios"] += [{"id": f"aug{n}", "arguments": ["--data.x", str(n)]} for n in range(4)]
+    before = report(plan, home, _3=0.05)
+    out = home / "out"
+    path = out / "cells/aug2__unet_light__seed1.json"
+    cell = json.loads(path.read_text())
+    for image in cell["evaluation"]["images"]:
+        image["iou_mean"] /= 10
+    path.write_text(json.dumps(cell))
+    build_report(out)
+    after = json.loads((out / "report.json").read_text())
+    widths = [
+        {(r["scenario"], r["against"]): r["high"] - r["low"] for r in one["comparisons"]}
+        for one in (before, after)
+    ]
+    for pair, width in widths[1].items():
+        assert width < (1.6 if "aug2" not in pair else 1000) * widths[0][pair]
+    limits = [limit for limit in after["answer"]["limits"] if "vary far more" in limit]
+    assert len(limits) == 1
+    assert limits[0].startswith("U-Net light in scenario aug2: ")
+    assert "is seed 1, with 7." in limits[0]

@@ -67,5 +67,5 @@ def test_the_spread_of_many_trainings_and_patients_is_found_again() -> None:
     spread = Spread(1.0, 4.0, 5.0)
     arms = drawn(spread, 60, 800, 1, 1)
     parts = parts_of([Arm(one.scores[0], one.pseudo[0]) for one in arms])
-    found = spread_of(parts, (60, 60), 800, 0)
+    found = spread_of(parts, (60, 60), 800)
     assert (found.trainings, found.patients, found.both) == pytest.approx((1, 4, 5), rel=0.15)
