@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import IO, Any
 
@@ -109,7 +110,11 @@ def refuse_differences(
 
 
 def differences(was: Any, now: Any, path: str = "") -> list[str]:
-    """What differs between two trees of plain values, such as `data.seed was 0, is now 1`."""
+    """What differs between two trees of plain values, such as `data.seed was 0, is now 1`.
+
+    Of long lists the differing entries alone, each with the one before it, as with flags and their
+    values.
+    """
     if isinstance(was, dict) and isinstance(now, dict):
         found: list[str] = []
         for key in [*was, *(key for key in now if key not in was)]:
@@ -118,7 +123,33 @@ def differences(was: Any, now: Any, path: str = "") -> list[str]:
         return found
     if plain_values(was) == plain_values(now):
         return []
+    if isinstance(was, list) and isinstance(now, list) and _too_long(was, now):
+        return _of_lists(was, now, path)
     return [f"{path} was {_brief(was)}, is now {_brief(now)}"]
+
+
+def _of_lists(was: list[Any], now: list[Any], path: str) -> list[str]:
+    first, second = ([json.dumps(one) for one in entries] for entries in (was, now))
+    found = []
+    for kind, begin, end, start, stop in SequenceMatcher(
+        None, first, second, autojunk=False
+    ).get_opcodes():
+        if kind == "equal":
+            continue
+        before = begin and 1
+        parts = _excerpt(was, begin - before, end), _excerpt(now, start - before, stop)
+        found.append(f"{path} was {parts[0]}, is now {parts[1]}")
+    return found
+
+
+def _excerpt(entries: list[Any], start: int, stop: int) -> str:
+    words = [one if isinstance(one, str) else json.dumps(one) for one in entries[start:stop]]
+    words = ["..."] * (start > 0) + words + ["..."] * (stop < len(entries))
+    return _cut(f"[{' '.join(words)}]")
+
+
+def _too_long(*values: Any) -> bool:
+    return any(len(json.dumps(value)) > _LONGEST_VALUE for value in values)
 
 
 def plain_values(value: Any) -> Any:
@@ -131,6 +162,10 @@ def _brief(value: Any) -> str:
         text = value[:12] + "..." if len(value) == 64 else value  # a SHA-256
     else:
         text = json.dumps(value)
+    return _cut(text)
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 

@@ -90,13 +90,30 @@ def test_what_is_somebody_elses_is_left_alone(tmp_path):
         check_folder(tmp_path, "result.json", {}, "result", foreign=["table.csv"])
 
 
+def test_of_a_long_list_of_flags_the_differing_ones_are_named():
+    flags = [f"--a_setting_with_a_long_name_{number}" for number in range(12)]
+    was = [word for flag in flags for word in (flag, "7")]
+    now = [*was]
+    now[9] = "8"
+    assert differences({"arguments": was}, {"arguments": now}) == [
+        f"arguments was [... {flags[4]} 7 ...], is now [... {flags[4]} 8 ...]"
+    ]
+    assert differences(was, [*was, "--new", "1"], "flags") == [
+        "flags was [... 7], is now [... 7 --new 1]"
+    ]
+    assert differences(["--first", *was], was, "flags") == ["flags was [--first ...], is now [...]"]
+    two = [*now]
+    two[20:22] = []
+    assert len(differences(was, two, "flags")) == 2
+
+
 def test_differences_of_trees():
     sha = "0123456789abcdef" * 4
     was = {"data": {"sha256": sha, "size": 8}, "flags": ["a"], "gone": "x"}
     now = {"data": {"sha256": sha[::-1], "size": 8}, "flags": ["a" * 200]}
     assert differences(was, now) == [
         "data.sha256 was 0123456789ab..., is now fedcba987654...",
-        'flags was ["a"], is now ["' + "a" * 115 + "...",
+        "flags was [a], is now [" + "a" * 116 + "...",
         "gone was x, is now null",
     ]
 

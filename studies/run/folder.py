@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from display.numbers import count
 from output_folder import differences, plain_values
 from provenance import (
     UserError,
@@ -25,6 +26,7 @@ from studies.specification.specification import (
 from wandb_runs.environment import NOT_LOGGED, Destination
 
 STUDY_FORMAT_VERSION = 1
+_MOST_CHANGES = 8  # that are named
 
 
 @dataclass(frozen=True)
@@ -153,10 +155,15 @@ def open_study(
             changes.setdefault(change, []).append(name)
     if changes:
         told = "\n".join(
-            f"  - {change}  [{_shortened(names)}]" for change, names in list(changes.items())[:8]
+            f"  - {change}  [{_shortened(names)}]"
+            for change, names in list(changes.items())[:_MOST_CHANGES]
         )
+        if len(changes) > _MOST_CHANGES:
+            told += f"\n  - and {count(len(changes) - _MOST_CHANGES, 'other change')}"
+        unfit = len({name for names in changes.values() for name in names})
         raise UserError(
-            f"{folder.root}: holds {len(records)} finished runs that do not fit this study:\n"
+            f"{folder.root}: {unfit} of its {count(len(records), 'finished run')} "
+            f"{'does' if unfit == 1 else 'do'} not fit this study:\n"
             f"{told}\nNothing was run, because one table must not mix settings. Take another "
             "--out, put the settings back, or delete the files of those runs."
         )

@@ -115,7 +115,9 @@ def counted(
         UserError: One of them would be refused, or its evaluation will hold no score of the name
             that the study decides by; the sentence names it.
     """
-    kinds = {(one.config, *one.flags): one for one in trainings}
+    kinds: dict[tuple[str, ...], Training] = {}
+    for one in trainings:
+        kinds.setdefault((one.config, *one.flags), one)
     known: dict[tuple[str, ...], Rehearsal] = {}
     for key, one in kinds.items():
         tell(len(kinds) - len(known))
@@ -210,7 +212,8 @@ def _rehearse(
         sentence = str(error)
         for flag, value in pairwise(training.flags):
             if flag == "--data.synthetic":  # a stand-in that nobody knows
-                sentence = sentence.replace(value, "the images of the study's generator")
+                images = "the images of the study's generator (`generator.num_images`)"
+                sentence = sentence.replace(value, images)
         told = f"the training of {training.name} would be refused: {sentence}"
         raise UserError(told) from error
 

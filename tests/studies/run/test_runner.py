@@ -182,6 +182,8 @@ def test_other_settings_are_refused_and_named(plan: dict, home: Path) -> None:
         (learning, r"model.arguments was \[\], is now \[.*0.1.*1__fpn__seed0"),
         (more, r"generator.num_images was 8, is now 9"),
         (fewer, r"no longer part of the study.*1__fpn"),
+        (learning, r"2 of its 5 finished runs do not fit this study"),
+        (more, r"3 of its 5 finished runs do not fit this study"),
     ):
         with pytest.raises(UserError, match=message):
             go(parse_specification(changed, "a"), home)
