@@ -155,7 +155,8 @@ def _markdown(
     lines = [f"# {specification.title}", "", specification.question, ""]
     lines += [f"**{answer['headline']}**", ""]
     lines += [
-        f"- {line['model']}, {line['pair']}: {line['verdict']} ({line['numbers']})"
+        f"- {line['model']}, {line['pair']}: {line['verdict']} ({line['numbers']}"
+        f"{'; ' + line['reach'] if 'reach' in line else ''})"
         for line in answer["lines"]
     ]
     lines += ["", *(f"> {limit}\n" for limit in [*answer["limits"], *content["data_notes"]])]

@@ -39,7 +39,11 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     elif untested:
         headline = _undecided(specification, subject, untested)
     else:
-        headline = "No answer yet: no comparison has both of its scenarios."
+        headline = (
+            "One scenario: nothing is compared."
+            if len(specification.scenarios) == 1
+            else "No answer yet: no comparison has both of its scenarios."
+        )
     target = content["target"]
     if target and target["sentence"]:
         headline = f"{target['sentence']} {headline}"
@@ -140,7 +144,8 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
     test = "no test for this score"
     if first["p_holm"] is not None:
         test = f"{p_phrase(first['p_holm'])} after Holm"
-    return {**line, "numbers": f"{numbers}, {test}{_reach(specification, rows)}"}
+    reach = _reach(specification, rows)
+    return {**line, "numbers": f"{numbers}, {test}", **({"reach": reach} if reach else {})}
 
 
 def _difference(specification: Specification, row: Mapping[str, Any]) -> str:
@@ -162,7 +167,7 @@ def _reach(specification: Specification, rows: Claimed) -> str:
     percent = specification.metric.percent
     unit = " points" if percent else ""
     text = (
-        f". Could have shown {score(row['could_show'], percent)}{unit} "
+        f"could have shown {score(row['could_show'], percent)}{unit} "
         f"({count(min(row['trainings']), 'seed')}, {count(row['num_patients'], 'test patient')})"
     )
     ways = []

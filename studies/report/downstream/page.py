@@ -67,10 +67,7 @@ def page_figures(
                 plots.bars(specification, content),
                 f"Bars of {metric} per model and scenario with intervals; the table above holds "
                 "the same numbers.",
-                "Bars or marks: mean; lines: interval for other patients and trainings (with "
-                "one seed: patients only); dots: seeds; diamonds: the paper."
-                if content["cells_done"]
-                else nothing,
+                _of_bars(specification, content) if content["cells_done"] else nothing,
             )
         ],
         "differences": [
@@ -108,6 +105,19 @@ def page_figures(
         figures["sheets"].append(_sheet(folder, content, generators))
     figures["predictions"] = _predictions(folder, specification, content, records)
     return figures
+
+
+def _of_bars(specification: Specification, content: Mapping[str, Any]) -> str:
+    """What the marks of the bars are, of those that are there."""
+    several = any(group["seed_spread"] is not None for group in content["groups"])
+    parts = [
+        "Bars or marks: mean",
+        "lines: interval for other patients "
+        + ("and trainings" if several else "of these trainings, with one seed of each"),
+    ]
+    parts += ["dots: seeds"]
+    parts += ["diamonds: the paper"] if specification.paper else []
+    return f"{'; '.join(parts)}."
 
 
 def _predictions(

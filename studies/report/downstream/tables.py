@@ -64,22 +64,22 @@ def _main_footnotes(
     patients = sorted({group["num_patients"] for group in groups})
     values = sorted({group["num_values"] for group in groups})
     seeds = sorted({len(group["seeds"]) for group in groups})
-    notes = [
-        f"{specification.metric.title}{unit}: mean over seeds and test items; in brackets the "
+    several = any(group["seed_spread"] is not None for group in groups)
+    bracketed = (
         f"{level} interval for other patients and other trainings, below it the one for other "
-        f"patients of these trainings. Patients: {span(patients)}; scored items: {span(values)}; "
-        f"seeds: {span(seeds)}. Seed sd: standard deviation of the seeds' means."
-    ]
-    notes.append(
-        f"{MARK} differs from {_what_is_beaten(specification)} at "
-        f"{content['tests']['level']:.2g} after Holm's correction over "
-        f"{count(content['tests']['family_size'], 'test')}."
-        if any(comparison["significant"] for comparison in content["comparisons"])
-        else "No cell carries a mark: nothing could be tested yet."
-        if not content["tests"]["family_size"]
-        else "No cell carries a mark: no difference is significant after Holm's correction over "
-        f"{count(content['tests']['family_size'], 'test')}."
+        "patients of these trainings"
+        if several
+        else f"{level} interval for other patients of these trainings, since one seed says nothing "
+        "of others"
     )
+    notes = [
+        f"{specification.metric.title}{unit}: mean over {'seeds and ' if several else ''}test "
+        f"items; in brackets the {bracketed}. Patients: {span(patients)}; scored items: "
+        f"{span(values)}; seeds: {span(seeds)}."
+        + (" Seed sd: standard deviation of the seeds' means." if several else "")
+    ]
+    if len(specification.scenarios) > 1:
+        notes.append(_of_marks(specification, content))
     if specification.paper:
         source = f" ({specification.paper.reference})" if specification.paper.reference else ""
         notes.append(
@@ -89,6 +89,20 @@ def _main_footnotes(
     if trivial is not None:
         notes.append("All background: the score of a model that never finds anything.")
     return notes
+
+
+def _of_marks(specification: Specification, content: Mapping[str, Any]) -> str:
+    """What a marked cell is, or why none is marked."""
+    return (
+        f"{MARK} differs from {_what_is_beaten(specification)} at "
+        f"{content['tests']['level']:.2g} after Holm's correction over "
+        f"{count(content['tests']['family_size'], 'test')}."
+        if any(comparison["significant"] for comparison in content["comparisons"])
+        else "No cell carries a mark: nothing could be tested yet."
+        if not content["tests"]["family_size"]
+        else "No cell carries a mark: no difference is significant after Holm's correction over "
+        f"{count(content['tests']['family_size'], 'test')}."
+    )
 
 
 def _of_controls(comparison: Mapping[str, Any]) -> bool:
@@ -104,6 +118,8 @@ def _what_is_beaten(specification: Specification) -> str:
 
 def comparison_table(specification: Specification, content: Mapping[str, Any]) -> Table:
     """Every tested pair: difference, interval, p values, patients, and each seed's difference."""
+    if len(specification.scenarios) == 1:
+        return Table(("Pair",), (), ("The study has one scenario, so nothing is compared.",))
     percent = specification.metric.percent
     rows = []
     for comparison in content["comparisons"]:

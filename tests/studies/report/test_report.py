@@ -79,6 +79,8 @@ def test_the_page_is_whole_and_needs_nothing_else(plan: dict, home: Path) -> Non
     assert len(page.images) == 7
     for text in ("58.51", "Paper <000>", "all background", "41.0", "HD95 tumour, mm", "seed sd"):
         assert text in page.text, text
+    assert "diamonds: the paper" in page.text
+    assert "Seed sd: standard deviation" in page.text
     assert "no predictions.png for: 1 fpn; 3 fpn" in page.text
     assert "3__unet_light__seed1: ValueError: the loss is not finite" in page.text
     assert "7 of 8 cells" in page.text
@@ -90,6 +92,22 @@ def test_the_page_is_whole_and_needs_nothing_else(plan: dict, home: Path) -> Non
     content = json.loads((out / "report.json").read_text())
     assert content["cells_missing"] == ["3__unet_light__seed1"]
     assert content["groups"][0]["num_patients"] == fake_verbs.PATIENTS
+
+
+def test_captions_name_nothing_that_is_not_there(plan: dict, home: Path) -> None:
+    text = Page(build_report(run(plan, home)).read_text()).text
+    for absent in ("diamonds: the paper", "Seed sd", "other trainings, below it"):
+        assert absent not in text, absent
+    assert "one seed says nothing of others" in text
+
+
+def test_one_scenario_is_compared_with_nothing(plan: dict, home: Path) -> None:
+    plan["scenarios"] = plan["scenarios"][:1]
+    text = Page(build_report(run(plan, home)).read_text()).text
+    assert "One scenario: nothing is compared." in text
+    assert "The study has one scenario, so nothing is compared." in text
+    for absent in ("No cell carries a mark", "p after Holm", "Could have shown"):
+        assert absent not in text, absent
 
 
 def test_an_empty_study_says_what_is_lacking(plan: dict, home: Path) -> None:
@@ -171,8 +189,8 @@ def test_no_effect_is_called_that_and_what_would_show_it_is_said(plan: dict, hom
     assert abs(comparison["value"]) < comparison["could_show"]
     (line,) = content["answer"]["lines"]
     assert re.search(
-        r"Could have shown [\d.]+ points \(3 seeds, 8 test patients\); the [\d.]+ seen would take ",
-        line["numbers"],
+        r"could have shown [\d.]+ points \(3 seeds, 8 test patients\); the [\d.]+ seen would take ",
+        line["reach"],
     )
 
 
