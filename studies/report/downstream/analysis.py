@@ -197,6 +197,19 @@ def _data_notes(records: Sequence[Record]) -> list[str]:
         notes.append(
             "The cells were tested on different images. Only images that all seeds share count."
         )
+    left_out = [e["left_out"]["images"] for e in evaluations if e.get("left_out")]
+    if left_out:
+        notes.append(
+            f"{count(len(left_out), 'cell')} left out up to {count(max(left_out), 'test image')} "
+            "that the model has seen; evaluation.json of each says which."
+        )
+    unknown = sum(bool(evaluation.get("not_compared")) for evaluation in evaluations)
+    if unknown:
+        notes.append(
+            f"In {count(unknown, 'cell')} not all that the model was trained on could be compared "
+            "with the test images, so it may know some of them; `not_compared` in evaluation.json "
+            "of each says what."
+        )
     undefined = [evaluation.get("hd95_undefined") or 0 for evaluation in evaluations]
     if any(undefined):
         notes.append(

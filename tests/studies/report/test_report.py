@@ -101,6 +101,19 @@ def test_captions_name_nothing_that_is_not_there(plan: dict, home: Path) -> None
     assert "one seed says nothing of others" in text
 
 
+def test_what_was_left_out_or_not_compared_is_said(plan: dict, home: Path) -> None:
+    out = run(plan, home)
+    assert "could be compared with the test images" not in build_report(out).read_text()
+    for number, path in enumerate(sorted((out / "cells").glob("3__*.json"))):
+        cell = json.loads(path.read_text())
+        cell["evaluation"]["not_compared"] = "Names cannot be compared."
+        cell["evaluation"]["left_out"] = {"images": 2 + number, "of_images": 32}
+        path.write_text(json.dumps(cell))
+    text = Page(build_report(out).read_text()).text
+    assert "2 cells left out up to 3 test images that the model has seen" in text
+    assert "In 2 cells not all that the model was trained on could be compared" in text
+
+
 def test_one_scenario_is_compared_with_nothing(plan: dict, home: Path) -> None:
     plan["scenarios"] = plan["scenarios"][:1]
     text = Page(build_report(run(plan, home)).read_text()).text
