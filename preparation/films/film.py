@@ -86,6 +86,19 @@ class FilmReader(Protocol):
         ...
 
 
+def is_file_or_lost(path: Path) -> bool:
+    """Whether a path is a file, or a link to one that is gone; not a pipe or a device."""
+    return path.is_file() or (path.is_symlink() and not path.exists())
+
+
+def num_bytes(path: Path) -> int:
+    """Size of a file; 0 where it is gone."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
 def nested_folders_note(files: Sequence[FilmFile]) -> list[str]:
     """A sentence where folders of films lie in others, several in one: which is the patient's?"""
     folders = {PurePosixPath(file.name).parent for file in files}

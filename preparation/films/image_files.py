@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from preparation.copies import pixel_hash
-from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
+from preparation.films.film import (
+    MAX_PIXELS,
+    MIN_SIDE,
+    Film,
+    FilmFile,
+    RejectedFilm,
+    is_file_or_lost,
+    num_bytes,
+)
 from preparation.films.grey_range import GreyRange, grey_range
 from provenance import UserError
 
@@ -33,15 +41,16 @@ def find_image_files(source: Path) -> list[FilmFile]:
     """List the images under a folder, by suffix, sorted by their name relative to it.
 
     Hidden files and folders are left out, links to folders are not followed. A link to a file
-    that is gone is listed, so that its film is counted as unreadable.
+    that is gone is listed, so that its film is counted as unreadable; pipes and devices, which may
+    wait for ever, are not.
 
     Raises:
         UserError: The folder is missing, or one below it cannot be listed.
     """
     found = [
-        FilmFile(path.relative_to(source).as_posix(), path, _num_bytes(path))
+        FilmFile(path.relative_to(source).as_posix(), path, num_bytes(path))
         for path in _visible_files(source)
-        if path.suffix.lower() in SUFFIXES
+        if path.suffix.lower() in SUFFIXES and is_file_or_lost(path)
     ]
     return sorted(found, key=lambda file: file.name)
 
@@ -56,13 +65,6 @@ def _visible_files(source: Path) -> Iterator[Path]:
     for folder, subfolders, names in os.walk(source, onerror=stop):
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         yield from (Path(folder, name) for name in names if not name.startswith("."))
-
-
-def _num_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
 
 
 @dataclass(frozen=True)
@@ -222,6 +224,12 @@ def _check_header(image: ImageFile.ImageFile) -> None:
         raise RejectedFilm(
             "too_small", f"is {height}x{width}, expected at least {MIN_SIDE} pixels a side."
         )
+    ends = [extents[2:] for _, extents, *_ in image.tile if extents]
+    held = (max(right for right, _ in ends), max(end for _, end in ends)) if ends else image.size
+    # Sorted: the size of a TIFF that is to be turned has been turned, its tiles have not.
+    if any(found < told for found, told in zip(sorted(held), sorted(image.size), strict=True)):
+        # Pillow would leave the rest of the film black.
+        raise RejectedFilm("truncated", "holds fewer rows or columns than it promises.")
     if getattr(image, "n_frames", 1) > 1:
         raise RejectedFilm("multi_frame", "holds several frames or pages, expected one film.")
     if not _is_deep(image) and ";16" in str(image.tile):

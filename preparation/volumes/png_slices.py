@@ -5,6 +5,7 @@ pass through as they are: which window made them is not known any more.
 """
 
 import csv
+import os
 import re
 import unicodedata
 from collections import Counter
@@ -149,7 +150,8 @@ def _job(
             kind: found.own_names.add(f"{shard}/{kind}/{slice_index:04d}", f"{kind}/{file}", path)
             for kind, path in pair.items()
         }
-        lost = [kind for kind, path in pair.items() if not path.is_file()]
+        # isfile: a name that is too long for a file is none, where Path.is_file raises.
+        lost = [kind for kind, path in pair.items() if not os.path.isfile(path)]
         if lost:
             found.skipped.append((of_cache[lost[0]], "is missing, though index.csv lists it."))
             continue

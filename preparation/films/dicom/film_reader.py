@@ -19,7 +19,7 @@ from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.dicom.pixels import decode, opened
-from preparation.films.film import Film, FilmFile, RejectedFilm
+from preparation.films.film import Film, FilmFile, RejectedFilm, is_file_or_lost, num_bytes
 from preparation.films.inversion import looks_inverted
 from provenance import UserError
 
@@ -30,7 +30,8 @@ def find_dicom_films(source: Path) -> list[FilmFile]:
     """List every file under a folder, sorted by name; whether it is a film shows when it is read.
 
     Hidden files and folders and DICOMDIR are left out. Links to files are followed, links to
-    folders are not, so no file comes twice through a loop.
+    folders are not, so no file comes twice through a loop. A link to a file that is gone is listed,
+    so that its film is counted as unreadable; pipes and devices, which may wait for ever, are not.
 
     Raises:
         UserError: A folder is missing or cannot be listed.
@@ -47,10 +48,9 @@ def find_dicom_films(source: Path) -> list[FilmFile]:
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in names:
             path = Path(folder, name)
-            if name.startswith(".") or name == "DICOMDIR" or not path.is_file():
+            if name.startswith(".") or name == "DICOMDIR" or not is_file_or_lost(path):
                 continue
-            inside = path.relative_to(source).as_posix()
-            found.append(FilmFile(inside, path, path.stat().st_size))
+            found.append(FilmFile(path.relative_to(source).as_posix(), path, num_bytes(path)))
     return sorted(found, key=lambda file: file.name)
 
 

@@ -330,8 +330,9 @@ def test_every_file_is_found_once_and_sorted(tmp_path):
     (tmp_path / "in/loop").symlink_to(tmp_path / "in")
     (tmp_path / "in/nowhere").symlink_to(tmp_path / "missing")
     found = find_dicom_films(tmp_path / "in")
-    assert [file.name for file in found] == ["a.txt", "b/1", "b/2.dcm", "link.dcm"]
-    assert [file.num_bytes for file in found] == [5, 5, 5, 1]
+    names = ["a.txt", "b/1", "b/2.dcm", "link.dcm", "nowhere"]
+    assert [file.name for file in found] == names
+    assert [file.num_bytes for file in found] == [5, 5, 5, 1, 0]
     with pytest.raises(UserError, match="cannot be listed"):
         find_dicom_films(tmp_path / "missing")
 

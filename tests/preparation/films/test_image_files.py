@@ -167,6 +167,16 @@ def test_a_hot_pixel_is_clipped_and_said(tmp_path, dtype, suffix):
     assert film.geometry["window"] == "range 116 to 3932"
 
 
+def test_a_tiff_that_promises_more_rows_than_it_holds_is_truncated(tmp_path):
+    file = saved(tmp_path, TWELVE_BIT, "film.tif")
+    data = bytearray(file.path.read_bytes())
+    length = data.index(struct.pack("<HHI", 257, 4, 1))  # ImageLength
+    assert struct.unpack_from("<I", data, length + 8) == (20,)
+    struct.pack_into("<I", data, length + 8, 1_000_000)
+    file.path.write_bytes(data)
+    assert rejection(file) == "truncated"
+
+
 def test_images_of_kinds_that_are_not_read_are_counted(tmp_path):
     for name in ("a.png", "b.DCM", "c/d.dcm", "e.gif", "labels.csv", ".hidden.gif"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -130,3 +130,18 @@ def test_encodings_of_a_label_table(tmp_path, capsys, encoding):
     else:
         assert status == 0
         assert len(np.unique([item["label:label"] for item in items(tmp_path / "out")])) == 2
+
+
+@pytest.mark.parametrize("command", ["image_folder", "chest_xray"])
+def test_a_link_to_nothing_is_listed_and_a_pipe_is_not_waited_for(tmp_path, capsys, command):
+    (tmp_path / "films").mkdir()
+    (tmp_path / "films/gone.png").symlink_to(tmp_path / "nowhere.png")
+    os.mkfifo(tmp_path / "films/pipe.png")
+    Image.fromarray(draw(1)).save(tmp_path / "films/a.png")
+    words = ("--source", tmp_path / "films", "--out", tmp_path / "out", "--patient-from", "file")
+    status = run(command, *words, "--labels", "none", *SMALL)
+    said = "".join(capsys.readouterr())
+    if command == "image_folder":
+        assert (status, "1 unreadable" in said) == (3, True)
+    else:
+        assert (status, "1 not_dicom, 1 unreadable" in said) == (2, True)

@@ -21,6 +21,8 @@ def mutate(data: bytes, changes: Sequence[Change], seed: int, number: int) -> tu
     random = Random(f"{seed}:{number}")
     names = []
     for _ in range(random.choice((1, 1, 1, 2, 3))):
+        if not data:  # cut off at its beginning
+            break
         change = random.choice(changes)
         data = change(random, data)
         names.append(change.__name__.removeprefix("_"))

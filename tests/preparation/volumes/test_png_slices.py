@@ -142,6 +142,15 @@ def test_a_patient_without_a_usable_slice(tmp_path):
         read_pairs(find_pairs(tmp_path, naming=Naming(None)).jobs[0])
 
 
+def test_a_name_too_long_for_a_file_is_listed_and_the_others_go_on(tmp_path):
+    rows = make_pairs(tmp_path)
+    write_index(tmp_path, [*rows, {"file": f"{'a' * 5000}.png", "case": 9, "slice": 1}])
+    found = find_pairs(tmp_path, naming=Naming(None))
+    assert [job.patient_id for job in found.jobs] == ["case_00007", "case_00028"]
+    [(_, reason)] = found.skipped
+    assert reason == "is missing, though index.csv lists it."
+
+
 def test_missing_folder_index_and_column(tmp_path):
     with pytest.raises(UserError, match="there is no such folder"):
         find_pairs(tmp_path / "nowhere")
