@@ -68,6 +68,7 @@ def _of_slices(root: Path, manifest: dict[str, Any], settings: dict[str, Any]) -
     if window := manifest.get("window"):
         flags |= {f"window_{key}": value for key, value in window.items()}
     flags["label_map"] = settings.get("label_map")
+    flags["resample"] = settings.get("resample")
     if manifest["dataset"] == "phantom_ct":
         drawn = root / "source/phantom.json"
         told = read_json(drawn) if drawn.is_file() else {}

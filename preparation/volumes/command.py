@@ -13,10 +13,10 @@ from preparation.claim import claimed
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
+from preparation.volumes.layout import Layout
 from preparation.volumes.mask_values import MaskValues
-from preparation.volumes.options import MaskOptions, SliceOptions, Window
+from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions, Window
 from preparation.volumes.prepare import SliceOutcome, common_size, prepare
-from preparation.volumes.shard import Layout
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
 from provenance import UserError
 
@@ -79,7 +79,7 @@ def kits19(
     *,
     out: Path,
     source: Path,
-    image_size: int | None = None,
+    pixels: PixelOptions = PixelOptions(),
     window: Window = Window(),
     masks: MaskOptions = MaskOptions(),
     options: SliceOptions = SliceOptions(),
@@ -92,7 +92,7 @@ def kits19(
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
-        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        pixels: See `PixelOptions`.
         window: See `Window`.
         masks: See `MaskOptions`.
         options: See `SliceOptions`.
@@ -100,14 +100,14 @@ def kits19(
     from preparation.volumes.nifti import find_cases, read_case
 
     found = find_cases(source, values=MaskValues.of(masks.new_names), naming=masks.naming)
-    return _prepare("kits19", out, found, read_case, image_size, window, options, masks.new_names)
+    return _prepare("kits19", out, found, read_case, pixels, window, options, masks.new_names)
 
 
 def ct_dicom(
     *,
     out: Path,
     source: Path,
-    image_size: int | None = None,
+    pixels: PixelOptions = PixelOptions(),
     window: Window = Window(),
     mask_labels: tuple[str, ...] = (),
     label_map: tuple[str, ...] = (),
@@ -124,7 +124,7 @@ def ct_dicom(
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
-        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        pixels: See `PixelOptions`.
         window: See `Window`.
         mask_labels: Label of mask folders whose name does not tell: mass=2 or mass=tumour. Folders
             named kidney become 1, kidney tumour 2; others are not used, nor is a tumour that is
@@ -152,7 +152,7 @@ def ct_dicom(
     wanted = {} if series is None else {"series": naming.hidden(series)}
     if variable_spacing:  # caches from before there was a choice go on
         wanted["variable_spacing"] = "accepted"
-    return _prepare("ct_dicom", out, found, read_study, image_size, window, options, given, wanted)
+    return _prepare("ct_dicom", out, found, read_study, pixels, window, options, given, wanted)
 
 
 def slices(
@@ -177,14 +177,23 @@ def slices(
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
     found = find_pairs(source, MaskValues.of(masks.new_names), masks.naming)
-    return _prepare("slices", out, found, read_pairs, image_size, None, options, masks.new_names)
+    return _prepare(
+        "slices",
+        out,
+        found,
+        read_pairs,
+        PixelOptions(image_size=image_size),
+        None,
+        options,
+        masks.new_names,
+    )
 
 
 def masks(
     *,
     out: Path,
     source: Path,
-    image_size: int | None = None,
+    pixels: PixelOptions = PixelOptions(),
     masks: MaskOptions = MaskOptions(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
@@ -193,14 +202,14 @@ def masks(
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
-        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        pixels: See `PixelOptions`.
         masks: See `MaskOptions`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
     found = find_cases(source, True, MaskValues.of(masks.new_names), masks.naming)
-    return _prepare("masks", out, found, read_case, image_size, None, options, masks.new_names)
+    return _prepare("masks", out, found, read_case, pixels, None, options, masks.new_names)
 
 
 def _prepare(
@@ -208,16 +217,18 @@ def _prepare(
     out: Path,
     found: Found,
     reader: Reader,
-    image_size: int | None,
+    pixels: PixelOptions,
     window: Window | None,
     options: SliceOptions,
     label_map: Mapping[str, str],
     more_settings: Mapping[str, str] = MappingProxyType({}),
 ) -> SliceOutcome:
-    split, size = options.split, image_size or common_size(found) or _IMAGE_SIZE
+    split, size = options.split, pixels.image_size or common_size(found) or _IMAGE_SIZE
     hu = None if window is None else window.pair
     has_images = dataset != "masks"
-    layout = Layout(dataset, size, hu, options.on_nonsquare, has_images, dict(label_map))
+    layout = Layout(
+        dataset, size, hu, options.on_nonsquare, has_images, dict(label_map), pixels.resample
+    )
     if len(found.split_keys) == 1 and split.all_to is None and split.by == "patient":
         split = replace(split, all_to="test")
         found.notes.append(

@@ -33,6 +33,20 @@ class Window:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PixelOptions:
+    """How large the slices of volumes become, and of which shape their pixels.
+
+    Attributes:
+        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        resample: Make pixels square where they are not, as in a volume of thick coronal slices.
+            Volumes that do not tell the size of their pixels are left out.
+    """
+
+    image_size: int | None = None
+    resample: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SliceOptions:
     """What every source of slices takes.
 

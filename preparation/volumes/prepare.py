@@ -31,11 +31,11 @@ from preparation.split import (
 )
 from preparation.verify import MOST_LISTED, Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
+from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first, write_skipped
 from preparation.volumes.mask_values import account, kidneys_alone_note
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.shard import (
-    Layout,
     SourceChangedError,
     finished,
     make_or_skip,
@@ -283,6 +283,7 @@ def _manifest(
         "window": None
         if layout.window is None
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
+        **({"resample": True} if layout.resample else {}),
         "patients": found.naming.names.plain(),
         "split": split.plain(),
         "split_id": split_id((item[unit], item["split"]) for item in items),

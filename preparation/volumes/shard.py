@@ -8,7 +8,6 @@ import hashlib
 import io
 import itertools
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,45 +15,22 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from datamodules.slice_cache import SliceCache, SliceItem
+from datamodules.slice_cache import SliceItem
 from preparation.copies import pixel_hash
 from preparation.disk import is_about, record_path
-from preparation.volumes.geometry import fit_image, fit_mask, fitted_spacing, padding_to_square
+from preparation.volumes.geometry import (
+    fit_image,
+    fit_mask,
+    fitted_spacing,
+    outline_of,
+    padding_to_square,
+)
+from preparation.volumes.layout import Layout, check_square, layout_notes
 from preparation.volumes.volume import Job, Reader, SkipVolume, Volume, cannot_be_read
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # Labelled pixels from which on nobody else has the same label map by chance.
 _MANY_LABELS = 1000
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What every slice of one cache has in common.
-
-    Attributes:
-        dataset: The kind of source.
-        image_size: Height = width of every slice.
-        window: (width, centre) in HU; None where grey values pass through or there are none.
-        on_nonsquare: `pad` to a square, or `skip` the volume.
-        has_images: Whether there are images beside the masks.
-        label_map: What values of the source's masks become, as given.
-    """
-
-    dataset: str
-    image_size: int
-    window: tuple[float, float] | None
-    on_nonsquare: str
-    has_images: bool
-    label_map: dict[str, str] = field(default_factory=dict)
-
-    def settings(self) -> dict[str, Any]:
-        """All that decides on the bytes of the cache, as plain values."""
-        window = None if self.window is None else list(self.window)
-        version = {"format": SliceCache.FORMAT, "format_version": SliceCache.FORMAT_VERSION}
-        settings = {**version, **asdict(self), "window": window}
-        if not self.label_map:  # caches from before there were maps go on
-            del settings["label_map"]
-        return settings
 
 
 def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str, Any]:
@@ -64,37 +40,38 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         SkipVolume: The volume cannot be used.
         OSError: The disk is full or not writable.
     """
-    height, width = job.slice_shape
-    if height != width and layout.on_nonsquare == "skip":
-        raise SkipVolume(
-            job.names[0],
-            f"slice is {height}x{width}, expected a square. Left out because of "
-            "--on-nonsquare skip.",
-        )
+    if not layout.resample:  # which needs the size of a pixel, so the volume
+        check_square(job, job.slice_shape, layout)
     volume = _read(reader, job)
     height, width = volume.mask.shape[1:]
-    notes = list(volume.notes)
-    if height != width:
-        notes.insert(
-            0,
-            f"{job.names[0]}: slice is {height}x{width}, expected a square. Padded with "
-            f"{'air and ' if layout.has_images else ''}background to {max(height, width)}x"
-            f"{max(height, width)}; pass --on-nonsquare skip to leave it out.",
+    spacing = volume.pixel_spacing_mm
+    if layout.resample and spacing is None:
+        raise SkipVolume(
+            job.names[0],
+            "does not tell the size of its pixels, which --resample needs. Left out; prepare it "
+            "without, into another --out.",
         )
+    outline = outline_of((height, width), spacing, layout.resample)
+    check_square(job, outline, layout)
+    notes = layout_notes(job, layout, outline, (height, width), spacing) + volume.notes
     counts: list[list[int]] = []
     shard: dict[str, Any] = {"image": None, "mask": None}
     if volume.image is not None:
-        fitted = (fit_image(s, layout.image_size, layout.window) for s in volume.image)
+        fitted = (fit_image(s, layout.image_size, layout.window, outline) for s in volume.image)
         shard.update(_write(out, job, "image", fitted, len(volume.mask), layout.image_size))
-    masks = _masks(volume, counts, job, layout)
+    masks = _masks(volume, counts, job, layout, outline)
     shard.update(_write(out, job, "mask", masks, len(volume.mask), layout.image_size))
-    (top, bottom), (left, right) = padding_to_square(height, width)
+    if outline == (height, width):
+        (top, bottom), (left, right) = padding_to_square(height, width)
+        done: dict[str, Any] = {"padded_top_bottom_left_right": [top, bottom, left, right]}
+    else:
+        done = {"resampled_from_mm": None if spacing is None else list(spacing)}
     shard.update(
         num_slices=len(volume.mask),
         source_files=_sources(job),
-        geometry={**volume.geometry, "padded_top_bottom_left_right": [top, bottom, left, right]},
+        geometry={**volume.geometry, **done},
     )
-    spacing = fitted_spacing(volume.pixel_spacing_mm, (height, width), layout.image_size)
+    fitted_mm = fitted_spacing(spacing, (height, width), layout.image_size, outline)
     thickness = volume.slice_spacing_mm
     items = [
         SliceItem(
@@ -105,7 +82,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
             row=row,
             slice_index=index,
             class_pixels=tuple(counts[row]),
-            pixel_spacing_mm=spacing,
+            pixel_spacing_mm=fitted_mm,
             slice_spacing_mm=thickness[row] if isinstance(thickness, list) else thickness,
         ).to_json()
         for row, index in enumerate(volume.slice_indices)
@@ -183,10 +160,14 @@ class SourceChangedError(Exception):
 
 
 def _masks(
-    volume: Volume, counts: list[list[int]], job: Job, layout: Layout
+    volume: Volume,
+    counts: list[list[int]],
+    job: Job,
+    layout: Layout,
+    outline: tuple[float, float],
 ) -> Iterator[NDArray[np.uint8]]:
     for labels in volume.mask:
-        fitted = fit_mask(labels, layout.image_size)
+        fitted = fit_mask(labels, layout.image_size, outline)
         counts.append(np.bincount(fitted.ravel(), minlength=len(job.class_names)).tolist())
         yield fitted
 

@@ -17,10 +17,10 @@ from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
 from preparation.split import Split
+from preparation.volumes.layout import Layout
 from preparation.volumes.nifti import find_cases, read_case
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.prepare import prepare
-from preparation.volumes.shard import Layout
 from preparation.volumes.summary import print_slice_summary
 from prepare import COMMANDS
 from provenance import UserError

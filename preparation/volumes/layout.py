@@ -1,0 +1,82 @@
+"""What every slice of one cache has in common, and what does not fit it."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from datamodules.slice_cache import SliceCache
+from preparation.volumes.geometry import is_anisotropic, is_square
+from preparation.volumes.volume import Job, SkipVolume
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What every slice of one cache has in common.
+
+    Attributes:
+        dataset: The kind of source.
+        image_size: Height = width of every slice.
+        window: (width, centre) in HU; None where grey values pass through or there are none.
+        on_nonsquare: `pad` to a square, or `skip` the volume.
+        has_images: Whether there are images beside the masks.
+        label_map: What values of the source's masks become, as given.
+        resample: Make pixels square.
+    """
+
+    dataset: str
+    image_size: int
+    window: tuple[float, float] | None
+    on_nonsquare: str
+    has_images: bool
+    label_map: dict[str, str] = field(default_factory=dict)
+    resample: bool = False
+
+    def settings(self) -> dict[str, Any]:
+        """All that decides on the bytes of the cache, as plain values."""
+        window = None if self.window is None else list(self.window)
+        version = {"format": SliceCache.FORMAT, "format_version": SliceCache.FORMAT_VERSION}
+        settings = {**version, **asdict(self), "window": window}
+        if not self.label_map:  # caches from before there were maps go on
+            del settings["label_map"]
+        if not self.resample:
+            del settings["resample"]
+        return settings
+
+
+def check_square(job: Job, outline: tuple[float, float], layout: Layout) -> None:
+    """Leave out a volume whose slices are no squares, where somebody wants it."""
+    if layout.on_nonsquare == "skip" and not is_square(outline):
+        height, width = (round(length) for length in outline)
+        raise SkipVolume(
+            job.names[0],
+            f"slice is {height}x{width}, expected a square. Left out because of "
+            "--on-nonsquare skip.",
+        )
+
+
+def layout_notes(
+    job: Job,
+    layout: Layout,
+    outline: tuple[float, float],
+    shape: tuple[int, int],
+    spacing_mm: tuple[float, float] | None,
+) -> list[str]:
+    """Sentences on slices that are no squares, or whose pixels are none."""
+    notes = []
+    if not is_square(outline):
+        height, width = (round(length) for length in outline)
+        air = "air and " if layout.has_images else ""
+        side = max(height, width)
+        notes.append(
+            f"{job.names[0]}: slice is {height}x{width}, expected a square. Padded with {air}"
+            f"background to {side}x{side}; pass --on-nonsquare skip to leave it out."
+        )
+    if spacing_mm is not None and is_anisotropic(spacing_mm):
+        long = f"its pixels are {spacing_mm[0]:.3f} x {spacing_mm[1]:.3f} mm (row, column)"
+        done = (
+            f"resampled from {shape[0]}x{shape[1]} to square ones."
+            if layout.resample
+            else "not square, and are kept so: what is round looks oval. Pass --resample to make "
+            "them square, into another --out."
+        )
+        notes.append(f"{job.names[0]}: {long}, {done}")
+    return notes
