@@ -55,6 +55,7 @@ class FilmCache(PreparedCache):
     REQUIRED = ("dataset", "image_size", "stored_size", "channels", "bit_depth", "split",
                 "split_id", "shards", "labels", "num_items", "sha256_items")  # fmt: skip
     CONTENTS = "films"
+    PREPARATION = ("clahe", "clahe_clip_limit", "on_nonsquare", "resample", "margin", "channels")
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         super().__init__(root, manifest)

@@ -37,7 +37,8 @@ class PreparedCache:
     itself, and a pickled cache carries no open file.
 
     A kind of cache says in `FORMAT`, `FORMAT_VERSION` and `REQUIRED` what its manifest holds, in
-    `CONTENTS` what sentences call its images, and fills `ids`, `patient_ids` and `splits`.
+    `CONTENTS` what sentences call its images, in `PREPARATION` which entries say how they were
+    made, and fills `ids`, `patient_ids` and `splits`.
 
     Attributes:
         root: The cache folder.
@@ -51,6 +52,7 @@ class PreparedCache:
     FORMAT_VERSION: ClassVar[int]
     REQUIRED: ClassVar[tuple[str, ...]]
     CONTENTS: ClassVar[str]
+    PREPARATION: ClassVar[tuple[str, ...]]
 
     ids: NDArray[np.str_]
     patient_ids: NDArray[np.str_]
@@ -92,6 +94,11 @@ class PreparedCache:
     def split_by(self) -> str:
         """What was divided: `patient`, `slice`, `image`, ..."""
         return str(self.manifest["split"]["by"])
+
+    @property
+    def preparation(self) -> dict[str, Any]:
+        """How its images were made of those of the source, as plain values; their size apart."""
+        return {key: self.manifest.get(key) or None for key in self.PREPARATION}
 
     @property
     def content(self) -> Any:

@@ -82,6 +82,7 @@ class SliceCache(PreparedCache):
     REQUIRED = ("dataset", "image_size", "num_classes", "class_names", "split_id", "shards",
                 "items")  # fmt: skip
     CONTENTS = "slices"
+    PREPARATION = ("window", "resample")
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         super().__init__(root, manifest)

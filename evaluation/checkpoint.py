@@ -11,6 +11,7 @@ from torch import Tensor
 from datamodules.cached_datamodule import CachedDataModule
 from datamodules.chest_xray import ChestXrayDataModule
 from device import Device, chosen_device
+from evaluation.preparation import preparation_notes
 from evaluation.unseen import Comparison, without_seen
 from lightning_modules import Classifier, Segmenter
 from lightning_modules.loading import data_root, load_module
@@ -103,6 +104,12 @@ class OpenedCheckpoint:
                 self.checkpoint, self.record, self.datamodule, split, self.on_seen
             )
         return self.comparisons[split]
+
+    @property
+    def notes(self) -> list[str]:
+        """Sentences for the reader of the scores: on the preparation, and on images seen."""
+        prepared = preparation_notes(self.checkpoint, self.record, self.datamodule.cache)
+        return prepared + list(self.compared_with_seen(self.split).notes)
 
     @property
     def of_seen(self) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def score_segmenter(
         "num_patients": len(found["patients"]),
         "class_names": datamodule.class_names,
         **opened.of_seen,
-        "notes": list(opened.compared_with_seen(split).notes),
+        "notes": opened.notes,
         **found,
         "trivial_grey_range": _best_ranges(grey_levels, cache),
         "summary": _with_intervals(found),

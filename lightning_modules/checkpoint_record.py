@@ -17,6 +17,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "image_size": (int, type(None)),
     "class_names": (list, tuple, type(None)),
     "dataset": (str,),
+    "preparation": (dict,),
     "split": (dict,),
     "patient_names": (dict,),
     "pixels": (dict,),

@@ -296,6 +296,7 @@ class TrainCLI(LightningCLI):
             "image_size": self.datamodule.image_size,
             "class_names": self.datamodule.class_names,
             "dataset": cache.dataset,
+            "preparation": cache.preparation,
             "split": patient_split_of(cache),
             "patient_names": cache.patient_names.plain(),
             "pixels": cache.packed_pixels(),

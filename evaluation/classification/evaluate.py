@@ -95,11 +95,12 @@ def score_classifier(
         "comparisons": [compared(rows, other) for other in others],
         "versions": library_versions(),
     }
-    result["notes"] = notes(result) + [
+    result["notes"] = notes(result) + opened.notes
+    result["notes"] += [
         note
         for each in splits
         for note in opened.compared_with_seen(each).notes
-        if each == split or opened.compared_with_seen(each).left_out
+        if each != split and opened.compared_with_seen(each).left_out
     ]
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)
     result["grad_cam"] = grad_cam_layer(module.network, torch.zeros(shape, device=opened.device))
