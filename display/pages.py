@@ -16,7 +16,7 @@ class PageFigure:
 
     Attributes:
         title: In front of the caption.
-        png: The file's content.
+        png: The file's content; photographs may be WebP, which is a sixth of the size.
         alt: What it shows, for those who cannot see it.
         caption: Below it.
         style: CSS class; "narrow" for a figure that wants no whole line.
@@ -31,7 +31,9 @@ class PageFigure:
     @property
     def source(self) -> str:
         """Data URI, so that the page needs no other file."""
-        return "data:image/png;base64," + base64.b64encode(self.png or b"").decode("ascii")
+        content = self.png or b""
+        kind = "webp" if content[8:12] == b"WEBP" else "png"
+        return f"data:image/{kind};base64," + base64.b64encode(content).decode("ascii")
 
 
 def render_page(template: Path, **content: Any) -> str:

@@ -14,12 +14,14 @@ from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
 NUM_COLUMNS = 6
-WIDEST_PIXELS = 1400
+WIDEST_PIXELS = 1200
+# Of WebP: pages hold one picture for each scenario, and the files themselves lie beside the page.
+_QUALITY = 80
 _MOST_PIXELS = 100_000_000
 
 
 def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str]:
-    """Label map, real slice and synthetic slice in three rows, as PNG bytes, and what it shows.
+    """Label map, real slice and synthetic slice in three rows, as WebP bytes, and what it shows.
 
     Label maps are spread evenly over those with the rarest class, so that it is seen, and chosen
     without looking at the synthetic images.
@@ -73,11 +75,11 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
         "from other data without images, so the middle row shows the training slice whose class "
         "shares are nearest, not the same anatomy."
     )
-    return shrunk_png_bytes(drawn), caption
+    return shrunk(drawn), caption
 
 
 def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]:
-    """A row of real training films and one of synthetic films for each class, as PNG bytes.
+    """A row of real training films and one of synthetic films for each class, as WebP bytes.
 
     Both are spread evenly over their sets and shown at the synthetic films' size.
 
@@ -104,7 +106,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
         rows.append([_shown(made.image(item)) for item in _evenly(fakes)])
         titles += [f"real\n{label}", f"synthetic\n{label}"]
     caption = "Of each class real training films above, synthetic ones below, evenly spread."
-    return shrunk_png_bytes(sheet(rows, row_titles=titles)), caption
+    return shrunk(sheet(rows, row_titles=titles)), caption
 
 
 def _opened(synthetic: Path) -> SyntheticSet:
@@ -157,21 +159,21 @@ def prediction_images(
             lacking.append(f"{pair[0]} {pair[1]}")
             continue
         try:
-            found[pair] = shrunk_png_file(out, existing[0])
+            found[pair] = shrunk_file(out, existing[0])
         except OSError as error:
             lacking.append(f"{pair[0]} {pair[1]} (unreadable: {error})")
     return found, lacking
 
 
-def shrunk_png_bytes(array: np.ndarray) -> bytes:
-    """(H, W, 3) or (H, W) uint8 as PNG, no wider than `WIDEST_PIXELS`."""
+def shrunk(array: np.ndarray) -> bytes:
+    """(H, W, 3) or (H, W) uint8 as WebP, no wider than `WIDEST_PIXELS`."""
     from PIL import Image
 
     return _encoded(Image.fromarray(array))
 
 
-def shrunk_png_file(out: Path, path: Path) -> bytes:
-    """A PNG of a study's folder, no wider than `WIDEST_PIXELS`.
+def shrunk_file(out: Path, path: Path) -> bytes:
+    """A PNG of a study's folder as WebP, no wider than `WIDEST_PIXELS`.
 
     Args:
         out: The study's folder, which may come from others.
@@ -198,5 +200,5 @@ def _encoded(image: Any) -> bytes:
         height = max(1, round(image.height * WIDEST_PIXELS / image.width))
         image = image.resize((WIDEST_PIXELS, height), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    image.save(stream, format="PNG", optimize=True)
+    image.save(stream, format="WEBP", quality=_QUALITY, method=6)
     return stream.getvalue()

@@ -1,6 +1,7 @@
 """Scores and differences within groups of patients that the data know."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -108,5 +109,11 @@ def test_scores_of_a_group_are_those_of_its_films_alone(plan: dict, home: Path) 
     page = build_report(out).read_text()
     assert "Who gains, who loses" in page
     markdown = (out / "report.md").read_text()
-    assert "| F 10 test patients, 20 films 7 real training films |" in markdown
+    assert "| Sex, vgg16 | F | M |" in markdown
+    for told in ("Test patients | 10 | 29", "Test films | 20 | 58", "Real training films | 7 | 5"):
+        assert f"| {told} |" in markdown
+    assert re.search(r"\| good against plain \| \+\S+ \| \+\S+ \|", markdown)
+    few = ("F (too few: 5 patients of a class, 20 needed)", "M (too few: 14 patients of a class")
+    assert f"Without an interval: {few[0]}; {few[1]}" in markdown
+    assert markdown.count("too few: 5 patients") == 1
     assert "no correction for the number of groups, and no verdict" in markdown

@@ -18,7 +18,7 @@ from studies.report.sheets import (
     prediction_images,
     real_synthetic_films,
     real_synthetic_sheet,
-    shrunk_png_file,
+    shrunk_file,
 )
 from studies.run.folder import StudyFolder
 from studies.specification.specification import Specification
@@ -158,7 +158,7 @@ def _grad_cams(
         path = folder.run(record["name"]) / "evaluation" / "grad_cam.png"
         try:
             png, caption = (
-                shrunk_png_file(folder.root, path),
+                shrunk_file(folder.root, path),
                 "Which places raised the score, not why.",
             )
         except OSError as error:

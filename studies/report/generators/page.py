@@ -7,7 +7,7 @@ from display.pages import PageFigure
 from display.tables import Table
 from studies.report.generators import plots, tables
 from studies.report.generators.analysis import groups_of, title_of
-from studies.report.sheets import shrunk_png_file
+from studies.report.sheets import shrunk_file
 from studies.run.folder import StudyFolder
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
@@ -85,7 +85,7 @@ def _sheet(
     short = distances_of(specification).extractor.removeprefix("timm:")
     path = folder.run(names[0]) / f"distances_{short}" / "sheet.png"
     try:
-        png = shrunk_png_file(folder.root, path)
+        png = shrunk_file(folder.root, path)
     except OSError as error:
         return PageFigure(title, None, alt, f"{path} cannot be read ({error}).")
     caption = f"Above real films of held-out patients, below generated ones. {names[0]}."

@@ -16,7 +16,7 @@ from PIL import Image
 from display.tables import as_text
 from output_folder import LOCK, locked
 from provenance import UserError
-from studies.report.sheets import shrunk_png_file
+from studies.report.sheets import shrunk_file
 from studies.report.write import build_report
 
 EARLIER = Path(__file__).parents[2] / "earlier_version.json"
@@ -122,7 +122,7 @@ def test_pictures_outside_the_folder_are_not_shown(study: Path, tmp_path: Path) 
     path = study / "runs" / name / "evaluation/predictions.png"
     png(path, 100)
     build_report(study)
-    shown = base64.b64encode(shrunk_png_file(study, path)).decode()
+    shown = base64.b64encode(shrunk_file(study, path)).decode()
     assert shown in (study / "report.html").read_text()
     path.unlink()
     path.symlink_to(private)
@@ -146,7 +146,7 @@ def test_pictures_of_another_kind_are_not_decoded(study: Path) -> None:
     for content in (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n", stream.getvalue(), b""):
         path.write_bytes(content)
         with pytest.raises(OSError, match=r"predictions\.png|pixels"):
-            shrunk_png_file(study, path)
+            shrunk_file(study, path)
         assert "unreadable" in build_report(study).read_text()
 
 

@@ -72,7 +72,8 @@ def test_the_page_is_whole_and_needs_nothing_else(plan: dict, home: Path) -> Non
     path = build_report(out)
     html = path.read_text()
     page = Page(html)
-    assert all(a.startswith(("data:image/png;base64,", "#")) for a in page.addresses)
+    kinds = ("data:image/png;base64,", "data:image/webp;base64,", "#")
+    assert all(address.startswith(kinds) for address in page.addresses)
     assert "http" not in html.replace("&#", "")
     assert all(image["alt"] for image in page.images)
     # bars, differences, curves, generator's curves, sheet, and predictions of one model twice
