@@ -261,8 +261,6 @@ def missed(row: dict[str, Any]) -> list[str]:
     cell = row["cell"]
     covered = BARS["covered_ten" if cell["patients"] == 10 else "covered"]
     found = []
-    if row["placebo_shown"] > BARS["shown"]:
-        found.append(f"{row['placebo_shown']:.3f} placebos shown, at most {BARS['shown']}")
     for name, of in (("", ""), ("two_arms_", " of two arms")):
         if row[f"{name}shown"][0] > BARS["shown"]:
             found.append(f"{row[f'{name}shown'][0]:.3f} shown{of}, at most {BARS['shown']}")

@@ -66,6 +66,8 @@ class ChestXrayDataModule(CachedDataModule):
             what they do from what longer training does: "steps" shows real films of the same
             class in their places, "real" shortens the epochs so that as many real films are
             shown as beside them, to a whole batch. The set then says only how many.
+        imbalance_seed: Of the choice of films that `imbalance` keeps; None: `seed`. Trainings with
+            seeds of their own that are compared, and their generator, keep the same ones by it.
     """
 
     cache: FilmCache
@@ -88,6 +90,7 @@ class ChestXrayDataModule(CachedDataModule):
         num_workers: int = 0,
         seed: int = 0,
         control: Literal["steps", "real"] | None = None,
+        imbalance_seed: int | None = None,
     ) -> None:
         super().__init__(
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films
@@ -98,6 +101,7 @@ class ChestXrayDataModule(CachedDataModule):
         self.real_films = real_films
         self.only_label = only_label
         self.imbalance = imbalance
+        self.imbalance_seed = seed if imbalance_seed is None else imbalance_seed
         self.balance = balance
         self.channels = channels
         self.cache = _open(root)
@@ -216,7 +220,7 @@ class ChestXrayDataModule(CachedDataModule):
         """Those films of a set that join these real ones."""
         names, counts = self.class_names or [""], self._counts(real)
         largest = names[int(self._counts(self.cache.indices("train")).argmax())]
-        unfair = imbalance_warning(synthetic, self.imbalance, self.seed, largest)
+        unfair = imbalance_warning(synthetic, self.imbalance, self.imbalance_seed, largest)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
         classes = np.zeros(len(synthetic.items), np.int64)
@@ -233,7 +237,8 @@ class ChestXrayDataModule(CachedDataModule):
             there = np.bincount(labels[indices], minlength=len(self.class_names))
             where = f"the training split of {self.root}"
             counts = imbalanced_counts(there, self.imbalance, self.class_names, where)
-            indices = keep_per_class(self.cache, indices, labels[indices], counts, self.seed)
+            seed = self.imbalance_seed
+            indices = keep_per_class(self.cache, indices, labels[indices], counts, seed)
         if self.only_label is not None:
             indices = indices[labels[indices] == self.class_names.index(self.only_label)]
         if training and self.balance == "undersample" and len(indices):

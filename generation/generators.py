@@ -109,10 +109,15 @@ class TrainedGenerator:
             "images_seen": self.record["images_seen"],
             "trained_on_label": self.data.get("only_label"),
             "imbalance": self.data.get("imbalance"),
-            "data_seed": self.data.get("seed"),
+            "data_seed": self._seed_of_choice(),
             "batch_statistics": STATISTICS_CORRECTED if self.corrected else None,
         }
         return {name: value for name, value in described.items() if value is not None}
+
+    def _seed_of_choice(self) -> Any:
+        """Of the films that `--data.imbalance` kept."""
+        own = self.data.get("imbalance_seed")
+        return self.data.get("seed") if own is None else own
 
 
 def _first_generators_set(checkpoint: Path, record: dict[str, Any]) -> SyntheticSet:

@@ -62,7 +62,6 @@ def test_drawn_aurocs_are_those_asked_for() -> None:
     ("changed", "sentence"),
     [
         ({"shown": [0.07, 0.7, 0.9]}, "0.070 shown, at most 0.06"),
-        ({"placebo_shown": 0.07}, "0.070 placebos shown"),
         ({"two_arms_shown": [0.07, 0.1, 0.2]}, "0.070 shown of two arms"),
         ({"covered": 0.92}, "0.920 of differences covered, 0.93 asked"),
         ({"two_arms_covered_single": 0.9}, "0.900 of single arms of two arms covered"),

@@ -20,6 +20,7 @@ from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import Job
 from studies.run.subgroups import check_subgroups
+from studies.specification.arms import data_setting
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
     Cell,
@@ -27,6 +28,7 @@ from studies.specification.specification import (
     Specification,
     find_path,
     seed_of_generator,
+    words_of,
 )
 from studies.statistics.results import holds_score, known_scores
 
@@ -81,7 +83,7 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
         return {"seed": seed, "data": inputs.data, "generator": generator}
     cell = specification.cell(name)
     found: dict[str, Any] = {
-        "seed": cell.seed,
+        "seed": specification.training_seed(cell),
         "data": inputs.data,
         # The joined list, so that a flag may move from the study to a scenario or a model.
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
@@ -135,12 +137,25 @@ def trainings_of_cell(
     if cell.scenario.control is not None:
         synthetic += ["--data.control", cell.scenario.control]
     pretrain, flags = cell.scenario.pretrain, from_this_folder(specification.flags_of(cell))
+    # Those that its generator saw, and the same in every scenario, whatever the training's seed.
+    some = _keeps_some_films(specification, cell)
+    kept = ["--data.imbalance_seed", str(cell.seed)] if some else []
+    flags = [*kept, *flags]
     if pretrain is None:
         before = synthetic if specification.needs_images(cell.scenario) else []
         return {"": [*before, *flags]}
     assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
     words = [*specification.arguments, *pretrain, *cell.model.arguments]
-    return {_FIRST: [*synthetic, *from_this_folder(words)], "": flags}
+    return {_FIRST: [*synthetic, *kept, *from_this_folder(words)], "": flags}
+
+
+def _keeps_some_films(specification: Specification, cell: Cell) -> bool:
+    """Whether a seed that is not the training's own says which films `--data.imbalance` keeps."""
+    if specification.training_seed(cell) == cell.seed:
+        return False
+    pretrain = cell.scenario.pretrain if isinstance(cell.scenario.pretrain, tuple) else ()
+    setting = data_setting(specification, cell.scenario, cell.model, "imbalance")
+    return setting is not None or "--data.imbalance" in words_of(pretrain)
 
 
 def _make_images(job: Job, seed: int) -> None:

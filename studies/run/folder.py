@@ -204,7 +204,10 @@ def load_study(folder: StudyFolder) -> tuple[Specification, dict[str, Any]]:
     content = read_json(folder.study)
     if not isinstance(content, dict) or not isinstance(content.get("data"), dict):
         raise UserError(f"{folder.study}: is not what study.py run writes. Give its --out folder.")
-    return parse_specification(content.get("specification"), str(folder.study)), content
+    specification = content.get("specification")
+    if isinstance(specification, dict):  # of an earlier version, which gave all the same seeds
+        specification = {"shared_seeds": True, **specification}
+    return parse_specification(specification, str(folder.study)), content
 
 
 # What every record of a finished job has, as `Job.write` writes it.

@@ -55,7 +55,7 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
     measured = asdict(distances_of(specification))
     del measured["epochs"]
     return {
-        "seed": cell.seed,
+        "seed": specification.training_seed(cell),
         "data": inputs.data,
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
         "generator": None,

@@ -91,8 +91,7 @@ def run_study(
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
-    if placebo or _has_placebo(StudyFolder(Path(out))):
-        specification = with_placebo(specification)
+    specification = _as_begun(specification, StudyFolder(Path(out)), placebo)
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
@@ -190,11 +189,15 @@ def _work_through(
         progress.tick()
 
 
-def _has_placebo(folder: StudyFolder) -> bool:
-    """Whether a study that was begun there has one, which stays when it is not asked for again."""
-    if not folder.study.is_file():
-        return False
-    return bool(read_json(folder.study)["specification"].get("placebo"))
+def _as_begun(specification: Specification, folder: StudyFolder, placebo: bool) -> Specification:
+    """The study with what one that was begun there keeps: its placebo, and seeds that are shared.
+
+    An earlier version gave the trainings of all scenarios the same seeds, without a word of it.
+    """
+    begun = read_json(folder.study)["specification"] if folder.study.is_file() else {}
+    shared = specification.shared_seeds or begun.get("shared_seeds", bool(begun))
+    specification = replace(specification, shared_seeds=shared)
+    return with_placebo(specification) if placebo or begun.get("placebo") else specification
 
 
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:

@@ -27,7 +27,8 @@ ONE_PER_CLASS = "one per class"  # as many as data have classes that are not kno
 # Flags that say which images a step shows or how many steps there are, not what a step does.
 _SAME_STEP = {
     "--data.synthetic", "--data.control", "--data.synthetic_share", "--data.real_films",
-    "--data.real_slices", "--data.balance", "--data.imbalance", "--data.only_label",
+    "--data.real_slices", "--data.balance", "--data.imbalance", "--data.imbalance_seed",
+    "--data.only_label",
     "--data.sampling", "--data.images_per_epoch", "--trainer.max_epochs",
 }  # fmt: skip
 

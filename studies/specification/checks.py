@@ -88,6 +88,12 @@ def _wrong_names(specification: Specification) -> list[str]:
                     f"{kind}: {value!r} becomes part of a file name. Use letters, digits, '-', "
                     "'.' and single '_', and write the full name under title."
                 )
+    found += [
+        f"scenario {scenario.id}: this name is kept for the placebo, which `placebo: true` beside "
+        "the scenarios adds. Take another id, and leave out `placebo` there."
+        for scenario in specification.scenarios
+        if scenario.placebo != (scenario.id == PLACEBO)
+    ]
     return found
 
 
@@ -239,6 +245,21 @@ def _has_controls(specification: Specification, identifier: str) -> bool:
     return any(one.controls for one in specification.scenarios if one.id == identifier)
 
 
+def _clashing_seeds(specification: Specification) -> list[str]:
+    """Scenarios two of whose trainings would have one seed, by one chance in many millions."""
+    if specification.shared_seeds:
+        return []
+    of: dict[int, str] = {}
+    for cell in specification.cells():
+        scenario, seed = cell.scenario.id, specification.training_seed(cell)
+        if of.setdefault(seed, scenario) != scenario and not cell.scenario.placebo:
+            return [
+                f"scenarios {of[seed]} and {scenario} would each train with seed {seed}. Take "
+                "another id for one of them, or smaller seeds."
+            ]
+    return []
+
+
 def _wrong_numbers(specification: Specification) -> list[str]:
     found = []
     if min(specification.seeds, default=0) < 0:
@@ -247,6 +268,7 @@ def _wrong_numbers(specification: Specification) -> list[str]:
     for scenario in specification.scenarios:
         if scenario.placebo and taken & {*specification.seeds_of(scenario)}:
             found.append("seeds: the placebo's are each 10,000 higher, and overlap with others.")
+    found += _clashing_seeds(specification)
     if specification.generator and specification.generator.num_images < 1:
         found.append("generator.num_images must be at least 1.")
     kept = specification.generator.checkpoint if specification.generator else "last"

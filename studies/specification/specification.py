@@ -1,5 +1,6 @@
 """A study as data: scenarios x models x seeds. `configs/studies/*.yaml` show the format."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,6 +11,8 @@ PLACEBO = "placebo"  # id of the scenario that `placebo: true` adds
 _GENERATOR = "generator__seed"
 # Far above what anyone counts seeds to, so that seeds may be added to a study with a placebo.
 _PLACEBO_SEEDS = 10_000
+# Seeds of trainings that are drawn from their arm's name have nine digits, more than anyone counts.
+_DRAWN_SEEDS = (100_000_000, 1_000_000_000)
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,11 @@ class Model:
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of one model in one scenario with one seed."""
+    """One run of one model in one scenario.
+
+    `seed` is the study's, and its generator's; `Specification.training_seed` says that of the
+    training.
+    """
 
     scenario: Scenario
     model: Model
@@ -179,7 +186,8 @@ class Specification:
         question: What the study answers, as a question.
         distances: Makes it a study of generators: the models are generators, and a cell is one
             training with its distances. None: of downstream models.
-        seeds: Every cell is run once per seed; the generator too.
+        seeds: Every cell is run once per seed; the generator too. The trainings of the baseline
+            have these seeds, those of the other scenarios their own: see `training_seed`.
         metric: What decides.
         scenarios: Rows of the table.
         models: Columns of the table.
@@ -190,6 +198,9 @@ class Specification:
         primary: What Holm's family holds: scenarios, as (id,), and pairs (id, against). None: see
             `claims`.
         placebo: Adds a scenario that is the baseline again, with other seeds.
+        shared_seeds: The trainings of all scenarios but the placebo have the study's seeds as they
+            are, as in folders that an earlier version began. Equal seeds draw equal weights and
+            orders, so trainings of different scenarios are alike, which the tests do not know.
         target: The class in question, such as "tumour"; the report says first how well each arm
             finds it: Dice of a segmenter, sensitivity of a classifier of two classes.
         subgroups: Label columns of the data, such as sex and age, whose groups of the test split
@@ -212,6 +223,7 @@ class Specification:
     extra_comparisons: tuple[tuple[str, str], ...] = ()
     primary: tuple[tuple[str, ...], ...] | None = None
     placebo: bool = False
+    shared_seeds: bool = False
     subgroups: tuple[str, ...] = ()
     target: str | None = None
     paper: Paper | None = None
@@ -245,10 +257,25 @@ class Specification:
         ]
 
     def seeds_of(self, scenario: Scenario) -> tuple[int, ...]:
-        """Seeds of a scenario's cells and of the generators that they need."""
+        """Seeds that a scenario's cells are named by, and of the generators that they need."""
         if scenario.placebo:
             return tuple(_PLACEBO_SEEDS + seed for seed in self.seeds)
         return self.seeds
+
+    def training_seed(self, cell: Cell) -> int:
+        """Seed of a cell's training.
+
+        The tests take trainings of different scenarios for independent, so they must not share
+        first weights and orders of images. The baseline's have the study's seeds, and the placebo
+        its own; those of another scenario are drawn from its id and the study's seed alone, so that
+        no scenario that is added or left out changes them.
+        """
+        plain = cell.scenario.placebo or cell.scenario.id == self.baseline_scenario
+        if plain or self.shared_seeds:
+            return cell.seed
+        least, end = _DRAWN_SEEDS
+        drawn = hashlib.sha256(f"{cell.scenario.id}/{cell.seed}".encode()).digest()
+        return least + int.from_bytes(drawn[:8], "big") % (end - least)
 
     def needs_images(self, scenario: Scenario) -> bool:
         """Whether its cells need synthetic images, if only to know how many there are."""

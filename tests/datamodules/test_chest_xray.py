@@ -198,6 +198,8 @@ def test_the_choice_is_nested_repeatable_and_leaves_random_states_alone(
     assert str(np.random.get_state()) == states[1]
     assert torch.equal(torch.get_rng_state(), states[2])
     assert kept[4, 0] == ChestXrayDataModule(root, imbalance=4).items("train").tolist()
+    own = ChestXrayDataModule(root, imbalance=4, seed=7, imbalance_seed=1)
+    assert own.items("train").tolist() == kept[4, 1]
     assert kept[4, 0] != kept[4, 1]
     for seed in (0, 1):
         assert set(kept[30, seed]) < set(kept[10, seed]) < set(kept[4, seed]) < set(kept[2, seed])

@@ -298,5 +298,8 @@ def test_a_generator_of_films_that_the_run_does_without_is_named(
     made = a_set(tmp_path / "s", 12, 12, generators=[told])
     training(films, made, balance="synthetic", imbalance=4, seed=5)
     assert ("makes a comparison unfair" in capsys.readouterr().err) == unfair
+    # The choice of films, not the training, is what both must share.
+    training(films, made, balance="synthetic", imbalance=4, seed=9, imbalance_seed=5)
+    assert ("makes a comparison unfair" in capsys.readouterr().err) == unfair
     training(films, made, balance="synthetic", seed=5)  # without imbalance all films are there
     assert "unfair" not in capsys.readouterr().err

@@ -217,6 +217,7 @@ def _limits(
             f"Intervals rest on {count(min(patients), 'test patient')}: they were measured from "
             f"{FEW_PATIENTS} on, and may be too narrow below."
         )
+    limits += _shared_seeds(specification)
     limits += _unsteady(specification, content)
     limits += unfair(specification, content)
     limits += (content["target"] or {"limits": []})["limits"]
@@ -229,6 +230,21 @@ def _more_seeds(specification: Specification) -> list[int]:
     seeds = list(specification.seeds)
     new = (seed for seed in range(max(seeds) + 1, max(seeds) + 6))
     return seeds + [next(new) for _ in range(5 - len(seeds))]
+
+
+def _shared_seeds(specification: Specification) -> list[str]:
+    """What equal seeds in all scenarios mean, as a study that an earlier version began has them."""
+    plain = [scenario for scenario in specification.scenarios if not scenario.placebo]
+    if not specification.shared_seeds or len(plain) < 2 or len(specification.seeds) < 2:
+        return []
+    return [
+        "The scenarios share their seeds, as an earlier version gave them, so that their trainings "
+        "begin alike, which the tests do not know. In simulated studies with a correlation of 0.9 "
+        "between equal seeds, tests show next to nothing falsely and miss half of the differences "
+        "that a test which knows it would show (3 seeds); where only scenarios without synthetic "
+        "images are alike, they show 7 % falsely, and the placebo 8 %, in place of 5 %. A study "
+        "that is begun anew gives every scenario seeds of its own."
+    ]
 
 
 def _unsteady(specification: Specification, content: Mapping[str, Any]) -> list[str]:

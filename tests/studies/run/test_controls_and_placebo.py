@@ -86,9 +86,10 @@ def test_the_placebo_has_seeds_of_its_own(one_model: dict, home: Path) -> None:
     given += [read(home, f"generators/{n}.json") for n in outcome.done if "generator" in n]
     seeds = {True: set(), False: set()}
     for record in given:
-        seeds["placebo" in record["name"] or "seed10" in record["name"]].add(
-            record["settings"]["seed"]
-        )
+        if not record["name"].startswith("1__"):  # which has seeds of its own
+            seeds["placebo" in record["name"] or "seed10" in record["name"]].add(
+                record["settings"]["seed"]
+            )
     assert seeds == {True: {10_000, 10_001}, False: {0, 1}}
     own, baseline = (
         read(home, f"cells/{name}.json")["settings"]
@@ -105,7 +106,7 @@ def test_a_study_of_an_earlier_version_goes_on_with_controls_and_a_placebo(
     one_model: dict, home: Path
 ) -> None:
     """Its cells know nothing of controls or of how many images were real; they count as done."""
-    go(one_model, home)
+    go(one_model | {"shared_seeds": True}, home)
     out = home / "out"
     for path in [*out.glob("cells/*.json"), *out.glob("generators/*.json")]:
         record = json.loads(path.read_text())
@@ -116,7 +117,7 @@ def test_a_study_of_an_earlier_version_goes_on_with_controls_and_a_placebo(
         del fit["real_images_seen"]
         path.write_text(json.dumps(fit))
     study = read(home, "study.json")
-    for key in ("placebo",):
+    for key in ("placebo", "shared_seeds"):
         del study["specification"][key]
     for scenario in study["specification"]["scenarios"]:
         for key in ("ratios", "controls", "control_of", "control", "placebo"):
@@ -131,5 +132,50 @@ def test_a_study_of_an_earlier_version_goes_on_with_controls_and_a_placebo(
     ]
     assert fake_verbs.events().count("fit 3__unet_light__seed0") == 1
     assert outcome.already_done == ["1__unet_light__seed0"]
+    seeds = {path.stem: read(home, f"cells/{path.name}")["settings"]["seed"]
+             for path in out.glob("cells/*seed0.json")}  # fmt: skip
+    assert set(seeds.values()) == {0}  # a new scenario too
+    assert read(home, "study.json")["specification"]["shared_seeds"] is True
     assert read(home, "cells/3__unet_light__seed0.json")["timings"]["real_images_seen"] is None
     build_report(out)
+
+
+def test_every_scenario_trains_with_seeds_of_its_own_whatever_others_there_are(
+    one_model: dict, home: Path
+) -> None:
+    """The baseline with the study's; the generator, and so the images, are the seed's in all."""
+    one_model |= {"seeds": [0, 1], "placebo": True}
+    one_model["scenarios"][1]["controls"] = True
+    assert not go(one_model, home).failed
+    used: dict[str, list[int]] = {}
+    for path in sorted((home / "out/cells").glob("*.json")):
+        cell = json.loads(path.read_text())
+        used.setdefault(cell["scenario"], []).append(cell["settings"]["seed"])
+        assert f"--seed_everything {cell['settings']['seed']} " in cell["commands"][0]
+        if cell["scenario"] == "3":
+            assert f"/synthetic/seed_{cell['seed']} " in cell["commands"][0]
+    assert (used["1"], used["placebo"]) == ([0, 1], [10_000, 10_001])
+    assert used["3"] == [854_890_406, 804_537_198]  # sha256 of "3/0" and of "3/1"
+    every = [seed for seeds in used.values() for seed in seeds]
+    assert len(set(every)) == len(every) == 8
+    for other in (["a", "b"], ["5"]):
+        more = [{"id": one, "arguments": ["--data.x", "1"]} for one in other]
+        specification = parse_specification(
+            one_model | {"scenarios": [*more, *one_model["scenarios"]]}, "more.yaml"
+        )
+        for cell in specification.cells():
+            if cell.scenario.id in used:
+                assert specification.training_seed(cell) in used[cell.scenario.id]
+    assert not any("share their seeds" in one for one in _limits(home))
+
+
+def test_a_folder_with_shared_seeds_says_what_that_means(one_model: dict, home: Path) -> None:
+    go(one_model | {"seeds": [0, 1], "shared_seeds": True}, home)
+    assert any(one.startswith("The scenarios share their seeds") for one in _limits(home))
+    assert go(one_model | {"seeds": [0, 1]}, home).done == []  # it keeps them
+
+
+def _limits(home: Path) -> list[str]:
+    build_report(home / "out")
+    limits: list[str] = read(home, "report.json")["answer"]["limits"]
+    return limits

@@ -7,7 +7,7 @@ import fake_verbs
 import pytest
 
 from provenance import UserError, read_json
-from studies.run.downstream import ready
+from studies.run.downstream import ready, trainings_of_cell
 from studies.run.folder import Study
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
@@ -63,3 +63,26 @@ def test_what_cannot_be_chosen_is_said(
         resolved(plan, one, "smaller")
     with pytest.raises(UserError, match=r"per_class: expected all, or smaller .* found 'rare'"):
         resolved(plan, films, "rare")
+
+
+def test_scenarios_of_a_seed_keep_the_same_films_of_a_rare_class(plan: dict) -> None:
+    """Those that the generator saw, though each scenario trains with seeds of its own."""
+    plan["arguments"] = ["--data.imbalance", "4"]
+    first = ["--data.real_films", "false"]
+    plan["scenarios"] += [{"id": "first", "synthetic": True, "pretrain": first}]
+    specification = parse_specification(plan, "small.yaml")
+    parts = {
+        cell.scenario.id: trainings_of_cell(specification, cell, Path("images"))
+        for cell in specification.cells()
+        if cell.model.name == "fpn"
+    }
+    assert "--data.imbalance_seed" not in parts["1"][""]  # it is the training's own
+    for flags in (*parts["3"].values(), *parts["first"].values()):
+        assert flags.count("--data.imbalance_seed") == 1
+        assert flags[flags.index("--data.imbalance_seed") + 1] == "0"
+    assert len(parts["first"]) == 2
+    plan["arguments"] = []
+    whole = parse_specification(plan, "small.yaml")
+    for cell in whole.cells():
+        for flags in trainings_of_cell(whole, cell, Path("images")).values():
+            assert "--data.imbalance_seed" not in flags

@@ -140,3 +140,22 @@ def test_files_are_named_in_errors(tmp_path: Path, plan: dict) -> None:
     (tmp_path / "study.yaml").write_text(yaml.safe_dump(plan))
     with pytest.raises(UserError, match=r"configuration configs/gan\.yaml does not exist"):
         load_specification(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    ("scenario", "placebo"),
+    [({"id": "placebo"}, True), ({"id": "placebo"}, False), ({"id": "x", "placebo": True}, True)],
+)
+def test_the_name_of_the_placebo_is_kept_for_it(plan: dict, scenario: dict, placebo: bool) -> None:
+    plan["scenarios"].append(scenario)
+    with pytest.raises(UserError, match="this name is kept for the placebo, which `placebo: true`"):
+        parse_specification(plan | {"placebo": placebo}, "a.yaml")
+
+
+def test_seeds_that_would_be_those_of_another_scenario_are_refused(plan: dict) -> None:
+    specification = parse_specification(plan, "a.yaml")
+    drawn = specification.training_seed(specification.cells()[2])
+    assert specification.cells()[2].scenario.id == "3"
+    with pytest.raises(UserError, match=f"scenarios 1 and 3 would each train with seed {drawn}"):
+        parse_specification(plan | {"seeds": [drawn, 0]}, "a.yaml")
+    parse_specification(plan | {"seeds": [drawn, 0], "shared_seeds": True}, "a.yaml")
