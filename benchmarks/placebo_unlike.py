@@ -106,10 +106,10 @@ def shared_seeds(studies: int, seeds: int, sd: float, real: float, synthetic: fl
     ]  # fmt: skip
 
 
-def unequal(studies: int, seeds: int, first: float, second: float, others: float) -> list[str]:
+def unequal(studies: int, seeds: int, first: float, second: float) -> list[str]:
     """A line of the second table: the two that are compared, and the five beside them."""
-    sds = np.array([first, second, *[others] * (ARMS - 3)])[:, None]
-    return _of_pair(studies, seeds, sds, [f"{first:g}, {second:g}", f"{others:g}"])
+    sds = np.array([first, second, *[1.0] * (ARMS - 3)])[:, None]
+    return _of_pair(studies, seeds, sds, [f"{first:g}, {second:g}", "1"])
 
 
 def one_wild(studies: int, seeds: int, number: int, wild: float) -> list[str]:
@@ -221,7 +221,7 @@ def main() -> None:
         shared=table(head, shared),
         unequal=table(
             ["seeds", "the two", "others", "shown, nothing differs", *power],
-            [unequal(number, seeds, *pair, 1.0) for seeds in SEEDS for pair in spreads],
+            [unequal(number, seeds, *pair) for seeds in SEEDS for pair in spreads],
         ),
         wild=table(
             ["seeds", "wild arms", "by", "shown, nothing differs", *power],

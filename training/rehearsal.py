@@ -47,6 +47,7 @@ class Rehearsal:
     Attributes:
         steps: Of the whole training.
         images: Shown in it, each as often as it is.
+        real_images: Of these.
         device: Where the steps were timed, "cpu" or "cuda"; empty where none was.
         seconds: Mean of the timed steps, loading included; None where none was.
         num_timed: How many those were, after a warm-up.
@@ -58,6 +59,7 @@ class Rehearsal:
 
     steps: int
     images: int
+    real_images: int
     device: str = ""
     seconds: float | None = None
     num_timed: int = 0
@@ -91,6 +93,7 @@ def rehearse(args: list[str], timed: bool) -> Rehearsal:
         return Rehearsal(
             cli.found.steps,
             cli.found.images,
+            cli.found.real_images,
             cli.clock.device,
             sum(seconds) / len(seconds) if seconds else None,
             len(seconds),
@@ -117,7 +120,7 @@ class _Counting(TrainCLI):
             )
         self.datamodule.setup("fit")
         steps = epochs * self.datamodule.steps_per_epoch()
-        self.found = Rehearsal(steps, self.datamodule.images_shown(steps)[0])
+        self.found = Rehearsal(steps, *self.datamodule.images_shown(steps))
 
 
 class _Counted(_Counting):

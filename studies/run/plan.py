@@ -16,7 +16,7 @@ from studies.run.folder import Study, StudyFolder, load_study
 from studies.run.kind import KINDS
 from studies.run.plan_text import disk_lines, header_lines, time_lines, training_lines
 from studies.run.prospect_text import prospect_lines
-from studies.run.trainings import all_trainings, counted, timed
+from studies.run.trainings import all_trainings, counted, timed, unfair_lines
 from studies.run.verbs import Verbs
 from studies.run.workers import accelerators, num_cores, thread_settings
 from studies.specification.arms import with_placebo
@@ -89,6 +89,7 @@ def plan_study(
         for line in (
             *header_lines(specification, source, cache),
             *training_lines(specification, trainings),
+            *unfair_lines(specification, trainings),
             *prospect_lines(specification, source, cache, spreads),
         ):
             say(line)

@@ -17,8 +17,10 @@ from studies.run.downstream import trainings_of_cell, trainings_of_generator
 from studies.run.folder import Study
 from studies.run.stand_in import write_stand_in
 from studies.run.verbs import Rehearsal, Verbs
+from studies.specification.claims import claims
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import Specification, seed_of_generator, words_of
+from studies.statistics.fairness import is_about_synthetic, unfairness
 from studies.statistics.score_names import score_names
 
 GENERATOR = "generator"
@@ -145,6 +147,8 @@ def refuse_wrong_trainings(
 ) -> None:
     """Refuse a study that a training or its scores would be refused in, before the first training.
 
+    Controls that will not be fair are said.
+
     Args:
         study: As its kind's `ready` gave it.
         names: Jobs that are to be done; what is done already is not looked at.
@@ -174,7 +178,28 @@ def refuse_wrong_trainings(
         images = Path(temporary) / "synthetic"
         every = all_trainings(specification, open_cache(study.root), images)
         chosen = [one for one in every if (one.arm, one.model) in wanted]
-        counted(chosen, study.root, specification, load_verbs().rehearse, tell)
+        lengths = counted(chosen, study.root, specification, load_verbs().rehearse, tell)
+    for line in unfair_lines(specification, lengths):
+        say(line)
+
+
+def unfair_lines(specification: Specification, trainings: Sequence[Training]) -> list[str]:
+    """What the controls of synthetic images will lack, by the images that trainings will show."""
+    shown: dict[tuple[str, str], tuple[int, int]] = {}
+    for one in trainings:
+        if one.length is not None and one.arm != GENERATOR:
+            images, real = shown.get((one.arm, one.model), (0, 0))
+            total = images + one.length.images, real + one.length.real_images
+            shown[one.arm, one.model] = total
+    lines: dict[str, None] = {}
+    for claim in claims(specification):
+        about = is_about_synthetic(specification, claim.scenario, claim.against)
+        for model in specification.models if about and claim.role == "primary" else ():
+            lacking = unfairness(specification, claim.scenario, claim.against, model.name, shown)
+            pair = f"{claim.scenario} against {' and '.join(claim.against)}"
+            if lacking:
+                lines[f"Without a fair control, {pair}: {'; '.join(lacking)}."] = None
+    return [*lines, *(("So the report will not say that these help or hurt.",) if lines else ())]
 
 
 def timed(

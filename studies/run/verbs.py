@@ -32,6 +32,8 @@ class Rehearsal(Protocol):
     @property
     def images(self) -> int: ...  # noqa: D102
     @property
+    def real_images(self) -> int: ...  # noqa: D102
+    @property
     def device(self) -> str: ...  # noqa: D102
     @property
     def seconds(self) -> float | None: ...  # noqa: D102

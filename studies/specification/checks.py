@@ -149,6 +149,12 @@ def _wrong_controls(specification: Specification) -> list[str]:
                     f"{name}: its control {other!r} is no scenario of real images; there are "
                     f"{plain or 'none'}."
                 )
+        named = scenario.controls if isinstance(scenario.controls, tuple) else ()
+        if len({*named}) < len(named):
+            found.append(
+                f"{name}: controls holds one scenario more than once. One must show as many "
+                "images, another as many real ones."
+            )
         models = [model.arguments for model in specification.models]
         if scenario.ratios and any(
             SHARE in words_of(words) for words in (scenario.arguments, *models)

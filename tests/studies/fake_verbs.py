@@ -67,6 +67,7 @@ def ordered(name: str) -> str:
 class FakeRehearsal:
     steps: int
     images: int
+    real_images: int
     device: str = ""
     seconds: float | None = None
     num_timed: int = 0
@@ -79,14 +80,16 @@ def rehearse(args: list[str], timed: bool) -> FakeRehearsal:
     note(f"rehearse {'timed' if timed else 'counted'} {' '.join(args)}")
     if ordered("refuse") and ordered("refuse") in args:
         raise UserError(f"{ordered('refuse')}: no such flag.")
-    images, config = shown(args)[0], Path(str(flag(args, "--config"))).stem
+    images, config = shown(args), Path(str(flag(args, "--config"))).stem
     if not timed and config == "vgg":
-        return FakeRehearsal(images // 8, images, task="classification", class_names=FILM_CLASSES)
+        return FakeRehearsal(
+            images[0] // 8, *images, task="classification", class_names=FILM_CLASSES
+        )
     if not timed and config in ("light", "fpn"):
         classes = tuple(CLASS_NAMES)
-        return FakeRehearsal(images // 8, images, task="segmentation", class_names=classes)
+        return FakeRehearsal(images[0] // 8, *images, task="segmentation", class_names=classes)
     measured = ("cpu", 0.5, 16, 1_000_000) if timed else ()
-    return FakeRehearsal(images // 8, images, *measured)
+    return FakeRehearsal(images[0] // 8, *images, *measured)
 
 
 def flag(args: list[str], name: str) -> str | None:

@@ -10,6 +10,7 @@ from studies.report.downstream.intervals import interval_notes
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import ONE_TRAINING, by_claim
+from studies.statistics.fairness import is_about_synthetic
 
 FEW_PATIENTS = 10
 # Verdicts of comparisons that have numbers but no test.
@@ -28,22 +29,18 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     every = by_claim(content["comparisons"])
     primary = [rows for rows in every if rows[0]["role"] == "primary"]
     isolating = [rows for rows in primary if rows[0]["isolates_synthetic"]]
-    about_synthetic = any(scenario.synthetic for scenario in specification.scenarios)
-    subject = "Synthetic data" if about_synthetic else "The change"
     chosen = isolating or primary
-    tested = [rows for rows in chosen if rows[0]["p_holm"] is not None]
-    untested = [rows for rows in chosen if rows[0]["verdict"] in _UNTESTED]
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
-    if tested:
-        headline = _headline(specification, subject, tested)
-    elif untested:
-        headline = _undecided(specification, subject, untested)
-    else:
-        headline = (
-            "One scenario: nothing is compared."
-            if len(specification.scenarios) == 1
-            else "No answer yet: no comparison has both of its scenarios."
-        )
+    synthetic = [rows for rows in chosen if _is_synthetic(specification, rows)]
+    others = [rows for rows in chosen if rows not in synthetic]
+    sentences = [
+        _sentence(specification, subject, about)
+        for subject, about in (("Synthetic data", synthetic), ("The change", others))
+    ]
+    headline = " ".join(one for one in sentences if one)
+    if not headline and len(specification.scenarios) == 1:
+        headline = "One scenario: nothing is compared."
+    headline = headline or "No answer yet: no comparison has both of its scenarios."
     target = content["target"]
     if target and target["sentence"]:
         headline = f"{target['sentence']} {headline}"
@@ -52,6 +49,20 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
         "lines": [_line(specification, rows) for rows in chosen + placebos],
         "limits": _limits(specification, content, chosen),
     }
+
+
+def _is_synthetic(specification: Specification, rows: Claimed) -> bool:
+    against = [row["against"] for row in rows]
+    return is_about_synthetic(specification, rows[0]["scenario"], against)
+
+
+def _sentence(specification: Specification, subject: str, chosen: Sequence[Claimed]) -> str:
+    """The answer of claims about one subject; empty where none of them has one."""
+    tested = [rows for rows in chosen if rows[0]["p_holm"] is not None]
+    untested = [rows for rows in chosen if rows[0]["verdict"] in _UNTESTED]
+    if tested:
+        return _headline(specification, subject, tested)
+    return _undecided(specification, subject, untested) if untested else ""
 
 
 def _headline(specification: Specification, subject: str, tested: Sequence[Claimed]) -> str:

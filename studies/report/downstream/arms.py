@@ -2,15 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any
+from typing import Any, cast
 
 from display.numbers import span
 from studies.specification.arms import share_in_words
 from studies.specification.specification import Specification
+from studies.statistics.comparisons import by_claim
+from studies.statistics.fairness import is_about_synthetic, unfairness
 from studies.statistics.results import Record
-
-# Epochs are whole batches, so numbers of images that are meant to be the same may differ a little.
-_ABOUT_THE_SAME = 1.05
 
 
 def images_shown(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -62,53 +61,44 @@ WITHHELD = {"helps": "better, without control", "hurts": "worse, without control
 
 
 def withhold(specification: Specification, content: Mapping[str, Any]) -> None:
-    """Take back "helps" and "hurts" where a scenario with synthetic images lacks its control."""
-    for comparison in _without_control(specification, content):
-        comparison["verdict"] = WITHHELD.get(comparison["verdict"], comparison["verdict"])
+    """Take back "helps" and "hurts" of synthetic images that lack a control that is fair."""
+    for rows, lacking in _claims_of_synthetic(specification, content):
+        for row in rows:
+            row["lacking"] = lacking
+            if lacking:
+                row["verdict"] = WITHHELD.get(row["verdict"], row["verdict"])
 
 
 def unfair(specification: Specification, content: Mapping[str, Any]) -> list[str]:
     """Sentences about scenarios with synthetic images that lack a control that is fair to them."""
-    images = {(row["scenario"], row["model"]): row["images"] for row in content["shown"]}
-    longer: list[str] = []
-    fewer: list[str] = []
-    for comparison in _without_control(specification, content):
-        shown = images.get((comparison["scenario"], comparison["model"]))
-        against = images.get((comparison["against"], comparison["model"]))
-        if shown is None or against is None:
-            continue
-        pair = f"{comparison['scenario']} against {comparison['against']}"
-        (longer if shown > _ABOUT_THE_SAME * against else fewer).append(pair)
-    sentences = []
-    if longer:
-        sentences.append(
-            f"{_listed(longer)}: trained on more images than what it is compared with, and longer "
-            "training may help by itself."
-        )
-    if fewer:
-        sentences.append(
-            f"{_listed(fewer)}: saw fewer real images than what it is compared with, since "
-            "synthetic ones took their places."
-        )
-    if sentences:
-        sentences[-1] += (
-            " `controls: true` beside such a scenario adds the control that is lacking."
-        )
-    return sentences
+    said: dict[str, None] = {}
+    for rows, lacking in _claims_of_synthetic(specification, content):
+        if lacking:
+            against = " and ".join(row["against"] for row in rows)
+            said[f"{rows[0]['scenario']} against {against}: {'; '.join(lacking)}"] = None
+    if not said:
+        return []
+    return [
+        f"{'. '.join(said)}. Any of this may make a difference by itself, so no claim about "
+        "synthetic data rests on it. `controls: true` beside such a scenario adds the controls "
+        "that are lacking."
+    ]
 
 
-def _without_control(
+def _claims_of_synthetic(
     specification: Specification, content: Mapping[str, Any]
-) -> list[dict[str, Any]]:
-    """Primary comparisons about synthetic data whose scenario has no controls of its own."""
+) -> list[tuple[list[dict[str, Any]], list[str]]]:
+    """Primary claims about synthetic images, and what their controls lack."""
+    shown = {
+        (row["scenario"], row["model"]): (row["images"], row["real"]) for row in content["shown"]
+    }
     found = []
-    for comparison in content["comparisons"]:
-        arm = specification.scenario(comparison["scenario"])
-        about_synthetic = comparison["isolates_synthetic"] and comparison["role"] == "primary"
-        if about_synthetic and not arm.controls and arm.pretrain is None:
-            found.append(comparison)
+    for claimed in by_claim(content["comparisons"]):
+        rows, first = cast(list[dict[str, Any]], claimed), claimed[0]
+        against = [row["against"] for row in rows]
+        if first["role"] == "primary" and is_about_synthetic(
+            specification, first["scenario"], against
+        ):
+            lacking = unfairness(specification, first["scenario"], against, first["model"], shown)
+            found.append((rows, lacking))
     return found
-
-
-def _listed(pairs: Sequence[str]) -> str:
-    return ", ".join(dict.fromkeys(pairs))

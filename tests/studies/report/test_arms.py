@@ -83,8 +83,11 @@ def test_the_page_says_what_was_shown(plan: dict, home: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "3 against 1: trained on more images than what it is compared with"),
-        (["--data.synthetic_share", "1"], "3 against 1: saw fewer real images than"),
+        ([], "3 against 1: it shows 1,536 images, and no control as many (1 768)."),
+        (
+            ["--data.synthetic_share", "1"],
+            "3 against 1: it shows 384 real images, and no control as many (1 768).",
+        ),
     ],
 )
 def test_a_lacking_control_is_said(
@@ -173,3 +176,69 @@ def test_a_training_that_collapsed_widens_no_other_comparison_and_is_named(
     assert len(limits) == 1
     assert limits[0].startswith("U-Net light in scenario aug2: ")
     assert "is seed 1, with 7." in limits[0]
+
+
+def _named(
+    plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch, shown: dict, **scenario: object
+) -> dict:
+    """The answer on scenario 3, which is far better than 1, where trainings show such images."""
+
+    def images(args: list[str]) -> tuple[int, int]:
+        name = Path(str(fake_verbs.flag(args, "--run_folder") or "")).name.split("__")[0]
+        return shown.get(name, (768, 768))
+
+    monkeypatch.setattr(fake_verbs, "shown", images)
+    plan["scenarios"][1] |= scenario
+    plan |= {"models": plan["models"][:1], "seeds": [0, 1, 2]}
+    fake_verbs.order("gains", json.dumps({"3": 0.3}))
+    out = home / "out"
+    said: list[str] = []
+    specification = parse_specification(plan, "plan")
+    run_study(specification, home / "data", out, fake_verbs.load_verbs, workers=0, say=said.append)
+    build_report(out)
+    content: dict = json.loads((out / "report.json").read_text())
+    return content["answer"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "controls", "sentence"),
+    [
+        ((7680, 3840), ["1"], "it shows 7,680 images, and no control as many (1 768)"),
+        ((7680, 3840), None, "it shows 3,840 real images, and no control as many (1 768)"),
+        ((768, 384), ["1"], "it shows 384 real images, and no control as many (1 768)"),
+        ((768, 384), ["1", "half"], ""),
+        ((768, 384), ["1", "other"], "it differs from other in --model.learning_rate too"),
+        ((768, 0), ["1"], ""),  # nothing real that a control could show as often
+        ((800, 400), ["1", "half"], ""),  # as whole batches make it
+    ],
+)
+def test_nothing_helps_without_controls_that_showed_as_much(
+    plan: dict,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: tuple[int, int],
+    controls: list[str] | None,
+    sentence: str,
+) -> None:
+    """Whether they are named, or left out beside flags that make the training longer."""
+    plan["scenarios"].append({"id": "half", "arguments": ["--data.images_per_epoch", "384"]})
+    plan["scenarios"].append({"id": "other", "arguments": ["--model.learning_rate", "1"]})
+    plan["primary"] = ["3"]
+    images = {"3": shown, "half": (384, 384), "other": (384, 384)}
+    named = {"arguments": ["--trainer.max_epochs", "20"]}
+    named |= {"controls": controls} if controls else {}
+    answer = _named(plan, home, monkeypatch, images, **named)
+    (line,) = answer["lines"]
+    assert line["verdict"] == ("better, without control" if sentence else "helps")
+    assert ("helps or hurts is not shown" in answer["headline"]) == bool(sentence)
+    assert any(sentence in limit for limit in answer["limits"]) or not sentence
+    assert any("no claim about synthetic data" in one for one in answer["limits"]) == bool(sentence)
+
+
+def test_a_change_of_real_images_is_not_called_synthetic_data(
+    plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan["scenarios"].append({"id": "3x", "synthetic": True, "arguments": ["--data.x", "1"]})
+    plan |= {"primary": [["3", "3x"]]}
+    answer = _named(plan, home, monkeypatch, {})
+    assert answer["headline"].startswith("The change helps U-Net light")

@@ -159,3 +159,9 @@ def test_seeds_that_would_be_those_of_another_scenario_are_refused(plan: dict) -
     with pytest.raises(UserError, match=f"scenarios 1 and 3 would each train with seed {drawn}"):
         parse_specification(plan | {"seeds": [drawn, 0]}, "a.yaml")
     parse_specification(plan | {"seeds": [drawn, 0], "shared_seeds": True}, "a.yaml")
+
+
+def test_the_same_control_twice_is_refused(plan: dict) -> None:
+    plan["scenarios"][1]["controls"] = ["1", "1"]
+    with pytest.raises(UserError, match="scenario 3: controls holds one scenario more than once"):
+        parse_specification(plan, "a.yaml")
