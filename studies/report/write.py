@@ -13,6 +13,7 @@ from studies.report import downstream, generators
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
+from studies.run.decisions import changes_told
 from studies.run.folder import StudyFolder, load_study, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import duration, seconds_of
@@ -79,6 +80,9 @@ def build_report(out: Path) -> Path:
     if views and specification.kind == "downstream":
         content["linear"] = linear_rows(specification, views)
         content["data_notes"].append(linear_sentence(content["linear"]))
+    # First of all: a verdict by what was chosen after the results is none.
+    limits = changes_told(study.get("decisions") or [])
+    content["answer"]["limits"] = limits + content["answer"]["limits"]
     content["data"] = study["data"]
     content["data_root"] = study["data_root"]
     content["again"] = _commands_again(folder.root, study)

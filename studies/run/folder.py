@@ -15,6 +15,7 @@ from provenance import (
     write_json_atomic,
     write_text_atomic,
 )
+from studies.run.decisions import decisions_of
 from studies.run.fingerprint import Inputs, by_content, describe_data, digest
 from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
@@ -168,11 +169,13 @@ def open_study(
             "--out, put the settings back, or delete the files of those runs."
         )
     plain = specification.as_dict()
+    before = read_json(folder.study) if folder.study.is_file() else {}
     content = {
         "format": "understudy-study",
         "format_version": STUDY_FORMAT_VERSION,
         "specification": plain,
         "specification_sha256": digest(plain),
+        "decisions": decisions_of(before, specification, len(folder.finished())),
         "data": inputs.data,
         "data_root": str(study.root),
         "labels": inputs.labels,
@@ -183,7 +186,7 @@ def open_study(
     }
     # The specification travels with its results: from here the study can be run again anywhere.
     write_text_atomic(folder.root / "study.yaml", yaml_text(plain))
-    if not folder.study.is_file() or read_json(folder.study) != content:
+    if before != content:
         write_json_atomic(folder.study, plain_values(content))
 
 

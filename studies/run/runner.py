@@ -8,6 +8,7 @@ from pathlib import Path
 from display.numbers import count, score
 from provenance import UserError, read_json
 from studies.run.attempt import JobOutcome, record_failure
+from studies.run.decisions import changes_told
 from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
@@ -98,6 +99,8 @@ def run_study(
     study = replace(study, logged=where_logged(specification, wandb))
     open_study(study, kind.settings)
     folder = study.folder
+    for change in changes_told(read_json(folder.study)["decisions"]):
+        say(change)
 
     outcome = StudyOutcome(logged=study.logged)
     needs: dict[str, str | None] = {}
