@@ -6,7 +6,7 @@ from typing import Any
 from display.numbers import count
 from studies.report.downstream.answer import answer
 from studies.report.downstream.arms import images_shown, withhold
-from studies.report.downstream.target import about_target, target_metric
+from studies.report.downstream.target import SENSITIVITY, about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, family_of
@@ -49,9 +49,14 @@ def analyse(
     }
     withhold(specification, content)
     target = target_metric(specification, records)
-    content["target"] = target and about_target(
-        specification, records, target, groups_by_scenario(specification, records, target.name)
-    )
+    if target is None:
+        content["target"] = None
+    else:
+        groups = groups_by_scenario(specification, records, target.name)
+        # A model that calls everything the target misses none of it.
+        of_classifier = target.name == SENSITIVITY
+        called = groups_by_scenario(specification, records, "specificity") if of_classifier else []
+        content["target"] = about_target(specification, records, target, groups, called)
     content["answer"] = answer(specification, content)
     return content
 

@@ -14,6 +14,7 @@ from studies.statistics.results import Record
 
 # Dice, or sensitivity, below which a target counts as not found.
 FOUND = 0.01
+SENSITIVITY = "sensitivity"
 _PATIENTS_ONLY = " patients only"
 
 
@@ -26,7 +27,7 @@ def target_metric(specification: Specification, records: Sequence[Record]) -> Me
     if target is None or not records:
         return None
     if records[0]["evaluation"].get("task") == "classification":
-        return Metric("sensitivity", f"sensitivity to {target}")
+        return Metric(SENSITIVITY, f"sensitivity to {target}")
     return Metric(f"dice_{target}", f"Dice of {target}")
 
 
@@ -35,6 +36,7 @@ def about_target(
     records: Sequence[Record],
     metric: Metric,
     groups: Sequence[Mapping[str, Any]],
+    specificity: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
     """What the report states of a target.
 
@@ -43,9 +45,11 @@ def about_target(
         records: Its finished cells, at least one.
         metric: See `target_metric`.
         groups: Each scenario and model's score by that metric.
+        specificity: Of a classifier likewise: how many films without the target it calls so.
     """
     scored = [group for group in groups if group["value"] is not None]
     missed = [group for group in scored if group["value"] < FOUND]
+    called = [one for one in specificity if one["value"] is not None and one["value"] < FOUND]
     ranges = [
         record["evaluation"].get("trivial_grey_range", {}).get(specification.target)
         for record in records
@@ -57,10 +61,12 @@ def about_target(
         "metric": metric.name,
         "title": metric.title,
         "groups": list(groups),
+        "specificity": list(specificity),
         "grey_range": best,
         "found_by_none": bool(scored) and len(missed) == len(scored),
-        "sentence": _sentence(specification, metric, scored, missed),
-        "limits": _limits(specification, metric, scored, missed, best),
+        "sentence": _sentence(specification, metric, scored, missed, called),
+        "limits": _limits(specification, metric, scored, missed, best)
+        + _called_all(specification, scored, called),
     }
 
 
@@ -69,8 +75,11 @@ def _sentence(
     metric: Metric,
     scored: Sequence[Mapping[str, Any]],
     missed: Sequence[Mapping[str, Any]],
+    called: Sequence[Mapping[str, Any]],
 ) -> str:
-    """What the report begins with; empty where some arm finds the target."""
+    """What the report begins with; empty where some arm finds the target, and something else."""
+    if scored and len(called) == len(scored):
+        return f"Every model calls every film {specification.target}, so none tells them apart."
     if not scored or len(missed) < len(scored):
         return ""
     values = sorted(group["value"] for group in scored)
@@ -105,6 +114,19 @@ def _limits(
     return limits
 
 
+def _called_all(
+    specification: Specification,
+    scored: Sequence[Mapping[str, Any]],
+    called: Sequence[Mapping[str, Any]],
+) -> list[str]:
+    if not called or len(called) == len(scored):  # of all it is the first sentence
+        return []
+    return [
+        f"Calls every film {specification.target} (specificity below {score(FOUND, True)} %), so "
+        f"that its sensitivity says nothing: {_arms(specification, called)}."
+    ]
+
+
 def target_table(specification: Specification, content: Mapping[str, Any]) -> Table | None:
     """The target's score of every arm with its interval, the study's metric in small below it."""
     target, metric = content["target"], specification.metric
@@ -125,6 +147,7 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
             if all(note.endswith(_PATIENTS_ONLY) for note in (*above, *below)):
                 below = tuple(note.removesuffix(_PATIENTS_ONLY) for note in below)  # said above
             whole = " ".join([shown, *below])
+            whole = " ".join([*_specificity(target, group), whole])
             notes = (*above, whole)
             if group["value"] is None:
                 notes = ("no finished cell", "") if beside["value"] is None else ("", whole)
@@ -132,6 +155,10 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
         rows.append(tuple(cells))
     unit = " in %" if metric.percent else ""
     footnotes = [f"In small, what this study decides by: {metric.title}{unit}."]
+    if target["specificity"]:
+        footnotes.append(
+            "Specificity, in %: films of the other class that are called so; both at 0.5."
+        )
     if best := target["grey_range"]:
         reference = TableCell(score(best["dice"], True))
         name = TableCell("Reference: best fixed range of grey values", style="name")
@@ -139,6 +166,16 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
         footnotes.append(f"Reference: {_range(best)}. No threshold chosen elsewhere finds more.")
     columns = (f"{target['title']}, %", *(model.title for model in specification.models))
     return Table(columns, tuple(rows), tuple(footnotes))
+
+
+def _specificity(target: Mapping[str, Any], group: Mapping[str, Any]) -> list[str]:
+    """A classifier's other half, for a cell of the table."""
+    of_cell = [
+        one["value"]
+        for one in target["specificity"]
+        if (one["scenario"], one["model"]) == (group["scenario"], group["model"])
+    ]
+    return [f"specificity {score(value, True)}," for value in of_cell if value is not None]
 
 
 def _range(best: Mapping[str, Any]) -> str:

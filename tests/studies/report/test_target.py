@@ -10,6 +10,7 @@ import pytest
 from provenance import UserError
 from studies.report.downstream import analyse
 from studies.report.downstream.page import page_tables
+from studies.report.downstream.target import target_table
 from studies.report.write import build_report
 from studies.run import downstream
 from studies.run.folder import Study
@@ -159,6 +160,23 @@ def test_a_classifier_is_shown_by_its_sensitivity(plan: dict, home: Path) -> Non
         rows = [row for row in record["evaluation"]["images"] if row["label"] == 1]
         assert group["value"] == pytest.approx(sum(row["correct"] for row in rows) / len(rows))
     assert content["target"]["title"] == "sensitivity to abnormal"
+    table = target_table(specification, content)
+    assert table is not None
+    specificity = content["target"]["specificity"][0]["value"]
+    assert f"specificity {100 * specificity:.1f}, accuracy" in table.rows[0][1].notes[1]
+    for record in records[:1]:  # calls every film abnormal
+        for row in record["evaluation"]["images"]:
+            row["correct"] = row["label"]
+    limits = analyse(specification, records, [])["answer"]["limits"]
+    told = (
+        "Calls every film abnormal (specificity below 1.0 %), so that its sensitivity says nothing"
+    )
+    assert f"{told}nothing: VGG in scenario plain." in limits
+    for record in records:
+        for row in record["evaluation"]["images"]:
+            row["correct"] = row["label"]
+    headline = analyse(specification, records, [])["answer"]["headline"]
+    assert headline.startswith("Every model calls every film abnormal, so none tells them apart.")
     for record in records:
         for row in record["evaluation"]["images"]:
             row["correct"] = 1 - row["label"]
