@@ -110,7 +110,7 @@ def test_one_patient_goes_to_the_test_split_with_a_note(tmp_path, capsys):
     words = ("image_folder", "--source", tmp_path / "films", "--out", tmp_path / "out", *SMALL)
     for _ in range(2):  # the same command again finds its own cache
         assert run(*words, "--labels", "none", "--patient-from", "file") == 0
-        assert "cannot be divided, so all films go to the test split" in capsys.readouterr().out
+        assert "cannot be divided. All films go to the test split" in capsys.readouterr().out
     assert {item["split"] for item in items(tmp_path / "out")} == {"test"}
 
 
