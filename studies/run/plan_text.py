@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from datamodules.film_cache import FilmCache
@@ -9,7 +10,7 @@ from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, span
 from studies.run.progress import duration
 from studies.run.trainings import GENERATOR, ONE_PER_CLASS, Training
-from studies.specification.specification import Scenario, Specification
+from studies.specification.specification import Scenario, Specification, words_of
 
 _WIDEST_NAME, _WIDEST_ROLE = 40, 22
 
@@ -223,13 +224,21 @@ def _image_row(
     if cache is None:
         return "images", f"{told}, their size is the cache's", None
     channels = cache.channels if isinstance(cache, FilmCache) else 1
-    pixels = f"{cache.image_size} x {cache.image_size} px"
-    bytes_each = cache.image_size**2 * (channels + maps)
+    size = _size_of_images(specification, cache)
+    pixels = f"{size} x {size} px"
+    bytes_each = size**2 * (channels + maps)
     return (
         "images",
         f"{told} of {pixels}{' and their label maps' if maps else ''}, uncompressed",
         sets * number * bytes_each,
     )
+
+
+def _size_of_images(specification: Specification, cache: PreparedCache) -> int:
+    """Side in pixels of what the generator makes: the cache's, or the resolution of its flags."""
+    given = specification.generator.arguments if specification.generator else ()
+    said = [value for flag, value in pairwise(words_of(given)) if flag == "--data.resolution"]
+    return int(said[-1]) if said else cache.image_size
 
 
 def _bytes(number: float) -> str:

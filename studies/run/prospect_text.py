@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count
@@ -16,6 +19,7 @@ from studies.statistics.prospects import (
     first_level,
     kept_prospects,
     lack_of_patients,
+    share_of_a_class,
 )
 from studies.statistics.reach import POWER
 from studies.statistics.results import Record
@@ -101,20 +105,22 @@ def _table(
     ranked = is_set_metric(specification.metric.name)
     unknown = _OF_TWO_CLASSES if ranked else _WITHOUT_CACHE
     patients = unknown if known is None else (known,)
+    positive = _rarer_class(specification, cache)
     found = [
-        assumed_prospects(specification, trainings, number)
+        assumed_prospects(specification, trainings, number, positive)
         if kept is None
         else kept_prospects(specification, *kept, trainings, number)
         for number in patients
     ]
-    needs = known is not None and percent
+    auroc = specification.metric.name == "auroc"
+    needs, wanted = known is not None and (percent or auroc), _wanted(percent)
     head = ["comparison", "sd trainings", "patients", "both"]
     if known is None:
         head += [f"on {count(number, 'patient')}" for number in patients]
     else:
         head += ["smallest difference"]
         told += f", {count(known, 'test patient')}"
-    head += [f"seeds for {100 * WANTED:g}", f"patients for {100 * WANTED:g}"] if needs else []
+    head += [f"seeds for {wanted}", f"patients for {wanted}"] if needs else []
     rows = [head]
     for alike in zip(*found, strict=True):
         one, spread = alike[0], alike[0].spread
@@ -129,10 +135,16 @@ def _table(
         rows.append(row)
     if kept is None:
         told += ", every comparison alike; spreads ASSUMED, none of them is measured:"
-        rows = [row[1:] for row in rows]
+        if auroc:
+            told = f"{told[:-1]}, {100 * positive:.0f} % of patients of one class:"
+        rows = rows if auroc else [row[1:] for row in rows]
     else:
         told += f"; spreads as measured in the study {kept[0].name}:"
-    return [f"  {told}", *aligned(rows, left=0 if kept is None else 1)]
+    return [f"  {told}", *aligned(rows, left=1 if kept is not None or auroc else 0)]
+
+
+def _wanted(percent: bool) -> str:
+    return f"{100 * WANTED:g}" if percent else f"{WANTED:g}"
 
 
 def _points(value: float | None, percent: bool) -> str:
@@ -149,23 +161,44 @@ def _footnotes(specification: Specification, kept: Kept | None) -> list[str]:
         f"  In {unit}. sd: standard deviation between trainings of one arm;",
         "  between patients, of the difference of two arms; both: of one training on one patient.",
     ]
-    if specification.metric.percent:
+    percent = specification.metric.percent
+    if percent or specification.metric.name == "auroc":
         lines.append(
-            f"  seeds, patients for {100 * WANTED:g}: how many would show so many points, with the "
+            f"  seeds, patients for {_wanted(percent)}: how many would show so much, with the "
             "other as it is."
+        )
+    if kept is None and specification.metric.name == "auroc":
+        lines.append(
+            "  Films of either class score normally, as in benchmarks/placebo.py; both follows "
+            "from the AUROC."
         )
     if kept is None:
         name = specification.metric.name
         lines.append(f"  Measured spreads, of a finished study of {name}: --from STUDY_FOLDER")
     else:
         lines.append(
-            "  *: not compared there, or once only; the spread is the widest of that study."
+            "  *: not compared there, or once only; the spread is the widest of that study, its "
+            "placebo left out."
         )
     return lines
 
 
 def _too_few(specification: Specification, cache: PreparedCache) -> str | None:
     """Why a ranking score has no interval on the test films; None where it has one."""
+    films = _test_films(specification, cache)
+    return None if films is None else lack_of_patients(specification, *films)
+
+
+def _rarer_class(specification: Specification, cache: PreparedCache | None) -> float:
+    """Share of the test patients of the rarer of two classes; half where nothing says it."""
+    films = None if cache is None else _test_films(specification, cache)
+    return 0.5 if films is None else share_of_a_class(*films)
+
+
+def _test_films(
+    specification: Specification, cache: PreparedCache
+) -> tuple[NDArray[np.integer], list[str]] | None:
+    """Class and patient of each labelled film of the test split; None where there are no labels."""
     if not isinstance(cache, FilmCache) or not cache.label_columns:
         return None
     column = label_column_of(specification.arguments) or cache.label_columns[0]
@@ -173,4 +206,4 @@ def _too_few(specification: Specification, cache: PreparedCache) -> str | None:
     labels = cache.labels(column)[films]
     labelled = labels != UNLABELLED
     patients = cache.patient_ids[films][labelled].tolist()
-    return lack_of_patients(specification, labels[labelled], patients)
+    return labels[labelled], patients

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.auroc_intervals import too_few_of_a_class
+from metrics.auroc_intervals import rarest_class, too_few_of_a_class
 from provenance import UserError
 from studies.specification.claims import claims
 from studies.specification.specification import Specification
@@ -22,7 +22,11 @@ from studies.statistics.whole_set import RANKINGS, is_set_metric
 WANTED = 0.03  # three points: what the tables ask seeds and patients for
 ASSUMED_BOTH = 0.05
 # Standard deviations between trainings, and of the arms' difference between patients.
-_ASSUMED = [(trainings, patients) for trainings in (0.005, 0.01, 0.02) for patients in (0.05, 0.1)]
+_ASSUMED_TRAININGS = (0.005, 0.01, 0.02)
+_ASSUMED = [(trainings, patients) for trainings in _ASSUMED_TRAININGS for patients in (0.05, 0.1)]
+_ASSUMED_AUROC = (0.8, 0.9)
+# Correlation of a film's scores by two trainings, as `benchmarks/placebo.py` draws them.
+_SHARED_EASE = 0.6
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,9 @@ def has_prospects(specification: Specification) -> bool:
 
 
 def can_assume(specification: Specification) -> bool:
-    """Whether the score has points, as shares of one have, so that spreads can be assumed."""
+    """Whether spreads can be assumed: of shares of one, which have points, and of AUROC."""
     metric = specification.metric
-    return metric.percent and not is_set_metric(metric.name)
+    return metric.name == "auroc" or (metric.percent and not is_set_metric(metric.name))
 
 
 def lack_of_patients(
@@ -77,15 +81,73 @@ def lack_of_patients(
     return too_few_of_a_class(labels, patients)
 
 
+def share_of_a_class(labels: NDArray[np.integer], patients: Sequence[str]) -> float:
+    """Share of the patients of the rarer of two classes, each counted once; half of other numbers.
+
+    Arguments as in `lack_of_patients`.
+    """
+    if len(np.unique(labels)) != 2:
+        return 0.5
+    owner = np.unique(np.array(patients), return_inverse=True)[1]
+    of_patients = np.unique(rarest_class(labels, owner), return_inverse=True)[1]
+    share = float(of_patients.mean())
+    return min(share, 1 - share)
+
+
 def assumed_prospects(
-    specification: Specification, trainings: int, patients: int
+    specification: Specification, trainings: int, patients: int, positive: float = 0.5
 ) -> list[Prospect]:
-    """Of each primary comparison, under a few spreads that nobody has measured."""
+    """Of each primary comparison, under a few spreads that nobody has measured.
+
+    Args:
+        specification: The study.
+        trainings: Seeds of each arm.
+        patients: In the test split.
+        positive: Share of them of the class that is rarer among their films, for AUROC.
+    """
     others = _other_arms(specification)
+    if specification.metric.name == "auroc":
+        return [
+            prospect(
+                f"AUROC {auroc:g}",
+                Spread(between, 0.0, auroc_both(auroc, positive), others),
+                specification, trainings, patients,
+            )
+            for auroc in _ASSUMED_AUROC
+            for between in _ASSUMED_TRAININGS
+        ]  # fmt: skip
     return [
         prospect("", Spread(*both, ASSUMED_BOTH, others), specification, trainings, patients)
         for both in _ASSUMED
     ]
+
+
+def auroc_both(auroc: float, positive: float) -> float:
+    """Standard deviation of training x patient in the pseudo-values of an AUROC.
+
+    Scores of the films of either class are normal, as in `benchmarks/placebo.py`. A positive film's
+    part of the AUROC is the share of negative ones below it; its covariance over two draws of the
+    same film follows from two normal numbers that both exceed 0. What two trainings do not share of
+    it is training x patient.
+
+    Args:
+        auroc: Above 0.5, below 1.
+        positive: Share of the patients of one class, above 0 and below 1.
+
+    Source: DeLong et al. 1988 for the parts; Owen 1956 for the two normal numbers.
+    """
+    from scipy.special import ndtri, owens_t
+
+    at = float(ndtri(auroc))
+
+    def both_exceed(correlation: float) -> float:
+        """P(two standard normal numbers of this correlation are below `at`)."""
+        slope = np.sqrt((1 - correlation) / (1 + correlation))
+        return auroc - 2 * float(owens_t(at, slope))
+
+    # A film's own score is half of a difference's variance, the other film's the other half.
+    own = both_exceed(0.5) - both_exceed(0.5 * _SHARED_EASE)
+    return float(np.sqrt(own * (1 / positive + 1 / (1 - positive))))
 
 
 def kept_prospects(
@@ -98,7 +160,7 @@ def kept_prospects(
     """Of each primary comparison, from the spreads of the finished cells of another study.
 
     Comparisons that the kept study has not are one entry, with the spread of that of its own which
-    varies most.
+    varies most; the placebo is none of these.
 
     Raises:
         UserError: The kept study decides by another score, or no scenario was trained twice.
@@ -163,7 +225,8 @@ def _other_arms(specification: Specification) -> int:
 
 
 def _spreads(kept: Specification, records: Sequence[Record]) -> dict[tuple[str, str, str], Spread]:
-    pairs = list(dict.fromkeys((c.scenario, one) for c in claims(kept) for one in c.against))
+    made = [claim for claim in claims(kept) if claim.role != "placebo"]
+    pairs = list(dict.fromkeys((claim.scenario, one) for claim in made for one in claim.against))
     return {
         (*pair, model.name): result.spread
         for model in kept.models

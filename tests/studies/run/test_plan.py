@@ -88,7 +88,7 @@ def test_assumed_spreads_are_called_so(
     assert "not known not known" in without
     per_class = told(capsys, str(ROOT / "configs/studies/class_balance.yaml"))
     assert "3 of the generator for each class" in per_class
-    assert "3 x 20000 generated images for each class, their size" in per_class
+    assert "3 x 20,000 generated images for each class, their size" in per_class
 
 
 def test_one_seed_gives_no_verdict(

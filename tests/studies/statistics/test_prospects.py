@@ -2,17 +2,24 @@
 
 import numpy as np
 import pytest
+from scipy import stats
 
+from metrics.jackknife import jackknife_auroc
 from studies.specification.read import parse_specification
 from studies.statistics.prospects import (
     WANTED,
     assumed_prospects,
+    auroc_both,
+    can_assume,
     first_level,
     has_prospects,
+    kept_prospects,
     lack_of_patients,
     prospect,
+    share_of_a_class,
 )
 from studies.statistics.reach import Spread, smallest_difference
+from studies.statistics.two_sources import Arm
 
 
 def test_the_level_is_that_of_the_first_of_the_family(plan: dict) -> None:
@@ -56,3 +63,64 @@ def test_scores_that_rank_need_patients_of_every_class(plan: dict) -> None:
     assert lack_of_patients(auroc, np.append(labels, 1), [*patients, "49"]) is None
     assert lack_of_patients(parse_specification(plan, "small.yaml"), labels, patients) is None
     assert not has_prospects(parse_specification(plan | {"metric": "ece"}, "small.yaml"))
+
+
+@pytest.mark.parametrize(("auroc", "positive"), [(0.8, 0.5), (0.9, 0.2)])
+def test_what_is_assumed_of_an_auroc_is_what_the_benchmark_draws(
+    auroc: float, positive: float
+) -> None:
+    """Training x patient of 400 simulated pairs of trainings, by their jackknife."""
+    rng, patients = np.random.default_rng(0), 400
+    truth = np.arange(patients) < positive * patients
+    noise = np.sqrt(0.4) * rng.standard_normal((400, 2, patients))
+    noise += np.sqrt(0.6) * rng.standard_normal((400, 1, patients))
+    distance = np.sqrt(2) * stats.norm.ppf(auroc)
+    found = jackknife_auroc(noise + distance * truth, truth, np.arange(patients))
+    both = Arm(found.value, found.pseudo)
+    covariance = np.mean([np.cov(pair)[0, 1] for pair in both.pseudo]) / patients
+    variance = np.mean(both.pseudo.var(-1, ddof=1)) / patients
+    measured = np.sqrt((variance - covariance) * patients)
+    assert auroc_both(auroc, positive) == pytest.approx(measured, rel=0.06)
+
+
+def test_a_plan_for_auroc_states_what_it_could_show(plan: dict) -> None:
+    plan |= {"metric": {"name": "auroc", "percent": False}, "seeds": [0, 1, 2]}
+    specification = parse_specification(plan, "a.yaml")
+    assert can_assume(specification)
+    found = assumed_prospects(specification, 3, 500, 0.2)
+    assert [(one.name, one.spread.trainings) for one in found] == [
+        (f"AUROC {auroc:g}", sd) for auroc in (0.8, 0.9) for sd in (0.005, 0.01, 0.02)
+    ]
+    differences = [one.difference for one in found if one.difference is not None]
+    assert len(differences) == 6
+    assert differences[:3] == sorted(differences[:3])
+    assert differences[0] > differences[3]  # a better classifier varies less from film to film
+    assert 0.02 < differences[3] < 0.06
+    halves = assumed_prospects(specification, 3, 500, 0.5)
+    assert halves[3].difference is not None
+    assert halves[3].difference < differences[3]
+    assert share_of_a_class(np.array([0, 0, 0, 1, 1]), ["a", "b", "c", "d", "d"]) == 0.25
+
+
+def test_neither_the_plan_nor_its_spreads_count_the_placebo(plan: dict) -> None:
+    specification = parse_specification(plan | {"placebo": True, "seeds": [0, 1]}, "a.yaml")
+    alone = parse_specification(plan | {"seeds": [0, 1]}, "a.yaml")
+    assert assumed_prospects(specification, 2, 30) == assumed_prospects(alone, 2, 30)
+    records = []
+    for cell in specification.cells():
+        wild = 0.3 if cell.scenario.placebo and cell.seed % 2 else 0.0
+        rng = np.random.default_rng(cell.seed + 17)
+        images = [
+            {"id": str(n), "patient_id": str(n), "iou_mean": 0.7 - wild + 0.02 * rng.normal()}
+            for n in range(20)
+        ]
+        evaluation = {"images": images}
+        records.append({**cell.as_dict(), "name": cell.name, "evaluation": evaluation})
+    found = kept_prospects(specification, specification, records, 2, 20)
+    assert {one.name for one in found} == {"3 against 1, unet_light", "3 against 1, fpn"}
+    more = [*plan["scenarios"], {"id": "5", "arguments": ["--data.x", "1"]}]
+    new = parse_specification(plan | {"scenarios": more}, "a.yaml")
+    widest = kept_prospects(new, specification, records, 2, 20)[-1]
+    assert widest.name == "all others *"
+    assert widest.difference is not None
+    assert widest.difference < 0.1
