@@ -6,6 +6,7 @@ by colour-blind people.
 
 import functools
 import io
+import textwrap
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, ParamSpec, TypeVar
 
@@ -15,6 +16,7 @@ Drawn = TypeVar("Drawn")
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#555555")
 DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _DPI = 150
+_LETTERS_AN_INCH = 12  # of a legend, beside its handles
 _STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
@@ -88,23 +90,30 @@ def logarithmic(panel: Any, axis: Literal["x", "y"]) -> None:
 
 
 def shared_legend(figure: Any, *panels: Any, first: Sequence[str] = ()) -> None:
-    """One legend above all panels, in two columns if they fit; the labels in `first` lead it."""
+    """One legend above all panels, in two columns if they fit; the labels in `first` lead it.
+
+    The figure grows by the legend, so that panels keep their height however many labels there are;
+    labels that are wider than the figure are wrapped.
+    """
     handles: dict[str, Any] = {}
     for panel in panels:
         for handle, label in zip(*panel.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     labels = [label for label in first if label in handles]
     labels += [label for label in handles if label not in labels]
-    for columns in (2, 1) if labels else ():
+    for columns, longest in ((2, None), (1, None), (1, _LETTERS_AN_INCH)) if labels else ():
+        most = longest and int(longest * figure.get_figwidth())
         legend = figure.legend(
             [handles[label] for label in labels],
-            labels,
+            [textwrap.fill(label, most) if most else label for label in labels],
             loc="outside upper left",
             ncols=columns,
             frameon=False,
             fontsize=9,
         )
         figure.draw_without_rendering()
-        if columns == 1 or legend.get_window_extent().x1 <= figure.bbox.x1:
+        extent = legend.get_window_extent()
+        if longest or extent.x1 <= figure.bbox.x1:
+            figure.set_figheight(figure.get_figheight() + extent.height / figure.dpi)
             return
-        legend.remove()  # names too long to stand side by side
+        legend.remove()  # names too long to stand side by side, or in the figure

@@ -75,8 +75,8 @@ def page_figures(
                 "Differences",
                 plots.differences(specification, content),
                 "Differences between scenarios with intervals; the table above holds the numbers.",
-                "Circle: mean over patients, filled where significant; thick line: interval; "
-                "ticks: single patients."
+                "Mark: mean over patients, filled where significant; line: interval; ticks: "
+                "single patients."
                 if any(comparison["value"] is not None for comparison in content["comparisons"])
                 else "no pair of scenarios is finished.",
             )

@@ -15,6 +15,16 @@ from studies.specification.specification import Scenario, Specification
 _MARKS = ("o", "s", "D", "^", "v", "P", "X", "<")
 # From this mean AUROC on ROC curves hug their corner, which gets a panel of its own.
 _CROWDED = 0.9
+# Of differences, by the role of the comparison: mark, width and dashes of the interval, meaning.
+_MARK_OF = {"primary": "o", "exploratory": "s", "placebo": "D"}
+_LINES: dict[str, tuple[float, Any]] = {
+    "primary": (2.8, "-"), "exploratory": (1.4, "-"), "placebo": (1.8, (0, (2, 1.5)))
+}  # fmt: skip
+_MEANING = {
+    "primary": "primary: it decides, after Holm's correction",
+    "exploratory": "exploratory: no verdict",
+    "placebo": "placebo: the difference that nothing made",
+}
 _HATCHES = ("", "////", "....", "xxxx", "\\\\\\\\", "++", "oo", "--")
 
 
@@ -83,12 +93,15 @@ def bars(specification: Specification, content: Mapping[str, Any]) -> bytes | No
 
 @styled
 def differences(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
-    """Difference with interval for every tested pair, each patient as a small dot."""
+    """Difference with interval for every tested pair, each patient as a small dot.
+
+    What decides, what is explored and the placebo have marks and lines of their own.
+    """
     shown = [c for c in content["comparisons"] if c["value"] is not None]
     if not shown:
         return None
     factor = 100 if specification.metric.percent else 1
-    figure, axes = new_figure(figsize=(9, 0.9 + 0.36 * len(shown)))
+    figure, axes = new_figure(figsize=(8, 0.9 + 0.36 * len(shown)))
     axes.axvline(0, color="#222222", lw=1)
     models = [model.name for model in specification.models]
     for row, comparison in enumerate(shown):
@@ -97,9 +110,21 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
         axes.plot(patients, [row] * len(patients), "|", color=colour, ms=9, alpha=0.55)
         if (shown_ends := ends_shown(comparison)) is not None:
             ends = [factor * end for end in shown_ends]
-            axes.plot(ends, [row, row], color=colour, lw=2.6, solid_capstyle="butt")
-        filled = colour if comparison["significant"] else "white"
-        axes.plot(factor * comparison["value"], row, "o", color=filled, mec=colour, ms=7, mew=1.8)
+            width, dashes = _LINES[comparison["role"]]
+            axes.plot(ends, [row, row], color=colour, lw=width, ls=dashes, solid_capstyle="butt")
+        mark, filled = (
+            _MARK_OF[comparison["role"]],
+            colour if comparison["significant"] else "white",
+        )
+        axes.plot(factor * comparison["value"], row, mark, color=filled, mec=colour, ms=7, mew=1.8)
+    roles = [comparison["role"] for comparison in shown]
+    for row in range(1, len(roles)):
+        if roles[row] != roles[row - 1]:
+            axes.axhline(row - 0.5, color="#999999", lw=0.8)
+    for role in dict.fromkeys(roles):
+        width, dashes = _LINES[role]
+        look = {"color": "#222222", "mfc": "white", "lw": width, "ls": dashes}
+        axes.plot([], [], marker=_MARK_OF[role], ms=7, mew=1.8, label=_MEANING[role], **look)
     axes.set_yticks(
         range(len(shown)),
         [
@@ -114,6 +139,7 @@ def differences(specification: Specification, content: Mapping[str, Any]) -> byt
     unit = " in points" if specification.metric.percent else ""
     axes.set_xlabel(f"{worse}  \u2190  difference{unit}  \u2192  {better}")
     axes.grid(axis="y", visible=False)
+    shared_legend(figure, axes)
     return png(figure)
 
 

@@ -8,6 +8,8 @@ from display.tables import Table, TableCell
 from studies.report.downstream.arms import shown_in_words
 from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Specification
+from studies.statistics.per_image import CORRECT_AMONG
+from studies.statistics.whole_set import SET_METRICS
 
 MARK = "*"
 _USUAL_NAMES = (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC"), ("Ece", "ECE"))
@@ -141,7 +143,7 @@ def comparison_table(specification: Specification, content: Mapping[str, Any]) -
                 TableCell(_trainings_and_patients(comparison)),
                 TableCell(p_value(comparison["p"])),
                 TableCell(p_value(comparison["p_holm"])),
-                TableCell(score(comparison["could_show"], percent), _needed(comparison)),
+                TableCell(_could_show(specification, comparison), _needed(comparison)),
                 TableCell(comparison["verdict"]),
             )
         )
@@ -195,6 +197,13 @@ def _trainings_and_patients(comparison: Mapping[str, Any]) -> str:
     first, second = comparison["trainings"]
     seeds = f"{first}" if first == second else f"{first} + {second}"
     return f"{seeds}; {comparison['num_patients']}"
+
+
+def _could_show(specification: Specification, comparison: Mapping[str, Any]) -> str:
+    """The smallest difference; of a score between 0 and 1 none is larger than 1."""
+    metric, value = specification.metric, comparison["could_show"]
+    bounded = metric.percent or metric.name in (*SET_METRICS, *CORRECT_AMONG)
+    return "none" if value is not None and bounded and value >= 1 else score(value, metric.percent)
 
 
 def _needed(comparison: Mapping[str, Any]) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import fake_verbs
 import pytest
@@ -13,7 +14,8 @@ import pytest
 from display import figures, numbers
 from provenance import UserError
 from studies.report import downstream
-from studies.report.downstream import analyse
+from studies.report.downstream import analyse, plots
+from studies.report.downstream.tables import comparison_table
 from studies.report.write import build_report
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
@@ -33,7 +35,9 @@ def run(plan: dict, home: Path, gains: dict[str, float] | None = None) -> Path:
 
 
 def records(out: Path) -> list[dict]:
-    return [json.loads(path.read_text()) for path in sorted((out / "cells").glob("*seed?.json"))]
+    return [
+        json.loads(path.read_text()) for path in sorted((out / "cells").glob("*seed*[0-9].json"))
+    ]
 
 
 def analysed(plan: dict, home: Path, gains: dict[str, float]) -> dict:
@@ -311,6 +315,44 @@ def test_figures_leave_room_for_their_legend_and_others_plots_alone() -> None:
     title, legend = axes.title.get_window_extent(), figure.legends[0].get_window_extent()
     assert title.y1 < legend.y0
     assert (matplotlib.rcParams["font.size"], pyplot.get_fignums()) == (size, [])
+
+
+def test_panels_keep_their_height_however_long_the_legend_is() -> None:
+    heights = []
+    for lines in (2, 14):
+        figure, axes = figures.new_figure(figsize=(4, 3))
+        for line in range(lines):
+            axes.plot([0, 1], label=f"{line}: an arm whose name is as long as they often are")
+        figures.shared_legend(figure, axes)
+        figure.canvas.draw()
+        heights.append(axes.get_window_extent().height)
+        assert figure.legends[0].get_window_extent().y1 <= figure.bbox.y1
+    assert heights[1] == pytest.approx(heights[0], rel=0.1)
+
+
+def test_what_decides_what_is_explored_and_the_placebo_are_drawn_differently(
+    plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan |= {"seeds": [0, 1, 2], "placebo": True, "primary": [3]}
+    plan["scenarios"].append({"id": 5, "arguments": ["--g", "1"]})
+    content = analysed(plan, home, {"3": 0.1})
+    drawn: list[Any] = []
+    monkeypatch.setattr(plots, "png", lambda figure: drawn.append(figure) or b"")
+    plots.differences(parse_specification(plan, "plan"), content)
+    told = [text.get_text() for text in drawn[0].legends[0].get_texts()]
+    assert [label.split(":")[0] for label in told] == ["primary", "exploratory", "placebo"]
+    marks = [line.get_marker() for line in drawn[0].axes[0].lines if len(line.get_xdata()) == 1]
+    assert marks == ["o", "o", "s", "s", "D", "D"]  # of two models
+
+
+def test_a_smallest_difference_above_1_is_none_of_a_share(plan: dict, home: Path) -> None:
+    plan["seeds"] = [0, 1, 2]
+    specification = parse_specification(plan, "plan")
+    content = analysed(plan, home, {"3": 0.1})
+    content["comparisons"][0]["could_show"] = 1.03
+    first, second = comparison_table(specification, content).rows
+    assert first[6].text == "none"
+    assert second[6].text not in ("none", numbers.NONE)
 
 
 @pytest.mark.parametrize("length", [10, 38])
