@@ -67,7 +67,7 @@ class PairedResult:
             trainings; ends are None with one seed.
         patients_only: Ends of the interval for other patients of these trainings.
         patients: Difference per patient; empty for scores that no patient has alone.
-        per_seed: Difference of each seed that both have; equal seeds are no pairs.
+        per_seed: Difference of each seed that both have, which is no pair.
         trainings: How many of either.
         p_value: Two-sided; None where nothing can be tested.
         spread: Where the difference's variance comes from; None where nothing can be tested.

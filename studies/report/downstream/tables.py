@@ -186,7 +186,7 @@ _TEST_FOOTNOTES = (
     "once. In brackets the interval for other patients and other trainings, on which p and verdict "
     "rest; below it the one for other patients of these trainings (Student's t, which may come out "
     "a little longer where trainings vary no more than patients explain, not knowing of that). "
-    "Equal seeds are no pairs, since the draws differ as soon as the data do.",
+    "Seeds are no pairs: the tests take trainings of two scenarios for independent.",
     "Could have shown: the true difference that 4 of 5 such studies would show after Holm's "
     "correction, with trainings and patients that vary as these do; below it how many seeds of "
     "each scenario, or test patients, would show the difference that was seen.",

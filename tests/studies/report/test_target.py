@@ -171,7 +171,7 @@ def test_a_classifier_is_shown_by_its_sensitivity(plan: dict, home: Path) -> Non
     told = (
         "Calls every film abnormal (specificity below 1.0 %), so that its sensitivity says nothing"
     )
-    assert f"{told}nothing: VGG in scenario plain." in limits
+    assert f"{told}: VGG in scenario plain." in limits
     for record in records:
         for row in record["evaluation"]["images"]:
             row["correct"] = row["label"]
