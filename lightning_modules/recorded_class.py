@@ -18,7 +18,6 @@ from torch import nn
 
 from provenance import UserError
 
-_PROJECT = Path(__file__).parents[1]
 _SCALARS = (bool, int, float, str, type(None))
 
 
@@ -42,13 +41,11 @@ def own_class(path: Any, base: type, rooms: tuple[str, ...], place: str, source:
     if not isinstance(path, str):
         raise refused
     *module, name = path.split(".")
-    # Of a file of ours, not of what a package of the same name elsewhere holds.
-    file = _PROJECT.joinpath(*module)
     if (
         not module
         or module[0] not in rooms
         or not all(part.isidentifier() for part in (*module, name))
-        or not (file.with_suffix(".py").is_file() or (file / "__init__.py").is_file())
+        or not _has_file(module)
     ):
         raise refused
     found: Any = getattr(importlib.import_module(".".join(module)), name, None)
@@ -58,6 +55,12 @@ def own_class(path: Any, base: type, rooms: tuple[str, ...], place: str, source:
     if not issubclass(found, base):
         raise refused
     return found
+
+
+def _has_file(module: list[str]) -> bool:
+    """Whether the room holds the module: looked for as a file, since importing would run it."""
+    files = [Path(root, *module[1:]) for root in importlib.import_module(module[0]).__path__]
+    return any(x.with_suffix(".py").is_file() or (x / "__init__.py").is_file() for x in files)
 
 
 def checked_class(
