@@ -1,0 +1,1 @@
+"""Does a synthetic set copy images that its generator was trained on?"""
