@@ -17,11 +17,14 @@ from audit.views import SIDE, Regions, view
 SIZE = 128
 """Numbers of an embedding."""
 
+RECIPE = "contrastive 1"
+"""Changes with whatever changes the trained weights: it is part of a kept file's name."""
+
 _TEMPERATURE = 0.1
 _SPREAD_WEIGHT = 0.1
 _BATCH = 128
 _LEARNING_RATE = 2e-3
-_STEPS = 600
+STEPS = 600
 """Whatever the number of images: 77,000 pairs of views."""
 
 
@@ -82,7 +85,7 @@ def contrastive_loss(first: Tensor, second: Tensor) -> Tensor:
 
 
 def train_embedding(
-    images: Tensor, seed: int, steps: int = _STEPS, on_step: Callable[[], object] = lambda: None
+    images: Tensor, seed: int, steps: int = STEPS, on_step: Callable[[], object] = lambda: None
 ) -> CopyEmbedding:
     """Train on images (N, 1, S, S) uint8; the same seed gives the same network on one device.
 

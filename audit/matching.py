@@ -9,6 +9,7 @@ its source than two clean films with one another. So each query's best is compar
 best among *other patients*: a copy stands out from those, whatever the image.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from audit.embedding import CopyEmbedding
-from audit.registration import register
+from audit.registration import STEPS, register
 from audit.search import nearest
 from audit.transforms import blur
 from audit.views import SIDE, region
@@ -27,8 +28,9 @@ CORNERS = tuple((0.5, x, y) for y in (-0.5, 0.5) for x in (-0.5, 0.5))
 REGIONS = (WHOLE, *CORNERS)
 """(side, x, y) of the squares that are looked at by themselves; see `audit.views.region`."""
 
-_FROM_WHOLE, _FROM_CORNERS = 10, 4
-"""Candidates that a whole image and all corners of training images propose to one query region."""
+_PATIENTS_OF_WHOLE, _MORE_OF_WHOLE, _PATIENTS_OF_CORNER = 8, 2, 4
+"""Candidates of a query, and of its negative: from that many patients the nearest image, and more
+images of whomever; of a corner, from that many patients the nearest of all corners."""
 
 _OTHERS = 4
 """Patients, next to the best one's, that say how well images of others lie on the query."""
@@ -37,6 +39,8 @@ _SMOOTHING = 0.7
 """Pixels, before correlating: noise is nobody's."""
 
 _BATCH = 512
+_QUERIES_AT_ONCE = 16
+_TRIED_STEPS = 4
 _MOST_CORRELATED = 0.9995
 
 
@@ -45,8 +49,8 @@ class Gallery:
     """The training images, ready to be searched.
 
     Attributes:
-        images: (M, 1, S, S) uint8.
-        patients: (M,) long: whose each is.
+        images: (M, 1, S, S) uint8, of at least 2 patients.
+        patients: (M,) long: whose each is; on the images' device, as all of it.
         points: (len(REGIONS), M, D): embeddings of their regions.
     """
 
@@ -90,25 +94,41 @@ def match(
     network: CopyEmbedding,
     gallery: Gallery,
     queries: Tensor,
+    own: Tensor | None = None,
     on_query: Callable[[int], object] = lambda _: None,
 ) -> Matches:
-    """Find what each query (N, 1, S, S) uint8 may be a copy of."""
+    """Find what each query (N, 1, S, S) uint8 may be a copy of.
+
+    Args:
+        network: Of the gallery's points.
+        gallery: The training images.
+        queries: At least one, on the gallery's device.
+        own: (N,) index of the training image whose label map a query was made from, which is a
+            candidate wherever it lies; -1 where there is none.
+        on_query: Called with the number of queries that are done since, for a progress bar.
+    """
     both = [points_of(network, queries, negative) for negative in (False, True)]
     parts: list[tuple[Tensor, ...]] = []
     whole, corners = gallery.points[0], gallery.points[1:].flatten(0, 1)
-    for start in range(0, len(queries), 16):
-        rows = slice(start, start + 16)
+    owners = gallery.patients.repeat(len(REGIONS) - 1)
+    count = len(gallery.images)
+    for start in range(0, len(queries), _QUERIES_AT_ONCE):
+        rows = slice(start, start + _QUERIES_AT_ONCE)
         of_regions = []
         for place in range(len(REGIONS)):
             pairs = []
             for negative in (False, True):
                 points = both[negative][place, rows]
                 if place == 0:
-                    _, index = nearest(points, whole, _FROM_WHOLE)
+                    index = nearest(
+                        points, whole, gallery.patients, _PATIENTS_OF_WHOLE, _MORE_OF_WHOLE
+                    )
+                    if own is not None:
+                        named = torch.where(own[rows] < 0, index[:, 0], own[rows])
+                        index = torch.cat([index, named[:, None]], 1)
                     pairs.append((index, torch.zeros_like(index), negative))
                 else:
-                    _, index = nearest(points, corners, _FROM_CORNERS)
-                    count = len(gallery.images)
+                    index = nearest(points, corners, owners, _PATIENTS_OF_CORNER)
                     pairs.append((index % count, index // count + 1, negative))
             of_regions.append(_best(gallery, queries[rows], place, pairs))
         parts.append(tuple(torch.stack(x, 1) for x in zip(*of_regions, strict=True)))
@@ -122,56 +142,72 @@ def _best(
     """Register all candidates of one region, and choose."""
     count = len(queries)
     templates = _smooth(region(_levels(queries), *REGIONS[place]))
+    side = 2 * SIDE if place else SIDE  # a corner as large as its template
     values, motions, sources, negatives = [], [], [], []
     for index, places, negative in pairs:
         width = index.shape[1]
         images = _levels(gallery.images[index.flatten()], negative)
-        side = 2 * SIDE if place else SIDE
         images = _smooth(F.interpolate(images, size=(side, side), mode="area"))
         repeated = templates.repeat_interleave(width, 0)
-        for mirror in (1.0, -1.0):
-            starts = _starts(places.flatten(), mirror).to(images)
-            value, motion = register(images, repeated, starts)
-            values.append(value.view(count, width))
-            motions.append(motion.view(count, width, 2, 3))
-            sources.append(index)
-            negatives.append(torch.full_like(index, negative))
+        value, motion = _register_either_way(images, repeated, places.flatten())
+        values.append(value.view(count, width))
+        motions.append(motion.view(count, width, 2, 3))
+        sources.append(index)
+        negatives.append(torch.full_like(index, negative))
     value, motion = torch.cat(values, 1), torch.cat(motions, 1)
     source, negative_of = torch.cat(sources, 1), torch.cat(negatives, 1)
     best = value.argmax(1)
-    row = torch.arange(count)
-    patient = gallery.patients[source]
-    excess = _excess(value, patient, best)
+    row = torch.arange(count, device=best.device)
     return (
         value[row, best],
-        excess,
+        excess_over_others(value, gallery.patients[source], best),
         source[row, best],
         motion[row, best],
         negative_of[row, best].bool(),
     )
 
 
-def _excess(value: Tensor, patient: Tensor, best: Tensor) -> Tensor:
-    """How far the best (N,) of values (N, C) stands above the next best of other patients."""
+def _register_either_way(
+    images: Tensor, templates: Tensor, places: Tensor
+) -> tuple[Tensor, Tensor]:
+    """`register`, mirrored or not: whichever lies better after a few steps goes on."""
+    tried = [
+        register(images, templates, _starts(places, mirror).to(images), _TRIED_STEPS)
+        for mirror in (1.0, -1.0)
+    ]
+    mirrored = tried[1][0] > tried[0][0]
+    start = torch.where(mirrored[:, None, None], tried[1][1], tried[0][1])
+    return register(images, templates, start, STEPS - _TRIED_STEPS)
+
+
+def excess_over_others(value: Tensor, patient: Tensor, best: Tensor) -> Tensor:
+    """How far the best (N,) of correlations (N, C) stands above the best of other patients.
+
+    In Fisher's z, above the mean of the best of each of the next 4 patients; 0 where all are of one
+    patient, since there is nothing to compare with.
+
+    Args:
+        value: (N, C) correlations.
+        patient: (N, C) whose each is.
+        best: (N,) index of each row's largest.
+    """
     z = value.clamp(-_MOST_CORRELATED, _MOST_CORRELATED).atanh()
-    found = []
-    for scores, owners, first in zip(z, patient, best, strict=True):
-        others = scores.masked_fill(owners == owners[first], -9.0)
-        kept: list[Tensor] = []
-        for _ in range(_OTHERS):
-            at = int(others.argmax())
-            if others[at] <= -9.0:
-                break
-            kept.append(others[at])
-            others = others.masked_fill(owners == owners[at], -9.0)
-        rest = torch.stack(kept).mean() if kept else scores.new_zeros(())
-        found.append(scores[first] - rest)
-    return torch.stack(found)
+    first = best[:, None]
+    left = z.masked_fill(patient == patient.gather(1, first), -math.inf)
+    kept = []
+    for _ in range(_OTHERS):
+        top, index = left.max(1, keepdim=True)
+        kept.append(top)
+        left = left.masked_fill(patient == patient.gather(1, index), -math.inf)
+    others = torch.cat(kept, 1)
+    there = others.isfinite()
+    mean = others.where(there, 0).sum(1) / there.sum(1).clamp_min(1)
+    return (z.gather(1, first)[:, 0] - mean).where(there.any(1), 0)
 
 
 def _starts(places: Tensor, mirror: float) -> Tensor:
     """(N, 2, 3): the motion that shows a region of an image as it is, or mirrored."""
-    chosen = torch.tensor(REGIONS)[places]
+    chosen = torch.tensor(REGIONS)[places.cpu()]
     matrices = torch.zeros(len(places), 2, 3)
     matrices[:, 0, 0], matrices[:, 1, 1] = mirror * chosen[:, 0], chosen[:, 0]
     matrices[:, :, 2] = chosen[:, 1:]

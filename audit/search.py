@@ -1,4 +1,8 @@
-"""Nearest neighbours, exactly, in blocks."""
+"""Nearest neighbours, exactly, in blocks: of other patients too.
+
+Of a patient with sixty slices, or with ten films, all may be among the nearest. Then the nearest
+images say nothing of how like a query other patients are, so patients are counted and not images.
+"""
 
 import torch
 from torch import Tensor
@@ -7,26 +11,35 @@ _BLOCK_ENTRIES = 2**24
 """Cosines held at once: 64 MiB in float32, whatever the number of images."""
 
 
-def nearest(queries: Tensor, references: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The references with the largest cosines to each query.
+def nearest(
+    queries: Tensor, references: Tensor, patients: Tensor, num_patients: int, num_more: int = 0
+) -> Tensor:
+    """For each query the nearest reference of each of the nearest patients, then further ones.
 
     Args:
         queries: (N, D) of length 1.
         references: (M, D) of length 1, on the same device.
-        count: How many, M at most.
+        patients: (M,) long, whose each reference is.
+        num_patients: How many; fewer where there are fewer.
+        num_more: The nearest of all others that were not chosen yet, M in all at most.
 
     Returns:
-        cosines: (N, count), falling.
-        indices: (N, count) of the references.
+        (N, num_patients + num_more) indices of the references, first those of patients, by cosine.
     """
-    count = min(count, len(references))
+    num_patients = min(num_patients, int(patients.unique().numel()))
+    num_more = min(num_more, len(references) - num_patients)
     height = max(1, _BLOCK_ENTRIES // max(1, len(references)))
-    cosines, indices = [], []
+    found = [queries.new_empty((0, num_patients + num_more), dtype=torch.long)]
     for block in queries.split(height):
-        found = torch.topk(block @ references.T, count, dim=1)
-        cosines.append(found.values)
-        indices.append(found.indices)
-    if not cosines:
-        empty = queries.new_empty(0, count)
-        return empty, empty.long()
-    return torch.cat(cosines), torch.cat(indices)
+        cosines = block @ references.T
+        left = cosines.clone()
+        chosen = []
+        for _ in range(num_patients):
+            index = left.argmax(1)
+            chosen.append(index)
+            left.masked_fill_(patients == patients[index][:, None], -2.0)
+        of_patients = torch.stack(chosen, 1)
+        cosines.scatter_(1, of_patients, -2.0)
+        more = cosines.topk(num_more, dim=1).indices
+        found.append(torch.cat([of_patients, more], 1))
+    return torch.cat(found)

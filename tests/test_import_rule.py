@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "training": {"callbacks", "lightning_modules", "command_line", "wandb_runs"},
     "generation": {"lightning_modules", "networks", "datamodules", "display"},
     "evaluation": {"lightning_modules", "datamodules", "metrics", "display"},
+    "audit": {"datamodules", "metrics", "display"},
     "studies/specification": set(),
     "studies/statistics": {"metrics", "studies/specification"},
     "studies/run": {

@@ -99,6 +99,7 @@ def test_what_is_wrong_is_told_without_torch(words: str, answer: str) -> None:
         "generate",
         "evaluate",
         "evaluate images",
+        "evaluate audit",
         "study run",
     ],
 )

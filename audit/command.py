@@ -1,0 +1,161 @@
+"""Does a synthetic set copy images that its generator was trained on?
+
+The flags of evaluate.py audit are the function's arguments: nothing heavy is imported before it is
+called.
+"""
+
+import shlex
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from device import Device, chosen_device
+from output_folder import check_folder
+from provenance import (
+    UserError,
+    library_versions,
+    sha256_of,
+    without_paths,
+    write_json_atomic,
+)
+
+if TYPE_CHECKING:
+    from audit.images import AuditedSets
+
+RESULT = "audit.json"
+
+FEWEST_TRAINING = 10
+FEWEST_HELD_OUT = 30
+"""Patients. Of fewer, nobody can say what a likeness by chance is."""
+
+
+def audit(
+    synthetic: Path,
+    root: Path,
+    out: Path,
+    split: Literal["val", "test", "val+test"] = "val+test",
+    num_images: int | None = None,
+    num_held_out: int = 2000,
+    num_planted: int = 100,
+    device: Device = "auto",
+    seed: int = 0,
+    show_progress: bool = True,
+) -> dict[str, Any]:
+    """Look for copies of training images in a synthetic set.
+
+    Two embeddings, trained on the training images alone, propose for each image, its corners and
+    its negative what it may be a copy of; registration lays these on it. An image is suspicious
+    where the best lies on it far better than those of other patients do. What "far" is, images of
+    held-out patients say; what would be seen, copies that are planted on the spot in fourteen
+    disguises. Writes audit.json, report.html and report.md, which show no patient, and
+    shows_patients/ with the most suspicious pairs, which stays with the data. The embeddings are
+    kept in the cache's folder audit/.
+
+    Args:
+        synthetic: A synthetic set, as generate.py wrote it.
+        root: The cache that its generator was trained on; --data.root is understood too.
+        out: Folder for the results. One that holds another audit is refused, never overwritten;
+            the same audit is computed again.
+        split: Where held-out patients come from. Those whom the generator knew are left out.
+        num_images: At most so many synthetic images, evenly spread; None: all.
+        num_held_out: At most so many held-out images, evenly spread.
+        num_planted: Copies of each disguise.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        seed: Of the embeddings, the planted copies, the halves and the permutations.
+        show_progress: Progress bars with the time left.
+
+    Returns:
+        The content of audit.json.
+
+    Raises:
+        UserError: Wrong input, or too few patients to say anything; the sentence says which and
+            what to do.
+    """
+    import torch
+
+    from audit.images import audited_sets
+    from audit.measure import measured
+    from audit.report import PAGE, STAYS, SUMMARY, write_report
+    from audit.verdict import headline, kind_of, sentences
+    from datamodules.open_cache import open_cache
+    from datamodules.synthetic import SyntheticSet
+
+    started = time.perf_counter()
+    for flag, value in (("images", num_images), ("held-out", num_held_out)):
+        if value is not None and value < 1:
+            raise UserError(f"--num-{flag} is {value}; it must be 1 or more.")
+    if num_planted < 20:
+        raise UserError(
+            f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
+            "fewer than 20."
+        )
+    out, chosen = Path(out), chosen_device(device)
+    fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
+    identity = {
+        "task": "audit",
+        "synthetic_sha256": sha256_of(fakes.root / "manifest.json"),
+        "real_sha256": cache.content_sha256,
+        "split": split,
+        "split_id": cache.split_id,
+        "num_images": num_images,
+        "num_held_out": num_held_out,
+        "num_planted": num_planted,
+        "seed": seed,
+    }
+    check_folder(out, RESULT, identity, "audit", [PAGE, SUMMARY, STAYS])
+    sets = audited_sets(fakes, cache, split, num_images, num_held_out, show_progress)
+    _refuse_too_few(sets, fakes.root, cache.root, cache.split_by)
+    found = measured(sets, cache.root, num_planted, chosen, seed, show_progress)
+    words = ["--synthetic", synthetic, "--data.root", root, "--out", out, "--split", split]
+    words += ["--num-images", num_images] if num_images is not None else []
+    words += ["--num-held-out", num_held_out, "--num-planted", num_planted, "--seed", seed]
+    shown: list[str] = without_paths([str(word) for word in words])  # they may name a person
+    result = {
+        **identity,
+        "synthetic": fakes.root.name,
+        "cache": cache.root.name,
+        "dataset": cache.dataset,
+        "image_size": sets.synthetic.pixels.shape[-1],
+        **found.plain(),
+        "notes": sets.notes,
+        "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
+        "versions": library_versions(),
+        "command": shlex.join(["python", "evaluate.py", "audit", *shown]),
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
+    write_report(out, result, found)
+    write_json_atomic(out / RESULT, result)
+    return result
+
+
+def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: str) -> None:
+    """Raise where the audit could not say anything."""
+    if not len(sets.synthetic):
+        raise UserError(f"{synthetic}: holds no image, so there is nothing to audit.")
+    for images, what, least, why in (
+        (
+            sets.training,
+            "that the generator knew",
+            FEWEST_TRAINING,
+            "A likeness stands out against those of other patients",
+        ),
+        (
+            sets.held_out,
+            "that it did not know",
+            FEWEST_HELD_OUT,
+            "They say how like a training image an image is by chance",
+        ),
+    ):
+        if images.num_patients < least:
+            by = (
+                ""
+                if split_by == "patient"
+                else f" This cache is split by {split_by}, so most held-out images belong to "
+                "training patients and were left out: prepare it split by patient."
+            )
+            raise UserError(
+                f"{root}: has images of {images.num_patients} patients {what}; an audit needs "
+                f"{least}. {why}, and with fewer there is no verdict. Give a cache or a --split "
+                f"with more.{by}"
+            )

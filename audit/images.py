@@ -1,0 +1,238 @@
+"""What an audit looks at: synthetic images, those their generator knew, and those it did not.
+
+All are read image by image, made grey, and averaged to at most 64 pixels, so that a set of 100,000
+takes 400 MB.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from tqdm import tqdm
+
+from datamodules.film_cache import FilmCache
+from datamodules.film_dataset import FilmDataset, to_unit
+from datamodules.prepared_cache import PreparedCache
+from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticSet
+from provenance import UserError
+
+LARGEST_SIDE = 64
+"""Pixels that an audit looks at."""
+
+_SMALLEST_SIDE = 16
+
+HeldOutSplit = Literal["val", "test", "val+test"]
+
+
+@dataclass(frozen=True)
+class Images:
+    """N images of one size.
+
+    Attributes:
+        pixels: (N, 1, S, S) uint8.
+        ids: Names; pseudonyms in a cache.
+        patients: Whose each is. Of a synthetic image whose label map it was painted on, else its
+            own id.
+    """
+
+    pixels: Tensor
+    ids: list[str]
+    patients: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def num_patients(self) -> int:
+        """How many different ones there are."""
+        return len(set(self.patients))
+
+
+@dataclass(frozen=True)
+class AuditedSets:
+    """The three sides of an audit.
+
+    Attributes:
+        training: What the generator was trained on, as far as the cache has it.
+        held_out: Of patients that it never saw.
+        synthetic: What is audited.
+        own: (N,) long: which training image had the label map of each synthetic one; -1 for none.
+        notes: Sentences: what the comparison rests on, and what it cannot see.
+    """
+
+    training: Images
+    held_out: Images
+    synthetic: Images
+    own: Tensor
+    notes: list[str] = field(default_factory=list)
+
+
+def audited_sets(
+    fakes: SyntheticSet,
+    cache: SliceCache | FilmCache,
+    split: HeldOutSplit,
+    num_images: int | None,
+    num_held_out: int,
+    show_progress: bool,
+) -> AuditedSets:
+    """Read all three.
+
+    Args:
+        fakes: The synthetic set.
+        cache: The one that its generator was trained on.
+        split: Where held-out patients come from.
+        num_images: At most so many synthetic images, evenly spread; None: all.
+        num_held_out: At most so many held-out images, likewise.
+        show_progress: Bars with the time left.
+
+    Raises:
+        UserError: The set and the cache are of two kinds or sizes, or its generator learnt from
+            none of the cache's patients.
+    """
+    _check_kind(fakes, cache)
+    known, notes = _known(fakes, cache)
+    usable = np.ones(len(cache), bool)
+    if isinstance(cache, SliceCache):
+        usable = np.array([item.has_foreground for item in cache.items], bool)
+    training = np.flatnonzero(known & usable)
+    strangers = ~np.isin(cache.patient_ids, np.unique(cache.patient_ids[known]))
+    of_split = np.concatenate([cache.indices(name) for name in split.split("+")])
+    chosen: NDArray[np.bool_] = np.zeros(len(cache), bool)
+    chosen[of_split] = True
+    chosen &= usable & strangers & _of_classes(fakes, cache, notes)
+    held_out = _spread(np.flatnonzero(chosen), num_held_out)
+    items = [fakes.items[index] for index in _spread(np.arange(len(fakes.items)), num_images)]
+    side = min(fakes.image_size, LARGEST_SIDE)
+    if fakes.image_size > side:
+        notes.append(
+            f"Images of {fakes.image_size} px were looked at as {side} px. What differs in finer "
+            "detail alone was not looked at."
+        )
+
+    def real(indices: NDArray[np.int64], what: str) -> Images:
+        bar = tqdm(indices.tolist(), what, unit="image", disable=not show_progress)
+        pixels = [_small(_levels(cache, index, fakes.image_size), side) for index in bar]
+        return Images(
+            _stacked(pixels, side),
+            cache.ids[indices].tolist(),
+            cache.patient_ids[indices].tolist(),
+        )
+
+    bar = tqdm(items, "synthetic images", unit="image", disable=not show_progress)
+    made = _stacked(
+        [_small(torch.from_numpy(np.array(fakes.image(item))), side) for item in bar], side
+    )
+    rows = {name: row for row, name in enumerate(cache.ids[training].tolist())}
+    return AuditedSets(
+        real(training, "training images"),
+        real(held_out, "held-out images"),
+        Images(made, [one.id for one in items], [one.label_patient_id or one.id for one in items]),
+        torch.tensor([rows.get(item.label_item_id or "", -1) for item in items]),
+        notes,
+    )
+
+
+def _check_kind(fakes: SyntheticSet, cache: PreparedCache) -> None:
+    of_films = isinstance(cache, FilmCache)
+    if fakes.items and of_films == fakes.has_label_maps:
+        kinds = ("slices with label maps", "films") if of_films else ("films", "slices")
+        raise UserError(
+            f"{fakes.root}: holds {kinds[0]}, but {cache.root} holds {kinds[1]}. Give the cache "
+            "that the set's generator was trained on."
+        )
+    size = fakes.image_size
+    fits = cache.image_size % size == 0 if of_films else cache.image_size == size
+    if not fits or size < _SMALLEST_SIDE:
+        raise UserError(
+            f"{fakes.root}: images of {size} px, but {cache.root} holds {cache.image_size} px. An "
+            f"audit compares images of one size, of at least {_SMALLEST_SIDE} px: give the cache "
+            f"that the set's generator was trained on, or prepare it with --image-size {size}."
+        )
+
+
+def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_], list[str]]:
+    """(N,) which images of the cache the generator knew, and what is to be said about it."""
+    learnt = fakes.learnt()
+    train = np.zeros(len(cache), bool)
+    train[cache.indices("train")] = True
+    if not learnt.patients and not learnt.items and not len(learnt.pixels):
+        return train, [
+            "The set does not tell whom its generator was trained on. It was compared with the "
+            "training split of this cache; if that was not its training set, this audit says "
+            "nothing."
+        ]
+    known = learnt.overlap(cache, by_item=cache.split_by != "patient").known
+    gap = learnt.not_compared(fakes.root.name, cache)
+    if not known.any():
+        raise UserError(
+            f"{fakes.root}: its generator learnt from {len(learnt.patients)} patients, and none of "
+            f"them is in {cache.root}. An audit looks for copies of its training images: give the "
+            "cache that it was trained on." + (f" {gap.sentence}" if gap else "")
+        )
+    # A report is handed on; where things lie on this machine may name a person.
+    notes = [gap.sentence.replace(str(cache.root), cache.root.name)] if gap else []
+    here = len(np.unique(cache.patient_ids[known]))
+    if len(learnt.patients) > here:
+        notes.append(
+            f"Its generator learnt from {len(learnt.patients)} patients, of whom {here} are in "
+            "this cache. Copies of the others' images cannot be seen here."
+        )
+    if (known & ~train).any():
+        notes.append(
+            f"Of the images that it knew, {int((known & ~train).sum())} are not in the cache's "
+            "training split. They were searched for copies too."
+        )
+    return known, notes
+
+
+def _of_classes(fakes: SyntheticSet, cache: PreparedCache, notes: list[str]) -> NDArray[np.bool_]:
+    """(N,) images of the classes that the set shows; all where it shows every one, or none.
+
+    Healthy chests are more alike than ill ones: held-out images of another class than the set's
+    would be another measure.
+    """
+    shown = {item.label for item in fakes.items}
+    everything = np.ones(len(cache), bool)
+    if not isinstance(cache, FilmCache) or None in shown:
+        return everything
+    for column in cache.label_columns:
+        names = cache.class_names(column)
+        if shown <= set(names) and shown != set(names):
+            notes.append(
+                f"The set shows {', '.join(sorted(map(str, shown)))} alone, and so do the held-out "
+                f"images that it was compared with (label column {column})."
+            )
+            return np.isin(cache.labels(column), [names.index(str(name)) for name in shown])
+    return everything
+
+
+def _spread(indices: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
+    if wanted is None or wanted >= len(indices):
+        return indices
+    return indices[np.linspace(0, len(indices) - 1, wanted).round().astype(int)]
+
+
+def _levels(cache: SliceCache | FilmCache, index: int, size: int) -> Tensor:
+    """One real image, (C, size, size) or (size, size), as 8-bit levels like a synthetic one's."""
+    if isinstance(cache, SliceCache):
+        return torch.from_numpy(np.array(cache.image(cache.items[index])))
+    film = FilmDataset(cache, np.array([index]))[0]["image"][None]
+    return ((to_unit({"image": film}, size)["image"][0] + 1) * 127.5).round()
+
+
+def _small(image: Tensor, side: int) -> Tensor:
+    """Levels of any shape (..., S, S) to grey (1, side, side) uint8: means of squares."""
+    grey = image.float().reshape(-1, 1, *image.shape[-2:]).mean(0, keepdim=True)
+    if grey.shape[-1] != side:
+        grey = F.interpolate(grey, size=(side, side), mode="area")
+    return grey[0].round().byte()
+
+
+def _stacked(images: Sequence[Any], side: int) -> Tensor:
+    return torch.stack(list(images)) if images else torch.empty(0, 1, side, side, dtype=torch.uint8)

@@ -1,0 +1,301 @@
+"""evaluate.py audit, whole: what is written, what is said, what is refused, and whom it shows."""
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import audit.kept_embedding
+import audit.measure
+import evaluate
+from audit.disguises import disguises
+from audit.embedding import train_embedding
+from audit.images import audited_sets
+from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
+from datamodules.film_cache import FilmCache
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+from generation.card import finish_synthetic_set
+from knowledge import Knowledge
+from provenance import UserError, library_versions, sha256_of
+from tests.conftest import write_cache, write_film_cache
+
+PATIENTS = {f"patient_{i:012x}": "train" if i < 12 else ("val", "test")[i % 2] for i in range(42)}
+
+
+@pytest.fixture(scope="module")
+def films_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """12 training patients and 30 others with a film of 32 px each."""
+    root = tmp_path_factory.mktemp("films") / "cache"
+    return write_film_cache(root, PATIENTS, films=1, films_per_shard=42)
+
+
+def centre(cache: FilmCache, index: int) -> np.ndarray:
+    first = (cache.stored_size - cache.image_size) // 2
+    inside = slice(first, first + cache.image_size)
+    return np.array(cache.image(index)[..., inside, inside])
+
+
+def write_set(
+    root: Path,
+    images: list[np.ndarray],
+    learnt: Knowledge,
+    items: list[SyntheticItem] | None = None,
+    **more: Any,
+) -> Path:
+    """Images as if a generator had made them that learnt from these."""
+    (root / "images").mkdir(parents=True)
+    items = items or [SyntheticItem(f"made_{i:05d}", i) for i in range(len(images))]
+    for item, image in zip(items, images, strict=True):
+        Image.fromarray(image).save(root / f"images/{item.id}.png")
+    origin = {"checkpoint_sha256": "c" * 64, "images_seen": 1, **learnt.plain()}
+    manifest = {
+        "dataset": "chest_xray",
+        "image_size": images[0].shape[-1],
+        "seed": 0,
+        "versions": library_versions(),
+        "generator": origin,
+        **more,
+    }
+    finish_synthetic_set(root, items, manifest, "python generate.py")
+    return root
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Embeddings of a few steps, and two disguises."""
+    some = {name: disguises()[name] for name in ("plain", "flipped")}
+    monkeypatch.setattr(audit.measure, "disguises", lambda: some)
+    trained = partial(train_embedding, steps=15)
+    monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)
+
+
+def audited(synthetic: Path, cache: Path, out: Path, *more: str) -> dict[str, Any]:
+    words = ["audit", "--synthetic", synthetic, "--data.root", cache, "--out", out]
+    assert evaluate.main([*map(str, words), "--num-planted", "20", *more]) == 0
+    result: dict[str, Any] = json.loads((out / "audit.json").read_text())
+    return result
+
+
+def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
+    films_root: Path, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache_root = shutil.copytree(films_root, tmp_path / "cache")
+    cache = FilmCache.open(cache_root)
+    train = cache.indices("train")
+    copies = [centre(cache, index)[:, ::-1].copy() for index in train[:5].tolist()]
+    fresh = [centre(cache, index) for index in cache.indices("test")[:6].tolist()]
+    learnt = cache.knowledge(train)
+    synthetic = write_set(tmp_path / "set", copies + fresh, learnt)
+    out = tmp_path / "out"
+    result = audited(synthetic, cache_root, out, "--split=val+test", "--device=cpu")
+    assert result["verdict"] == COPIES
+    assert [row["flagged"] for row in result["images"]][:5] == [True] * 5
+    assert result["num_training"] == 12
+    assert result["num_held_out_patients"] == 30
+    plain, flipped = result["planted"]
+    assert plain["found"] == flipped["found"] == plain["source_named"] == 1.0
+    assert "resemble training images more than any of 30" in capsys.readouterr().out
+
+    page = (out / "report.html").read_text()
+    for sentence in result["sentences"]:
+        assert sentence.replace("&", "&amp;") in page
+    embedded = re.findall(r'src="(data:image/png|[^"]*)', page)
+    assert embedded == [
+        "data:image/png",
+        "shows_patients/pairs.png",
+        "shows_patients/held_out_pairs.png",
+    ]
+    handed_on = [path.read_text() for path in out.iterdir() if path.is_file()]
+    assert len(handed_on) == 3
+    for text in handed_on:
+        assert not re.search(r"patient_[0-9a-f]{12}|film_[0-9a-f]{16}", text)
+        assert not re.search(r"anonym|\bprivate\b|privacy", text, re.IGNORECASE)
+    for name in ("report.html", "report.md", "audit.json"):
+        assert str(tmp_path) not in (out / name).read_text()
+    assert "stays with the data" in (out / "shows_patients/README.txt").read_text()
+    pairs = (out / "shows_patients/pairs.csv").read_text().splitlines()
+    assert len(pairs) == 12
+    # made_00000 is a mirrored copy of the first training film.
+    row = next(line for line in pairs if line.startswith("made_00000,"))
+    assert str(cache.ids[train[0]]) in row
+
+    with pytest.raises(UserError, match=r"holds another audit.*seed was 0, is now 1"):
+        audited(synthetic, cache_root, out, "--seed=1")
+
+
+def test_whom_the_generator_knew_is_searched_and_held_out_of_the_held_out(
+    films_root: Path, tmp_path: Path
+) -> None:
+    cache = FilmCache.open(films_root)
+    train, test = cache.indices("train"), cache.indices("test")
+    image = centre(cache, 0)
+
+    def sets(indices: np.ndarray) -> Any:
+        path = write_set(tmp_path / str(len(list(tmp_path.iterdir()))), [image],
+                         cache.knowledge(indices))  # fmt: skip
+        return audited_sets(SyntheticSet.open(path), cache, "test", None, 2000, False)
+
+    half = sets(train[:6])
+    assert half.training.ids == cache.ids[train[:6]].tolist()
+    assert half.held_out.ids == cache.ids[test].tolist()
+    assert half.notes == []
+    leaked = sets(np.concatenate([train, test[:3]]))
+    assert len(leaked.training) == 15
+    assert leaked.held_out.ids == cache.ids[test[3:]].tolist()
+    assert "3 are not in the cache's training split" in leaked.notes[0]
+    untold = write_set(tmp_path / "untold", [image], Knowledge())
+    told = audited_sets(SyntheticSet.open(untold), cache, "test", None, 2000, False)
+    assert len(told.training) == 12
+    assert "does not tell whom" in told.notes[0]
+    strangers = Knowledge(frozenset({"patient_ffffffffffff"}), names=frozenset())
+    other = write_set(tmp_path / "other", [image], strangers)
+    with pytest.raises(UserError, match=r"none of them is in .* give the cache"):
+        audited_sets(SyntheticSet.open(other), cache, "test", None, 2000, False)
+
+
+def test_images_are_read_as_they_are_and_averaged_alike(tmp_path: Path) -> None:
+    root = write_film_cache(
+        tmp_path / "cache", dict(list(PATIENTS.items())[:30]), films=1, image_size=128,
+        stored_size=130, bit_depth=16, films_per_shard=30,
+    )  # fmt: skip
+    cache = FilmCache.open(root)
+    train = cache.indices("train")
+    levels = [np.rint(centre(cache, int(i)) / 257).astype(np.uint8) for i in train[:4]]
+    path = write_set(tmp_path / "set", levels, cache.knowledge(train))
+    sets = audited_sets(SyntheticSet.open(path), cache, "val", None, 2000, False)
+    assert sets.synthetic.pixels.shape == (4, 1, 64, 64)
+    difference = sets.synthetic.pixels.int() - sets.training.pixels[:4].int()
+    assert difference.abs().max() <= 1
+    by_hand = levels[0].reshape(64, 2, 64, 2).mean((1, 3))
+    assert np.abs(sets.synthetic.pixels[0, 0].numpy() - by_hand).max() <= 0.5
+    assert "looked at as 64 px" in sets.notes[-1]
+    few = audited_sets(SyntheticSet.open(path), cache, "val", 2, 2, False)
+    assert (len(few.synthetic), len(few.held_out)) == (2, 2)
+
+
+def test_slices_are_compared_with_the_one_behind_their_label_map(tmp_path: Path) -> None:
+    patients = {f"case_{i:05d}": "train" if i < 3 else "test" for i in range(6)}
+    root = write_cache(tmp_path / "cache", patients)
+    cache = SliceCache.open(root)
+    items = [
+        SyntheticItem(f"made_{n}", n, item.id, item.patient_id, item.class_pixels)
+        for n, item in enumerate(cache.select("train", foreground_only=True)[:5])
+    ]
+    slices = {item.id: item for item in cache.items}
+    images = [np.array(cache.image(slices[str(item.label_item_id)])) for item in items]
+    path = write_set(
+        tmp_path / "set", images, cache.knowledge(cache.indices("train")), items,
+        num_classes=3, class_names=["background", "kidney", "tumour"],
+    )  # fmt: skip
+    sets = audited_sets(SyntheticSet.open(path), open_cache(root), "test", None, 2000, False)
+    assert len(sets.training) == 9  # those with foreground
+    assert [sets.training.ids[row] for row in sets.own.tolist()] == [
+        item.label_item_id for item in items
+    ]
+    assert sets.synthetic.patients == [item.label_patient_id for item in items]
+    films = FilmCache.open(write_film_cache(tmp_path / "films"))
+    with pytest.raises(UserError, match=r"holds slices with label maps, but .* holds films"):
+        audited_sets(SyntheticSet.open(path), films, "test", None, 2000, False)
+
+
+def test_too_few_patients_are_no_verdict(tmp_path: Path) -> None:
+    for held_out, training, what in (
+        (12, 20, r"12 patients that it did not know; .* needs 30"),
+        (40, 6, r"6 patients that the generator knew; .* needs 10"),
+    ):
+        names = [f"patient_{i:012x}" for i in range(training + held_out)]
+        patients = {one: "train" if i < training else "test" for i, one in enumerate(names)}
+        root = write_film_cache(tmp_path / f"cache{training}", patients, films=1)
+        cache = FilmCache.open(root)
+        knowledge = cache.knowledge(cache.indices("train"))
+        path = write_set(tmp_path / f"set{training}", [centre(cache, 0)], knowledge)
+        with pytest.raises(UserError, match=what + r".*no verdict"):
+            audited(path, root, tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+
+def test_a_split_by_image_has_no_held_out_patients(tmp_path: Path) -> None:
+    patients = {f"patient_{i:012x}": "train" for i in range(40)}
+    root = write_film_cache(tmp_path / "cache", patients, films=2, by="image")
+    lines = (root / "items.csv").read_text().splitlines()
+    lines[2::2] = [line.replace(",train,", ",test,") for line in lines[2::2]]
+    (root / "items.csv").write_text("\n".join(lines) + "\n")
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["sha256_items"] = sha256_of(root / "items.csv")
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    cache = FilmCache.open(root)
+    learnt = cache.knowledge(cache.indices("train"))
+    path = write_set(tmp_path / "set", [centre(cache, 0)], learnt)
+    with pytest.raises(
+        UserError, match=r"0 patients that it did not know.*split by image, so most"
+    ):
+        audited(path, root, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (["--num-planted=3"], "--num-planted is 3; .* fewer than 20"),
+        (["--num-images=0"], "--num-images is 0; it must be 1 or more"),
+        (["--num-held-out=0"], "--num-held-out is 0"),
+    ],
+)
+def test_flags_that_make_no_sense(tmp_path: Path, flags: list[str], sentence: str) -> None:
+    words = ["audit", f"--synthetic={tmp_path}", f"--root={tmp_path}", f"--out={tmp_path}/out"]
+    with pytest.raises(UserError, match=sentence):
+        evaluate.main([*words, *flags])
+
+
+def test_size_that_is_no_fraction_of_the_caches(films_root: Path, tmp_path: Path) -> None:
+    path = write_set(tmp_path / "set", [np.zeros((24, 24), np.uint8)], Knowledge())
+    with pytest.raises(UserError, match=r"images of 24 px, but .* holds 32 px"):
+        audited(path, films_root, tmp_path / "out")
+
+
+def numbers(**changed: Any) -> Mapping[str, Any]:
+    """A clean audit, and what differs from it."""
+    return {
+        "num_synthetic": 1000,
+        "num_held_out_images": 500,
+        "flagged": 9,
+        "held_out_flagged_share": 0.01,
+        "p_flagged": 0.6,
+        "above_every_held_out": 1,
+        "p_above_every_held_out": 0.7,
+        "like_a_plain_copy": 0,
+        "planted_found_share": 0.97,
+        "smallest_share_shown": 0.013,
+    } | changed
+
+
+@pytest.mark.parametrize(
+    ("changed", "kind", "words"),
+    [
+        ({}, NOTHING_FOUND, "found no copies; they would have found 97.0 % of copies, and shown "
+         "them at a share of 1.3 % of the set."),
+        ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 30}, COPIES,
+         "30 of 1,000 images resemble training images more than any of 500 held-out images does."),
+        ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 0}, COPIES,
+         "40 of 1,000 images resemble training images more than 99.0 % of held-out images do."),
+        ({"like_a_plain_copy": 1}, COPIES, "1 of 1,000 images resembles training images more"),
+        ({"p_above_every_held_out": 0.03, "above_every_held_out": 5}, NO_ANSWER,
+         "any of 500 held-out images does. That may be chance (p = 0.03), so this is no answer"),
+        ({"like_a_plain_copy": None}, NOTHING_FOUND, "found no copies"),
+        ({"planted_found_share": 0.1, "smallest_share_shown": 0.4}, NO_ANSWER,
+         "This is no answer"),
+        ({"smallest_share_shown": None}, NO_ANSWER, "This is no answer"),
+    ],
+)  # fmt: skip
+def test_verdict(changed: dict[str, Any], kind: str, words: str) -> None:
+    result = numbers(**changed)
+    assert kind_of(result) == kind
+    assert words in headline(result)
