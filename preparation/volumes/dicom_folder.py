@@ -22,11 +22,13 @@ class Folder:
         name: What it is called in sentences, see `own_names`.
         series: (path, name, header) of each file, by SeriesInstanceUID.
         notes: Sentences on files that are none of a series.
+        unread: Names of files that are no DICOM, or DICOM without a picture.
     """
 
     name: str
     series: dict[str, _Files]
     notes: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
     @property
     def choices(self) -> list[tuple[str, int]]:
@@ -64,6 +66,7 @@ def read_folder(folder: Path, name: str) -> Folder:
         SkipVolume: No DICOM file, or a damaged header.
     """
     series: dict[str, _Files] = {}
+    unread: list[str] = []
     foreign = bare = 0
     for number, path in numbered(folder):
         if not path.is_file():
@@ -79,7 +82,9 @@ def read_folder(folder: Path, name: str) -> Folder:
                 "export it again.",
             ) from error
         foreign += header is None
-        if has_pixels:  # a DICOMDIR or a report has no picture
+        if not has_pixels:  # a DICOMDIR or a report has no picture
+            unread.append(f"{name}{number}")
+        else:
             bare += is_bare
             series.setdefault(uid, []).append((path, f"{name}{number}", header))
     if not series:
@@ -92,7 +97,7 @@ def read_folder(folder: Path, name: str) -> Folder:
             f"{name}: {bare} files lack the preamble with which DICOM files begin. They were read "
             "as DICOM nevertheless."
         )
-    return Folder(name, _without_localizers(series, name, notes), notes)
+    return Folder(name, _without_localizers(series, name, notes), notes, unread)
 
 
 def _without_localizers(
@@ -136,7 +141,7 @@ def _normal(header: Any) -> Any:
 
 
 def chosen(folder: Folder, fits: Callable[[str], bool]) -> tuple[str, str]:
-    """Which of several series of a folder is meant, and a sentence on the choice.
+    """Which of several series of an image is meant, and a sentence on the choice.
 
     Args:
         folder: See `read_folder`.

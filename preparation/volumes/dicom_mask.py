@@ -9,6 +9,7 @@ from preparation.volumes.dicom_file import Slice
 from preparation.volumes.dicom_folder import Folder, read_folder
 from preparation.volumes.dicom_pixels import marked
 from preparation.volumes.dicom_series import Series, read_series
+from preparation.volumes.slice_spacing import perhaps
 from preparation.volumes.volume import SkipVolume
 
 
@@ -29,9 +30,9 @@ def mask_on(
         SkipVolume: The mask cannot be used, or does not cover the image's voxels.
     """
     folder = read_folder(path, name)
-    series = read_series(folder, folder.largest, variable=variable)
-    _check_same_slices(image, series, image_name, name)
+    series, said = _drawn_on(image, folder, image_name, variable)
     where, notes = marked(series, name, structure)
+    notes = said + notes
     patients = [str(s.slices[0].header.get("PatientID") or "").strip() for s in (image, series)]
     if all(patients) and patients[0] != patients[1]:
         notes.append(
@@ -46,12 +47,51 @@ def fits_mask(choice: Folder, uid: str, of_mask: Path, name: str, variable: bool
     try:
         series = read_series(choice, uid, is_image=True, variable=variable)
         folder = read_folder(of_mask, name)
-        mask = read_series(folder, folder.largest, variable=variable)
-        _check_same_slices(series, mask, choice.name, name)
+        fitting = _fitting(series, folder, choice.name, variable)
     except SkipVolume:
         return False
+    if not fitting:
+        return False
+    mask = fitting[0]
     frames = {str(s.slices[0].header.get("FrameOfReferenceUID") or "") for s in (series, mask)}
     return len(frames - {""}) < 2
+
+
+def _drawn_on(
+    image: Series, folder: Folder, image_name: str, variable: bool
+) -> tuple[Series, list[str]]:
+    """The series of a mask's folder that lies on an image, and a sentence where it was chosen."""
+    if len(folder.series) == 1:
+        series = read_series(folder, folder.largest, variable=variable)
+        _check_same_slices(image, series, image_name, folder.name)
+        return series, []
+    fitting = _fitting(image, folder, image_name, variable)
+    if len(fitting) != 1:
+        which = f"{len(fitting)} lie alike" if fitting else "none lies"
+        raise SkipVolume(
+            folder.name,
+            f"holds {len(folder.series)} series, of which {which} on the slices of {image_name}, "
+            "so it is not known which marks the structure. Left out; keep one series in a mask's "
+            "folder.",
+        )
+    [series] = fitting
+    return series, [
+        f"{folder.name}: holds {len(folder.series)} series; took the one that lies on the slices "
+        f"of {image_name} ({len(series.slices)} files)."
+    ]
+
+
+def _fitting(image: Series, folder: Folder, image_name: str, variable: bool) -> list[Series]:
+    """The series of a mask's folder that lie on an image, by their identifiers."""
+    fitting = []
+    for uid in sorted(folder.series):
+        try:
+            series = read_series(folder, uid, variable=variable)
+            _check_same_slices(image, series, image_name, folder.name)
+        except SkipVolume:
+            continue
+        fitting.append(series)
+    return fitting
 
 
 def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) -> None:
@@ -67,7 +107,8 @@ def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) 
         raise SkipVolume(
             name,
             f"has {len(mask.slices)} slices, but {image_name} has {len(image.slices)}. Left out; "
-            "a mask must have a slice for every slice of the image.",
+            "a mask must have a slice for every slice of the image."
+            f"{perhaps([*image.unread, *mask.unread])}",
         )
     gaps = np.diff([s.position_mm for s in image.slices])
     tolerance = 0.25 * (float(np.abs(gaps).min()) if len(gaps) else 1.0)

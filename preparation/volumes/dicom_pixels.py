@@ -73,7 +73,8 @@ def marked(series: Series, name: str, structure: str) -> tuple[NDArray[np.bool_]
     """Decode a mask: (S, H, W), what it marks, and sentences on it.
 
     It marks what is above 0 after rescale. Where nothing is 0 then, though it is as stored, the
-    rescale is the image's, which some programs copy, and stored values count.
+    rescale is the image's, which some programs copy, and stored values count. Where nothing is 0
+    by either, all would be marked, and it is refused.
 
     Args:
         series: Of one structure.
@@ -97,7 +98,7 @@ def marked(series: Series, name: str, structure: str) -> tuple[NDArray[np.bool_]
             stored.pixels[_reaches_the_edge(stored.padding & (stored.pixels != 0))] = 0
     lowest = min(float(stored.rescaled.min()) for stored in slices)
     lowest_stored = min(int(stored.pixels.min()) for stored in slices)
-    rescaled = lowest == 0 or (lowest > 0 and lowest_stored != 0)
+    rescaled = lowest == 0
     if not rescaled and lowest_stored != 0:
         raise SkipVolume(
             name,
@@ -127,12 +128,12 @@ def marked(series: Series, name: str, structure: str) -> tuple[NDArray[np.bool_]
 
 
 def _stored(series: Series) -> Iterator[_Stored]:
+    first: _Rescale | None = None
     for one in series.slices:
         try:
             dataset, _ = read_dicom(one.path, pixels=True)
             pixels = dataset.pixel_array  # type: ignore[union-attr]
-            slope = float(dataset.get("RescaleSlope") or 1)  # type: ignore[union-attr]
-            intercept = float(dataset.get("RescaleIntercept") or 0)  # type: ignore[union-attr]
+            rescale = _rescale(dataset)
             padding = _padding(dataset, pixels)
         except Exception as error:  # decoders raise what they like
             raise SkipVolume(
@@ -146,10 +147,62 @@ def _stored(series: Series) -> Iterator[_Stored]:
                 f"decodes to shape {pixels.shape}, its header says "
                 f"({one.header.Rows}, {one.header.Columns}). The series is left out.",
             )
+        first = first or rescale
+        _check_rescale(rescale, one.name, first, series.slices[0].name)
         turned = np.array(canonical(pixels, one.header))
         if padding is not None:
             padding = canonical(padding, one.header)
-        yield _Stored(turned, slope, intercept, padding)
+        yield _Stored(turned, *rescale.of_pixels, padding)
+
+
+@dataclass(frozen=True)
+class _Rescale:
+    """What a header says of how stored values become those that are meant; None where nothing."""
+
+    slope: float | None
+    intercept: float | None
+    has_table: bool
+
+    @property
+    def is_told(self) -> tuple[bool, bool]:
+        return self.slope is not None, self.intercept is not None
+
+    @property
+    def of_pixels(self) -> tuple[float, float]:
+        return 1.0 if self.slope is None else self.slope, self.intercept or 0.0
+
+
+def _rescale(dataset: Any) -> _Rescale:
+    values = [dataset.get(tag) for tag in ("RescaleSlope", "RescaleIntercept")]
+    slope, intercept = (None if value in (None, "") else float(value) for value in values)
+    return _Rescale(slope, intercept, bool(dataset.get("ModalityLUTSequence")))
+
+
+def _check_rescale(rescale: _Rescale, name: str, first: _Rescale, name_of_first: str) -> None:
+    """Refuse a slice whose values nobody knows: they would be taken for Hounsfield units."""
+    if rescale.has_table:
+        raise SkipVolume(
+            name,
+            "tells its values by a table (ModalityLUTSequence), expected RescaleSlope and "
+            "RescaleIntercept. The series is left out; export it with these.",
+        )
+    if not all(np.isfinite(rescale.of_pixels)) or rescale.slope == 0:
+        slope, intercept = rescale.of_pixels
+        raise SkipVolume(
+            name,
+            f"has RescaleSlope {slope:g} and RescaleIntercept {intercept:g}, by which its pixels "
+            "mean nothing. The series is left out; export it again.",
+        )
+    if rescale.is_told != first.is_told:
+        told = zip(rescale.is_told, first.is_told, strict=True)
+        at = next(at for at, (own, other) in enumerate(told) if own != other)
+        tag, own = ("RescaleSlope", "RescaleIntercept")[at], rescale.is_told[at]
+        raise SkipVolume(
+            name,
+            f"has {'a' if own else 'no'} {tag}, but {name_of_first} of the same series has "
+            f"{'none' if own else 'one'}, so its values are not on one scale. The series is left "
+            "out; export it again.",
+        )
 
 
 def _padding(dataset: Any, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:

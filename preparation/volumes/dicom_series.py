@@ -36,12 +36,14 @@ class Series:
         spacing_mm: Distance of neighbouring slices, None for a single slice.
         extents_mm: How much of the body each slice stands for, where that is not the spacing.
         notes: Sentences about what was noticed.
+        unread: Files beside it that hold no slice that can be read.
     """
 
     slices: list[Slice]
     spacing_mm: float | None
     extents_mm: list[float] | None = None
     notes: list[str] = field(default_factory=list)
+    unread: list[str] = field(default_factory=list)
 
 
 def read_series(folder: Folder, uid: str, is_image: bool = False, variable: bool = False) -> Series:
@@ -63,7 +65,7 @@ def read_series(folder: Folder, uid: str, is_image: bool = False, variable: bool
         _check_ct(slices)
     _check_of_one_scan(slices)
     _check_alike(slices)
-    spacing, extents, said = extents_of(slices, folder.name, variable)
+    spacing, extents, said = extents_of(slices, folder.name, variable, folder.unread)
     notes = [*folder.notes, *said, *_tilt_notes(slices, folder.name)]
     lossy = sum(s.lossy for s in slices)
     if lossy and is_image:
@@ -71,7 +73,7 @@ def read_series(folder: Folder, uid: str, is_image: bool = False, variable: bool
             f"{folder.name}: {lossy} of {len(slices)} slices went through lossy compression. They "
             "are used as they are."
         )
-    return Series(slices, spacing, extents, notes)
+    return Series(slices, spacing, extents, notes, folder.unread)
 
 
 def _check_ct(slices: Sequence[Slice]) -> None:

@@ -9,14 +9,16 @@ from preparation.volumes.dicom_file import Slice
 from preparation.volumes.volume import SkipVolume
 
 # Of the median, or of the smallest distance.
-_DOUBLED, _WIDE, _NOTED = 0.1, 1.5, 1.1
+_DOUBLED, _WIDE, _UNEVEN = 0.1, 1.5, 1.1
+# Positions that were written with one digit make even distances differ by so much.
+_ROUNDED_MM = 0.1 + 1e-6
 _SAME_PLACE_MM = 1e-3
 # So many wide distances are no accident, where slices have no numbers that could tell.
 _BY_DESIGN = 3
 
 
 def extents_of(
-    slices: Sequence[Slice], name: str, variable: bool
+    slices: Sequence[Slice], name: str, variable: bool, unread: Sequence[str] = ()
 ) -> tuple[float | None, list[float] | None, list[str]]:
     """The usual distance of neighbours, the extent of each slice, and what to say of both.
 
@@ -24,6 +26,7 @@ def extents_of(
         slices: From head to feet.
         name: Of the series.
         variable: Accept slices that lie unevenly apart.
+        unread: Files of the folder that hold no slice that can be read.
 
     Returns:
         The median distance in mm, None for a single slice; the extent of each slice where
@@ -39,9 +42,10 @@ def extents_of(
     _check_doubled(slices, gaps, name, _SAME_PLACE_MM if variable else _DOUBLED * typical)
     wide = gaps > _WIDE * typical
     range_mm = f"{gaps.min():.2f} to {gaps.max():.2f} mm apart"
-    if gaps.max() <= _WIDE * gaps.min():
-        uneven = gaps.max() > _NOTED * gaps.min()
-        return round(typical, 6), None, [f"{name}: its slices lie {range_mm}."] if uneven else []
+    uneven = gaps.max() > _UNEVEN * gaps.min()
+    if not uneven or gaps.max() - gaps.min() <= _ROUNDED_MM:
+        said = f"{name}: its slices lie {range_mm}; read as {typical:.2f} mm."
+        return round(typical, 6), None, [said] if uneven else []
     hole = _hole(slices, wide)
     if hole is None and not variable and _numbers(slices) is None and 0 < wide.sum() < _BY_DESIGN:
         hole = int(np.flatnonzero(wide)[0])
@@ -51,7 +55,8 @@ def extents_of(
             name,
             f"misses {max(1, round(gaps[hole] / typical) - 1)} slice(s) between {above.name} "
             f"({above.position_mm:.2f} mm) and {below.name} ({below.position_mm:.2f} mm); "
-            f"neighbours lie {typical:.2f} mm apart. Left out; export the series again.",
+            f"neighbours lie {typical:.2f} mm apart.{perhaps(unread)} Left out; export the series "
+            "again.",
         )
     if not variable:
         numbered = ", and are numbered without a gap" if _numbers(slices) is not None else ""
@@ -65,6 +70,14 @@ def extents_of(
     extents = [round(float(v), 6) for v in (ways[:-1] + ways[1:]) / 2]
     said = f"{name}: its slices lie {range_mm}; used as --variable-spacing says."
     return round(typical, 6), extents, [said]
+
+
+def perhaps(unread: Sequence[str]) -> str:
+    """A sentence, after a space, on files that may be the slices that are missing; "" for none."""
+    if not unread:
+        return ""
+    shown = ", ".join(unread[:3]) + (f" and {len(unread) - 3} more" if len(unread) > 3 else "")
+    return f" It may be there, but damaged: {shown} cannot be read as a slice."
 
 
 def _check_doubled(

@@ -252,9 +252,19 @@ def check_image(image: NDArray[np.int16] | NDArray[np.uint8], name: str) -> list
             name,
             f"is constant (every voxel is {low}). Left out; the export probably lost its pixels.",
         )
-    if image.dtype == np.int16 and low > -200:
-        return [
+    if image.dtype != np.int16:
+        return []
+    notes = []
+    if low > -200:
+        notes.append(
             f"{name}: no voxel is below -200, so its values may not be Hounsfield units "
             f"(range {low} to {high}). Used as it is; check the rescale slope and intercept."
-        ]
-    return []
+        )
+    if high == MAX_HU and (image[:, [0, 0, -1, -1], [0, -1, 0, -1]] == MAX_HU).any():
+        share = 100 * np.count_nonzero(image == MAX_HU) / image.size
+        notes.append(
+            f"{name}: {share:.1f} % of its pixels are at or above {MAX_HU} HU, the corners "
+            "among them, where no metal is: they are probably padding that the header does not "
+            "declare. Used as they are, so they are white; set them to air at the export."
+        )
+    return notes

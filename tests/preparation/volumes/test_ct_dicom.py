@@ -259,12 +259,15 @@ def test_tumour_lies_over_kidney_and_other_organs_are_left_out(tmp_path):
     for row, path in enumerate(sorted((tmp_path / "PATIENT_DICOM").iterdir())):
         z = pydicom.dcmread(path).ImagePositionPatient[2]
         whole = np.full((12, 14), 255, np.uint16)
+        whole[0] = 0
         for number, name in enumerate(("leftkidney", "kidneytumour", "livertumor01", "mass")):
             write_slice(tmp_path / f"MASKS_DICOM/{name}/{row}", whole, z, series=f"9.{number}")
         (tmp_path / f"MASKS_DICOM/leftkidney/{path.name}").unlink()
     found = find_studies(tmp_path)
     assert "livertumor01, mass" in found.notes[0]
-    assert (read_study(found.jobs[0]).mask == 2).all()
+    mask = read_study(found.jobs[0]).mask
+    assert (mask[:, 1:] == 2).all()
+    assert not mask[:, 0].any()
     assert label_of("mass", {"mass": 2}) == 2
     with pytest.raises(UserError, match=r"expected 0 \(background\), 1 \(kidney\) or 2 \(tumour\)"):
         find_studies(tmp_path, {"mass": 7})

@@ -132,6 +132,63 @@ def test_a_mask_that_leaves_nothing_unmarked_by_either_reading_is_refused(tmp_pa
         read_study(find_studies(tmp_path).jobs[0])
 
 
+def test_a_mask_that_marks_everything_is_refused(tmp_path):
+    study(tmp_path, HU, np.full((SIZE, SIZE), 255, np.uint16))
+    with pytest.raises(SkipVolume, match="so it is not known what it leaves unmarked"):
+        read_study(find_studies(tmp_path).jobs[0])
+
+
+def table():
+    """A table that takes a stored value to itself."""
+    entry = pydicom.Dataset()
+    entry.LUTDescriptor, entry.ModalityLUTType = [4, 0, 16], "HU"
+    entry.add_new(0x00283006, "US", [0, 1, 2, 3])
+    return [entry]
+
+
+@pytest.mark.parametrize("folder", ["PATIENT_DICOM", "MASKS_DICOM/kidney"])
+@pytest.mark.parametrize(
+    ("tags", "sentence"),
+    [
+        ({"RescaleSlope": None, "RescaleIntercept": None}, "has no RescaleSlope, but .* has one"),
+        ({"RescaleIntercept": None}, "has no RescaleIntercept, but .* has one"),
+        ({"RescaleSlope": 0}, "has RescaleSlope 0 and RescaleIntercept 0, by which its pixels"),
+        ({"ModalityLUTSequence": table()}, r"tells its values by a table \(ModalityLUTSequence\)"),
+    ],
+)
+def test_a_slice_whose_values_are_on_no_known_scale_is_refused(tmp_path, folder, tags, sentence):
+    study(tmp_path, HU)
+    path = tmp_path / folder / "1"
+    dataset = pydicom.dcmread(path)
+    for name, value in tags.items():
+        if value is None:
+            delattr(dataset, name)
+        else:
+            setattr(dataset, name, value)
+    dataset.save_as(path)
+    with pytest.raises(SkipVolume, match=sentence) as caught:
+        read_study(find_studies(tmp_path).jobs[0])
+    assert caught.value.file.endswith("#2")
+
+
+def test_a_series_without_any_rescale_is_read_as_it_is_stored(tmp_path):
+    study(tmp_path, HU, RescaleSlope=None, RescaleIntercept=None)
+    image, _ = hu_of(tmp_path)
+    assert np.array_equal(image, HU)
+
+
+@pytest.mark.parametrize(("padding", "dtype"), [(63536, np.uint16), (32767, np.int16)])
+def test_padding_that_is_not_declared_is_noted_with_its_share(tmp_path, padding, dtype):
+    offset = 1024 if dtype == np.uint16 else 0
+    stored = np.where(OUTSIDE, padding, HU.astype(int) + offset).astype(dtype)
+    study(tmp_path / "a", stored, intercept=-offset)
+    _, [note] = hu_of(tmp_path / "a")
+    assert f"{100 * OUTSIDE.mean():.1f} % of its pixels are at or above 3071 HU" in note
+    metal = np.where(KIDNEY, 3071, HU).astype(np.int16)
+    study(tmp_path / "b", metal)
+    assert hu_of(tmp_path / "b")[1] == []
+
+
 @pytest.mark.parametrize(
     ("syntax", "told", "refused"),
     [

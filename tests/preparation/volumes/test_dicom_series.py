@@ -204,11 +204,61 @@ def test_a_hole_in_the_numbers_is_a_missing_slice_whatever_is_accepted(tmp_path,
     assert "misses 1 slice(s) between" in reason(tmp_path, variable=variable)
 
 
-def test_small_unevenness_is_noted_and_half_of_the_slices_wide_is_not_even(tmp_path):
-    spaced(tmp_path / "a", [0, 1, 2, 3.2, 4.2])
-    assert "its slices lie 1.00 to 1.20 mm apart." in read_only(tmp_path / "a").notes[0]
-    spaced(tmp_path / "b", [0, 1, 2, 4, 6, 8])
-    assert "lie 1.00 to 2.00 mm apart" in reason(tmp_path / "b")
+@pytest.mark.parametrize(
+    ("positions", "range_mm"),
+    [([0, 1, 2, 3.2, 4.2], "1.00 to 1.20"), ([0, 1, 2, 4, 6, 8], "1.00 to 2.00")],
+)
+def test_distances_that_differ_by_more_than_a_tenth_are_uneven(tmp_path, positions, range_mm):
+    spaced(tmp_path, positions)
+    assert f"has slices that lie {range_mm} mm apart" in reason(tmp_path)
+    assert isinstance(read_only(tmp_path, variable=True).slice_spacing_mm, list)
+
+
+def test_places_rounded_to_a_tenth_of_a_millimetre_are_even_and_noted(tmp_path):
+    spaced(tmp_path / "a", [0, 0.6, 1.3, 1.9, 2.5])  # every 0.625 mm
+    assert "its slices lie 0.60 to 0.70 mm apart; read as" in read_only(tmp_path / "a").notes[0]
+    spaced(tmp_path / "b", [0, 3, 6, 9.2, 12.2])
+    assert read_only(tmp_path / "b").notes == []
+
+
+def test_a_damaged_slice_is_named_beside_the_missing_one(tmp_path):
+    make_study(tmp_path)
+    damaged = slices_of(tmp_path / "PATIENT_DICOM")[2]
+    damaged.write_text("<html>please log in</html>")
+    said = reason(tmp_path)
+    assert "misses 1 slice(s) between" in said
+    assert f"damaged: PATIENT_DICOM/{damaged.name} cannot be read as a slice" in said
+
+
+def test_a_damaged_slice_at_the_end_of_a_mask_is_named(tmp_path):
+    make_study(tmp_path)
+    damaged = slices_of(tmp_path / MASK)[-1]
+    damaged.write_bytes(b"")
+    said = reason(tmp_path)
+    assert "has 5 slices, but PATIENT_DICOM has 6" in said
+    assert f"damaged: {MASK}/{damaged.name} cannot be read as a slice" in said
+
+
+# --- a mask's folder with several series
+
+
+@pytest.mark.parametrize("uid", ["1.1.1", "9.9.9"])  # on either side of the other, 9.1
+def test_two_series_of_a_mask_that_lie_alike_are_refused_and_one_that_lies_is_used(tmp_path, uid):
+    _, mask = make_study(tmp_path)
+    for row, path in enumerate(slices_of(tmp_path / MASK)):
+        other = np.eye(12, 14, dtype=np.uint16)
+        write_slice(path.with_name(f"s2_{row}"), other, 100 - 2.5 * row, series=uid)
+    assert f"{MASK}: holds 2 series, of which 2 lie alike on the slices of" in reason(tmp_path)
+    for path in (tmp_path / MASK).glob("s2_*"):
+        changed(path, ImagePositionPatient=lambda d: [0, 0, d.ImagePositionPatient[2] + 50])
+    volume = read_only(tmp_path)
+    assert np.array_equal(volume.mask, mask)
+    assert "took the one that lies on the slices of" in volume.notes[0]
+    for path in slices_of(tmp_path / MASK):
+        if not path.name.startswith("s2_"):
+            path.unlink()
+    change_all(tmp_path / MASK, ImagePositionPatient=lambda d: [9, 9, d.ImagePositionPatient[2]])
+    assert "different scans" in reason(tmp_path)
 
 
 def test_the_flag_is_a_setting_of_the_cache(tmp_path, capsys):
