@@ -73,7 +73,8 @@ class ImageFileReader:
 
     Eight bits and fewer are divided by their largest value; deeper grey goes from the image's
     own lowest value to its highest, since a 12-bit film in a 16-bit file would else be black; a
-    few values far outside are clipped (`grey_range`), which is a suspicion (`outliers_clipped`).
+    few values far outside, or a frame's, are clipped (`grey_range`), which is a suspicion
+    (`outliers_clipped`).
     Transparent pixels lie on black. EXIF orientation is applied, colour profiles are not.
 
     Attributes:
@@ -259,7 +260,7 @@ def _stretched(
     if len(distinct) == 1:
         raise _constant()
     found = grey_range(distinct, counts)
-    suspicions = ("outliers_clipped",) if found.clipped else ()
+    suspicions = found.suspicions
     above_black = found.high - values if white_is_zero else values - found.low
     pixels = (above_black / (found.high - found.low)).astype(np.float32).clip(0, 1)
     transparent = image.info.get("transparency")  # the one value that a PNG may declare so

@@ -35,7 +35,7 @@ class Shown(NamedTuple):
         pixels: (H, W) float32 in [0, 1], black is 0.
         window: `<centre>/<width>`, `VOI LUT`, `own range` or `range <low> to <high>`.
         suspicions: Of `rescale_ignored`, `window_ignored`, `outliers_clipped`,
-            `polarity_contradicts`.
+            `low_contrast`, `polarity_contradicts`.
     """
 
     pixels: NDArray[np.float32]
@@ -82,9 +82,9 @@ def show(stored: NDArray[Any], header: Any) -> Shown:
     believed = (w for w in _windows(rescaled, header) if _leaves_a_picture(w.grey, counts))
     window = next(believed, None)
     if window is None:
-        window, clipped = _own_range(rescaled, every, counts, header)
+        window, of_range = _own_range(rescaled, every, counts, header)
         suspicions += ("window_ignored",) if _has_window(header) else ()
-        suspicions += ("outliers_clipped",) if clipped else ()
+        suspicions += of_range
     grey = window.grey
     monochrome1 = photometric(header) == "MONOCHROME1"
     shape = text(header, "PresentationLUTShape").upper()
@@ -176,8 +176,8 @@ def _leaves_a_picture(grey: Values, counts: NDArray[np.int64]) -> bool:
 
 def _own_range(
     rescaled: Values, every: NDArray[Any], counts: NDArray[np.int64], header: Any
-) -> tuple[_Window, bool]:
-    """Grey by the stored range of an 8-bit film, else by the film's, and whether it was clipped."""
+) -> tuple[_Window, tuple[str, ...]]:
+    """Grey by the stored range of an 8-bit film, else by the film's, and what is wrong with it."""
     used, weights = counts > 0, counts
     if whole(header, "BitsStored") == 8:
         low = -128 if every.dtype.kind == "i" else 0
@@ -187,7 +187,7 @@ def _own_range(
     order = np.argsort(rescaled[used], kind="stable")
     found = grey_range(rescaled[used][order], weights[used][order])
     grey = np.clip((rescaled - found.low) / (found.high - found.low), 0, 1)
-    return _Window(found.name, grey), found.clipped
+    return _Window(found.name, grey), found.suspicions
 
 
 def _table(header: Any, tag: str) -> tuple[Values, int] | None:

@@ -112,7 +112,7 @@ def test_a_hot_pixel_or_marker_does_not_rule_the_film(tmp_path, outlier):
 
 def test_a_range_is_narrowed_by_few_pixels_far_outside_alone():
     def of(values):
-        return grey_range(*np.unique(values, return_counts=True))
+        return grey_range(*np.unique(values, return_counts=True))[:3]
 
     body = np.arange(1000.0)  # the middle 96 % are 960 wide
     assert of(body) == (0, 999, False)
@@ -122,10 +122,50 @@ def test_a_range_is_narrowed_by_few_pixels_far_outside_alone():
     assert of(np.append(body, hot)) == (0, pytest.approx(hot[hot < 980 + 3 * 960][-1]), True)
     assert of(np.append(body, [5000, -4000])) == (0, 999, True)
     assert of(np.append(body, [5000] * 15)) == (0, 999, True)
-    assert of(np.append(body, [5000] * 30)) == (0, 5000, False)  # too many for a mistake
+    assert of(np.append(body, [5000, 4900] * 15)) == (0, 5000, False)  # too many for a mistake
     assert of(np.append(np.zeros(1000), [7, 9])) == (0, 9, False)  # these are the picture
     small = np.append(np.arange(60000, 60100), 3).astype(np.uint16)  # no wrapping round
     assert of(small) == (60000, 60099, True)
+
+
+def test_a_frame_of_one_value_is_left_outside():
+    def of(values):
+        return grey_range(*np.unique(values, return_counts=True))
+
+    body = np.arange(1000.0)
+    assert of(np.append(body, [65535] * 900))[:3] == (0, 999, True)
+    assert of(np.append(body + 8000, [0] * 900))[:3] == (8000, 8999, True)  # also a black one
+    assert of(np.append(body + 8000, [0] * 400 + [65535] * 400))[:3] == (8000, 8999, True)
+    assert of(-np.append(body, [65535] * 900))[:3] == (-999, 0, True)  # of a negative
+    assert of(np.append(body, [5000] * 900 + [3000] * 3))[:3] == (0, 999, True)  # and hot pixels
+    assert of(np.append(body, [5000] * 1001))[:3] == (0, 5000, False)  # more than the picture
+    assert of(np.append(body, [1450] * 900))[:3] == (0, 1450, False)  # no gap: saturated pixels
+    assert of([0] * 5 + [1] * 5 + [9] * 5)[:3] == (0, 9, False)  # three values are no film
+
+
+def test_a_range_that_something_else_rules_is_low_in_contrast():
+    def of(values):
+        return grey_range(*np.unique(values, return_counts=True)).suspicions
+
+    body = np.arange(1000.0)
+    assert of(body) == ()
+    assert of(np.append(body, [65535] * 900)) == ("outliers_clipped",)
+    written = np.append(np.tile(body, 10), np.linspace(40000, 65535, 1500))  # of many values
+    assert of(written) == ("low_contrast",)
+    assert of(np.append(np.tile(body, 10), np.linspace(1000, 4000, 1500))) == ()
+    assert of(np.append(np.full(2000, 5.0), body[:30] * 900)) == ()  # the few are the picture
+
+
+@pytest.mark.parametrize("width", [1, 2, 4, 8])
+def test_a_film_in_a_white_frame_keeps_its_grey(tmp_path, width):
+    film = ramp(640, 3360, shape=(80, 80))
+    framed = np.pad(film, width, constant_values=65535)
+    shown = PERMISSIVE(write(tmp_path / "a", framed))
+    clean = PERMISSIVE(write(tmp_path / "b", film))
+    inside = slice(width, -width)
+    np.testing.assert_array_equal(shown.pixels[inside, inside], clean.pixels)
+    assert "outliers_clipped" in shown.suspicions
+    assert (shown.pixels[:width] == 1).all()
 
 
 def test_bits_above_the_stored_ones_do_not_count(tmp_path):
