@@ -11,13 +11,14 @@ import shutil
 import stat
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
+from display.numbers import count
 from output_folder import check_folder
 from preparation.disk import DISK_FULL
 from preparation.private_table import made_private_folder
@@ -28,6 +29,7 @@ SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 MARKER = ".unpacked"
 # Beyond 1 GiB, more than 200 bytes out of one are no films: JPEG itself gains about 20.
 _MOST_RATIO, _RATIO_FREE_BYTES = 200, 2**30
+_MOST_TOLD = 5
 _MOST_MEMBERS, _MOST_NAME_CHARACTERS, _MOST_HEADER_BYTES = 2_000_000, 1024, 2**20
 _TAR_HEADERS = (b"L", b"K", b"x", b"g", b"X")  # long names and links, pax headers
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -73,6 +75,9 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     archive already (its size and SHA-256 stand in `.unpacked`) is left as it is. Archives inside
     the archive are not opened.
 
+    Of a member of a zip that is encrypted, listed twice, packed by an unknown method or damaged, an
+    empty file takes the place: it is refused and listed as any other film, and the others are used.
+
     Args:
         archive: The file; only read.
         folder: New, empty, or unpacked from this archive before.
@@ -82,9 +87,10 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
         The number of files in the archive.
 
     Raises:
-        UserError: The archive is damaged, or a member of it is a link or a device, is encrypted,
-            listed twice, or would lie outside the folder; or it unpacks to more than it declares,
-            than `max_bytes`, than the disk has room for, or than films can. Nothing of it is left.
+        UserError: The archive is damaged as a whole, none of its members can be unpacked, or one is
+            a link or a device, or would lie outside the folder; or it unpacks to more than it
+            declares, than `max_bytes`, than the disk has room for, or than films can. Nothing of it
+            is left.
         OSError: The disk is full or not writable. Nothing of it is left.
     """
     if not archive.is_file():
@@ -98,13 +104,19 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     with _damage_as_user_error(archive), _members(archive) as listed:
         members = list(_judged(listed, archive, max_bytes, _disk_room(folder)))
         num_files = sum(not member.is_folder for member in members)
+        empty: dict[str, str] = {}
         try:
             part.mkdir(parents=True)
             # First, so that a part left by a killed run is known as ours; the folder's name comes
             # last and says that it is whole.
             write_json_atomic(part / MARKER, {**identity, "files": num_files})
-            for member in members:
-                _extract(member, part, archive)
+            for number, member in enumerate(members, start=1):
+                if why := _extract(member, part, archive):
+                    empty[str(number)] = why
+            if empty:
+                _check_something_is_left(members, part, archive, empty)
+                told = {**identity, "files": num_files, "empty": empty}
+                write_json_atomic(part / MARKER, told)
             os.replace(part, folder)
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
@@ -112,15 +124,39 @@ def unpack(archive: Path, folder: Path, max_bytes: int = 500 * 2**30) -> int:
     return num_files
 
 
+def empty_members_note(folder: Path) -> list[str]:
+    """A sentence on members that could not be unpacked, of a folder that `unpack` has made."""
+    marker = folder / MARKER
+    empty = read_json(marker).get("empty") if marker.is_file() else None
+    if not empty:
+        return []
+    listed = "; ".join(f"member {n} {why}" for n, why in list(empty.items())[:_MOST_TOLD])
+    more = f"; and {len(empty) - _MOST_TOLD:,} more" if len(empty) > _MOST_TOLD else ""
+    return [
+        f"{count(len(empty), 'member')} of the archive could not be unpacked ({listed}{more}). "
+        "Empty files stand in their places; films among them are listed as cut short."
+    ]
+
+
 @dataclass(frozen=True)
 class _Member:
-    """A member as its archive lists it; `refusal` says what it is that is not unpacked."""
+    """A member as its archive lists it.
+
+    Attributes:
+        name, num_bytes, is_folder: As it is listed.
+        refusal: What it is for which nothing is unpacked.
+        extract: Writes it below a folder.
+        lost: Why it cannot be unpacked though the others can.
+        may_be_lost: Whether damage to it is no damage to the others.
+    """
 
     name: str
     num_bytes: int
     is_folder: bool
     refusal: str | None
     extract: Callable[[Path], object]
+    lost: str | None = None
+    may_be_lost: bool = False
 
 
 def _disk_room(folder: Path) -> int:
@@ -133,7 +169,8 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
     """Open an archive and list its members; it stays open for extracting them."""
     if archive.suffix.lower() in (".zip", ".npz"):
         with zipfile.ZipFile(archive) as file:
-            yield _zip_members(file)
+            # The arrays of an npz belong together; the films of a zip do not.
+            yield _zip_members(file, may_be_lost=archive.suffix.lower() == ".zip")
     else:
         with tarfile.open(archive, tarinfo=_TarInfo) as file:
             # Python before 3.11.4 has no filter; what it refuses, `_judged` has refused before.
@@ -142,14 +179,14 @@ def _members(archive: Path) -> Iterator[Iterator[_Member]]:
             yield _tar_members(file)
 
 
-def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:
+def _zip_members(file: zipfile.ZipFile, may_be_lost: bool) -> Iterator[_Member]:
     for info in file.infolist():
-        refusal = None
+        refusal = lost = None
         if info.flag_bits & 0x41:
-            refusal = "is encrypted: unpack it yourself and give the folder"
+            lost = "is encrypted: unpack it yourself and give the folder"
         elif info.compress_type not in _METHODS:
-            refusal = "is compressed by a method that is not read here: pack it again by deflate"
-        elif stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            lost = "is compressed by a method that is not read here: pack it again by deflate"
+        if stat.S_IFMT(info.external_attr >> 16) not in (0, stat.S_IFREG, stat.S_IFDIR):
             refusal = "is a link or a device: pack the films themselves"
         num_bytes = info.file_size
         # zipfile stops silently at the declared size; one byte more shows that there is more.
@@ -159,7 +196,9 @@ def _zip_members(file: zipfile.ZipFile) -> Iterator[_Member]:
         name = info.orig_filename.replace("\\", "/")
         info.filename = name.partition("\0")[0]
         extract = partial(file.extract, info)
-        yield _Member(name, num_bytes, info.is_dir(), refusal, extract)
+        if not may_be_lost:
+            refusal, lost = refusal or lost, None
+        yield _Member(name, num_bytes, info.is_dir(), refusal, extract, lost, may_be_lost)
 
 
 class _TarInfo(tarfile.TarInfo):
@@ -199,10 +238,18 @@ def _judged(
     Sentences number the members and do not name them: names may identify.
     """
     folders: dict[PurePosixPath, bool] = {}  # whether what lies at a path is one
+    again = "has the name of another member: pack the films again"
     total, packed = 0, archive.stat().st_size
     for number, member in enumerate(members, start=1):
         total += 0 if member.is_folder else member.num_bytes
+        # Of a member that is there twice, nobody knows which is right: both are lost.
+        is_twice = not member.is_folder and folders.get(PurePosixPath(member.name)) is False
         refusal = member.refusal or _refusal_of_name(member, folders)
+        if refusal is None and is_twice:
+            if member.may_be_lost:
+                member = replace(member, lost=again)
+            else:
+                refusal = again
         if number > _MOST_MEMBERS:
             refusal = f"follows {_MOST_MEMBERS:,} others, as no films do: unpack it yourself"
         elif member.num_bytes < 0:
@@ -233,22 +280,49 @@ def _refusal_of_name(member: _Member, folders: dict[PurePosixPath, bool]) -> str
     if not member.is_folder and path in (PurePosixPath(), PurePosixPath(MARKER)):
         return f"has no name, or the reserved name {MARKER}: pack the films again"
     above = [folders.setdefault(parent, True) for parent in path.parents]
-    again = path in folders and not (member.is_folder and folders[path])
+    is_other_kind = folders.get(path, member.is_folder) != member.is_folder
     folders[path] = member.is_folder
-    if again or not all(above):
+    if is_other_kind or not all(above):
         return "has the name of another member: pack the films again"
     return None
 
 
-def _extract(member: _Member, part: Path, archive: Path) -> None:
-    member.extract(part)
-    path = part / PurePosixPath(member.name)
+def _extract(member: _Member, part: Path, archive: Path) -> str | None:
+    """Write a member; or an empty file where it is lost, and return why."""
+    path, lost = part / PurePosixPath(member.name), member.lost
+    if lost is None:
+        try:
+            member.extract(part)
+        except Exception as error:  # damage raises many kinds
+            if not member.may_be_lost or member.is_folder or _is_of_the_disk(error):
+                raise
+            lost = f"is damaged ({type(error).__name__}): copy the archive again"
+    if lost is not None and not member.is_folder:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        return lost
     if not member.is_folder and path.stat().st_size != member.num_bytes:
         raise UserError(
             f"{archive.name}: a member unpacks to another size than the {member.num_bytes:,} bytes "
             "that it declares. What was unpacked is removed; copy the archive again, or do not "
             "trust it."
         )
+    return None
+
+
+def _check_something_is_left(
+    members: Sequence[_Member], part: Path, archive: Path, empty: dict[str, str]
+) -> None:
+    """Refuse an archive of which no file that should hold something could be unpacked."""
+    filled = {part / PurePosixPath(m.name) for m in members if m.num_bytes and not m.is_folder}
+    if any(path.stat().st_size for path in filled):
+        return
+    number, why = next(iter(empty.items()))
+    raise UserError(f"{archive.name}: member {number} {why}. Nothing was unpacked.")
+
+
+def _is_of_the_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and bool(error.filename or error.errno in DISK_FULL)
 
 
 @contextmanager
@@ -259,8 +333,7 @@ def _damage_as_user_error(archive: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        of_the_disk = isinstance(error, OSError) and (error.filename or error.errno in DISK_FULL)
-        if of_the_disk:
+        if _is_of_the_disk(error):
             raise
         raise UserError(
             f"{archive.name}: is damaged, or no such archive ({type(error).__name__}). Nothing of "

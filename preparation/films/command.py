@@ -11,7 +11,7 @@ from tqdm import tqdm
 from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from patient_names import KNOWN_SALT, PatientNames, salted_digits
 from preparation.claim import claimed
-from preparation.films.archive import opened, unpacked_folder
+from preparation.films.archive import empty_members_note, opened, unpacked_folder
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import FilmFile, nested_folders_note
@@ -101,7 +101,7 @@ def chest_xray(
         )
         if table is None:
             told += lost_pairs("--labels none", list(labels.new_names), ())
-        notes = told + patients.salt.note()
+        notes = told + patients.salt.note() + empty_members_note(folder)
         notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes, uid_of)
 
@@ -236,6 +236,7 @@ def image_folder(
             raise UserError(
                 f"--source {folder}: holds no image (PNG, JPEG, TIFF, BMP, WebP). DICOM films "
                 "are prepared by prepare.py chest_xray."
+                + "".join(f" Besides: {note}" for note in passed_over_note(folder))
             )
         reader = ImageFileReader(channels, patient_pattern, patient_from)
         classes = class_folders(files) if labels.labels is None else {}
@@ -280,7 +281,7 @@ def image_folder(
         listed = ", ".join(f"{name} {count:,}" for name, count in classes.items())
         note = f"labels are the names of the folders ({listed}); --labels none leaves them out."
         notes = told + ([note] if classes else []) + patients.salt.note()
-        notes += passed_over_note(folder)
+        notes += empty_members_note(folder) + passed_over_note(folder)
         notes += nested_folders_note(files) if patient_from == "folder" else []
         return _prepare(files, work, split, settings, options, notes)
 
