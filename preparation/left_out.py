@@ -12,6 +12,10 @@ from provenance import UserError
 
 # Of a preparation that is whole but for what was left out; 1 is damage, 2 that there is none.
 LEFT_OUT_STATUS = 3
+MAY_NOT_BE_READ = (
+    "may not be read by whoever runs this: its permissions forbid it. Left out; allow it and give "
+    "the same command again."
+)
 
 
 def cannot_be_read(error: BaseException, *files: Path) -> str:
@@ -21,6 +25,8 @@ def cannot_be_read(error: BaseException, *files: Path) -> str:
         error: What was raised; its type and its sentence are said.
         files: Those that were read.
     """
+    if isinstance(error, PermissionError):
+        return MAY_NOT_BE_READ
     return f"cannot be read ({raised(error, *files)}). Left out."
 
 

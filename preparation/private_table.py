@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from os.path import abspath
 from pathlib import Path
 
+from preparation.text_file import as_text
 from provenance import UserError, whole_file
 
 PATIENTS, FILES, SKIPPED = "patients.csv", "files.csv", "skipped.csv"
@@ -33,13 +34,14 @@ def made_private_folder(out: Path) -> Path:
 def keep_rows(
     out: Path, file: str, columns: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> Path | None:
-    """Add rows to a private table; rows that are there stay.
+    r"""Add rows to a private table; rows that are there stay.
 
     Args:
         out: The cache folder.
         file: Name of the table.
         columns: Its header.
-        rows: As many texts each; names of files may hold bytes that are no UTF-8.
+        rows: As many texts each. Of names of files, bytes that are no UTF-8 are written as
+            such as `\xfc`: a spreadsheet opens the table, and no letter is guessed.
 
     Returns:
         The table, or None where there are no rows and no table.
@@ -48,7 +50,7 @@ def keep_rows(
         UserError: It cannot be written, or holds other columns.
     """
     path = private_folder(out) / file
-    own = {tuple(row) for row in rows}
+    own = _as_texts(rows)
     there = _rows(path, columns)
     if not own <= there:
         _write(out, file, columns, own | there)
@@ -62,7 +64,7 @@ def replace_rows(
 
     Args, returns and errors: as `keep_rows`.
     """
-    path, own = private_folder(out) / file, {tuple(row) for row in rows}
+    path, own = private_folder(out) / file, _as_texts(rows)
     if own != _rows(path, columns):
         if own:
             _write(out, file, columns, own)
@@ -82,7 +84,11 @@ def _rows(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
             f"{path}: has the columns {', '.join(header)}, expected {', '.join(columns)}. It says "
             "who is who, so it was not changed. Move it away, or give another --out."
         )
-    return set(rows)
+    return _as_texts(rows)
+
+
+def _as_texts(rows: Iterable[Sequence[str]]) -> set[tuple[str, ...]]:
+    return {tuple(as_text(cell) for cell in row) for row in rows}
 
 
 def _write(out: Path, file: str, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> None:
@@ -95,7 +101,7 @@ def _write(out: Path, file: str, columns: Sequence[str], rows: Iterable[tuple[st
         made_private_folder(out)
         path.parent.mkdir(mode=_OWNER_FOLDER, exist_ok=True)
         with whole_file(path) as stream:
-            stream.write(text.getvalue().encode(errors="surrogateescape"))
+            stream.write(text.getvalue().encode())
         path.chmod(_OWNER_FILE)
     except OSError as error:
         raise UserError(

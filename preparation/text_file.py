@@ -8,6 +8,11 @@ from provenance import UserError
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
+def as_text(name: str) -> str:
+    r"""The name of a file as text: bytes of it that are no UTF-8 become such as `\xfc`."""
+    return name.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def text_of(path: Path, what: str) -> str:
     """Read a text file in UTF-8, or in UTF-16 with its mark, as spreadsheets save "Unicode text".
 
@@ -20,6 +25,11 @@ def text_of(path: Path, what: str) -> str:
     Raises:
         UserError: It cannot be read, or is in another encoding; names the line and the byte.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise UserError(
+            f"{path}: {what} is a pipe or a device, which may never end and can be read only once. "
+            "Write it into a file and give that."
+        )
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -24,17 +24,25 @@ from preparation.films.film import (
     num_bytes,
 )
 from preparation.films.grey_range import GreyRange, grey_range
+from preparation.left_out import MAY_NOT_BE_READ
+from preparation.raised import raised
+from preparation.text_file import as_text
 from provenance import UserError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _OTHERS = (
     ".dcm", ".dicom", ".gif", ".jp2", ".j2k", ".jpf", ".jpx", ".jfif", ".jpe", ".heic", ".avif",
-    ".pgm", ".nii", ".mha", ".nrrd", ".npy",
+    ".pgm", ".nii", ".nii.gz", ".mha", ".nrrd", ".npy",
+    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".gz", ".bz2", ".xz", ".7z", ".rar",
 )  # fmt: skip
+# How files of the kinds begin that are read, whatever they are called.
+_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 # Pillow opens by content: without this list a `.png` could start any of its other decoders.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _TIFF_PHOTOMETRIC = 262
 _MOST_CLASS_FOLDERS = 20
+# What the planes of a tinted film may differ by, of 255.
+_TINT = 96
 
 
 def find_image_files(source: Path) -> list[FilmFile]:
@@ -115,7 +123,7 @@ class ImageFileReader:
 
         Raises:
             RejectedFilm: not_a_picture, truncated, unreadable, too_large, too_small, multi_frame,
-                bit_depth or constant.
+                bit_depth, colour or constant.
         """
         name = PurePosixPath(file.name)
         folder = name.parent.name or None
@@ -130,7 +138,7 @@ class ImageFileReader:
             patient=self._patient(file.name, folder),
             each_alone=self.patient_from == "file",
             keys=tuple(dict.fromkeys((file.name, name.name, name.stem))),
-            labels={"label": _as_text(folder).lower()} if self.label_from_folder and folder else {},
+            labels={"label": as_text(folder).lower()} if self.label_from_folder and folder else {},
             geometry=geometry,
             suspicions=suspicions,
             pixel_sha256=digest,
@@ -211,6 +219,8 @@ def _decoded(
             if found.clipped:
                 geometry["window"] = found.name
             return _planes(pixels, channels), geometry, suspicions, pixel_hash(np.asarray(image))
+        if channels == 1 and image.mode == "P":
+            _check_palette(image)
         levels, of_alpha = _flattened(image)
     pixels, of_colour, digest = with_channels(levels, channels)
     return pixels, geometry, of_alpha + of_colour, digest
@@ -233,12 +243,27 @@ def _check_header(image: ImageFile.ImageFile) -> None:
         raise RejectedFilm("truncated", "holds fewer rows or columns than it promises.")
     if getattr(image, "n_frames", 1) > 1:
         raise RejectedFilm("multi_frame", "holds several frames or pages, expected one film.")
+    if image.mode == "1":
+        raise RejectedFilm(
+            "bit_depth", "has 1 bit a pixel, expected 8 to 16: it is no film. Is it a mask?"
+        )
     if not _is_deep(image) and ";16" in str(image.tile):
         # Pillow keeps the upper byte alone: of a 12-bit film, 16 grey levels near black.
         raise RejectedFilm(
             "bit_depth",
             "has 16 bits per channel and several channels, of which only 8 bits could be read. "
             "Save it as 16-bit grey, or with 8 bits.",
+        )
+
+
+def _check_palette(image: Image.Image) -> None:
+    """Refuse a film in false colours, whose luminance is in no order; a tint or a mark is none."""
+    levels = np.asarray(image.convert("RGB"))
+    spread = levels.max(axis=-1).astype(int) - levels.min(axis=-1)
+    if np.mean(spread > _TINT) > 0.5:
+        raise RejectedFilm(
+            "colour",
+            "is shown in the colours of a palette, which are no grey values. Export it as grey.",
         )
 
 
@@ -295,37 +320,54 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     """What an exception out of Pillow means. Its own text may hold the path, so it is not kept."""
     if isinstance(error, Image.DecompressionBombError):
         return _too_large()
+    if isinstance(error, PermissionError):
+        return RejectedFilm("unreadable", MAY_NOT_BE_READ)
     if isinstance(error, OSError) and error.errno is not None:
-        return RejectedFilm("unreadable", f"cannot be opened ({type(error).__name__}).")
+        return RejectedFilm("unreadable", f"cannot be opened ({raised(error, file.path)}).")
     if file.num_bytes == 0 or isinstance(error, EOFError) or "truncated" in str(error).lower():
         return RejectedFilm("truncated", "is cut short. Copy it again.")
     if isinstance(error, UnidentifiedImageError):
         return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture.")
-    return RejectedFilm("unreadable", f"cannot be decoded ({type(error).__name__}).")
-
-
-def _as_text(folder: str) -> str:
-    r"""A folder's name as it can be stored: bytes that are no UTF-8 become such as `\xfc`."""
-    return folder.encode(errors="surrogateescape").decode(errors="backslashreplace")
+    return RejectedFilm("unreadable", f"cannot be decoded ({raised(error, file.path)}).")
 
 
 def passed_over_note(source: Path) -> list[str]:
-    """A sentence on files that are images of kinds which are not read here, by their suffix."""
-    found = Counter(
-        suffix for path in _visible_files(source) if (suffix := path.suffix.lower()) in _OTHERS
-    )
+    """A sentence on files that are images of kinds which are not read here, by their suffix.
+
+    Also on archives, in which films may be, and on pictures whose names do not say that they are.
+    """
+    kinds = (_passed_over(path) for path in _visible_files(source))
+    found = Counter(kind for kind in kinds if kind is not None)
     if not found:
         return []
-    counted = ", ".join(f"{count:,} {suffix}" for suffix, count in sorted(found.items()))
+    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
     return [
         f"files of other kinds lie among the films and were not looked at: {counted}. Read are "
         f"{', '.join(SUFFIXES)}; DICOM films are prepared by prepare.py chest_xray, into another "
-        "--out."
+        "--out. Unpack archives that lie within, and give pictures the suffix of what they are."
     ]
+
+
+def _passed_over(path: Path) -> str | None:
+    """The kind of a file that is not looked at though there may be films in it, else None."""
+    name, suffix = path.name.lower(), path.suffix.lower()
+    if suffix in SUFFIXES:
+        return None
+    if kind := max((other for other in _OTHERS if name.endswith(other)), key=len, default=None):
+        return kind
+    if not path.is_file():  # a pipe would wait for ever
+        return None
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(8)
+    except OSError:
+        return None
+    called = f"called {suffix}" if suffix else "without a suffix"
+    return f"picture {called}" if head.startswith(_BEGINNINGS) else None
 
 
 def class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
     """Films of each class folder, by its name as text; none where the folders are no classes."""
-    folders = Counter(_as_text(PurePosixPath(file.name).parent.name) for file in files)
+    folders = Counter(as_text(PurePosixPath(file.name).parent.name) for file in files)
     few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
     return dict(sorted(folders.items())) if few and "" not in folders else {}

@@ -7,6 +7,8 @@ The cache and all sentences that it keeps know a volume's files by names made of
 import re
 from pathlib import Path
 
+from preparation.text_file import as_text
+
 _TOKEN = re.compile(r"[A-Za-z0-9_.#/-]+")
 
 
@@ -23,7 +25,7 @@ class OwnNames:
 
     def add(self, name: str, own: str, path: Path) -> str:
         """Remember what the source calls a file or folder, and where it lies; returns `name`."""
-        self._known[name] = (own, path)
+        self._known[name] = (as_text(own), path)
         return name
 
     def rows(self) -> list[tuple[str, str]]:
@@ -43,7 +45,7 @@ class OwnNames:
         try:
             for number in numbers:
                 path = sorted(path.iterdir())[int(number) - 1]
-                own = f"{own}/{path.name}"
+                own = f"{own}/{as_text(path.name)}"
         except (OSError, ValueError, IndexError):  # it changed since
             return match[0]
         return own + match[0][len(token) :]

@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from preparation.left_out import MAY_NOT_BE_READ
+from preparation.raised import raised
 from preparation.volumes.volume import SkipVolume, cannot_be_read
 
 # What gives back every pixel as it was written. TIFF and WebP are looked into.
@@ -86,9 +88,11 @@ def _read(path: Path, name: str, pixels_of: Any) -> Picture:
             return Picture(pixels, orientation, _lossy(picture, path))
     except (SkipVolume, MemoryError):
         raise
+    except PermissionError as error:
+        raise SkipVolume(name, MAY_NOT_BE_READ) from error
     except (OSError, SyntaxError, ValueError) as error:
         raise SkipVolume(
-            name, f"is not a readable PNG ({type(error).__name__}). Left out; copy it again."
+            name, f"is not a readable PNG ({raised(error, path)}). Left out; copy it again."
         ) from error
     except Exception as error:  # decoders raise what they like
         raise cannot_be_read(name, error, path) from error

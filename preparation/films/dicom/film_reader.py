@@ -21,6 +21,7 @@ from preparation.films.dicom.header import DicomOptions
 from preparation.films.dicom.pixels import decode, opened
 from preparation.films.film import Film, FilmFile, RejectedFilm, is_file_or_lost, num_bytes
 from preparation.films.inversion import looks_inverted
+from preparation.left_out import MAY_NOT_BE_READ
 from provenance import UserError
 
 _ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
@@ -80,6 +81,11 @@ class DicomFilmReader:
                 raise RejectedFilm("too_large", "It does not fit into memory.") from None
             except InvalidDicomError:
                 raise RejectedFilm("not_dicom", "It is no DICOM file.") from None
+            except PermissionError:
+                raise RejectedFilm("unreadable", MAY_NOT_BE_READ) from None
+            except OSError as error:
+                why = error.strerror or type(error).__name__
+                raise RejectedFilm("unreadable", f"It cannot be read ({why}).") from None
             except Exception as error:
                 # The type only: messages quote values of the header.
                 raise RejectedFilm(

@@ -1,6 +1,7 @@
 """Pictures as films: every mode against known grey values, and what is refused."""
 
 import io
+import os
 import pickle
 import struct
 import zlib
@@ -99,11 +100,31 @@ def test_colour_becomes_itu_r_601_luminance_with_a_suspicion(tmp_path):
     assert kept.suspicions == ()
 
 
-def test_bilevel_palette_and_cmyk(tmp_path):
-    bits = GREY > 100
-    film = ImageFileReader()(saved(tmp_path, Image.fromarray(bits)))
-    np.testing.assert_array_equal(film.pixels, bits.astype(np.float32))
+@pytest.mark.parametrize("suffix", ["png", "tif", "bmp"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_one_bit_a_pixel_is_no_film(tmp_path, suffix, channels):
+    file = saved(tmp_path, Image.fromarray(GREY > 100), f"film.{suffix}")
+    with pytest.raises(RejectedFilm, match="1 bit a pixel, expected 8 to 16") as refused:
+        ImageFileReader(channels)(file)
+    assert refused.value.reason == "bit_depth"
 
+
+def test_a_film_in_false_colours_is_refused_and_a_tinted_one_is_not(tmp_path):
+    film = Image.fromarray(GREY, "P")
+    levels = np.arange(256)
+    rainbow = np.stack([levels, 255 - levels, levels * 2 % 256], axis=-1)
+    film.putpalette(rainbow.astype(np.uint8).tobytes())
+    file = saved(tmp_path, film)
+    assert rejection(file) == "colour"
+    np.testing.assert_array_equal(
+        ImageFileReader(channels=3)(file).pixels, (rainbow[GREY] / 255).astype(np.float32)
+    )
+    tint = np.stack([levels, levels * 0.9, levels * 0.7], axis=-1)
+    film.putpalette(tint.astype(np.uint8).tobytes())
+    assert ImageFileReader()(saved(tmp_path, film)).suspicions == ("was_colour",)
+
+
+def test_palette_and_cmyk(tmp_path):
     palette = Image.fromarray(255 - GREY, "P")
     palette.putpalette([255 - value for value in range(256) for _ in range(3)])
     film = ImageFileReader()(saved(tmp_path, palette))
@@ -186,6 +207,41 @@ def test_images_of_kinds_that_are_not_read_are_counted(tmp_path):
     assert passed_over_note(tmp_path / "c")
     (tmp_path / "c/d.dcm").rename(tmp_path / "c/d.jpg")
     assert passed_over_note(tmp_path / "c") == []
+
+
+def test_archives_and_pictures_without_their_suffix_are_counted(tmp_path):
+    for name in ("more.zip", "b.ZIP", "c.nii.gz", "d.tar.gz", "notes", "empty.txt"):
+        (tmp_path / name).write_bytes(b"PK" if name != "empty.txt" else b"")
+    picture = saved(tmp_path, GREY, "film.png").path
+    for name in ("IM-0001", "b.bak", "notes.txt"):
+        (tmp_path / name).write_bytes(picture.read_bytes() if name != "notes.txt" else b"text")
+    os.mkfifo(tmp_path / "pipe")
+    [note] = passed_over_note(tmp_path)
+    counted = (
+        "1 .nii.gz, 1 .tar.gz, 2 .zip, 1 picture called .bak, 1 picture without a suffix. Read"
+    )
+    assert counted in note
+    assert "Unpack archives" in note
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch):
+    file = saved(tmp_path, GREY)
+
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied", str(file.path))
+
+    monkeypatch.setattr(image_files, "open", forbidden, raising=False)
+    with pytest.raises(RejectedFilm, match="its permissions forbid it") as refused:
+        ImageFileReader()(file)
+    assert refused.value.reason == "unreadable"
+    assert file.path.name not in refused.value.sentence
+
+    def unheard(*_, **__):
+        raise NotImplementedError(f"no such method in '{file.path}'")
+
+    monkeypatch.setattr(image_files, "open", unheard, raising=False)
+    with pytest.raises(RejectedFilm, match=r"decoded \(NotImplementedError: no such method in"):
+        ImageFileReader()(file)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -1,5 +1,6 @@
 """Label tables: what is kept, how films are matched, what is refused; the order of classes."""
 
+import os
 import pickle
 import random
 from pathlib import Path
@@ -115,6 +116,12 @@ def test_short_rows_and_empty_cells_after_the_last_column(tmp_path):
 def test_tables_that_cannot_be_used(tmp_path, text, options, sentence):
     with pytest.raises(UserError, match=rf"labels\.csv: .*{sentence}"):
         table(tmp_path, text, **options)
+
+
+def test_a_pipe_is_refused_before_it_is_read(tmp_path):
+    os.mkfifo(tmp_path / "labels.csv")  # which nobody writes to: reading would wait for ever
+    with pytest.raises(UserError, match="is a pipe or a device, which may never end"):
+        read_label_table(tmp_path / "labels.csv", None, ("label",), None)
 
 
 def test_a_missing_table(tmp_path):

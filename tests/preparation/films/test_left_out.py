@@ -91,7 +91,7 @@ def test_names_that_are_no_utf8_are_films_as_others(tmp_path, capsys):
     assert run(*words, "--out", tmp_path / "out", "--patient-from", "file") == 0
     assert {item["label:label"] for item in items(tmp_path / "out")} == {"gesund", r"\xfcbel"}
     named = (tmp_path / "out.private/films.csv").read_bytes()
-    assert b"\xfcbel/M\xfcller_3.png" in named
+    assert rb"\xfcbel/M\xfcller_3.png" in named
     renamed = ("--label-map", r"\xfcbel=abnormal")
     assert run(*words, "--out", tmp_path / "map", "--patient-from", "file", *renamed) == 0
     assert {item["label:label"] for item in items(tmp_path / "map")} == {"gesund", "abnormal"}

@@ -324,4 +324,4 @@ def test_names_that_are_no_utf_8_keep_people_apart(tmp_path):
     assert run("chest_xray", *words, *SMALL, *flags) == 0
     listed = items(tmp_path / "out")
     assert len({item["patient_id"] for item in listed}) == len({i["id"] for i in listed}) == 2
-    assert b"M\xfcller/1.dcm" in (tmp_path / "out.private/films.csv").read_bytes()
+    assert rb"M\xfcller/1.dcm" in (tmp_path / "out.private/films.csv").read_bytes()
