@@ -13,10 +13,11 @@ from preparation.claim import claimed
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
+from preparation.volumes.image_size import common_size, resized_note
 from preparation.volumes.layout import Layout
 from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions, Window
-from preparation.volumes.prepare import SliceOutcome, common_size, prepare
+from preparation.volumes.prepare import SliceOutcome, prepare
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
 from provenance import UserError
 
@@ -223,7 +224,10 @@ def _prepare(
     label_map: Mapping[str, str],
     more_settings: Mapping[str, str] = MappingProxyType({}),
 ) -> SliceOutcome:
-    split, size = options.split, pixels.image_size or common_size(found) or _IMAGE_SIZE
+    split = options.split
+    # Resampling decides what is a square, in millimetres.
+    on_nonsquare = "pad" if pixels.resample else options.on_nonsquare
+    size = pixels.image_size or common_size(found, on_nonsquare) or _IMAGE_SIZE
     hu = None if window is None else window.pair
     has_images = dataset != "masks"
     layout = Layout(
@@ -240,7 +244,10 @@ def _prepare(
     found.notes += found.naming.note()
     settings = {**layout.settings(), "patients": found.naming.names.plain(), **more_settings}
     with claimed(out, settings, split):
-        return prepare(out, found, reader, layout, split, options)
+        outcome = prepare(out, found, reader, layout, split, options)
+    if pixels.image_size is None:
+        outcome.notes += resized_note(found, outcome.manifest)
+    return outcome
 
 
 def _mask_labels(pairs: Sequence[str], flag: str) -> dict[str, int]:

@@ -84,11 +84,18 @@ def find_studies(
 
 
 def _is_study(folder: Path) -> bool:
-    return (folder / IMAGES).is_dir() or (folder / MASKS).is_dir()
+    """Whether it holds one; one that cannot be opened may, and is then listed."""
+    try:
+        return (folder / IMAGES).is_dir() or (folder / MASKS).is_dir()
+    except OSError:
+        return True
 
 
 def _labels_of(folder: Path, labels: Mapping[str, int]) -> dict[str, int]:
-    names = sorted(masks.name for masks in (folder / MASKS).glob("*/"))
+    try:
+        names = sorted(masks.name for masks in (folder / MASKS).glob("*/"))
+    except OSError:  # said when its job is made
+        return {}
     return {name: label_of(name, labels) for name in names}
 
 

@@ -1,7 +1,7 @@
 """NIfTI volumes in KiTS19's layout: `case_00000/imaging.nii.gz` and `segmentation.nii.gz`."""
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues, changed
-from preparation.volumes.nifti_grid import Grid, grid_of, mask_on_image, notes_on
+from preparation.volumes.nifti_grid import FILE_ORDER, Grid, grid_of, mask_on_image, notes_on
 from preparation.volumes.volume import (
     AIR_HU,
     MAX_HU,
@@ -21,6 +21,7 @@ from preparation.volumes.volume import (
     Job,
     SkipVolume,
     Volume,
+    all_marked_note,
     check_image,
     check_labels,
     existing_folder,
@@ -33,6 +34,8 @@ UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError)
 _BLOCK_BYTES = 16 << 20
 # A label that a rescale slope was multiplied into, in single precision, is still whole.
 _WHOLE = 1e-3
+# Folders, and files of each, in a sentence.
+_SHOWN = 3
 
 
 def find_cases(
@@ -59,10 +62,8 @@ def find_cases(
     existing_folder(source)
     roots = [source / "data", source]
     for root in roots:
-        folders = [d for d in sorted(root.glob("*/")) if _volume(d, "segmentation")]
-        folders += [
-            d for d in sorted(root.glob("*/")) if _volume(d, "imaging") and d not in folders
-        ]
+        inside = sorted(root.glob("*/"))
+        folders = [folder for folder in inside if _is_case(folder)]
         if folders:
             break
     else:
@@ -72,9 +73,36 @@ def find_cases(
             "in them (KiTS19's layout), directly or under data/."
         )
     found = Found(naming=naming)
-    return found_each(
-        sorted(folders), found, lambda folder: _job(folder, masks_alone, values, found)
-    )
+    found.notes += passed_over_note([folder for folder in inside if folder not in set(folders)])
+    return found_each(folders, found, lambda folder: _job(folder, masks_alone, values, found))
+
+
+def _is_case(folder: Path) -> bool:
+    """Whether it holds a volume; one that cannot be opened may, and is then listed."""
+    try:
+        return _volume(folder, "segmentation") is not None or _volume(folder, "imaging") is not None
+    except OSError:
+        return True
+
+
+def passed_over_note(folders: Sequence[Path]) -> list[str]:
+    """A sentence on folders that may have been meant as cases, with what they hold."""
+    folders = [folder for folder in folders if not folder.name.startswith(".")]
+    if not folders:
+        return []
+    held = []
+    for folder in folders[:_SHOWN]:
+        names = sorted(path.name for path in folder.iterdir())
+        more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+        holds = f"holds {', '.join(names[:_SHOWN])}{more}" if names else "is empty"
+        held.append(f"{folder.name} {holds}")
+    more = f"; and {len(folders) - _SHOWN} more" if len(folders) > _SHOWN else ""
+    one = len(folders) == 1
+    return [
+        f"{len(folders)} {'folder holds' if one else 'folders hold'} neither imaging.nii.gz nor "
+        f"segmentation.nii.gz and {'is' if one else 'are'} no case: {'; '.join(held)}{more}. Copy "
+        "or rename the files if a case was meant."
+    ]
 
 
 def _volume(folder: Path, stem: str) -> Path | None:
@@ -87,7 +115,7 @@ def _volume(folder: Path, stem: str) -> Path | None:
 def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> Job:
     patient = named_folder(folder, found)
     shard = found.new_shard(patient)
-    files, names, shape = [], [], (0, 0, 0)
+    files, names, grids = [], [], []
     for stem in ("segmentation",) if masks_alone else ("segmentation", "imaging"):
         path = _volume(folder, stem)
         if path is None:
@@ -100,11 +128,13 @@ def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> J
             )
         own = f"{folder.name}/{path.name}"
         name = found.own_names.add(f"{shard}/{path.name}", own, path)
-        image = _header(path, name)
-        first, second, third = grid_of(image).shape
-        shape = (first, second, third)
+        grids.append(grid_of(_header(path, name)))
         files.append(path)
         names.append(name)
+    if len(grids) == 2:
+        mask_grid, image_grid = grids
+        grids = list(mask_on_image(mask_grid, image_grid, *names)[:2])
+    num_slices, height, width = grids[-1].shape
     return Job(
         shard=shard,
         patient_id=patient,
@@ -113,8 +143,8 @@ def _job(folder: Path, masks_alone: bool, values: MaskValues, found: Found) -> J
         item_key=folder.name,
         files=tuple(files),
         names=tuple(names),
-        slice_shape=shape[1:],
-        num_slices=shape[0],
+        slice_shape=(height, width),
+        num_slices=num_slices,
         class_names=values.class_names,
         options=values.options(),
     )
@@ -164,7 +194,7 @@ def read_case(job: Job) -> Volume:
     grid = mask_grid = grid_of(mask_file)
     notes: list[str] = []
     if len(job.names) == 1:
-        notes += notes_on(mask_file, grid, mask_name)
+        notes += notes_on(mask_file, grid, mask_name) if grid.known else [FILE_ORDER]
     else:
         image_name, image_path = job.names[1], job.files[1]
         image_file = _header(image_path, image_name)
@@ -175,6 +205,7 @@ def read_case(job: Job) -> Volume:
     mask = _read(mask_file, mask_path, mask_name, mask_grid, (job, mapped))
     if rescale := _rescale(mask_file):
         notes.append(f"{mask_name}: its labels are read as its header rescales them ({rescale}).")
+    notes += all_marked_note(mask, mask_name)
     image = None
     if len(job.names) > 1:
         image = _read(image_file, image_path, image_name, grid)

@@ -28,6 +28,11 @@ _SAME_SPACING = 0.01
 # Of a voxel: two files that lie farther apart are of different places.
 _SAME_PLACE = 0.5
 _TILT_DEGREES, _OBLIQUE_DEGREES = 1.0, 5.0
+# Names no file, so that the summary counts it.
+FILE_ORDER = (
+    "headers that tell no geometry: the order of the file is trusted, which is slices from head to "
+    "feet first, then rows to the back, then columns to the left. Look at a slice if in doubt."
+)
 
 
 @dataclass(frozen=True)
@@ -112,13 +117,12 @@ def notes_on(image: Any, grid: Grid, name: str) -> list[str]:
     if not grid.known:
         return []
     header, notes = image.header, []
-    if int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0:
-        of_qform = "".join(nib.aff2axcodes(header.get_qform()))
-        if of_qform != grid.axes:
-            notes.append(
-                f"{name}: its two geometries disagree, axes {grid.axes} by the sform and "
-                f"{of_qform} by the qform. The sform is used; look at an overlay if in doubt."
-            )
+    both = int(header["qform_code"]) > 0 and int(header["sform_code"]) > 0
+    if both and (different := _disagreement(header.get_sform(), header.get_qform())):
+        notes.append(
+            f"{name}: its two geometries disagree, {different} by the qform. The sform is used; "
+            "look at an overlay if in doubt."
+        )
     along, down, across = grid.affine[:3, :3].T
     normal = np.cross(down, across)
     if (tilt := _degrees(along, normal)) > _TILT_DEGREES:
@@ -132,6 +136,21 @@ def notes_on(image: Any, grid: Grid, name: str) -> list[str]:
             "are used as they lie."
         )
     return notes
+
+
+def _disagreement(sform: NDArray[np.float64], qform: NDArray[np.float64]) -> str:
+    """In what two affines of one file differ, as `... by the sform and ...`; "" for nothing."""
+    axes = ["".join(nib.aff2axcodes(affine)) for affine in (sform, qform)]
+    if axes[0] != axes[1]:
+        return f"axes {axes[0]} by the sform and {axes[1]}"
+    own, other = (nib.affines.voxel_sizes(affine) for affine in (sform, qform))
+    if not np.allclose(own, other, rtol=_SAME_SPACING, atol=0):
+        return f"voxels of {_listed(own)} by the sform and {_listed(other)}"
+    first, of_qform = sform[:3, 3], qform[:3, 3]
+    if np.abs(first - of_qform).max() > _SAME_PLACE * own.min():
+        first_voxel = f"the first voxel at ({_listed(first, ', ')})"
+        return f"{first_voxel} by the sform and at ({_listed(of_qform, ', ')})"
+    return ""
 
 
 def _degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -169,7 +188,7 @@ def mask_on_image(
     elif mask.file_shape != image.file_shape:
         raise SkipVolume(mask_name, _other_shape(mask, image, image_name))
     elif not mask.known and not image.known:
-        return mask, image, []
+        return mask, image, [FILE_ORDER]
     told = mask if not image.known or (image.is_bare and mask.known) else image
     bare = mask_name if told is image else image_name
     return told, told, [

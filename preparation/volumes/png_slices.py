@@ -26,6 +26,7 @@ from preparation.volumes.volume import (
     Job,
     SkipVolume,
     Volume,
+    all_marked_note,
     check_labels,
     existing_folder,
 )
@@ -252,7 +253,10 @@ def read_pairs(job: Job) -> Volume:
         mask=np.stack(masks),
         slice_indices=slice_indices,
         geometry={"source_shape": [len(images), *images[0].shape], "window": "unknown"},
-        notes=_lossy_note(job.shard, lossy, len(images)),
+        notes=[
+            *_lossy_note(job.shard, lossy, len(images)),
+            *all_marked_note(np.stack(masks), job.shard),
+        ],
         skipped=skipped,
         mapped=mapped,
     )

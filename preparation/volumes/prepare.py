@@ -73,12 +73,6 @@ class SliceOutcome:
     verification: Verification | None = None
 
 
-def common_size(found: Found) -> int:
-    """Return the most common height or width (the larger) of the source's slices, in pixels."""
-    sizes = Counter(max(job.slice_shape) for job in found.jobs if max(job.slice_shape) > 0)
-    return max(sorted(sizes), key=sizes.__getitem__) if sizes else 0
-
-
 def prepare(
     out: Path,
     found: Found,

@@ -240,8 +240,20 @@ def check_labels(mask: NDArray[Any], name: str, class_names: Sequence[str], said
         name,
         f"has label values {wrong}{said}, expected only {listed(class_names, 'and')}. "
         f"Left out; say what each means with --label-map {wrong[0]}=0 (or the label or the name of "
-        "a class, which may be a new one), into another --out.",
+        "a class, which may be a new one), into another --out. Values only along the edges of "
+        "structures come from lossy compression (JPEG), also in a file that was saved as PNG "
+        "since: then export the mask again without loss.",
     )
+
+
+def all_marked_note(mask: NDArray[np.uint8], name: str) -> list[str]:
+    """A sentence where a mask leaves nothing unmarked, as an inverted or a lost one does."""
+    if not mask.all():
+        return []
+    return [
+        f"{name}: its mask marks every pixel, so there is no background. Used as it is; look at an "
+        "overlay, and leave it out if that is not so."
+    ]
 
 
 def check_image(image: NDArray[np.int16] | NDArray[np.uint8], name: str) -> list[str]:

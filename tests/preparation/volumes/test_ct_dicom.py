@@ -379,6 +379,24 @@ def test_folders_without_a_study(tmp_path):
     assert "no mask of a kidney" in find_studies(tmp_path).skipped[0][1]
 
 
+def test_a_study_that_cannot_be_opened_is_listed_and_the_others_go_on(tmp_path, monkeypatch):
+    for name in ("anna", "bert"):
+        make_study(tmp_path / name, num=3)
+    is_dir = Path.is_dir
+
+    def closed(path):
+        if path.parent.name == "anna":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", closed)  # root opens everything
+    found = find_studies(tmp_path)
+    assert len(found.jobs) == 1
+    [(name, reason)] = found.skipped
+    assert found.own_names.in_text(name).startswith("anna")
+    assert reason.startswith("cannot be read (PermissionError")
+
+
 def test_real_series_runs_from_head_to_feet():
     if not REAL.is_dir():
         pytest.skip("../shared/data/ircadb_patient1 is not here")

@@ -9,9 +9,11 @@ import numpy as np
 import pytest
 
 from preparation.pseudonym import Naming
+from preparation.volumes.image_size import common_size
 from preparation.volumes.nifti import find_cases, read_case
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
+from tests.prepare_runs import LEFT_OUT, kits19, make_source
 
 REAL = Path(__file__).parents[3] / "../shared/data/kits19_masks"
 KEPT = Naming(None)
@@ -92,6 +94,9 @@ def test_without_geometry_the_order_of_the_file_counts(tmp_path):
     assert np.array_equal(volume.image, image)
     assert volume.pixel_spacing_mm is None
     assert volume.geometry["axes_read_as"] == "file order"
+    [note] = volume.notes
+    assert "the order of the file is trusted, which is slices from head to feet first" in note
+    assert read_only(tmp_path, masks_alone=True).notes == [note]
 
 
 def test_scaled_integers_and_uint16_masks_without_sform(tmp_path):
@@ -147,7 +152,6 @@ def _labels(case, value, dtype=np.int16):
 @pytest.mark.parametrize(
     ("break_it", "file", "sentence"),
     [
-        (_other_shape, "segmentation", r"has shape \(4, 12, 12\), but .*imaging.* has \(5, 12"),
         (_nan, "imaging", "NaN"),
         (lambda c: save(c / "imaging.nii.gz", np.full((5, 12, 12), 7.0)), "imaging", "constant"),
         (lambda c: _labels(c, 3), "segmentation", r"label values \[3\]"),
@@ -168,14 +172,17 @@ def test_unusable_cases_are_named(tmp_path, break_it, file, sentence):
 
 
 def test_what_can_be_seen_without_pixels_is_skipped_at_once(tmp_path):
-    for number in range(4):
+    for number in range(5):
         make_case(tmp_path / f"case_0000{number}")
+    _other_shape(tmp_path / "case_00004")
     (tmp_path / "case_00000/segmentation.nii.gz").unlink()
     (tmp_path / "case_00001/imaging.nii.gz").write_text("<html>not found</html>")
     save(tmp_path / "case_00002/imaging.nii.gz", np.zeros((5, 12, 12, 2)))
     found = find_cases(tmp_path, naming=KEPT)
     reasons = dict(found.skipped)
     assert [job.shard for job in found.jobs] == ["case_00003"]
+    shapes = r"has shape \(4, 12, 12\), but .*imaging.* has \(5, 12"
+    assert re.search(shapes, reasons["case_00004/segmentation.nii.gz"])
     assert "no mask beside it" in reasons["case_00000/imaging.nii.gz"]
     assert "not a readable NIfTI" in reasons["case_00001/imaging.nii.gz"]
     assert "three axes" in reasons["case_00002/imaging.nii.gz"]
@@ -185,6 +192,87 @@ def test_values_that_are_no_hounsfield_units_are_noted(tmp_path):
     make_case(tmp_path / "case_00000")
     save(tmp_path / "case_00000/imaging.nii.gz", np.random.default_rng(0).random((5, 12, 12)) * 255)
     assert "may not be Hounsfield" in read_only(tmp_path).notes[0]
+
+
+def test_a_mask_that_marks_everything_is_noted(tmp_path):
+    _, mask = make_case(tmp_path / "case_00000")
+    save(tmp_path / "case_00000/segmentation.nii.gz", np.maximum(mask, 1))
+    assert (
+        "case_00000/segmentation.nii.gz: its mask marks every pixel" in read_only(tmp_path).notes[0]
+    )
+
+
+def test_folders_that_hold_no_case_are_counted_with_what_they_hold(tmp_path):
+    make_case(tmp_path / "case_00000")
+    assert find_cases(tmp_path, naming=KEPT).notes == []
+    for name in ("case_00001", "case_00002", "case_00003", "case_00004", ".git"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "case_00001/imaging.nii.gz.part").touch()
+    (tmp_path / "case_00003/image.nii.gz").touch()
+    found = find_cases(tmp_path, naming=KEPT)
+    [note] = found.notes
+    assert note.startswith("4 folders hold neither imaging.nii.gz nor segmentation.nii.gz")
+    assert (
+        "case_00001 holds imaging.nii.gz.part; case_00002 is empty; case_00003 holds image.nii.gz; "
+        "and 1 more."
+    ) in note
+    assert len(found.jobs) == 1
+    assert found.skipped == []
+
+
+def test_a_folder_that_cannot_be_opened_is_listed_and_the_others_go_on(tmp_path, monkeypatch):
+    for number in range(3):
+        make_case(tmp_path / f"case_0000{number}")
+    is_file = Path.is_file
+
+    def closed(path):
+        if path.parent.name == "case_00001":
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_file(path)
+
+    monkeypatch.setattr(Path, "is_file", closed)  # root opens everything
+    found = find_cases(tmp_path, naming=KEPT)
+    assert [job.shard for job in found.jobs] == ["case_00000", "case_00002"]
+    [(name, reason)] = found.skipped
+    assert name == "case_00001"
+    assert reason.startswith("cannot be read (PermissionError")
+
+
+def test_the_most_common_size_is_that_of_cases_that_can_be_used(tmp_path):
+    make_case(tmp_path / "case_00000", (3, 12, 12))
+    for name in ("case_00001", "case_00002"):  # headers tell that these are of no use
+        make_case(tmp_path / name, (3, 24, 24))
+        save(tmp_path / name / "segmentation.nii.gz", np.zeros((3, 24, 20), np.uint8))
+    found = find_cases(tmp_path, naming=KEPT)
+    assert len(found.skipped) == 2
+    assert common_size(found) == 12
+    make_case(tmp_path / "case_00003", (3, 16, 30))
+    make_case(tmp_path / "case_00004", (3, 16, 30))
+    found = find_cases(tmp_path, naming=KEPT)
+    assert common_size(found) == 30
+    assert common_size(found, "skip") == 12
+
+
+def test_volumes_that_were_resized_to_the_size_of_others_are_noted(tmp_path, capsys):
+    make_source(tmp_path / "source", num=1)
+    for name in ("case_00002", "case_00003", "case_00004"):
+        image, _ = make_case(tmp_path / "source" / name, (3, 32, 32), seed=int(name[-1]))
+        if name != "case_00004":
+            image = np.where(image == image.max(), np.nan, image)
+            save(tmp_path / "source" / name / "imaging.nii.gz", image)
+    words = (tmp_path / "source", tmp_path / "out", "--split-all-to", "train")
+    assert kits19(*words) == LEFT_OUT
+    assert (
+        "1 of 2 volumes has slices of 16 pixels and was resized to 32, the most common size."
+        in capsys.readouterr().out
+    )
+    for path in (tmp_path / "source/case_00004").iterdir():
+        path.unlink()
+    assert kits19(words[0], tmp_path / "other", *words[2:]) == LEFT_OUT
+    assert "resized to 32, the size of volumes that were left out." in capsys.readouterr().out
+    given = ("--image-size", "32")
+    assert kits19(words[0], tmp_path / "given", *words[2:], *given) == LEFT_OUT
+    assert "was resized" not in capsys.readouterr().out
 
 
 def test_missing_and_empty_folders_say_so(tmp_path):

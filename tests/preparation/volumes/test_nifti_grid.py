@@ -24,12 +24,23 @@ def turned(array, affine, axcodes):
     return image.as_reoriented(change)
 
 
+def beside(*voxels):
+    """Away by so many voxels of the file."""
+    change = np.eye(4)
+    change[:3, 3] = voxels
+    return change
+
+
 def refused(case):
-    [job] = find_cases(case.parent, naming=Naming(None)).jobs
-    with pytest.raises(SkipVolume) as caught:
-        read_case(job)
-    assert caught.value.file == "case_00000/segmentation.nii.gz"
-    return caught.value.reason
+    """Why a case is left out, by its headers or, where they tell nothing, by its voxels."""
+    found = find_cases(case.parent, naming=Naming(None))
+    for job in found.jobs:
+        with pytest.raises(SkipVolume) as caught:
+            read_case(job)
+        found.skipped.append((caught.value.file, caught.value.reason))
+    [(file, reason)] = found.skipped
+    assert file == "case_00000/segmentation.nii.gz"
+    return reason
 
 
 @pytest.mark.parametrize("stem", ["segmentation", "imaging"])
@@ -173,6 +184,33 @@ def test_two_geometries_that_disagree_are_noted(tmp_path):
         nib.save(file, case / f"{name}.nii.gz")
     [note] = read_only(tmp_path).notes
     assert "axes IPL by the sform and IPR by the qform. The sform is used" in note
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            np.diag([1.5, 1, 1, 1]),
+            "voxels of 3.00 x 0.80 x 0.70 by the sform and 4.50 x 0.80 x 0.70",
+        ),
+        (np.diag([1.005, 1, 1, 1]), ""),  # rounded
+        (
+            beside(1, 0, 0),
+            "the first voxel at (20.00, 15.00, 100.00) by the sform and at (20.00, 15.",
+        ),
+        (beside(0, 0.4, 0.4), ""),
+    ],
+)
+def test_a_sform_and_a_qform_of_other_spacing_or_place_are_noted(tmp_path, change, sentence):
+    case = tmp_path / "case_00000"
+    image, _ = make_case(case, SHAPE, PLACED)
+    file = nib.Nifti1Image(image, PLACED)
+    file.set_sform(PLACED, 1)
+    file.set_qform(PLACED @ change, 1)
+    nib.save(file, case / "imaging.nii.gz")
+    notes = read_only(tmp_path).notes
+    assert len(notes) == bool(sentence)
+    assert all(sentence in note and "The sform is used" in note for note in notes)
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,7 @@ def test_a_case_that_is_left_out_is_named_as_the_index_does(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "skipped case 2: has no usable slice. 2 of 3: has label values [3], expected" in said
     assert "1 of 3: has label values [9]" in said
+    assert "Values only along the edges of structures come from lossy compression (JPEG)" in said
     assert "case 2" not in (out / "skipped.csv").read_text()
     private = (tmp_path / "out.private/skipped.csv").read_text()
     assert private.count("case 2") == 1
