@@ -21,6 +21,8 @@ def meant_path(given: Path, others: Iterable[Path] = ()) -> str:
         others: Files that may be meant by their name alone, wherever they lie.
     """
     near = _nearest(Path(given))
+    if near == Path(given):  # it is there, and of another kind than was expected
+        return ""
     if near is None:
         by_stem: dict[str, Path] = {}
         for path in others:

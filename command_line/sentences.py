@@ -77,7 +77,7 @@ def sentence_of(
         key = ".".join([*GROUP.findall(message)[-1:], key])
         return no_such_key(config_files(words), key, flags)
     if unknown_flag:
-        return no_such_flag(unknown_flag[1], flags)
+        return _no_such_flag_of(unknown_flag[1], words, parsers[0], flags, aliases)
     if found := UNKNOWN_SUBCOMMAND.search(message):
         return no_such_subcommand(found[1], _subcommands_of(parsers[0]))
     if NO_SUBCOMMAND.search(message):
@@ -105,6 +105,28 @@ def no_such_flag(given: str, flags: Sequence[str]) -> str:
     if not given.startswith("-"):
         return f"{given}: unexpected word; flags begin with --. {HELP}"
     return f"{given}: no such flag.{meant(given, flags)} {HELP}"
+
+
+def _no_such_flag_of(
+    given: str,
+    words: Sequence[str],
+    parser: ArgumentParser,
+    flags: Sequence[str],
+    aliases: Iterable[str],
+) -> str:
+    """As `no_such_flag`; of a verb with subcommands, only flags of the one that was given count."""
+    subparsers = _subparsers_of(parser)
+    chosen = next((word for word in words if word in subparsers), None)
+    if chosen is None:
+        return no_such_flag(given, flags)
+    own = {*aliases, *flags_of(parser), *flags_of(subparsers[chosen])}
+    owners = [
+        f"{parser.prog} {name}" for name, other in subparsers.items() if given in flags_of(other)
+    ]
+    if given.startswith("--") and owners:
+        listed = ", ".join(owners)
+        return f"{given}: is no flag of {parser.prog} {chosen}, but of {listed}. {HELP}"
+    return no_such_flag(given, sorted(own))
 
 
 def no_subcommand(subcommands: Sequence[str]) -> str:
@@ -238,8 +260,12 @@ def _as_typed(name: str, parsers: Sequence[ArgumentParser]) -> str:
 
 
 def _subcommands_of(parser: ArgumentParser) -> list[str]:
+    return list(_subparsers_of(parser))
+
+
+def _subparsers_of(parser: ArgumentParser) -> dict[str, ArgumentParser]:
     kinds = [a for a in parser._actions if isinstance(a, argparse._SubParsersAction)]
-    return [str(name) for action in kinds for name in action.choices or ()]
+    return {str(name): of for action in kinds for name, of in (action.choices or {}).items()}
 
 
 def config_files(words: Sequence[str]) -> list[str]:

@@ -33,6 +33,13 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     Raises:
         UserError: Missing or damaged file, or a checkpoint that this software did not write.
     """
+    if Path(checkpoint).is_dir():
+        best = [Path(checkpoint) / name for name in ("checkpoints/best.ckpt", "best.ckpt")]
+        near = next((f" Did you mean {file}?" for file in best if file.is_file()), "")
+        raise UserError(
+            f"{checkpoint}: is a folder, and a checkpoint is a file of it.{near} A run keeps its "
+            "own under checkpoints/."
+        )
     content = load_checkpoint_file(checkpoint)
     record = content.get(RECORD_KEY)
     if not isinstance(record, dict) or "model" not in record:

@@ -13,6 +13,7 @@ import pytest
 from jsonargparse import ArgumentError, ArgumentParser
 
 from command_line import (
+    PARSER_SETTINGS,
     Stopped,
     call,
     function_parser,
@@ -67,6 +68,27 @@ def test_errors_are_sentences(
         parsed(parser, given)
     assert str(caught.value).startswith(sentence.replace("{bad}", str(bad)))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["plan", "--only=a"], "--only: is no flag of verb.py plan, but of verb.py run."),
+        (["run", "--onyl=a"], "--onyl: no such flag. Did you mean --only?"),
+        (["plan", "--meazure=a"], "--meazure: no such flag. Did you mean --measure?"),
+        (["plan", "--onyl=a"], "--onyl: no such flag. Add --help"),
+    ],
+)
+def test_a_flag_of_another_subcommand_is_said_to_be_one(words: list[str], sentence: str) -> None:
+    parser = ArgumentParser(prog="verb.py", **PARSER_SETTINGS)
+    commands, subparsers = parser.add_subcommands(required=True), []
+    for name, flag in (("run", "--only"), ("plan", "--measure")):
+        subparsers.append(ArgumentParser(prog=f"verb.py {name}", **PARSER_SETTINGS))
+        subparsers[-1].add_argument(flag, type=str)
+        commands.add_subcommand(name, subparsers[-1])
+    with pytest.raises(UserError) as caught:
+        parsed(parser, words, subparsers)
+    assert str(caught.value).startswith(sentence)
 
 
 @dataclass

@@ -37,6 +37,10 @@ def test_a_name_alone_is_looked_for_among_the_others(here: Path) -> None:
     assert told == " Did you mean configs/kits19/unet_light.yaml?"
 
 
+def test_what_is_there_is_not_proposed_in_its_own_place(here: Path) -> None:
+    assert meant_path(Path("configs/kits19")) == meant_path(here / "configs") == ""
+
+
 def test_nothing_is_proposed_where_nothing_is_near(here: Path) -> None:
     assert meant_path(Path("no/such/file")) == ""
     assert meant_path(Path("configs/kits19/unet_light.yaml/x")) == ""  # below a file

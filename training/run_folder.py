@@ -39,7 +39,8 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         resume: Whether a run that is there may be gone on with.
 
     Raises:
-        UserError: It holds a run already; or a run shall be gone on with that nothing names.
+        UserError: It holds a run already, or is a file; or a run shall be gone on with that nothing
+            names.
     """
     inherited = os.environ.get(_VARIABLE)
     if launched_rank() != 0 and inherited:
@@ -55,9 +56,20 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
             )
         folder = Path("runs") / config_name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if launched_rank() == 0:
+        _refuse_a_file(folder)
         _refuse_another_run(folder, resume)
         os.environ[_VARIABLE] = str(folder)  # read by the processes that Lightning starts
     return folder
+
+
+def _refuse_a_file(folder: Path) -> None:
+    there = next((path for path in (folder, *folder.parents) if path.exists()), Path())
+    if not there.is_dir():
+        near = f" Did you mean {there.parent}?" if checkpoint_folder(there.parent).is_dir() else ""
+        raise UserError(
+            f"--run_folder {folder}: {there} is a file, and a run is a folder.{near} Give the "
+            "folder of a run, or one that is not there yet."
+        )
 
 
 def _refuse_another_run(folder: Path, resume: bool) -> None:

@@ -82,13 +82,18 @@ def refuse_missing_configs(specification: Specification, source: Path) -> None:
         others = [*source.parent.glob("*.yaml"), *(PROJECT_ROOT / "configs").rglob("*.yaml")]
         near = (
             meant_path(from_here(source.parent.resolve()) / config)
-            or meant_path(from_here(PROJECT_ROOT) / config)
-            or meant_path(Path(config), map(from_here, others))
+            or meant_path(PROJECT_ROOT / config).replace(f"{PROJECT_ROOT}/", "")
+            or meant_path(Path(config), map(_as_written, others))
         )
         raise UserError(
             f"{source}: the configuration {config} does not exist, neither beside the study, nor "
             f"in {PROJECT_ROOT}, nor from here.{near} Correct its path."
         )
+
+
+def _as_written(path: Path) -> Path:
+    """Relative to the project where it lies in it, as a study writes it from every folder."""
+    return path.relative_to(PROJECT_ROOT) if path.is_relative_to(PROJECT_ROOT) else from_here(path)
 
 
 def from_this_folder(words: Sequence[str]) -> list[str]:

@@ -78,6 +78,13 @@ def test_a_typo_is_refused(source, tmp_path, capsys):
     assert "--imagesize: no such flag. Did you mean --image_size?" in capsys.readouterr().err
 
 
+def test_a_flag_of_another_source_is_said_to_be_one(tmp_path, capsys):
+    assert run("phantom_ct", "--out", tmp_path / "out", "--patient_ids", "x") == 2
+    told = capsys.readouterr().err
+    assert "--patient_ids: is no flag of prepare.py phantom_ct, but of prepare.py kits19, " in told
+    assert "Did you mean" not in told
+
+
 def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
     (source / "case_00001/segmentation.nii.gz").unlink()
     constant = nib.Nifti1Image(np.zeros((4, 16, 16), np.int16), AFFINE)

@@ -146,6 +146,19 @@ def test_checkpoint_alone_rebuilds_the_module(finished_run: Path, tmp_path: Path
     assert logits.shape == (1, 3, 32, 32)
 
 
+def test_a_folder_and_a_file_of_a_run_are_not_taken_for_each_other(
+    finished_run: Path, small_cache: Path
+) -> None:
+    file = finished_run / "config.yaml"
+    for wrong in (file, file / "deeper"):
+        with pytest.raises(UserError, match=rf"{file} is a file.* Did you mean {finished_run}\?"):
+            train.fit(arguments(small_cache, wrong))
+    best = finished_run / "checkpoints/best.ckpt"
+    for folder in (finished_run, best.parent):
+        with pytest.raises(UserError, match=rf"{folder}: is a folder.* Did you mean {best}\?"):
+            load_module(folder)
+
+
 def test_second_run_into_a_folder_is_refused(finished_run: Path, small_cache: Path) -> None:
     before = (finished_run / "metrics.csv").read_bytes()
     with pytest.raises(UserError, match=r"holds a run already.*--resume true"):

@@ -79,8 +79,8 @@ def test_trainings_are_given_paths_that_lead_from_here(
     [
         ({"config": "owm.yaml"}, "the configuration owm.yaml does not exist, neither beside"),
         ({"config": "owm.yaml"}, "Did you mean ../lab/own.yaml?"),
-        ({"config": "configs/kits19/unet_ligth.yaml"}, f"Did you mean {PROJECT_ROOT / LIGHT}?"),
-        ({"config": "unet_ligth.yaml"}, f"Did you mean {PROJECT_ROOT / LIGHT}?"),
+        ({"config": "configs/kits19/unet_ligth.yaml"}, f"Did you mean {LIGHT}?"),
+        ({"config": "unet_ligth.yaml"}, f"Did you mean {LIGHT}?"),
         ({"arguments": ["--config", "shrot.yaml"]}, "Did you mean ../lab/short.yaml?"),
     ],
 )
