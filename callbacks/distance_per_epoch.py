@@ -73,16 +73,14 @@ class DistancePerEpoch(L.Callback):
         collapsed_below: float = 0.02,
         random_vgg_too: bool = False,
     ) -> None:
-        if 0 < num_images < 4 or num_images < 0 or every_epochs < 1:
-            raise UserError(
-                f"--distance.num_images {num_images} and --distance.every_epochs {every_epochs}: "
-                "expected 0 or at least 4, and at least 1."
-            )
-        if batch_size < 1 or not 0 <= collapsed_below < 1:
-            raise UserError(
-                f"--distance.batch_size {batch_size} and --distance.collapsed_below "
-                f"{collapsed_below}: expected at least 1, and 0 to below 1."
-            )
+        for name, value, fits, expected in (
+            ("num_images", num_images, num_images == 0 or num_images >= 4, "0, or at least 4"),
+            ("every_epochs", every_epochs, every_epochs >= 1, "at least 1"),
+            ("batch_size", batch_size, batch_size >= 1, "at least 1"),
+            ("collapsed_below", collapsed_below, 0 <= collapsed_below < 1, "0 to below 1"),
+        ):
+            if not fits:  # NaN neither
+                raise UserError(f"--distance.{name} {value}: expected {expected}.")
         if extractor == "random_vgg" and weights is not None:
             raise UserError(
                 f"--distance.weights {weights}: the random VGG of --distance.extractor random_vgg "

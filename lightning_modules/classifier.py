@@ -9,6 +9,7 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
+from lightning_modules.adam_settings import refuse_weight_decay
 from lightning_modules.classifier_start import (
     balancing_weights,
     check_frozen_stages,
@@ -85,6 +86,7 @@ class Classifier(TrainingModule):
                 "Classifier: num_classes and class_names are not given; train.py takes them from "
                 "the data."
             )
+        refuse_weight_decay(weight_decay)
         _check(num_classes, class_names, class_weights, label_smoothing, layerwise_decay)
         self.network = network(image_channels, num_classes)
         self.num_classes = num_classes

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
 from lightning_modules.gan_settings import Augmentation, Penalties
@@ -85,6 +86,7 @@ class GAN(SynthesisModule):
                 f"--model.discriminator_learning_rate is {discriminator_learning_rate}; it must be "
                 "above 0, or left out for that of the generator."
             )
+        refuse_betas(betas)
         self.compares_whole_batch = loss == "ra_hinge" or penalties.path_length > 0
         if micro_batches > 1 and self.compares_whole_batch:
             raise UserError(

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
     gather_rows,
@@ -80,6 +81,7 @@ class Pix2Pix(TrainingModule):
                 "Pix2Pix: image_size and num_classes are not given; train.py takes them from the "
                 "data."
             )
+        refuse_betas(betas)
         self.generator = generator(num_classes, image_channels, image_size)
         if not isinstance(self.generator, ConditionalGenerator):
             raise UserError(

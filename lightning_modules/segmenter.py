@@ -1,5 +1,6 @@
 """A segmentation network trained on slices, scored as by Choe et al. 2022."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lightning_modules.adam_settings import refuse_weight_decay
 from lightning_modules.distributed import average_buffers, sum_over_processes
 from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingModule
@@ -69,6 +71,16 @@ class Segmenter(TrainingModule):
                 "Segmenter: num_classes and class_names are not given; train.py takes them from "
                 "the data."
             )
+        refuse_weight_decay(weight_decay)
+        if class_weights is not None and (
+            len(class_weights) != num_classes
+            or not all(0 <= weight < math.inf for weight in class_weights)
+            or not any(class_weights)
+        ):
+            raise UserError(
+                f"--model.class_weights are {class_weights}; expected {num_classes} numbers from 0 "
+                f"up, not all 0, for {', '.join(class_names)}."
+            )
         choices = ("iou_mean", *(f"dice_{name}" for name in class_names[1:]))
         if best_by not in choices:
             raise UserError(f"--model.best_by is {best_by!r}, expected {', '.join(choices)}.")
@@ -83,6 +95,11 @@ class Segmenter(TrainingModule):
         weights = None if class_weights is None else torch.tensor(class_weights)
         self.register_buffer("class_weights", weights, persistent=False)
         self.class_weights: Tensor | None
+
+    def metric_names(self) -> list[str]:
+        """See `TrainingModule`; the Dice of a class is logged where a validation image holds it."""
+        scores = [f"val/iou_{name}" for name in (*self.class_names, "mean")]
+        return ["train/loss", *scores, *(f"val/dice_{name}" for name in self.class_names[1:])]
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes, H, W)."""

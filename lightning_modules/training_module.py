@@ -113,6 +113,10 @@ class TrainingModule(L.LightningModule):
         self.report_due = False
         self.gradient_norm = torch.zeros(())
 
+    def metric_names(self) -> list[str] | None:
+        """Names of all values that it may log; None where they are not known beforehand."""
+        return None
+
     def illustrate(self, batch: Batch) -> dict[str, Tensor]:
         """Columns of the sheet of samples, by their titles; a row for each image of the batch.
 

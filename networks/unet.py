@@ -92,7 +92,11 @@ class UNet(nn.Module):
         Raises:
             ValueError: another number of channels, or a side that is not divisible.
         """
-        self._check_input(image)
+        if image.dim() != 4 or image.shape[1] != self.in_channels:
+            raise ValueError(
+                f"UNet: image is {tuple(image.shape)}, expected (N, {self.in_channels}, H, W)."
+            )
+        self.check_size((image.shape[-2], image.shape[-1]), self.depth)
         skips: list[Tensor] = []
         features = image
         for level, block in enumerate(self.encoder):
@@ -106,16 +110,20 @@ class UNet(nn.Module):
         logits: Tensor = self.to_logits(features)
         return logits
 
-    def _check_input(self, image: Tensor) -> None:
-        if image.dim() != 4 or image.shape[1] != self.in_channels:
-            raise ValueError(
-                f"UNet: image is {tuple(image.shape)}, expected (N, {self.in_channels}, H, W)."
-            )
-        multiple = 2**self.depth
-        height, width = image.shape[-2:]
+    @staticmethod
+    def check_size(sides: tuple[int, int], depth: int) -> None:
+        """Refuse images that cannot be halved so often, also before a network is built for them.
+
+        Raises:
+            ValueError: a side that is not divisible by 2**depth.
+        """
+        if not 0 <= depth <= _DEEPEST:
+            return  # which the constructor refuses
+        multiple = 2**depth
+        height, width = sides
         if height % multiple or width % multiple:
             raise ValueError(
-                f"UNet: image of {height}x{width} pixels cannot be halved {self.depth} times. "
+                f"UNet: image of {height}x{width} pixels cannot be halved {depth} times. "
                 f"Prepare the data at a multiple of {multiple}, or set a smaller depth."
             )
 

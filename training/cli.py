@@ -23,6 +23,7 @@ from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import launched_rank
 from provenance import UserError, library_versions, without_paths
 from training.failures import OnFailure, fit_with_roll_backs, worded_building
+from training.joining_callbacks import callbacks_that_join, refuse_unknown_monitor
 from training.run_folder import (
     checkpoint_folder,
     claim_run_folder,
@@ -33,6 +34,8 @@ from training.run_folder import (
 from training.settings import (
     refuse_numbers,
     refuse_other_seeds,
+    refuse_seed,
+    refuse_small_images,
     refuse_unused_distance,
     take_from_data,
 )
@@ -175,6 +178,7 @@ class TrainCLI(LightningCLI):
         parser = self._parser(self.subcommand)
         self.datamodule = parser.instantiate(Namespace(data=config.data)).data
         take_from_data(config.model.init_args, self.datamodule)
+        refuse_small_images(config.model.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
         self.record = self._record(config)
         if config.resume:
@@ -197,6 +201,8 @@ class TrainCLI(LightningCLI):
         given = self._get(self.config_init, "trainer")
         settings = without_paths(plain_values(config))
         joining = loggers_that_join(given["logger"])
+        asked = callbacks_that_join(given["callbacks"])
+        refuse_unknown_monitor(asked, self.model)
         loggers: list[Any] = [
             RunLog(self.run_folder),
             *wandb_logger(self.run_folder, self.destination, settings, config.resume),
@@ -225,7 +231,7 @@ class TrainCLI(LightningCLI):
         show_what_was_asked_for(config.trainer)
         trainer = super().instantiate_trainer(
             logger=[*loggers, *joining],
-            callbacks=[*(given["callbacks"] or []), *callbacks],
+            callbacks=[*asked, *callbacks],
             plugins=plugins_that_join(given["plugins"], _plugins()),
             default_root_dir=str(self.run_folder),
         )
@@ -286,6 +292,7 @@ class TrainCLI(LightningCLI):
         """Word errors as sentences."""
         self.words = list(args)
         self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
+        refuse_seed(self.config[self.config.subcommand].seed_everything)
 
     def _record(self, config: Namespace) -> dict[str, Any]:
         cache = self.datamodule.cache

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from lightning.pytorch.utilities import rank_zero_only
@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning_modules.batch_parts import refuse_single_images
 from lightning_modules.training_module import TrainingError, TrainingModule
 from provenance import UserError, innermost_cause
+from training.joining_callbacks import refuse_missing_metric
 
 OnFailure = Literal["stop", "roll_back"]
 
@@ -62,8 +63,9 @@ def fit_with_roll_backs(
 
     Raises:
         TrainingError: Training failed and is not, or not again, rolled back.
-        UserError: The device's memory is full, or a batch is too small for batch normalisation;
-            says what to change.
+        UserError: The device's memory is full, a batch is too small for batch normalisation, an
+            epoch too short for --trainer.val_check_interval, or the metric of an EarlyStopping is
+            not there; says what to change.
     """
     while True:
         try:
@@ -76,6 +78,10 @@ def fit_with_roll_backs(
         except ValueError as error:
             data = module.trainer.datamodule  # type: ignore[attr-defined]
             refuse_single_images(error, data.batch_size, module.micro_batches)
+            _refuse_late_validation(error, module)
+            raise
+        except RuntimeError as error:
+            refuse_missing_metric(error, module.trainer)
             raise
         except TrainingError as failure:
             if on_failure == "stop":
@@ -99,3 +105,16 @@ def fit_with_roll_backs(
                 file=sys.stderr,
             )
             resume_from = best
+
+
+def _refuse_late_validation(error: ValueError, module: TrainingModule) -> None:
+    """Word Lightning's complaint that an epoch ends before its validation."""
+    if "`val_check_interval`" not in str(error):
+        return
+    trainer: Any = module.trainer
+    raise UserError(
+        f"--trainer.val_check_interval {trainer.val_check_interval}: an epoch has "
+        f"{trainer.fit_loop.max_batches} batches, so it would never be validated. Give so many or "
+        "fewer, or leave it out for a validation after every epoch; "
+        "--trainer.check_val_every_n_epoch makes them rarer."
+    ) from error

@@ -1,13 +1,17 @@
 """Settings that follow from others or from the data, and those that would be ignored."""
 
+import importlib
 import inspect
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import Namespace
+
 from callbacks.distance_per_epoch import DistancePerEpoch
 from provenance import UserError
 
+_LARGEST_SEED = 2**32 - 1  # numpy's
 # Not "the flag": a config.yaml of an earlier run holds what it took from its data.
 _LEAVE_OUT = "Leave it out of the flags and of the --config files, and the data say it"
 
@@ -53,6 +57,47 @@ def take_from_data(model: Any, datamodule: Any) -> None:
                 f"{len(names)} classes ({listed}). {_LEAVE_OUT}."
             )
         model.num_classes = len(names)
+
+
+def refuse_small_images(model: Any, datamodule: Any) -> None:
+    """Refuse a network that the images are too small for, before it is built.
+
+    Args:
+        model: The module's arguments. The class of its `network` may have a `check_size`, which
+            takes both sides of an image and settings of its constructor.
+        datamodule: It has `image_size` and its `cache`.
+
+    Raises:
+        UserError: `check_size` raised ValueError.
+    """
+    network = model.get("network")
+    settings = network.get("init_args") if isinstance(network, Namespace) else None
+    if not isinstance(network, Namespace) or settings is None:  # such as a function
+        return
+    module, _, name = network.class_path.rpartition(".")
+    check = getattr(getattr(importlib.import_module(module), name), "check_size", None)
+    if check is None:
+        return
+    size = datamodule.image_size
+    known = [name for name in inspect.signature(check).parameters if name in settings]
+    try:
+        check((size, size), **{name: settings[name] for name in known})
+    except ValueError as error:
+        raise UserError(
+            f"--model.network with the images of {datamodule.cache.root}: {error}"
+        ) from error
+
+
+def refuse_seed(seed: int | bool) -> None:
+    """Refuse a seed that random generators cannot take.
+
+    Raises:
+        UserError: Below 0, or of more than 32 bits.
+    """
+    if not 0 <= seed <= _LARGEST_SEED:
+        raise UserError(
+            f"--seed_everything {seed}: expected a whole number from 0 to {_LARGEST_SEED}."
+        )
 
 
 def refuse_other_seeds(words: Sequence[str], files: Sequence[Any], seed: int | bool) -> None:

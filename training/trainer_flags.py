@@ -5,13 +5,23 @@ GAN does two a batch, or fp16 on a CPU, which becomes bf16.
 """
 
 import logging
+import os
+import re
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.plugins import Precision
+from lightning.pytorch.plugins.environments import (
+    LSFEnvironment,
+    MPIEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 
 from lightning_modules.distributed import STRATEGY_NAME
 from provenance import UserError
@@ -24,6 +34,11 @@ SPELT_OUT = {"32": "32-true", "64": "64-true", "16": "16-mixed", "bf16": "bf16-m
 _OPTIMISER_STEPS = (
     "It counts optimiser steps, of which a GAN does two a batch. Use --trainer.{instead}, and "
     "--data.images_per_epoch for the length of an epoch."
+)
+_MIN_EPOCHS = (
+    "It counts optimiser steps, of which a GAN does two a batch. Use --trainer.min_epochs, which "
+    "keeps --trainer.max_time and an EarlyStopping from ending the run earlier; its length is "
+    "--trainer.max_epochs."
 )
 _ONE = (
     "1 could mean one of them, or all. Leave it out for all; give 2 or more for so many, or a "
@@ -44,7 +59,7 @@ _UNSUPPORTED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
         "Use --model.micro_batches: the same, within a batch.",
     ),
     ("max_steps", (-1, None), _OPTIMISER_STEPS.format(instead="max_epochs")),
-    ("min_steps", (None,), _OPTIMISER_STEPS.format(instead="min_epochs")),
+    ("min_steps", (None,), _MIN_EPOCHS),
     ("limit_test_batches", (None,), _NO_TEST),
     ("limit_predict_batches", (None,), _NO_TEST),
     (
@@ -73,6 +88,11 @@ _UNSUPPORTED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
 )
 
 
+_DEVICES = r"auto|-1|\s*\d+\s*(,\s*\d+\s*)*,?"
+# Those that Lightning detects; MASTER_ADDR tells any other.
+_LAUNCHERS = (SLURMEnvironment, TorchElasticEnvironment, LSFEnvironment, MPIEnvironment)
+
+
 def refuse_unsupported(trainer: Any) -> None:
     """Refuse what this software does not follow, or what would train nothing.
 
@@ -93,6 +113,8 @@ def refuse_unsupported(trainer: Any) -> None:
             "--trainer.max_epochs 0: nothing would be trained. Give 1 or more; -1 trains until it "
             "is stopped."
         )
+    _refuse_time(trainer)
+    _refuse_nodes(trainer)
     if trainer.limit_train_batches == 0:
         raise UserError(
             "--trainer.limit_train_batches 0: nothing would be trained. Leave it out, or give 2 or "
@@ -101,10 +123,61 @@ def refuse_unsupported(trainer: Any) -> None:
     for name in ("limit_train_batches", "limit_val_batches", "val_check_interval"):
         if trainer[name] == 1:
             raise UserError(f"--trainer.{name} {trainer[name]}: {_ONE}")
+    between = trainer.check_val_every_n_epoch
+    if between is not None and between < 1:
+        raise UserError(
+            f"--trainer.check_val_every_n_epoch {between}: expected 1 or more epochs between two "
+            "validations."
+        )
+    interval = trainer.val_check_interval
+    if isinstance(interval, int | float) and interval <= 0:
+        raise UserError(
+            f"--trainer.val_check_interval {interval}: expected 2 or more batches between two "
+            "validations, or a share of the epoch between 0 and 1."
+        )
     if (trainer.log_every_n_steps or 0) < 0:
         raise UserError(
             f"--trainer.log_every_n_steps {trainer.log_every_n_steps}: expected steps between two "
             "reports, 1 or more; 0 reports at the end of every epoch alone."
+        )
+
+
+def _refuse_time(trainer: Any) -> None:
+    """Of an end that comes before the first step, or before the least that was asked for."""
+    if trainer.max_time is not None:
+        try:  # Lightning's own reading of it
+            left = Timer(trainer.max_time).time_remaining()
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise UserError(
+                f"--trainer.max_time {trainer.max_time}: expected days:hours:minutes:seconds, such "
+                "as 00:12:00:00."
+            ) from error
+        if left is not None and left <= 0:
+            raise UserError(
+                f"--trainer.max_time {trainer.max_time}: nothing would be trained. Give days:hours:"
+                "minutes:seconds, such as 00:12:00:00, or leave it out for no limit."
+            )
+    least, most = trainer.min_epochs, trainer.max_epochs
+    if least is not None and least < 0:
+        raise UserError(f"--trainer.min_epochs {least}: expected 0 or more.")
+    if least is not None and most is not None and 0 <= most < least:
+        raise UserError(
+            f"--trainer.min_epochs {least}: --trainer.max_epochs {most} ends the training before. "
+            "Give max_epochs as many or more; min_epochs only keeps --trainer.max_time and an "
+            "EarlyStopping from ending it earlier."
+        )
+
+
+def _refuse_nodes(trainer: Any) -> None:
+    """Of machines that nothing starts, for which the first one would wait."""
+    if trainer.num_nodes < 1:
+        raise UserError(f"--trainer.num_nodes {trainer.num_nodes}: expected 1 or more.")
+    launched = any(kind.detect() for kind in _LAUNCHERS) or "MASTER_ADDR" in os.environ
+    if trainer.num_nodes > 1 and not launched and not trainer.plugins:
+        raise UserError(
+            f"--trainer.num_nodes {trainer.num_nodes}: nothing has started a process on the other "
+            "machines, and this one would wait for them without end. Start it by srun in a SLURM "
+            "job, as scripts/slurm_train.sh does, or by torchrun on each; or leave it out."
         )
 
 
@@ -148,9 +221,16 @@ def strategy_for(trainer: Any) -> Any:
     """The strategy that keeps two networks' gradients apart where there are several processes.
 
     Raises:
-        UserError: Another strategy was asked for by name, for several processes.
+        UserError: Another strategy was asked for by name, for several processes; or devices that
+            are none.
     """
     asked, devices = trainer.strategy, trainer.devices
+    named = isinstance(devices, str)
+    if devices in (0, "0", []) or (named and not re.fullmatch(_DEVICES, devices)):
+        raise UserError(
+            f"--trainer.devices {devices}: expected how many (1 or more), which GPUs (0,2), or "
+            "auto; -1 is all."
+        )
     if devices in ("auto", -1, "-1"):
         on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
         count = torch.cuda.device_count() if on_gpu else 1

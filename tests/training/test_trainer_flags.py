@@ -3,12 +3,14 @@
 import csv
 import logging
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
+from jsonargparse import Namespace
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.plugins import DoublePrecision, TorchCheckpointIO
 from lightning.pytorch.plugins.environments import LightningEnvironment, SLURMEnvironment
@@ -20,12 +22,14 @@ from provenance import UserError
 from training.flag_record import parsers_of_training
 from training.trainer_flags import (
     PRECISIONS,
+    _refuse_nodes,
     loggers_that_join,
     plugins_that_join,
     refuse_other_precision,
 )
 
 ROOT = Path(__file__).parents[2]
+CALLBACKS, LIGHTNING = "--trainer.callbacks", "lightning.pytorch.callbacks"
 
 
 @pytest.fixture(autouse=True)
@@ -58,6 +62,23 @@ def arguments(films: Path, folder: Path | None, *extra: str) -> list[str]:
     ]
 
 
+def segmenter(cache: Path, folder: Path, *extra: str) -> list[str]:
+    return [
+        "fit",
+        "--config=configs/kits19/unet_light.yaml",
+        f"--data.root={cache}",
+        "--model.network.width=2",
+        "--data.images_per_epoch=8",
+        "--trainer.max_epochs=1",
+        "--trainer.accelerator=cpu",
+        "--trainer.enable_progress_bar=false",
+        "--samples_every_epochs=0",
+        "--wandb=disabled",
+        f"--run_folder={folder}",
+        *extra,
+    ]
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -71,7 +92,20 @@ def arguments(films: Path, folder: Path | None, *extra: str) -> list[str]:
         ("--trainer.limit_train_batches=1", r"limit_train_batches 1.*: 1 could mean one of them"),
         ("--trainer.limit_val_batches=1", r"limit_val_batches 1.*: 1 could mean one of them"),
         ("--trainer.log_every_n_steps=-3", r"log_every_n_steps -3: expected .* 0 reports at the"),
-        ("--trainer.min_steps=5", r"min_steps 5: .* Use --trainer.min_epochs"),
+        ("--trainer.min_steps=5", r"min_steps 5: .* Use --trainer.min_epochs, which keeps"),
+        ("--trainer.min_epochs=3", r"min_epochs 3: --trainer.max_epochs 1 ends the training"),
+        ("--trainer.max_time=00:00:00:00", r"max_time 00:00:00:00: nothing would be trained"),
+        ("--trainer.max_time=soon", r"max_time soon: expected days:hours:minutes:seconds"),
+        ("--trainer.num_nodes=2", r"num_nodes 2: nothing has started .* would wait"),
+        ("--trainer.num_nodes=0", r"num_nodes 0: expected 1 or more"),
+        ("--trainer.devices=x", r"devices x: expected how many"),
+        ("--trainer.devices=0", r"devices 0: expected how many"),
+        ("--trainer.check_val_every_n_epoch=0", r"every_n_epoch 0: expected 1 or more epochs"),
+        ("--trainer.val_check_interval=0", r"val_check_interval 0.*: expected 2 or more batches"),
+        ("--trainer.val_check_interval=100", r"interval 100: an epoch has 2 batches"),
+        ("--seed_everything=-1", r"--seed_everything -1: expected a whole number from 0 to 42949"),
+        ("--seed_everything=99999999999999", r"--seed_everything 99999999999999: expected a whole"),
+        ("--model.betas=[2,3]", r"--model.betas is \[2.0, 3.0\]; expected two numbers"),
         ("--trainer.gradient_clip_algorithm=norm", r"--model.gradient_clip_norm clips"),
         ("--trainer.limit_test_batches=2", r"limit_test_batches 2.*evaluate.py tests"),
         ("--trainer.limit_predict_batches=2", r"limit_predict_batches 2.*evaluate.py tests"),
@@ -90,7 +124,8 @@ def arguments(films: Path, folder: Path | None, *extra: str) -> list[str]:
         ("--model.learning_rate=0", r"--model.learning_rate is 0.0; it must be above 0"),
         ("--model.gradient_clip_norm=-1", r"--model.gradient_clip_norm is -1.0; it must be above"),
         ("--model.decay_from=1.5", r"--model.decay_from is 1.5; it must be 0 to 1"),
-        ("--distance.collapsed_below=2", r"--distance.collapsed_below 2.0: expected"),
+        ("--distance.collapsed_below=2", r"^--distance.collapsed_below 2.0: expected 0 to"),
+        ("--distance.batch_size=0", r"^--distance.batch_size 0: expected at least 1"),
         ("--distance.weights=x.pth", r"--distance.weights x.pth: the random VGG"),
     ],
 )
@@ -101,6 +136,67 @@ def test_what_would_be_ignored_is_refused_and_writes_no_run(
     with pytest.raises(UserError, match=message):
         train.fit(arguments(films, folder, extra))
     assert not (folder / "config.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model.class_weights=[1,1]"], r"class_weights are \[1.0, 1.0\]; expected 3 numbers"),
+        (["--model.class_weights=[0,0,0]"], r"class_weights are .*not all 0"),
+        (["--model.weight_decay=-1"], r"--model.weight_decay is -1.0; it must be 0 or more"),
+        (["--model.network.depth=9"], r"--model.network with .* 32x32 .* cannot be halved 9 times"),
+        *(
+            ([f"{CALLBACKS}={LIGHTNING}.{name}", *more], rf"callbacks {name}: is not supported")
+            for name, *more in (
+                ["LearningRateFinder"],
+                ["BatchSizeFinder"],
+                ["GradientAccumulationScheduler", f"{CALLBACKS}.scheduling={{1: 2}}"],
+                ["StochasticWeightAveraging", f"{CALLBACKS}.swa_lrs=0.1"],
+            )
+        ),
+        (
+            [f"{CALLBACKS}={LIGHTNING}.EarlyStopping", f"{CALLBACKS}.monitor=val/iou_men"],
+            r"monitor val/iou_men is none .* Did you mean val/iou_mean\? There are: train/loss, ",
+        ),
+    ],
+)
+def test_what_a_segmenter_cannot_do_is_refused_before_it_trains(
+    words: list[str], message: str, small_cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=message):
+        train.fit(segmenter(small_cache, tmp_path / "run", *words))
+    assert not (tmp_path / "run" / "config.yaml").exists()
+
+
+def test_a_single_callback_joins_as_a_list_does(films: Path, tmp_path: Path) -> None:
+    words = [f"{CALLBACKS}={LIGHTNING}.LearningRateMonitor", "--trainer.log_every_n_steps=1"]
+    run = train.fit(arguments(films, tmp_path / "run", *words)).run_folder
+    assert "lr-Adam" in (run / "metrics.csv").read_text()
+
+
+def test_training_may_stop_early_by_a_metric_that_is_there(
+    small_cache: Path, films: Path, tmp_path: Path
+) -> None:
+    stopping = [f"{CALLBACKS}={LIGHTNING}.EarlyStopping", f"{CALLBACKS}.patience=1"]
+    hopeless = [f"{CALLBACKS}.monitor=val/iou_mean", f"{CALLBACKS}.min_delta=9"]
+    words = segmenter(small_cache, tmp_path / "run", *stopping, *hopeless)
+    two_epochs = train.fit([*words, f"{CALLBACKS}.mode=max", "--trainer.max_epochs=5"])
+    assert two_epochs.images_seen == 2 * 8
+    nothing = [*stopping, f"{CALLBACKS}.monitor=val/nothing"]
+    with pytest.raises(UserError, match=r"monitor val/nothing is none .* val/score_real"):
+        train.fit(arguments(films, tmp_path / "gan", *nothing))
+
+
+@pytest.mark.parametrize("variables", [{}, {"MASTER_ADDR": "first.node"}])
+def test_other_machines_are_waited_for_where_something_starts_them(
+    variables: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("MASTER_ADDR", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    trainer = Namespace(num_nodes=2, plugins=None)
+    with nullcontext() if variables else pytest.raises(UserError, match="num_nodes 2"):
+        _refuse_nodes(trainer)
 
 
 def test_every_flag_of_the_trainer_is_looked_at_here_or_lightning_s() -> None:
