@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
+from foreign_text import printable
 from generation.command import generate
 
 __all__ = ["generate", "main"]
@@ -43,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings.pop("config")
     out = generate(**vars(settings))
     counts = Counter(item.label for item in SyntheticSet.open(out).items)
-    classes = ", ".join(f"{count} {name}" for name, count in counts.items() if name is not None)
+    classes = ", ".join(
+        f"{count} {printable(name)}" for name, count in counts.items() if name is not None
+    )
     print(
         f"{count(counts.total(), 'synthetic image')}{f' ({classes})' if classes else ''}: {out} "
         "(see sheet.png)"

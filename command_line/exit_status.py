@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Callable
 
+from foreign_text import printable_sentence
 from provenance import UserError
 
 
@@ -24,6 +25,7 @@ def run_verb(name: str, work: Callable[[], int | None]) -> int:
 
     What the terminal cannot show, such as an umlaut where it takes ASCII, or bytes of a file name
     that are no text, is printed as an escape: it neither ends the work nor reaches a log as it is.
+    So are control characters in the sentence of a failure, which may quote a file of others.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -33,15 +35,15 @@ def run_verb(name: str, work: Callable[[], int | None]) -> int:
     try:
         return work() or 0
     except UserError as error:
-        print(f"{name}: {error}", file=sys.stderr)
+        print(printable_sentence(f"{name}: {error}"), file=sys.stderr)
         return 2
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
-        print(
+        told = (
             f"{name}: {file}{error.strerror or error}. Files being written were left out, "
-            "not cut short; put it right and give the same command again.",
-            file=sys.stderr,
+            "not cut short; put it right and give the same command again."
         )
+        print(printable_sentence(told), file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
         told = str(stop) or "stopped. The same command goes on where it stopped."

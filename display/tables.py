@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from foreign_text import printable
+
 
 @dataclass(frozen=True)
 class TableCell:
@@ -63,4 +65,5 @@ def as_text(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    return as_text(text).replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+    text = as_text(text).replace("|", "\\|").replace("*", "\\*").replace("\n", " ")
+    return printable(text)

@@ -9,6 +9,7 @@ from typing import Any
 from datamodules.synthetic import FORMAT, SyntheticItem, has_label_maps
 from display.numbers import count
 from display.tables import as_text, markdown, text_table
+from foreign_text import printable
 from provenance import write_json_atomic, write_text_atomic
 
 
@@ -41,7 +42,7 @@ def finish_synthetic_set(
     told = [(name, str(value)) for name, value in rows.items() if value is not None]
     write_text_atomic(
         root / "README.md",
-        f"""# Synthetic images: {len(items)} of {as_text(manifest["dataset"])}
+        f"""# Synthetic images: {len(items)} of {as_text(printable(manifest["dataset"]))}
 
 **Every image here was made by a neural network. None is a picture of a patient.**
 
