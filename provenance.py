@@ -41,8 +41,11 @@ class UserError(Exception):
 
 
 def innermost_cause(error: BaseException) -> BaseException:
-    """What first went wrong: jsonargparse wraps a constructor's sentence in several of its own."""
-    while error.__cause__ is not None:
+    """What first went wrong: jsonargparse wraps a constructor's sentence in several of its own.
+
+    A UserError is a finished sentence, whatever caused it.
+    """
+    while error.__cause__ is not None and not isinstance(error, UserError):
         error = error.__cause__
     return error
 
@@ -129,6 +132,8 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: The file is missing or is not JSON; the sentence names it.
     """
+    if Path(path).exists() and not Path(path).is_file():  # a pipe waits, a device never ends
+        raise UserError(f"{path}: is no regular file. It is not read; put the file itself there.")
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -33,11 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if first_look(given):
         return 0
     from lightning_modules.distributed import launched_rank
+    from training.foreign_config import refuse_to_show_foreign_classes, showing_flag
 
-    if any(word.startswith("--print_config") for word in given):
-        from training.foreign_config import refuse_to_show_foreign_classes
-
-        refuse_to_show_foreign_classes(given[1:])
+    shown_by = showing_flag(given)
+    if shown_by is not None:
+        refuse_to_show_foreign_classes(given, shown_by)
     logging.raiseExceptions = False  # a log file on a full disk is no reason for tracebacks
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     result = fit(given)

@@ -14,9 +14,12 @@ from typing import Any
 import torch
 from lightning.fabric.plugins import CheckpointIO
 
+from foreign_text import read_small_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_record
 from provenance import UserError, check_unpacked_size, sha256_of, write_text_atomic
 from spelling import meant_path
+
+_MOST_BYTES_OF_HASHES = 10_000  # a line or two of 64 digits and a name
 
 
 def hash_file_of(checkpoint: Path) -> Path:
@@ -89,8 +92,14 @@ def load_checkpoint_file(
             f"{path}: no such checkpoint.{meant_path(path)} A run keeps its own under checkpoints/."
         )
     hash_file = hash_file_of(path)
-    if verify and hash_file.exists():
-        text = hash_file.read_text(encoding="utf-8", errors="replace")
+    if verify and os.path.lexists(hash_file):
+        try:
+            text = read_small_file(hash_file, _MOST_BYTES_OF_HASHES).decode(errors="replace")
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"{hash_file}: cannot be read ({error}), expected the SHA-256 of {path.name} that "
+                "was written with it. The checkpoint is not loaded; remove or mend this file."
+            ) from error
         recorded = {line.split()[0] for line in text.splitlines() if line.strip()}
         actual = sha256_of(path)
         if actual not in recorded:

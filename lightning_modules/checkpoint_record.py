@@ -1,5 +1,6 @@
 """What a checkpoint says of itself: plain values of known kinds, whoever wrote the file."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ RECORD_KEY = "understudy"
 
 _MOST_VALUES = 50_000_000  # a million films in a list of names, several times over
 _DEEPEST = 12
+_LONGEST_KEY = 1000
+_PLAIN = {type(None), bool, int, float, str}
 
 # Entries that are read by name. Earlier versions have fewer, later ones may have more.
 _KINDS: dict[str, tuple[type, ...]] = {
@@ -77,31 +80,41 @@ def check_plain(content: Any, name: str, source: Path) -> None:
 
     Without recursion, so that no depth of nesting ends it.
     """
-    left: list[tuple[Any, str, int]] = [(content, name, 0)]
+    around: list[str] = []  # keys of what is open; the place is told of what is refused alone
+    open_: list[Iterator[tuple[Any, Any]]] = [iter([(name, content)])]
     seen = 0
-    while left:
-        value, place, depth = left.pop()
-        if isinstance(value, dict):
-            for key in value:
-                if not isinstance(key, str):
-                    raise _strange(source, place, "keys that are text", key)
-            inside = [(one, f"{place}.{key}", depth + 1) for key, one in value.items()]
-        elif isinstance(value, list | tuple):
-            if all(type(one) is str for one in value):  # names of a million films
-                inside, seen = [], seen + len(value)
-            else:
-                inside = [(one, f"{place}[{i}]", depth + 1) for i, one in enumerate(value)]
-        elif value is None or isinstance(value, bool | int | float | str):
+    while open_:
+        key, value = next(open_[-1], (None, None))
+        if key is None:
+            open_.pop()
+            around = around[:-1]
             continue
+        if type(value) in _PLAIN:
+            continue
+        place = _place([*around, key])
+        if isinstance(value, dict):
+            for one in value:
+                if not isinstance(one, str) or len(one) > _LONGEST_KEY:
+                    expected = f"keys that are text of at most {_LONGEST_KEY:,} characters"
+                    raise _strange(source, place, expected, one)
+            inside = iter(value.items())
+        elif isinstance(value, list | tuple):
+            inside = enumerate(value)
         else:
             raise _strange(source, place, "plain values", value)
-        seen += len(inside)
-        if depth >= _DEEPEST or seen > _MOST_VALUES:
+        seen += len(value)
+        if len(around) >= _DEEPEST or seen > _MOST_VALUES:
             raise UserError(
                 f"{source}: {place[:200]} is nested deeper or holds more than train.py writes. The "
                 "checkpoint is not loaded."
             )
-        left += inside
+        open_.append(inside)
+        around.append(key)
+
+
+def _place(keys: list[Any]) -> str:
+    """Such as `model.init_args.widths[3]`."""
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in keys)[1:]
 
 
 def _check_texts(value: Any, place: str, source: Path) -> None:
@@ -117,6 +130,10 @@ def _strange(source: Path, place: str, expected: str, found: Any) -> UserError:
 
 
 def _shown(value: Any) -> str:
-    if value is None or isinstance(value, bool | int | float | str):
-        return f"{value!r}"[:80]
+    if isinstance(value, str):
+        return f"{value[:80]!r}"
+    if value is None or isinstance(value, bool | float):
+        return f"{value!r}"
+    if isinstance(value, int):
+        return f"{value}" if value.bit_length() < 200 else "a huge number"
     return f"a {type(value).__name__}"

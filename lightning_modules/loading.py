@@ -12,6 +12,7 @@ from typing import Any
 
 import lightning as L
 
+from foreign_text import read_yaml
 from knowledge import Knowledge, unpacked
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
@@ -170,7 +171,7 @@ def _setting_of_data(config: Path, setting: str) -> str | None:
     import yaml
 
     try:
-        node: Any = yaml.safe_load(config.read_text(encoding="utf-8"))
+        node: Any = read_yaml(config)
         for key in ("data", "init_args", setting):
             node = node[key]
     except (OSError, ValueError, LookupError, TypeError, RecursionError, yaml.YAMLError):

@@ -54,6 +54,7 @@ FREE_FOR_ALL = {
     "patient_names",
     "knowledge",
     "spelling",
+    "foreign_text",
 }
 OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 

@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from command_line.sentences import CONFIGS
+from foreign_text import read_yaml
 from provenance import UserError
 from spelling import from_here, meant_path
 
@@ -23,9 +24,6 @@ _DATA = {
     "datamodules.KiTS19DataModule": "a cache of CT slices with label maps",
     "datamodules.ChestXrayDataModule": "a cache of films",
 }
-
-
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # quicker
 
 
 @dataclass(frozen=True)
@@ -101,7 +99,7 @@ def nothing_to_train() -> str:
 def _mapping_in(path: Path) -> dict[str, Any]:
     """The content of a YAML; empty where it cannot be read or is no mapping."""
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"), _LOADER)
+        content = read_yaml(path)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -28,6 +28,7 @@ from command_line.sentences import (
     no_such_setting,
     no_yaml,
 )
+from foreign_text import read_yaml
 from provenance import UserError, sha256_of
 from training.class_source import NotThereError, SourceClass, class_in_source
 from training.configurations import nothing_to_train
@@ -159,12 +160,15 @@ class _Look:
             return None  # standard input, a home, a URL, the content itself
         if not os.path.lexists(given):
             raise UserError(no_file(given, training=True))
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # jsonargparse's, for equal words
+        if not os.path.isfile(given):
+            return None  # a pipe can be read once
         try:
-            content = yaml.load(Path(given).read_text(encoding="utf-8"), loader)
+            content = read_yaml(Path(given))
         except (yaml.scanner.ScannerError, yaml.parser.ParserError) as error:
             raise UserError(no_yaml(config_files(self.words), str(error))) from None
-        except (OSError, ValueError, yaml.YAMLError):
+        except ValueError as error:
+            raise UserError(f"--config {given}: is not read: {error}. Correct the file.") from error
+        except (OSError, yaml.YAMLError):
             return None
         if content is None or isinstance(content, str | list):
             raise UserError(no_settings(config_files(self.words)))

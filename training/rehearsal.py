@@ -20,6 +20,7 @@ from lightning_modules import Classifier, GrowingGAN, Segmenter
 from provenance import UserError
 from training.cli import TrainCLI
 from training.command import worded_failures
+from training.failures import worded_building
 from training.run_folder import checkpoint_folder
 
 # Penalties of a GAN are due every 16th step or more often: 16 in a row hold each as often as it
@@ -127,7 +128,8 @@ class _Counted(_Counting):
     def before_instantiate_classes(self) -> None:
         super().before_instantiate_classes()
         model = self.config[self.subcommand].model
-        built = self._parser(self.subcommand).instantiate(Namespace(model=model))  # may be refused
+        with worded_building():
+            built = self._parser(self.subcommand).instantiate(Namespace(model=model))
         task = next((name for kind, name in _TASKS.items() if isinstance(built.model, kind)), "")
         names = tuple(getattr(self.datamodule, "class_names", ()))
         raise _CountedError(replace(self.found, task=task, class_names=names))

@@ -9,6 +9,7 @@ from typing import Any
 
 from lightning.pytorch.utilities import rank_zero_only
 
+from foreign_text import configuration_of
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.distributed import launched_rank
@@ -122,15 +123,10 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
     Raises:
         UserError: Names what differs.
     """
-    import yaml
-
     path = run_folder / "config.yaml"
     if not path.exists() or not (checkpoint_folder(run_folder) / "last.ckpt").exists():
         return
-    try:
-        before = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not readable YAML; the run cannot be gone on with.") from error
+    before = configuration_of(path)
     was, is_now = _compared(before), _compared(now)
     refuse_differences(
         run_folder,

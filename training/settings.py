@@ -9,6 +9,7 @@ from typing import Any
 from jsonargparse import Namespace
 
 from callbacks.distance_per_epoch import DistancePerEpoch
+from foreign_text import configuration_of
 from provenance import UserError
 
 _LARGEST_SEED = 2**32 - 1  # numpy's
@@ -136,13 +137,11 @@ def _seeds_in_words(words: Sequence[str], seed: int) -> Iterator[tuple[str, Any,
 
 
 def _seeds_in_files(files: Sequence[Any], seed: int) -> Iterator[tuple[str, Any, Any]]:
-    import yaml
-
     for file in files:
         path = Path(str(file))
         if not path.is_file():
             continue
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = configuration_of(path)
         content = content if isinstance(content, dict) else {}
         for part in ("model", "data"):
             settings = content.get(part)

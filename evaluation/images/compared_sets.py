@@ -164,6 +164,11 @@ def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageS
         return image if image.ndim == 3 else image[None]
 
     origin = fakes.manifest.get("generator", {})
+    if not isinstance(origin, dict):
+        raise UserError(
+            f"{fakes.root}: its manifest tells of its generator in a {type(origin).__name__}, "
+            "expected a table. It is not read; use the folder as it was written."
+        )
     facts = {
         "dataset": fakes.manifest.get("dataset", "unknown"),
         "image size": f"{size} px",

@@ -8,13 +8,13 @@ from typing import Any, Protocol
 from display.numbers import count
 from display.pages import PageFigure, render_page
 from display.tables import Table, as_text, markdown
-from provenance import library_versions, read_json, write_json_atomic, write_text_atomic
+from provenance import library_versions, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
 from studies.run.decisions import changes_told
-from studies.run.folder import StudyFolder, load_study, yaml_text
+from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import duration, seconds_of
 from studies.specification.specification import Specification
@@ -68,7 +68,7 @@ def build_report(out: Path) -> Path:
     records = folder.finished()
     generator_records = folder.finished_generators()
     failures = [
-        read_json(path)
+        read_record(path)
         for room in ("generators", "cells")
         for path in sorted((folder.root / room).glob("*.failed.json"))
     ]

@@ -28,6 +28,7 @@ from wandb_runs.environment import NOT_LOGGED, Destination
 
 STUDY_FORMAT_VERSION = 1
 _MOST_CHANGES = 8  # that are named
+_MOST_BYTES_OF_RECORD = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -220,13 +221,29 @@ _KINDS = {
 }  # fmt: skip
 
 
+def read_record(path: Path) -> Any:
+    """Read the JSON of a job in a study's folder, which may come from others.
+
+    Raises:
+        UserError: It is a link that leads out of its folder, larger than any, or no JSON.
+    """
+    if path.resolve().parent != path.parent.resolve():
+        raise UserError(
+            f"{path}: is a link to something outside of {path.parent}. It is not read; put the "
+            "file itself there, or remove it."
+        )
+    if path.is_file() and path.stat().st_size > _MOST_BYTES_OF_RECORD:
+        raise UserError(f"{path}: is larger than any record of a job. It is not read; remove it.")
+    return read_json(path)
+
+
 def _records(paths: Iterable[Path]) -> list[dict[str, Any]]:
     """Records of finished jobs, by name; a folder from others may hold anything under theirs."""
     found = []
     for path in sorted(paths):
         if path.name.endswith(".failed.json"):
             continue
-        record = read_json(path)
+        record = read_record(path)
         if not isinstance(record, dict) or record.get("name") != path.stem:
             raise UserError(f"{path}: is no record of the job {path.stem}. Remove it.")
         wrong = [key for key, kind in _KINDS.items() if not isinstance(record.get(key), kind)]

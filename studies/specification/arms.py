@@ -12,6 +12,7 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
+from foreign_text import configuration_of
 from studies.specification.specification import (
     PLACEBO,
     Model,
@@ -198,10 +199,8 @@ def setting_of(
 
 
 def _in_file(config: str, keys: Sequence[str]) -> Any:
-    import yaml
-
     path = find_path(config)
-    content = yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
+    content = configuration_of(path) if path.is_file() else None
     for key in keys:
         content = content.get(key) if isinstance(content, dict) else None
     return content

@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args, get_origin
 
 from jsonargparse import ArgumentError, ArgumentParser
 
+from foreign_text import read_yaml
 from provenance import UserError
 from spelling import from_here, meant, meant_path
 from studies.specification.arms import with_arms
@@ -62,7 +63,7 @@ def load_specification(path: Path) -> Specification:
     import yaml
 
     try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        content = read_yaml(Path(path))
     except OSError as error:
         ours = [from_here(one) for one in sorted((PROJECT_ROOT / "configs/studies").glob("*.yaml"))]
         near = "" if Path(path).exists() else meant_path(Path(path), ours)
@@ -72,6 +73,8 @@ def load_specification(path: Path) -> Specification:
         ) from error
     except yaml.YAMLError as error:
         raise UserError(f"{path}: is not valid YAML: {error}") from error
+    except ValueError as error:
+        raise UserError(f"{path}: is not read: {error}. Give the YAML of a study.") from error
     if isinstance(content, dict) and "num_resamples" in content:
         note = "num_resamples says nothing any more, since intervals are computed and not drawn."
         print(f"note: {path}: {note} Delete the line.", file=sys.stderr)

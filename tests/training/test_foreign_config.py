@@ -5,6 +5,7 @@ imported.
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,7 @@ def test_a_file_in_the_place_of_a_section_is_looked_at(
 def test_tags_and_other_flags_import_nothing(mark: Path, tmp_path: Path) -> None:
     path = tmp_path / "theirs.yaml"
     path.write_text("model: !!python/object/apply:planted.make []\n")
-    with pytest.raises(UserError, match="cannot be read as YAML"):
+    with pytest.raises(UserError, match="cannot be looked at before it is shown"):
         show(path)
     flags = json.loads((ROOT / "training/flags.json").read_text())["flags"]["fit"]
     others = {flag.removeprefix("--") for flag in flags if flag.startswith("--")}
@@ -118,7 +119,7 @@ def test_our_own_configurations_are_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for path in [*ROOT.glob("configs/kits19/*.yaml"), *ROOT.glob("configs/chest_xray/*.yaml")]:
-        refuse_to_show_foreign_classes(["--config", str(path)])
+        refuse_to_show_foreign_classes(["--config", str(path)], "--print_config")
     content = yaml.safe_load(CONFIG.read_text())
     content["model"]["init_args"]["start_from"] = "best.ckpt"  # text, not a class
     content["data"]["init_args"]["root"] = "data.v2"
@@ -139,7 +140,35 @@ def test_a_configuration_of_endless_sections_is_refused(tmp_path: Path) -> None:
         value = [value]
     path.write_text(yaml.safe_dump({"model": value}))
     with pytest.raises(UserError, match="is nested deeper than any configuration"):
-        refuse_to_show_foreign_classes(["--config", str(path)])
+        refuse_to_show_foreign_classes(["--config", str(path)], "--print_config")
     path.write_text(f"model: {path}\n")  # itself
     with pytest.raises(UserError, match="is nested deeper than any configuration"):
-        refuse_to_show_foreign_classes([f"--config={path}"])
+        refuse_to_show_foreign_classes([f"--config={path}"], "--print_config")
+
+
+@pytest.mark.parametrize("flag", ["--print_config", "--help", "--model.help"])
+def test_what_stands_beside_other_settings_is_not_overlooked(
+    flag: str, mark: Path, tmp_path: Path
+) -> None:
+    content = yaml.safe_load(CONFIG.read_text())
+    set_network(content, CLASS)
+    theirs = tmp_path / "theirs.yaml"
+    theirs.write_text(yaml.safe_dump(content) + "\nnote: 2020-99-99\n")
+    pipe, below, key = tmp_path / "pipe", tmp_path / "below.yaml", tmp_path / "key.yaml"
+    os.mkfifo(pipe)
+    below.write_text(yaml.safe_dump({"fit": content}))
+    key.write_text(f"config: {theirs}\n")
+    for words, because in (
+        (["fit", "--config", theirs], "class_path names planted.Network"),
+        (["--config", below, "fit"], "class_path names planted.Network"),
+        (["fit", "--config", key], "config stands for another configuration"),
+        (["fit", "--config", pipe], "is no file, and what comes through a pipe"),
+        (["fit", "--model", pipe], "is no file, and what comes through a pipe"),
+    ):
+        with pytest.raises(UserError, match=f"^{flag}: .*{because}"):
+            train.main([*map(str, words), flag])
+    for text in ("model: !!timestamp 2020-99-99", "a: &a [*a]"):
+        theirs.write_text(text)
+        with pytest.raises(UserError, match="cannot be looked at before it is shown"):
+            refuse_to_show_foreign_classes(["--config", str(theirs)], flag)
+    assert not mark.exists()
