@@ -1,6 +1,7 @@
 """Text files that people hand in: tables, lists, maps. UTF-8, or said where they are not."""
 
 import codecs
+import csv
 from pathlib import Path
 
 from provenance import UserError
@@ -53,3 +54,9 @@ def text_of(path: Path, what: str) -> str:
             f"{path}: line {line} is not UTF-8: it holds the byte 0x{byte.hex()}{usual}. Save "
             f"{what} in UTF-8 (in a spreadsheet: CSV UTF-8) and give it again."
         ) from error
+
+
+def separator_of(text: str) -> str:
+    """Which of comma, semicolon and tab cuts a table's header into most columns."""
+    header = text.lstrip().splitlines()[:1]
+    return max(",;\t", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))

@@ -11,7 +11,7 @@ from patient_names import Ids
 from preparation.films.label_spelling import check_spelling, fractions_note
 from preparation.films.patient_column import check_patients
 from preparation.label_map import lost_pairs
-from preparation.text_file import text_of
+from preparation.text_file import separator_of, text_of
 from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -73,7 +73,7 @@ def read_label_table(
     try:
         # strict: a quote that is never closed would else swallow the rest of the table.
         table = io.StringIO(text, newline="")
-        reader = csv.reader(table, delimiter=_separator(text), strict=True)
+        reader = csv.reader(table, delimiter=separator_of(text), strict=True)
         lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
     except csv.Error as error:
         raise UserError(f"{path}: is not a readable CSV table ({error}).") from error
@@ -132,12 +132,6 @@ def _meant(value: str, label_map: Mapping[str, str]) -> str | None:
         return value
     number = as_number(value)
     return next((old for old in label_map if number is not None and as_number(old) == number), None)
-
-
-def _separator(text: str) -> str:
-    """The separator that cuts the header into most columns."""
-    header = text.lstrip().splitlines()[:1]
-    return max(",;\t", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))
 
 
 def _column_index(

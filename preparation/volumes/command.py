@@ -11,10 +11,12 @@ from tqdm import tqdm
 from phantom.ct.tumour_settings import TumourSettings
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
+from preparation.left_out import grouped
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
 from preparation.volumes.image_size import common_size, resized_note
 from preparation.volumes.layout import Layout
+from preparation.volumes.left_out import stop_at_the_first
 from preparation.volumes.mask_values import MaskValues
 from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions, Window
 from preparation.volumes.prepare import SliceOutcome, prepare
@@ -239,8 +241,13 @@ def _prepare(
             "One patient cannot be divided, so all slices go to the test split, for evaluating "
             "models trained on other data. Pass --split-all-to train to train on them."
         )
+    if options.strict:  # before what was left out can empty a split
+        stop_at_the_first(found, found.skipped)
     if layout.has_images and split.by == "patient" and found.jobs:
-        check_no_split_is_empty(split, found.split_keys)
+        in_text = found.own_names.in_text
+        first = "; ".join(grouped((in_text(f), in_text(why)) for f, why in found.skipped)[:3])
+        told = f"{len(found.skipped):,} left out, first {first} " if first else ""
+        check_no_split_is_empty(split, found.split_keys, left_out=told)
     found.notes += found.naming.note()
     settings = {**layout.settings(), "patients": found.naming.names.plain(), **more_settings}
     with claimed(out, settings, split):

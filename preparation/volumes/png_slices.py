@@ -5,6 +5,7 @@ pass through as they are: which window made them is not known any more.
 """
 
 import csv
+import io
 import os
 import re
 import unicodedata
@@ -19,6 +20,7 @@ from PIL import Image
 
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
+from preparation.text_file import separator_of, text_of
 from preparation.volumes.mask_values import MaskValues, changed
 from preparation.volumes.slice_pictures import FORMATS, read_grey, read_labels
 from preparation.volumes.volume import (
@@ -71,7 +73,8 @@ def find_pairs(source: Path, values: MaskValues = MaskValues(), naming: Naming =
     cases: dict[tuple[str, str], _Case] = {}
     for number, row in enumerate(rows, start=2):
         try:
-            file, slice_index, case = str(row["file"]), int(row["slice"]), str(row["case"] or "")
+            file, slice_index = str(row["file"]), _whole(row["slice"])
+            case = str(row["case"] or "")
             patient = naming.patient_id(case)
             if not patient or Path(file).name != file:
                 raise ValueError
@@ -114,26 +117,31 @@ def _rows(index: Path) -> list[dict[str, str]]:
             f"{index}: there is no index. Expected a table with the columns file, case (the "
             "patient) and slice, one row per pair in image/ and label/."
         )
+    text = text_of(index, "the index")
     try:
-        with open(index, newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = [c for c in _COLUMNS if c not in (reader.fieldnames or [])]
-            if missing:
-                raise UserError(
-                    f"{index}: has no column {' and no column '.join(missing)}. Expected the "
-                    f"columns {', '.join(_COLUMNS)}; without `case` patients cannot be kept apart."
-                )
-            return list(reader)
+        stream = io.StringIO(text, newline="")
+        reader = csv.DictReader(stream, delimiter=separator_of(text))
+        reader.fieldnames = names = [name.strip().lower() for name in reader.fieldnames or []]
+        missing = [column for column in _COLUMNS if names.count(column) != 1]
+        if missing:
+            has = [f"{'several columns' if c in names else 'no column'} {c}" for c in missing]
+            raise UserError(
+                f"{index}: has {' and '.join(has)}. "
+                f"Expected the columns {', '.join(_COLUMNS)}; without `case` patients cannot be "
+                f"kept apart. There are {', '.join(names) or 'none'}."
+            )
+        return list(reader)
     except csv.Error as error:
         raise UserError(
             f"{index}: is not a readable table ({error}). Expected CSV with the columns "
             f"{', '.join(_COLUMNS)}."
         ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"{index}: is not UTF-8 (at byte {error.start}). Save it as UTF-8, for example as "
-            '"CSV UTF-8" in a spreadsheet: read in another encoding, names would be others.'
-        ) from error
+
+
+def _whole(text: str) -> int:
+    """A whole number, also as spreadsheets write it: `2.0`. ValueError where it is none."""
+    decimal = re.fullmatch(r"\s*([+-]?\d+)\.0*\s*", text)
+    return int(decimal[1] if decimal else text)
 
 
 def _job(

@@ -160,7 +160,7 @@ def test_missing_folder_index_and_column(tmp_path):
     with pytest.raises(UserError, match="no column case"):
         find_pairs(tmp_path)
     (tmp_path / "index.csv").write_bytes("file,case,slice\na.png,Müller,1\n".encode("cp1252"))
-    with pytest.raises(UserError, match=r"is not UTF-8 \(at byte 23\)"):
+    with pytest.raises(UserError, match="line 2 is not UTF-8: it holds the byte 0xfc"):
         find_pairs(tmp_path)
 
 
@@ -192,3 +192,30 @@ def test_a_case_that_is_left_out_is_named_as_the_index_does(tmp_path, capsys):
     private = (tmp_path / "out.private/skipped.csv").read_text()
     assert private.count("case 2") == 1
     assert "patient_" not in private
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", ", "])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_an_index_is_read_as_label_tables_are(tmp_path, separator, encoding):
+    make_pairs(tmp_path)
+    lines = [("File", "CASE", "Slice"), ("s_28_5.png", "28", "5.0"), ("s_28_2.png", "28", "2")]
+    text = "\n".join(separator.join(line) for line in lines)
+    (tmp_path / "index.csv").write_text(text, encoding=encoding)
+    [job] = find_pairs(tmp_path, naming=Naming(None)).jobs
+    assert job.options["slice_indices"] == [2, 5]
+    (tmp_path / "index.csv").write_text("picture,case,slice\na.png,1,1\n")
+    with pytest.raises(UserError, match=r"no column file.*There are picture, case, slice"):
+        find_pairs(tmp_path)
+
+
+def test_a_line_left_out_is_said_where_it_empties_a_split(tmp_path, capsys):
+    make_pairs(tmp_path / "in", cases=((1, 1), (2, 2), (3, 3)))
+    index = tmp_path / "in/index.csv"
+    index.write_text(index.read_text().replace(",2,2", ",2,two"))
+    words = ("slices", "--source", tmp_path / "in", "--out", tmp_path / "out")
+    assert run(*words) == 2
+    said = capsys.readouterr().err
+    assert "left out, first index.csv: line 3 lacks a file name" in said
+    assert "--split-seed" in said or "Add patients" in said
+    assert run(*words, "--strict") == 2
+    assert "as --strict says" in capsys.readouterr().err
