@@ -4,7 +4,7 @@ All are read image by image, made grey, and averaged to at most 64 pixels, so th
 takes 400 MB.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -15,8 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from datamodules.beside_synthetic import (
+    SMALLEST_SIDE,
+    film_levels,
+    refuse_other_images,
+    spread,
+)
 from datamodules.film_cache import FilmCache
-from datamodules.film_dataset import FilmDataset, to_unit
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
@@ -24,8 +29,6 @@ from provenance import UserError
 
 LARGEST_SIDE = 64
 """Pixels that an audit looks at."""
-
-_SMALLEST_SIDE = 16
 
 HeldOutSplit = Literal["val", "test", "val+test"]
 
@@ -95,7 +98,14 @@ def audited_sets(
         UserError: The set and the cache are of two kinds or sizes, or its generator learnt from
             none of the cache's patients.
     """
-    _check_kind(fakes, cache)
+    refuse_other_images(
+        fakes,
+        cache,
+        of_kind="Give the cache that the set's generator was trained on.",
+        of_size=f"An audit compares images of one size, of at least {SMALLEST_SIDE} px: give the "
+        "cache that the set's generator was trained on, or prepare it with --image-size "
+        f"{fakes.image_size}.",
+    )
     known, notes = _known(fakes, cache)
     usable = np.ones(len(cache), bool)
     if isinstance(cache, SliceCache):
@@ -106,8 +116,9 @@ def audited_sets(
     chosen: NDArray[np.bool_] = np.zeros(len(cache), bool)
     chosen[of_split] = True
     chosen &= usable & strangers & _of_classes(fakes, cache, notes)
-    held_out = _spread(np.flatnonzero(chosen), num_held_out)
-    items = [fakes.items[index] for index in _spread(np.arange(len(fakes.items)), num_images)]
+    others = np.flatnonzero(chosen)
+    held_out = others[spread(len(others), num_held_out)]
+    items = [fakes.items[index] for index in spread(len(fakes.items), num_images)]
     side = min(fakes.image_size, LARGEST_SIDE)
     if fakes.image_size > side:
         notes.append(
@@ -116,8 +127,9 @@ def audited_sets(
         )
 
     def real(indices: NDArray[np.int64], what: str) -> Images:
-        bar = tqdm(indices.tolist(), what, unit="image", disable=not show_progress)
-        pixels = [_small(_levels(cache, index, fakes.image_size), side) for index in bar]
+        read = _reader(cache, indices, fakes.image_size)
+        bar = tqdm(range(len(indices)), what, unit="image", disable=not show_progress)
+        pixels = [_small(torch.from_numpy(read(place)), side) for place in bar]
         return Images(
             _stacked(pixels, side),
             cache.ids[indices].tolist(),
@@ -136,24 +148,6 @@ def audited_sets(
         torch.tensor([rows.get(item.label_item_id or "", -1) for item in items]),
         notes,
     )
-
-
-def _check_kind(fakes: SyntheticSet, cache: PreparedCache) -> None:
-    of_films = isinstance(cache, FilmCache)
-    if fakes.items and of_films == fakes.has_label_maps:
-        kinds = ("slices with label maps", "films") if of_films else ("films", "slices")
-        raise UserError(
-            f"{fakes.root}: holds {kinds[0]}, but {cache.root} holds {kinds[1]}. Give the cache "
-            "that the set's generator was trained on."
-        )
-    size = fakes.image_size
-    fits = cache.image_size % size == 0 if of_films else cache.image_size == size
-    if not fits or size < _SMALLEST_SIDE:
-        raise UserError(
-            f"{fakes.root}: images of {size} px, but {cache.root} holds {cache.image_size} px. An "
-            f"audit compares images of one size, of at least {_SMALLEST_SIDE} px: give the cache "
-            f"that the set's generator was trained on, or prepare it with --image-size {size}."
-        )
 
 
 def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_], list[str]]:
@@ -212,18 +206,13 @@ def _of_classes(fakes: SyntheticSet, cache: PreparedCache, notes: list[str]) -> 
     return everything
 
 
-def _spread(indices: NDArray[np.int64], wanted: int | None) -> NDArray[np.int64]:
-    if wanted is None or wanted >= len(indices):
-        return indices
-    return indices[np.linspace(0, len(indices) - 1, wanted).round().astype(int)]
-
-
-def _levels(cache: SliceCache | FilmCache, index: int, size: int) -> Tensor:
-    """One real image, (C, size, size) or (size, size), as 8-bit levels like a synthetic one's."""
-    if isinstance(cache, SliceCache):
-        return torch.from_numpy(np.array(cache.image(cache.items[index])))
-    film = FilmDataset(cache, np.array([index]))[0]["image"][None]
-    return ((to_unit({"image": film}, size)["image"][0] + 1) * 127.5).round()
+def _reader(
+    cache: SliceCache | FilmCache, indices: NDArray[np.int64], size: int
+) -> Callable[[int], NDArray[np.uint8]]:
+    """Of real images as 8-bit levels like a synthetic one's, (C, size, size) or (size, size)."""
+    if isinstance(cache, FilmCache):
+        return film_levels(cache, indices, size)
+    return lambda place: np.array(cache.image(cache.items[indices[place]]))
 
 
 def _small(image: Tensor, side: int) -> Tensor:

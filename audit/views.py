@@ -52,10 +52,9 @@ def view(images: Tensor, regions: Regions, source: torch.Generator) -> Tensor:
     return _shaded(cut(images, matrices, offsets), source)
 
 
-def region(images: Tensor, side: float, x: float, y: float, flip: bool = False) -> Tensor:
+def region(images: Tensor, side: float, x: float, y: float) -> Tensor:
     """The square region of all images as it is, (N, 1, SIDE, SIDE); see `Regions`."""
-    mirror = -side if flip else side
-    matrices = images.new_tensor([[mirror, 0.0], [0.0, side]]).expand(len(images), -1, -1)
+    matrices = images.new_tensor([[side, 0.0], [0.0, side]]).expand(len(images), -1, -1)
     return cut(images, matrices, images.new_tensor([x, y]).expand(len(images), -1))
 
 

@@ -13,8 +13,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.beside_synthetic import (
+    SMALLEST_SIDE,
+    film_levels,
+    refuse_other_images,
+    spread,
+)
 from datamodules.film_cache import UNLABELLED, FilmCache
-from datamodules.film_dataset import FilmDataset, to_unit
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
@@ -22,7 +27,6 @@ from display.sheet import ImageArray, sheet
 from provenance import UserError, sha256_of
 
 FEWEST = 4  # two halves of two images
-_SMALLEST_SIDE = 16  # pixels that every extractor can take
 _COLUMNS, _CELL_SIZE = 8, 128  # of the sheet of films; pixels
 
 Levels = NDArray[np.uint8]
@@ -48,13 +52,6 @@ class ImageSet:
         return len(self.patients)
 
 
-def spread(count: int, wanted: int | None) -> list[int]:
-    """So many of the indices 0 to count - 1, evenly spread; all where fewer or None is wanted."""
-    if wanted is None or wanted >= count:
-        return list(range(count))
-    return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
-
-
 def compared_sets(
     fakes: SyntheticSet, cache: SliceCache | FilmCache, split: str, num_images: int | None
 ) -> tuple[ImageSet, ImageSet]:
@@ -75,19 +72,14 @@ def compared_sets(
     """
     size = fakes.image_size
     of_films = isinstance(cache, FilmCache)
-    if of_films == fakes.has_label_maps and fakes.items:
-        kinds = ("slices with label maps", "films") if of_films else ("films", "slices")
-        raise UserError(
-            f"{fakes.root}: holds {kinds[0]}, but {cache.root} holds {kinds[1]}. Compare a "
-            "synthetic set with a cache of the kind that its generator was trained on."
-        )
-    fits = cache.image_size % size == 0 if of_films else cache.image_size == size
-    if not fits or size < _SMALLEST_SIDE:
-        raise UserError(
-            f"{fakes.root}: images of {size} px, but {cache.root} holds {cache.image_size} px. "
-            f"Compare sets of one size, of at least {_SMALLEST_SIDE} px: prepare the real images "
-            f"again with --image-size {size}, or generate at theirs."
-        )
+    refuse_other_images(
+        fakes,
+        cache,
+        of_kind="Compare a synthetic set with a cache of the kind that its generator was trained "
+        "on.",
+        of_size=f"Compare sets of one size, of at least {SMALLEST_SIDE} px: prepare the real "
+        f"images again with --image-size {size}, or generate at theirs.",
+    )
     real = (
         _films(cache, split, size, num_images)
         if isinstance(cache, FilmCache)
@@ -110,13 +102,7 @@ def compared_sets(
 def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> ImageSet:
     chosen = cache.indices(split)
     chosen = chosen[spread(len(chosen), num_images)]
-    films = FilmDataset(cache, chosen)
     manifest = cache.manifest
-
-    def read(index: int) -> Levels:
-        image = to_unit({"image": films[index]["image"][None]}, size)["image"][0]
-        return ((image + 1) * 127.5).round().byte().numpy()
-
     factor = cache.image_size // size
     preparation = {
         key: manifest[key]
@@ -137,7 +123,12 @@ def _films(cache: FilmCache, split: str, size: int, num_images: int | None) -> I
         labels = cache.labels(column)[chosen].tolist()
         key = "labels" if len(cache.label_columns) == 1 else f"labels, {column}"
         facts[key] = _counts("none" if label == UNLABELLED else names[label] for label in labels)
-    return ImageSet(cache.patient_ids[chosen].tolist(), read, manifest["sha256_items"], facts)
+    return ImageSet(
+        cache.patient_ids[chosen].tolist(),
+        film_levels(cache, chosen, size),
+        manifest["sha256_items"],
+        facts,
+    )
 
 
 def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:

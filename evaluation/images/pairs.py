@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from datamodules.beside_synthetic import spread
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from display.sheet import ImageArray, colour_mask, sheet
-from evaluation.images.compared_sets import spread
 from evaluation.images.embedding import unit_batch
 from metrics.extractor import FeatureExtractor
 from metrics.image_sets import paired_scores

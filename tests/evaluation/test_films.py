@@ -16,9 +16,10 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import evaluate
+from datamodules.beside_synthetic import spread
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from evaluation.images.compared_sets import compared_sets, spread
+from evaluation.images.compared_sets import compared_sets
 from evaluation.images.fid_card import fid_card
 from generation.card import finish_synthetic_set
 from metrics import features
