@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out = generate(**vars(settings))
     counts = Counter(item.label for item in SyntheticSet.open(out).items)
     classes = ", ".join(
-        f"{count} {printable(name)}" for name, count in counts.items() if name is not None
+        f"{number} {printable(name)}" for name, number in counts.items() if name is not None
     )
     print(
         f"{count(counts.total(), 'synthetic image')}{f' ({classes})' if classes else ''}: {out} "

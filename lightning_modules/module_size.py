@@ -23,7 +23,7 @@ _SHORT = 10_000  # rows of numbers that constructors read, such as rates of each
 _BESIDE_WEIGHTS = 64 * 2**20
 
 
-class _TooManyCalls(BaseException):  # noqa: N818: no error of a network, which may catch those
+class _TooManyCalls(BaseException):  # no Exception: a network may catch those
     pass
 
 

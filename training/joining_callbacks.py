@@ -15,6 +15,7 @@ from lightning.pytorch.callbacks import (
 from lightning_modules.training_module import TrainingModule
 from provenance import UserError
 from spelling import meant
+from training.trainer_flags import as_list
 
 _BY_ITSELF = "Every module here steps its optimisers itself (manual optimisation)"
 _UNSUPPORTED: tuple[tuple[type[L.Callback], str], ...] = (
@@ -51,7 +52,7 @@ def callbacks_that_join(asked: Any) -> list[L.Callback]:
     Raises:
         UserError: One that does not work, or does nothing, under manual optimisation.
     """
-    callbacks = [] if asked is None else list(asked) if isinstance(asked, list) else [asked]
+    callbacks: list[L.Callback] = as_list(asked)
     for callback in callbacks:
         for kind, why in _UNSUPPORTED:
             if isinstance(callback, kind):

@@ -258,7 +258,7 @@ def loggers_that_join(asked: Any) -> list[Logger]:
     Raises:
         UserError: W&B's, which has a flag of its own.
     """
-    loggers = _as_list(None if asked is True else asked)
+    loggers = as_list(None if asked is True else asked)
     if any(isinstance(logger, WandbLogger) for logger in loggers):
         raise UserError(
             "--trainer.logger: Weights & Biases logs without it; --wandb online, offline or "
@@ -277,7 +277,7 @@ def plugins_that_join(asked: Any, ours: Sequence[Any]) -> list[Any]:
     Raises:
         UserError: One would write checkpoints, or choose the precision.
     """
-    plugins = _as_list(asked)
+    plugins = as_list(asked)
     for plugin in plugins:
         for kind, instead in (
             (Precision, "Use --trainer.precision."),
@@ -302,7 +302,8 @@ def show_what_was_asked_for(trainer: Any) -> None:
             logging.getLogger(module).setLevel(logging.INFO)
 
 
-def _as_list(value: Any) -> list[Any]:
+def as_list(value: Any) -> list[Any]:
+    """What a flag was given that takes one or several; None for none."""
     if value is None:
         return []
     return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,6 +1,5 @@
 """Where a run is logged: what a flag, the WANDB_* variables, the key and the network say."""
 
-import difflib
 import os
 import re
 import ssl
@@ -13,6 +12,7 @@ from types import ModuleType
 from typing import Literal, get_args
 
 from provenance import UserError
+from spelling import meant
 
 WandbMode = Literal["auto", "online", "offline", "disabled"]
 
@@ -121,10 +121,9 @@ def refuse_invalid_variables() -> None:
     modes = [*get_args(WandbMode)[1:], *_MODE_NAMES]
     stated = os.environ.get("WANDB_MODE")
     if stated is not None and stated not in modes:
-        near = difflib.get_close_matches(stated.lower(), modes, 1)
-        meant = f" Did you mean {near[0]}?" if near else ""
+        near = meant(stated.lower(), modes)
         raise UserError(
-            f"WANDB_MODE={stated}: expected {', '.join(modes[:2])} or {modes[2]}.{meant} Nothing "
+            f"WANDB_MODE={stated}: expected {', '.join(modes[:2])} or {modes[2]}.{near} Nothing "
             "was begun."
         )
     problem = check_api_key(os.environ.get("WANDB_API_KEY", "x" * 40))
@@ -160,9 +159,8 @@ def note_variables_without_effect() -> None:
         if name in _WITHOUT_EFFECT:
             print(f"{name} has no effect: {_WITHOUT_EFFECT[name]}.", file=sys.stderr)
         elif name not in known and not name.startswith("WANDB_SERVICE"):
-            near = difflib.get_close_matches(name, sorted(known), 1)
-            meant = f" Did you mean {near[0]}?" if near else ""
-            print(f"{name} has no effect: W&B has no such variable.{meant}", file=sys.stderr)
+            near = meant(name, sorted(known))
+            print(f"{name} has no effect: W&B has no such variable.{near}", file=sys.stderr)
 
 
 def _saved() -> dict[str, str]:
@@ -220,9 +218,7 @@ def _unreachable(url: str) -> str:
             found[0] = ""
         except OSError as error:
             reason = getattr(error, "reason", error)
-            if isinstance(
-                reason, ssl.SSLError
-            ):  # somebody is there; W&B has certificates of its own
+            if isinstance(reason, ssl.SSLError):  # somebody is there; W&B has its own certificates
                 found[0] = ""
             elif not isinstance(reason, TimeoutError):
                 found[0] = str(getattr(reason, "strerror", None) or reason)

@@ -13,10 +13,10 @@ import numpy as np
 
 from preparation.volumes.dicom_file import Slice, slice_of
 from preparation.volumes.dicom_folder import Folder
+from preparation.volumes.geometry import TILT_DEGREES, degrees_between, oblique_notes
 from preparation.volumes.slice_spacing import extents_of
 from preparation.volumes.volume import SkipVolume
 
-_TILT_DEGREES, _OBLIQUE_DEGREES = 1.0, 5.0
 # What slices of one series have in common, and how a difference is said without its value.
 _OF_ONE_SCAN = {
     "PatientID": "is of another patient than {} (PatientID)",
@@ -121,22 +121,17 @@ def _tilt_notes(slices: Sequence[Slice], name: str) -> list[str]:
     normal, tilt = slices[0].normal, 0.0
     if len(slices) > 1:
         ends = [np.array(s.header.ImagePositionPatient, float) for s in (slices[0], slices[-1])]
-        tilt = _degrees(ends[0] - ends[1], normal)
+        tilt = degrees_between(ends[0] - ends[1], normal)
     told = abs(_number(slices[0].header.get("GantryDetectorTilt")))
-    if max(tilt, told) > _TILT_DEGREES:
+    if max(tilt, told) > TILT_DEGREES:
         beside = "each slice lies beside the one above it; slices are used as they are, as a volume"
         notes.append(
             f"{name}: gantry tilt of {tilt:.1f} degrees: {beside} they are sheared."
-            if tilt > _TILT_DEGREES
+            if tilt > TILT_DEGREES
             else f"{name}: its header tells a gantry tilt of {told:.1f} degrees; its slices are "
             "used as they are."
         )
-    if (oblique := _degrees(normal, np.array([0.0, 0.0, 1.0]))) > _OBLIQUE_DEGREES:
-        notes.append(
-            f"{name}: its slices are turned by {oblique:.1f} degrees out of the axial plane. They "
-            "are used as they lie."
-        )
-    return notes
+    return notes + oblique_notes(normal, name)
 
 
 def _number(value: Any) -> float:
@@ -144,8 +139,3 @@ def _number(value: Any) -> float:
         return float(value or 0)
     except (TypeError, ValueError):
         return 0.0
-
-
-def _degrees(a: Any, b: Any) -> float:
-    cosine = abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))))

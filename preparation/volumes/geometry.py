@@ -1,4 +1,4 @@
-"""Window, pad to a square, resize: from a source slice to a slice of the cache."""
+"""Window, pad to a square, resize: from a source slice to a slice of the cache; and how it lies."""
 
 import math
 from typing import Any
@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from preparation.volumes.volume import AIR_HU
+
+TILT_DEGREES = 1.0
+"""From here on slices that lie beside one another are noted."""
+
+_OBLIQUE_DEGREES = 5.0
 
 
 def window_to_uint8(hu: NDArray[Any], width_hu: float, center_hu: float) -> NDArray[np.uint8]:
@@ -148,3 +153,25 @@ def fitted_spacing(
         return side, side
     factor = max(slice_shape) / size
     return (round(spacing_mm[0] * factor, 6), round(spacing_mm[1] * factor, 6))
+
+
+def degrees_between(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
+    """Angle of two directions, whichever way either points, in [0, 90]."""
+    cosine = abs(float(a @ b)) / float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))))
+
+
+def oblique_notes(normal: NDArray[np.float64], name: str) -> list[str]:
+    """A sentence on slices that are turned out of the axial plane; none on others.
+
+    Args:
+        normal: Across the slices, in the patient's x, y, z.
+        name: What the volume is called.
+    """
+    oblique = degrees_between(normal, np.array([0.0, 0.0, 1.0]))
+    if oblique > _OBLIQUE_DEGREES:
+        return [
+            f"{name}: its slices are turned by {oblique:.1f} degrees out of the axial plane. They "
+            "are used as they lie."
+        ]
+    return []

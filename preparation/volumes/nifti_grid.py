@@ -19,6 +19,7 @@ from nibabel.orientations import (
 )
 from numpy.typing import NDArray
 
+from preparation.volumes.geometry import TILT_DEGREES, degrees_between, oblique_notes
 from preparation.volumes.volume import SkipVolume
 
 _KITS19_AXES = ("I", "P", "L")
@@ -27,7 +28,6 @@ _MM = {"meter": 1000.0, "micron": 0.001}
 _SAME_SPACING = 0.01
 # Of a voxel: two files that lie farther apart are of different places.
 _SAME_PLACE = 0.5
-_TILT_DEGREES, _OBLIQUE_DEGREES = 1.0, 5.0
 # Names no file, so that the summary counts it.
 FILE_ORDER = (
     "headers that tell no geometry: the order of the file is trusted, which is slices from head to "
@@ -125,17 +125,12 @@ def notes_on(image: Any, grid: Grid, name: str) -> list[str]:
         )
     along, down, across = grid.affine[:3, :3].T
     normal = np.cross(down, across)
-    if (tilt := _degrees(along, normal)) > _TILT_DEGREES:
+    if (tilt := degrees_between(along, normal)) > TILT_DEGREES:
         notes.append(
             f"{name}: gantry tilt of {tilt:.1f} degrees: each slice lies beside the one above it. "
             "Slices are used as they are; as a volume they are sheared."
         )
-    if (oblique := _degrees(normal, np.array([0.0, 0.0, 1.0]))) > _OBLIQUE_DEGREES:
-        notes.append(
-            f"{name}: its slices are turned by {oblique:.1f} degrees out of the axial plane. They "
-            "are used as they lie."
-        )
-    return notes
+    return notes + oblique_notes(normal, name)
 
 
 def _disagreement(sform: NDArray[np.float64], qform: NDArray[np.float64]) -> str:
@@ -151,11 +146,6 @@ def _disagreement(sform: NDArray[np.float64], qform: NDArray[np.float64]) -> str
         first_voxel = f"the first voxel at ({_listed(first, ', ')})"
         return f"{first_voxel} by the sform and at ({_listed(of_qform, ', ')})"
     return ""
-
-
-def _degrees(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    cosine = abs(float(a @ b)) / (np.linalg.norm(a) * np.linalg.norm(b))
-    return float(np.degrees(np.arccos(np.clip(cosine, 0, 1))))
 
 
 def mask_on_image(
