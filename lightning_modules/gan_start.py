@@ -11,9 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from knowledge import Knowledge
-from lightning_modules.checkpoint_files import load_checkpoint_file
-from lightning_modules.loading import RECORD_KEY
-from lightning_modules.start_from import refuse_held_out
+from lightning_modules.start_from import flag_of, opened_start, refuse_held_out
 from networks.enlargement import Enlargement
 from provenance import UserError
 
@@ -40,15 +38,8 @@ def start_gan_from_checkpoint(module: Any, path: Path, cache: Any) -> Knowledge:
         UserError: No such checkpoint, or one of another method, another network, a higher
             resolution, or that knows somebody who is held out.
     """
-    flag = f"--model.start_from {path}"
-    content = load_checkpoint_file(path)
-    record: dict[str, Any] = content.get(RECORD_KEY) or {}
-    kind = str(record.get("model", {}).get("class_path", "something unknown"))
-    wanted = type(module).__name__
-    if not kind.endswith(f".{wanted}"):
-        raise UserError(
-            f"{flag}: is a checkpoint of {kind}, expected one of a {wanted} that train.py wrote."
-        )
+    flag, wanted = flag_of(path), type(module).__name__
+    content, record = opened_start(path, wanted, "image_size", "split")
     size, theirs = int(module.image_size), int(record["image_size"])
     if theirs > size:
         raise UserError(

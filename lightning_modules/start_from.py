@@ -32,16 +32,8 @@ def start_from_checkpoint(
     Raises:
         UserError: No such checkpoint, or one of another task, other patients or another network.
     """
-    flag = f"--model.start_from {path}"
-    content = load_checkpoint_file(path)
-    record: dict[str, Any] = content.get(RECORD_KEY) or {}
-    kind = str(record.get("model", {}).get("class_path", "something unknown"))
-    wanted = type(module).__name__
-    if not kind.endswith(f".{wanted}"):
-        raise UserError(
-            f"{flag}: is a checkpoint of {kind}, expected one of a {wanted} that train.py wrote."
-        )
-    check_tells(record, path, "class_names", "split")
+    flag, wanted = flag_of(path), type(module).__name__
+    content, record = opened_start(path, wanted, "class_names", "split")
     if tuple(record["class_names"]) != class_names:
         raise UserError(
             f"{flag}: tells apart {', '.join(record['class_names'])}, this run "
@@ -64,6 +56,34 @@ def start_from_checkpoint(
             "the same settings as that run's."
         ) from error
     return seen
+
+
+def flag_of(path: Path) -> str:
+    """What was given, for sentences."""
+    return f"--model.start_from {path}"
+
+
+def opened_start(path: Path, wanted: str, *told: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The checkpoint that a training starts from, and what it says of itself.
+
+    Args:
+        path: Its file.
+        wanted: Name of the class that it must be of.
+        *told: Entries that its record must have.
+
+    Raises:
+        UserError: There is no such checkpoint, or it is of another class, or tells too little.
+    """
+    content = load_checkpoint_file(path)
+    record: dict[str, Any] = content.get(RECORD_KEY) or {}
+    kind = str(record.get("model", {}).get("class_path", "something unknown"))
+    if not kind.endswith(f".{wanted}"):
+        raise UserError(
+            f"{flag_of(path)}: is a checkpoint of {kind}, expected one of a {wanted} that train.py "
+            "wrote."
+        )
+    check_tells(record, path, *told)
+    return content, record
 
 
 def refuse_held_out(flag: str, wanted: str, record: dict[str, Any], cache: Any) -> Knowledge:

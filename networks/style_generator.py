@@ -7,7 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from networks.growth import Growth
-from networks.progressive_blocks import check_latent, draw_latents, resolutions_up_to
+from networks.progressive_blocks import (
+    channels_of_stages,
+    check_latent,
+    draw_latents,
+    resolutions_up_to,
+)
 from networks.style_layers import MappingNetwork
 
 _MIXING_PROBABILITY = 0.9
@@ -46,6 +51,8 @@ class StyledNetwork(nn.Module):
         image_size: height and width in pixels, a power of two from 8 up.
         image_channels: channels of the image; 1 for films.
         style_size: length of z and of w.
+        width: channels at 32 pixels; every doubling beyond halves them.
+        max_channels: channels that smaller resolutions double up to; None: they have `width`.
         mapping_layers: layers of the mapping network; its learning rate is a 100th.
         mixing: mix styles in training mode.
 
@@ -58,37 +65,48 @@ class StyledNetwork(nn.Module):
     and whoever stores an image clamps it.
 
     Raises:
-        ValueError: style_size out of range.
+        ValueError: settings out of range.
 
     Source: Karras et al. 2019, arXiv:1812.04948, sections 2, 3.1 and appendix B.
     """
 
     average_style: Tensor
 
+    maps_of_first: int = 2
+    """Noise maps at 4 pixels; every other resolution has two."""
+
     def __init__(
         self,
         image_size: int,
         image_channels: int,
-        style_size: int,
-        mapping_layers: int,
-        mixing: bool,
-        noise_sides: list[int],
+        style_size: int = 512,
+        width: int = 512,
+        max_channels: int | None = None,
+        mapping_layers: int = 8,
+        mixing: bool = True,
     ) -> None:
         super().__init__()
+        name = type(self).__name__
+        channels = channels_of_stages(name, image_size, image_channels, width, max_channels)
         if style_size < 1:
-            raise ValueError(
-                f"{type(self).__name__}: style_size is {style_size}, expected at least 1."
-            )
+            raise ValueError(f"{name}: style_size is {style_size}, expected at least 1.")
         self.image_size = image_size
         self.image_channels = image_channels
         self.style_size = style_size
         self.mixing = mixing
         self.mapping_network = MappingNetwork(style_size, mapping_layers)
         self.register_buffer("average_style", torch.zeros(style_size))
-        self.num_layers = 2 * len(resolutions_up_to(image_size))
-        self._noise_sides = noise_sides
-        self.noise_size: int = sum(side**2 for side in noise_sides)
+        first, *others = resolutions_up_to(image_size)
+        self.num_layers = 2 * (1 + len(others))
+        self._noise_sides = [first] * self.maps_of_first
+        self._noise_sides += [side for side in others for _ in range(2)]
+        self.noise_size: int = sum(side**2 for side in self._noise_sides)
         self.latent_size: int = 2 * style_size + 1 + self.noise_size
+        self.make_layers(channels)
+
+    def make_layers(self, channels: list[int]) -> None:
+        """Make what `synthesis` needs, with so many channels at 4, 8, ..., image_size pixels."""
+        raise NotImplementedError
 
     def draw_latent(self, count: int, generator: torch.Generator | None = None) -> Tensor:
         """Rows (count, latent_size) of standard normal numbers; see `draw_latents`."""

@@ -8,7 +8,7 @@ from networks.enlargement import Enlargement
 from networks.equalised import EqualisedConv2d, EqualisedLinear, at_least_float32
 from networks.growth import SMALLEST_RESOLUTION, Growth, growth_within
 from networks.pggan import PGGANDiscriminator
-from networks.progressive_blocks import DiscriminatorBlock, channels_of_stages, resolutions_up_to
+from networks.progressive_blocks import DiscriminatorBlock
 from networks.style_generator import StyledNetwork
 from networks.style_layers import Blur
 
@@ -98,17 +98,7 @@ class StyleGANGenerator(StyledNetwork):
     `StyledNetwork`. While a stage fades in, its image is mixed with the enlarged image of the stage
     before; parameters that a stage does not use get no gradient.
 
-    Args:
-        image_size: height and width in pixels when fully grown, a power of two from 8 up.
-        image_channels: channels of the image; 1 for films.
-        style_size: length of z and of w.
-        width: channels at 32 pixels; every doubling beyond halves them.
-        max_channels: channels that smaller resolutions double up to; None: they have `width`.
-        mapping_layers: layers of the mapping network; its learning rate is a 100th.
-        mixing: mix styles in training mode.
-
-    Raises:
-        ValueError: settings out of range.
+    Args, attributes, errors: those of `StyledNetwork`.
 
     Source: Karras et al. 2019, arXiv:1812.04948, configuration F: 26.2 M parameters at 1024 pixels
     and 3 channels (table 1 and section 2), without the layers that make the images of smaller
@@ -117,23 +107,9 @@ class StyleGANGenerator(StyledNetwork):
 
     enlargement = Enlargement()
 
-    def __init__(
-        self,
-        image_size: int,
-        image_channels: int,
-        style_size: int = 512,
-        width: int = 512,
-        max_channels: int | None = None,
-        mapping_layers: int = 8,
-        mixing: bool = True,
-    ) -> None:
-        channels = channels_of_stages(
-            "StyleGANGenerator", image_size, image_channels, width, max_channels
-        )
-        noise_sides = [side for side in resolutions_up_to(image_size) for _ in range(2)]
-        super().__init__(
-            image_size, image_channels, style_size, mapping_layers, mixing, noise_sides
-        )
+    def make_layers(self, channels: list[int]) -> None:
+        """Two styled layers and an image output at every resolution."""
+        style_size = self.style_size
         self.constant = nn.Parameter(torch.ones(1, channels[0], *[SMALLEST_RESOLUTION] * 2))
         inputs = [None, *channels[:-1]]
         self.first = nn.ModuleList(
@@ -142,7 +118,7 @@ class StyleGANGenerator(StyledNetwork):
         )
         self.second = nn.ModuleList(StyledLayer(count, count, style_size) for count in channels)
         self.to_images = nn.ModuleList(
-            EqualisedConv2d(count, image_channels, 1, gain=1.0) for count in channels
+            EqualisedConv2d(count, self.image_channels, 1, gain=1.0) for count in channels
         )
 
     def layers_at(self, growth: Growth | None) -> int:

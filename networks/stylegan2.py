@@ -17,7 +17,6 @@ from networks.growth import SMALLEST_RESOLUTION, Growth
 from networks.progressive_blocks import (
     channels_of_stages,
     check_images,
-    resolutions_up_to,
 )
 from networks.style_generator import StyledNetwork
 from networks.style_layers import (
@@ -35,26 +34,13 @@ class StyleGAN2Generator(StyledNetwork):
     w says in every layer how channels are scaled (`ModulatedConv2d`). Latents, style mixing and
     truncation are those of `StyledNetwork`.
 
-    Args:
-        image_size: height and width in pixels, a power of two from 8 up.
-        image_channels: channels of the image; 1 for films.
-        style_size: length of z and of w.
-        width: channels at 32 pixels; every doubling beyond halves them.
-        max_channels: channels that smaller resolutions double up to; None: they have `width`. 512
-            with width=1024 is the source's config F.
-        mapping_layers: layers of the mapping network; its learning rate is a 100th.
-        mixing: mix styles in training mode.
+    Args, errors: those of `StyledNetwork`. The source's config F has width=1024, max_channels=512.
 
     Attributes:
-        latent_size: numbers in a row: 2 * style_size + 1 + noise_size.
         noise_size: numbers of all noise maps together; 699,024 at 512 pixels, 2.8 MB.
-        num_layers: L, styles that one image takes: two per resolution.
 
     Images are linear outputs, not squashed: training data in [-1, 1] keep them near that range,
     and whoever stores an image clamps it.
-
-    Raises:
-        ValueError: settings out of range.
 
     Source: Karras et al. 2020, arXiv:1912.04958; 30.37 M parameters at 1024 pixels and 3 channels
     in config F, as its authors print. Deviation: the smaller image is enlarged with its border
@@ -64,24 +50,11 @@ class StyleGAN2Generator(StyledNetwork):
     # An image is the sum of what each resolution adds to the enlarged one below.
     enlargement = Enlargement(zero=("to_images.*.conv.weight",))
 
-    def __init__(
-        self,
-        image_size: int,
-        image_channels: int,
-        style_size: int = 512,
-        width: int = 512,
-        max_channels: int | None = None,
-        mapping_layers: int = 8,
-        mixing: bool = True,
-    ) -> None:
-        channels = channels_of_stages(
-            "StyleGAN2Generator", image_size, image_channels, width, max_channels
-        )
-        sides = resolutions_up_to(image_size)
-        noise_sides = [sides[0], *(side for side in sides[1:] for _ in range(2))]
-        super().__init__(
-            image_size, image_channels, style_size, mapping_layers, mixing, noise_sides
-        )
+    maps_of_first = 1
+
+    def make_layers(self, channels: list[int]) -> None:
+        """A styled convolution at 4 pixels, two and an image output at every resolution."""
+        style_size = self.style_size
         self.constant = nn.Parameter(torch.randn(1, channels[0], *[SMALLEST_RESOLUTION] * 2))
         self.first = StyledConv(channels[0], channels[0], style_size)
         self.enlarging = nn.ModuleList(
@@ -92,7 +65,7 @@ class StyleGAN2Generator(StyledNetwork):
             StyledConv(count, count, style_size) for count in channels[1:]
         )
         self.to_images = nn.ModuleList(
-            ToImage(count, image_channels, style_size) for count in channels
+            ToImage(count, self.image_channels, style_size) for count in channels
         )
 
     def synthesis(
