@@ -14,7 +14,6 @@ from output_folder import check_folder
 from provenance import (
     UserError,
     library_versions,
-    sha256_of,
     without_paths,
     write_json_atomic,
 )
@@ -93,7 +92,7 @@ def audit(
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
     identity = {
         "task": "audit",
-        "synthetic_sha256": sha256_of(fakes.root / "manifest.json"),
+        "synthetic_sha256": fakes.content_sha256,
         "real_sha256": cache.content_sha256,
         "split": split,
         "split_id": cache.split_id,

@@ -17,7 +17,7 @@ from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
-from provenance import UserError, sha256_of
+from provenance import UserError
 
 _MANY_TIMES = 5  # so often in one epoch no configuration shows an image by intention
 
@@ -112,9 +112,7 @@ class CachedDataModule(L.LightningDataModule):
     @property
     def synthetic_sha256(self) -> str | None:
         """SHA-256 of the set's manifest, which tells its generator, seed and images."""
-        if self.synthetic_set is None:
-            return None
-        return sha256_of(self.synthetic_set.root / "manifest.json")
+        return None if self.synthetic_set is None else self.synthetic_set.content_sha256
 
     def also_seen(self) -> Knowledge:
         """Whom a training learns from besides the cache's training split: through synthetic images.

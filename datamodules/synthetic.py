@@ -2,11 +2,14 @@
 
 A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (uint8), for slices
 `masks/<id>.png` (8-bit labels), `manifest.json` (per image: seed, and its label or where its label
-map came from; per set: the generator's checkpoint and the patients it was trained on) and a card,
-`README.md`, which says that no image is a patient's.
+map came from; per set: the generator's checkpoint and the patients it was trained on, and under
+`audit` what a recorded audit found, null where none was) and a card, `README.md`, which says that
+no image is a patient's.
 """
 
 import copy
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -91,6 +94,15 @@ class SyntheticSet:
                 f"{root / 'manifest.json'}: is damaged ({error} is missing or wrong). Make the set "
                 "again with the command in its README.md."
             ) from error
+
+    @property
+    def content_sha256(self) -> str:
+        """SHA-256 of the manifest without its audit: an audited set is the set that it was.
+
+        That of the file's bytes where it has no key `audit`, as in sets of earlier versions.
+        """
+        plain = {key: value for key, value in self.manifest.items() if key != "audit"}
+        return hashlib.sha256(f"{json.dumps(plain, indent=1)}\n".encode()).hexdigest()
 
     @property
     def has_label_maps(self) -> bool:

@@ -1,22 +1,66 @@
 """The card of a synthetic set, and the manifest that makes the set complete."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datamodules.synthetic import FORMAT, SyntheticItem, has_label_maps
+from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet, has_label_maps
 from display.numbers import count
 from display.tables import as_text, markdown, text_table
 from foreign_text import printable
-from provenance import write_json_atomic, write_text_atomic
+from provenance import read_json, write_json_atomic, write_text_atomic
 
 
 def finish_synthetic_set(
     root: Path, items: list[SyntheticItem], manifest: dict[str, Any], command: str
 ) -> None:
-    """Write the card and, last, the manifest that makes the set complete."""
+    """Write the card and, last, the manifest that makes the set complete.
+
+    A set that was finished before keeps what was recorded of its audit; others are not audited.
+    """
+    entries = [_entry(item) for item in items]
+    content = {"format": FORMAT, **manifest, "command": command, "audit": None, "items": entries}
+    _write(root, items, {**content, "audit": _earlier_audit(root, content)}, command)
+
+
+def record_audit(root: Path, audit: Mapping[str, Any]) -> None:
+    """Write into a finished set's card and manifest what an audit of it found.
+
+    The images stay as they are, and so does what the set is known by: `content_sha256`.
+
+    Args:
+        root: The set.
+        audit: As `audit.record.record_of` gives it.
+    """
+    found = SyntheticSet.open(root)
+    command = found.manifest.get("command") or _command_in_card(root)
+    _write(root, found.items, {**found.manifest, "audit": dict(audit)}, command)
+
+
+def _write(root: Path, items: list[SyntheticItem], content: dict[str, Any], command: str) -> None:
+    write_text_atomic(root / "README.md", _card(items, content, command))
+    write_json_atomic(root / "manifest.json", content)
+
+
+def _earlier_audit(root: Path, content: Mapping[str, Any]) -> Any:
+    """Of the same images, finished before, perhaps by another version; None of others."""
+    if not (root / "manifest.json").is_file():
+        return None
+    before = read_json(root / "manifest.json")
+    same = all(before.get(key) == content.get(key) for key in ("items", "generator", "seed"))
+    return before.get("audit") if same else None
+
+
+def _command_in_card(root: Path) -> str:
+    """Of a set whose manifest does not hold it: earlier versions wrote it into the card alone."""
+    card = root / "README.md"
+    parts = card.read_text(encoding="utf-8").split("```") if card.is_file() else []
+    return parts[1].strip() if len(parts) > 2 else "not recorded"
+
+
+def _card(items: list[SyntheticItem], manifest: Mapping[str, Any], command: str) -> str:
     origin = manifest["generator"]
     size, colour = manifest["image_size"], manifest.get("channels") == 3
     makers = origin.get("generators", [origin])
@@ -40,9 +84,7 @@ def finish_synthetic_set(
         "software": f"Understudy {manifest['versions']['understudy']}",
     }
     told = [(name, str(value)) for name, value in rows.items() if value is not None]
-    write_text_atomic(
-        root / "README.md",
-        f"""# Synthetic images: {len(items)} of {as_text(printable(manifest["dataset"]))}
+    return f"""# Synthetic images: {len(items)} of {as_text(printable(manifest["dataset"]))}
 
 **Every image here was made by a neural network. None is a picture of a patient.**
 
@@ -55,13 +97,23 @@ Made by
 
 Use: to join the *training* split of a model whose validation and test patients the generator
 never saw (`train.py` checks it). Not for diagnosis, not as evidence about any person or disease.
-A generator can reproduce images that it was trained on; whether this one does was not measured
-here, so treat the set with the same care as the data behind it.
-""",
-    )
-    write_json_atomic(
-        root / "manifest.json",
-        {"format": FORMAT, **manifest, "items": [_entry(item) for item in items]},
+
+{_audit_in_words(manifest["audit"])}
+"""
+
+
+def _audit_in_words(audit: Mapping[str, Any] | None) -> str:
+    """The card's paragraph on copies."""
+    if audit is None:
+        return (
+            "**Not audited.** A generator can reproduce images that it was trained on; whether "
+            "this one does was not measured here, so treat the set with the same care as the data "
+            "behind it."
+        )
+    return (
+        f"**Audited for copies: {audit['answer']}.** {as_text(printable(audit['sentence']))} The "
+        "audit sees what its report names, and no more: read it before the set is handed on "
+        f"(audit.json of SHA-256 `{audit['audit_sha256']}`)."
     )
 
 
@@ -81,7 +133,7 @@ def _only_label(makers: Sequence[dict[str, Any]]) -> str | None:
     return makers[0].get("trained_on_label") if len(makers) == 1 else None
 
 
-def _labels_in_words(items: list[SyntheticItem], manifest: dict[str, Any]) -> str | None:
+def _labels_in_words(items: list[SyntheticItem], manifest: Mapping[str, Any]) -> str | None:
     """The card's row of labels: of pixels, of images with how many, or none."""
     if has_label_maps(items):
         return ", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))

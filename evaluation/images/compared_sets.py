@@ -171,8 +171,7 @@ def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageS
     }
     if any(item.label for item in items):
         facts["labels"] = _counts(item.label or "none" for item in items)
-    sha256 = sha256_of(fakes.root / "manifest.json")
-    return ImageSet([item.id for item in items], read, sha256, facts)
+    return ImageSet([item.id for item in items], read, fakes.content_sha256, facts)
 
 
 def sheet_of_films(real: ImageSet, fake: ImageSet) -> ImageArray:

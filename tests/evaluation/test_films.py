@@ -158,7 +158,7 @@ def test_the_card_names_what_another_lab_needs(
         "20 synthetic images against 24 real images of 12 patients",
         "**not** FID",
         pixels,
-        sha256_of(synthetic / "manifest.json"),
+        SyntheticSet.open(synthetic).content_sha256,
         cache.manifest["sha256_items"],
         cache.split_id,
         "test, by patient",
