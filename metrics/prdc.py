@@ -58,13 +58,13 @@ def prdc(real: Features, synthetic: Features, num_neighbours: int = 5) -> dict[s
     centre = first.mean(0)
     first, second = first - centre, second - centre
     tie = _TIE * max(float(np.square(x).sum(1).max()) for x in (first, second))
-    real_balls = _squared_radii(first, num_neighbours) + tie
-    synthetic_balls = _squared_radii(second, num_neighbours) + tie
+    real_balls = squared_radii(first, num_neighbours) + tie
+    synthetic_balls = squared_radii(second, num_neighbours) + tie
     within_real = 0  # pairs of a synthetic image and a real ball around it
     precise = 0
     covered = np.zeros(len(first), dtype=bool)
     recalled = np.zeros(len(first), dtype=bool)
-    for rows, squares in _squared_distances(second, first):
+    for rows, squares in squared_distances(second, first):
         inside = squares <= real_balls
         within_real += int(inside.sum())
         precise += int(inside.any(axis=1).sum())
@@ -78,16 +78,16 @@ def prdc(real: Features, synthetic: Features, num_neighbours: int = 5) -> dict[s
     }
 
 
-def _squared_radii(sample: NDArray[np.float64], num_neighbours: int) -> NDArray[np.float64]:
+def squared_radii(sample: NDArray[np.float64], num_neighbours: int) -> NDArray[np.float64]:
     """(N,) squared distance of each image to its k-th nearest other one."""
     radii = np.empty(len(sample))
-    for rows, squares in _squared_distances(sample, sample):
+    for rows, squares in squared_distances(sample, sample):
         squares[np.arange(len(squares)), np.arange(rows.start, rows.stop)] = np.inf
         radii[rows] = np.partition(squares, num_neighbours - 1, axis=1)[:, num_neighbours - 1]
     return radii
 
 
-def _squared_distances(
+def squared_distances(
     x: NDArray[np.float64], y: NDArray[np.float64]
 ) -> Iterator[tuple[slice, NDArray[np.float64]]]:
     """Blocks of rows of the table of squared distances, (rows, len(y)) each."""

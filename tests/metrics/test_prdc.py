@@ -62,14 +62,14 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     real, fake = normal(150, 8, 4), normal(120, 8, 5, mean=0.5)
     whole = prdc(real, fake)
     sizes = []
-    distances = module._squared_distances
+    distances = module.squared_distances
 
     def watched(x: np.ndarray, y: np.ndarray):  # type: ignore[no-untyped-def]
         for rows, squares in distances(x, y):
             sizes.append(squares.size)
             yield rows, squares
 
-    monkeypatch.setattr(module, "_squared_distances", watched)
+    monkeypatch.setattr(module, "squared_distances", watched)
     monkeypatch.setattr(module, "_BLOCK_ENTRIES", 1000)
     assert prdc(real, fake) == whole
     assert max(sizes) <= 1000
