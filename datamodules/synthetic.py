@@ -21,8 +21,9 @@ from datamodules.named_files import LARGEST_SIDE, inside, read_array, read_png, 
 from knowledge import Knowledge
 from provenance import UserError, read_json
 from spelling import meant_path
+from synthetic_marks import SET_FORMAT
 
-FORMAT = "understudy-synthetic"
+FORMAT = SET_FORMAT
 ImageFormat = Literal["png", "npy"]
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from provenance import UserError, whole_file
+from synthetic_marks import SOFTWARE, png_info
 
 ImageArray = NDArray[np.uint8]
 
@@ -31,7 +32,6 @@ CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
 
 _PAPER = (255, 255, 255)
 _INK = (24, 24, 24)
-_SOFTWARE = "Understudy"
 _DASHES = str.maketrans(
     {"\u2013": "-", "\u2014": "-", "\u2212": "-"}
 )  # Pillow's built-in font lacks them
@@ -169,8 +169,13 @@ def sheet(
     return np.asarray(paper, dtype=np.uint8)
 
 
-def save_png(path: Path | str, array: ImageArray) -> Path:
+def save_png(path: Path | str, array: ImageArray, synthetic: bool = False) -> Path:
     """Write (H, W) or (H, W, 3) uint8 as PNG: whole or not at all, and over nobody else's file.
+
+    Args:
+        path: Its name ends in .png.
+        array: The picture.
+        synthetic: All that it shows was made by a network, and the file says so.
 
     Returns:
         The path.
@@ -183,11 +188,12 @@ def save_png(path: Path | str, array: ImageArray) -> Path:
         raise ValueError(f"{path}: an image is saved as .png.")
     if path.exists() and not _is_ours(path):
         raise UserError(
-            f"{path}: exists and was not written by {_SOFTWARE}. It was left as it is; move "
+            f"{path}: exists and was not written by {SOFTWARE}. It was left as it is; move "
             "it away or choose another folder."
         )
-    mark = PngImagePlugin.PngInfo()
-    mark.add_text("Software", _SOFTWARE)
+    mark = png_info() if synthetic else PngImagePlugin.PngInfo()
+    if not synthetic:
+        mark.add_text("Software", SOFTWARE)
     with whole_file(path) as stream:
         Image.fromarray(np.ascontiguousarray(array)).save(stream, format="PNG", pnginfo=mark)
     return path
@@ -266,6 +272,6 @@ def _wrapped(text: str, font: _Font, width: int) -> str:
 def _is_ours(path: Path) -> bool:
     try:
         with Image.open(path) as image:
-            return image.format == "PNG" and image.info.get("Software") == _SOFTWARE
+            return image.format == "PNG" and image.info.get("Software") == SOFTWARE
     except OSError:
         return False

@@ -167,4 +167,4 @@ def _save_sheet(generation: Generation, items: list[SyntheticItem]) -> None:
     if len(generators) > 1:
         caption = f"Synthetic: the first of each class, {num_shown} of {len(items)} images."
     picture = sheet(rows, row_titles=titles if len(generators) > 1 else None, caption=caption)
-    save_png(generation.out / "sheet.png", picture)
+    save_png(generation.out / "sheet.png", picture, synthetic=True)

@@ -22,12 +22,12 @@ from lightning_modules import GAN
 from lightning_modules.training_module import derived_seed
 from networks.generator import StyleGenerator
 from provenance import UserError, whole_file
+from synthetic_marks import NOTICE, png_info, xmp
 
 _STOPS, _FRAMES_PER_STOP = 8, 24
 _FRAME_MS = 40  # a GIF counts in 10 ms
 _FORMATS = {".gif": "GIF", ".png": "PNG", ".webp": "WEBP"}
 _VIDEO = ".mp4"
-_MARK = "Synthetic: made by a neural network. No frame is a picture of a patient."
 _DESCRIPTION_TAG = 0x010E  # Exif's ImageDescription
 
 
@@ -135,7 +135,7 @@ def save_animation(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
         return
     first, *others = map(Image.fromarray, frames)
     description = Image.Exif()
-    description[_DESCRIPTION_TAG] = _MARK
+    description[_DESCRIPTION_TAG] = NOTICE
     with whole_file(path) as stream:
         first.save(
             stream,
@@ -146,7 +146,9 @@ def save_animation(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
             loop=0,
             lossless=True,
             exif=description,
-            comment=_MARK.encode(),
+            comment=NOTICE.encode(),
+            xmp=xmp(),
+            pnginfo=png_info(),
         )
 
 
@@ -163,7 +165,7 @@ def _save_video(path: Path, frames: Iterable[NDArray[np.uint8]]) -> None:
         command += ["-video_size", f"{width}x{height}", "-framerate", f"{1000 // _FRAME_MS}"]
         # Players want even sides and 4:2:0; odd sides get a black line.
         command += ["-i", "-", "-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2,format=yuv420p"]
-        command += ["-movflags", "+faststart", "-metadata", f"comment={_MARK}", str(made)]
+        command += ["-movflags", "+faststart", "-metadata", f"comment={NOTICE}", str(made)]
         with open(said, "wb") as errors:
             process = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=errors)
             assert process.stdin is not None

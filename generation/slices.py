@@ -101,6 +101,7 @@ def generate_slices(
     save_png(
         generation.out / "sheet.png",
         sheet(rows, row_titles=["label map", "synthetic"], cell_size=160),
+        synthetic=True,
     )
 
 

@@ -33,6 +33,7 @@ from provenance import (
     whole_file,
     without_paths,
 )
+from synthetic_marks import LABEL_MAP_NOTICE, NOTICE, as_json, png_info
 
 REQUEST = "request.json"
 
@@ -115,7 +116,7 @@ class Generation:
 
         def save(index: int, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> None:
             if mask is not None:  # before its image, by which the next call sees what is there
-                _save_image(self.out / "masks" / paths[index].name, mask)
+                _save_image(self.out / "masks" / paths[index].name, mask, LABEL_MAP_NOTICE)
             _save_image(paths[index], image)
 
         bar = tqdm(
@@ -163,6 +164,7 @@ class Generation:
             "image_size": first.module.image_size,
             "class_names": first.record["class_names"],
             "synthetic": True,
+            **as_json(),
             "seed": self.seed,
             "generator": generator,
             **details,
@@ -208,16 +210,17 @@ def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
     return image_arrays(images)
 
 
-def _save_image(path: Path, image: NDArray[np.uint8]) -> None:
+def _save_image(path: Path, image: NDArray[np.uint8], notice: str = NOTICE) -> None:
     """Write (H, W) or (H, W, 3) as .png or .npy, the latter with its channels first.
 
-    The file gets its name when it is whole, so that an interrupted call can trust what is there.
+    A PNG says what it is; an array cannot, so the manifest says it for all. The file gets its name
+    when it is whole, so that an interrupted call can trust what is there.
     """
     with whole_file(path) as stream:
         if path.suffix == ".npy":
             np.save(stream, image if image.ndim == 2 else np.moveaxis(image, -1, 0))
         else:
-            Image.fromarray(image).save(stream, format="PNG")
+            Image.fromarray(image).save(stream, format="PNG", pnginfo=png_info(notice))
 
 
 def _wait_for(writing: list[Future[None]]) -> None:

@@ -55,6 +55,7 @@ FREE_FOR_ALL = {
     "knowledge",
     "spelling",
     "foreign_text",
+    "synthetic_marks",
 }
 OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 
