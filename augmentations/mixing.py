@@ -1,0 +1,220 @@
+"""Mixup, CutMix, RICAP, Perlin noise and Cutout: how images of a batch are mixed or blanked.
+
+Each method draws a mixture from one random generator per image, and nothing else, so that the same
+seeds give the same bits, in any process and after any resume.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from augmentations.mixture import Blend, Patchwork, partners
+from augmentations.perlin import perlin_noise
+
+Generators = Sequence[np.random.Generator]
+
+
+@dataclass(frozen=True)
+class Mixup:
+    """The weighted mean of two images and of their labels.
+
+    Args:
+        alpha: The weight is from Beta(alpha, alpha): the smaller, the nearer to one of the two
+            images; 0 leaves the image as it is. 0.2 is the paper's for ImageNet, 1 for CIFAR.
+        probability: That an image is mixed at all.
+
+    Source: Zhang et al. 2017, arXiv:1710.09412. Deviations: a weight for each image in place of one
+    for the batch; partners are neighbours in the shuffled batch.
+    """
+
+    alpha: float = 0.2
+    probability: float = 1.0
+
+    mixes_masks: ClassVar[bool] = False
+
+    def draw(self, generators: Generators, height: int, width: int) -> Blend:
+        """Draw a weight for each image; N generators, one for each."""
+        kept = [
+            _beta(random, self.alpha) if _happens(random, self.probability) else 1.0
+            for random in generators
+        ]
+        own = torch.tensor(kept, dtype=torch.float32)
+        return Blend(partners(len(kept))[:, :2], torch.stack([own, 1 - own], dim=1))
+
+
+@dataclass(frozen=True)
+class CutMix:
+    """A box of another image in place of one's own; labels count by area, masks go with the pixels.
+
+    Args:
+        alpha: The box's share of the area is from Beta(alpha, alpha), before it is cut off at the
+            image's border; 0 leaves the image as it is.
+        probability: That an image is mixed at all; the paper has 1 for ImageNet, 0.5 for CIFAR.
+
+    Source: Yun et al. 2019, arXiv:1905.04899. Deviations as for `Mixup`.
+    """
+
+    alpha: float = 1.0
+    probability: float = 1.0
+
+    mixes_masks: ClassVar[bool] = True
+
+    def draw(self, generators: Generators, height: int, width: int) -> Patchwork:
+        """Draw a box for each image; N generators, one for each."""
+        parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
+        for part, random in zip(parts, generators, strict=True):
+            happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
+            across, down = int(random.integers(width)), int(random.integers(height))
+            half = 0.5 * math.sqrt(1 - kept) if happens else 0.0
+            _box(part, down, across, int(half * height), int(half * width)).fill_(1)
+        return _in_place(partners(len(parts))[:, :2], parts)
+
+
+@dataclass(frozen=True)
+class Ricap:
+    """Four images meet in a random point, each with a random crop of itself in its corner.
+
+    Labels count by area, masks go with the pixels.
+
+    Args:
+        beta: The point is at Beta(beta, beta) of the height and of the width: the smaller, the
+            more of the area is one image's; 0 leaves the image as it is.
+        probability: That an image is mixed at all.
+
+    Source: Takahashi et al. 2018, arXiv:1811.09030 (RICAP). Deviations as for `Mixup`.
+    """
+
+    beta: float = 0.3
+    probability: float = 1.0
+
+    mixes_masks: ClassVar[bool] = True
+
+    def draw(self, generators: Generators, height: int, width: int) -> Patchwork:
+        """Draw a point and four crops for each image; N generators, one for each."""
+        parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
+        shifts = torch.zeros(len(generators), 4, 2, dtype=torch.int64)
+        for part, shift, random in zip(parts, shifts, generators, strict=True):
+            happens = _happens(random, self.probability)
+            row = round(height * _beta(random, self.beta))
+            column = round(width * _beta(random, self.beta))
+            if not happens:
+                row, column = height, width
+            part[:row, column:] = 1
+            part[row:, :column] = 2
+            part[row:, column:] = 3
+            for corner in range(4):
+                below, right = divmod(corner, 2)
+                rows, top = (height - row, row) if below else (row, 0)
+                columns, left = (width - column, column) if right else (column, 0)
+                shift[corner, 0] = top - int(random.integers(height - rows + 1))
+                shift[corner, 1] = left - int(random.integers(width - columns + 1))
+        return Patchwork(partners(len(parts)), parts, shifts)
+
+
+@dataclass(frozen=True)
+class PerlinMix:
+    """Two images, of two classes where that goes, with a natural outline between them.
+
+    The pixels with the largest values of a Perlin noise are another image's. Labels count by area,
+    masks go with the pixels.
+
+    Args:
+        alpha: The other image's share of the area is from Beta(alpha, alpha); 0 leaves the image
+            as it is.
+        cells: Squares of the noise's lattice along a side: the more, the finer the outline.
+        other_class: Take the first image of another class in the group, and the next one only where
+            there is none. Rare classes are then seen more often than they are in the data. Label
+            maps have no class of their own, so the next one is taken.
+        probability: That an image is mixed at all.
+
+    Source: Bae et al. 2018, doi:10.1038/s41598-018-36047-2, who label pixels; the lattice and the
+    law of the share are ours.
+    """
+
+    alpha: float = 1.0
+    cells: int = 4
+    other_class: bool = True
+    probability: float = 1.0
+
+    mixes_masks: ClassVar[bool] = True
+
+    def draw(
+        self, generators: Generators, height: int, width: int, labels: Tensor | None = None
+    ) -> Patchwork:
+        """Draw a share and a noise for each image; N generators, and (N,) labels if there are."""
+        pixels, counts, angles = height * width, [], []
+        for random in generators:
+            happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
+            counts.append(round((1 - kept) * pixels) if happens else 0)
+            angles.append(random.uniform(0, 2 * math.pi, (self.cells + 1, self.cells + 1)))
+        noise = perlin_noise(torch.from_numpy(np.stack(angles)), height, width).flatten(1)
+        rank = noise.argsort(dim=1, stable=True).argsort(dim=1)
+        parts = (rank >= pixels - torch.tensor(counts)[:, None]).long()
+        sources = partners(len(counts))
+        other = torch.ones(len(counts), 1, dtype=torch.int64)
+        if self.other_class and labels is not None:
+            differs = labels[sources] != labels[:, None]
+            # The first that differs; where none does, argmax would give the image itself.
+            other = differs.int().argmax(dim=1, keepdim=True).clamp(min=1)
+        chosen = torch.cat([sources[:, :1], sources.gather(1, other)], dim=1)
+        return _in_place(chosen, parts.view(-1, height, width))
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A square of an image is blank, and the image still shows what it shows.
+
+    A label stays, and so does a mask: the anatomy is where it was, and the network has to tell it
+    from what is around (as in nnU-Net's blank rectangles).
+
+    Args:
+        side: Of the square, as a share of the image's; the square's centre is anywhere in the
+            image, so a part may lie outside. 0 leaves the image as it is.
+        probability: That an image is blanked at all.
+
+    Source: DeVries and Taylor 2017, arXiv:1708.04552: half the side for CIFAR-10, a quarter for
+    CIFAR-100. Blank is mid-grey, 0 in [-1, 1].
+    """
+
+    side: float = 0.5
+    probability: float = 1.0
+
+    mixes_masks: ClassVar[bool] = True
+
+    def draw(self, generators: Generators, height: int, width: int) -> Tensor:
+        """(N, 1, H, W) bool, True where an image is blank; N generators, one for each."""
+        blank = torch.zeros(len(generators), 1, height, width, dtype=torch.bool)
+        rows, columns = round(self.side * height), round(self.side * width)
+        for square, random in zip(blank, generators, strict=True):
+            happens = _happens(random, self.probability)
+            across, down = int(random.integers(width)), int(random.integers(height))
+            if happens:
+                top, left = down - rows // 2, across - columns // 2
+                square[
+                    0, max(top, 0) : max(top + rows, 0), max(left, 0) : max(left + columns, 0)
+                ] = True
+        return blank
+
+
+def _happens(random: np.random.Generator, probability: float) -> bool:
+    return bool(random.random() < probability)
+
+
+def _beta(random: np.random.Generator, concentration: float) -> float:
+    """A draw of Beta(concentration, concentration); 1, its limit towards one side, for 0."""
+    return float(random.beta(concentration, concentration)) if concentration > 0 else 1.0
+
+
+def _box(part: Tensor, row: int, column: int, half_rows: int, half_columns: int) -> Tensor:
+    """The pixels of (H, W) in a box around a point, cut off at the border."""
+    rows = slice(max(row - half_rows, 0), row + half_rows)
+    return part[rows, max(column - half_columns, 0) : column + half_columns]
+
+
+def _in_place(sources: Tensor, parts: Tensor) -> Patchwork:
+    return Patchwork(sources, parts, torch.zeros(*sources.shape, 2, dtype=torch.int64))
