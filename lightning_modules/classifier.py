@@ -24,6 +24,7 @@ from lightning_modules.predictions import (
 from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingError, TrainingModule
 from losses.classification import classification_losses
+from losses.consistency import jensen_shannon
 from networks.staged_classifier import StagedNetwork
 from provenance import UserError
 
@@ -156,25 +157,47 @@ class Classifier(TrainingModule):
         return classification_losses(logits, target, self.class_weights, self.label_smoothing)
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
-        """One Adam step on the global batch, with labels or, where there are, soft targets."""
+        """One Adam step on the global batch, with labels or, where there are, soft targets.
+
+        Views of the images, where there are (AugMix), are to be called as the images are:
+        "consistency_weight" times their divergence is added to each image's loss, and logged
+        without the weight as train/consistency. Accuracy is of the images; with a soft target it
+        is the target's share of the class that is called.
+        """
         self.begin_step()
         sums: list[Tensor] = []
 
         def loss_of(part: Batch) -> Tensor:
-            logits = self(part["image"])
+            logits, divergence = self._with_views(part)
             target = part["target"] if "target" in part else part["label"]
             losses = self.losses(logits, target)
-            truth = target.argmax(dim=1) if target.dim() == 2 else target
-            right = (logits.detach().argmax(dim=1) == truth).to(losses)
-            sums.append(torch.stack([losses.detach().sum(), right.sum()]))
+            called = logits.detach().argmax(dim=1)
+            right = (
+                target.gather(1, called[:, None])[:, 0] if target.dim() == 2 else called == target
+            )
+            if divergence is not None:
+                losses = losses + part["consistency_weight"].to(losses) * divergence
+            logged = [losses.detach(), right.to(losses)]
+            logged += [] if divergence is None else [divergence.detach()]
+            sums.append(torch.stack(logged, dim=1).sum(dim=0))
             return losses.mean()
 
         optimizer: Any = self.optimizers()
         self.optimise(optimizer, self.network, batch, loss_of)
         average_buffers(self.network)
         size = len(batch["image"])
-        loss, accuracy = torch.stack(sums).sum(dim=0) / size
-        self.end_step(size, {"train/loss": loss, "train/accuracy": accuracy})
+        names = ("train/loss", "train/accuracy", "train/consistency")
+        means = torch.stack(sums).sum(dim=0) / size
+        self.end_step(size, dict(zip(names, means, strict=False)))
+
+    def _with_views(self, part: Batch) -> tuple[Tensor, Tensor | None]:
+        """Logits (N, K) of the images, and (N,) how much those of their views differ from them."""
+        if "views" not in part:
+            return self(part["image"]), None
+        # In one call, so that batch normalisation sees them together, as in the paper.
+        together = torch.cat([part["image"], *part["views"].unbind(dim=1)])
+        each = self(together).unflatten(0, (-1, len(part["image"])))
+        return each[0], jensen_shannon(each)
 
     # ---- validation ----------------------------------------------------------------------------
 

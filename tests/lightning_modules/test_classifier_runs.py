@@ -99,6 +99,51 @@ def test_one_hot_targets_train_as_labels_do(
     same_weights(whole_run, tmp_path / "soft", 0.0)
 
 
+def test_accuracy_of_a_soft_target_is_its_share_of_what_is_called(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quarter of each film is of the other class: right is 3/4, wrong 1/4."""
+
+    def with_target(self: ChestXrayDataModule, batch: dict[str, Any], index: int) -> dict[str, Any]:
+        batch = self.to_unit(batch)
+        own = torch.nn.functional.one_hot(batch["label"], 2).float()
+        return batch | {"target": own / 2 + 1 / 4 if soft else own}
+
+    monkeypatch.setattr(ChestXrayDataModule, "on_after_batch_transfer", with_target)
+    still = ["--model.learning_rate=1e-30"]
+    accuracy = {}
+    for soft in (False, True):
+        train.fit(arguments(films, tmp_path / str(soft), *still))
+        accuracy[soft] = logged(tmp_path / str(soft))["train/accuracy"]
+    assert accuracy[True] == pytest.approx(0.25 + accuracy[False] / 2)
+
+
+def test_views_that_are_the_images_change_nothing_and_others_do(
+    whole_run: Path, films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = {"alike": 12.0, "ignored": 0.0, "counted": 12.0}
+
+    def with_views(self: ChestXrayDataModule, batch: dict[str, Any], index: int) -> dict[str, Any]:
+        batch = self.to_unit(batch)
+        image = batch["image"]
+        view = image if name == "alike" else image.flip(-1) * 0.5
+        weight = image.new_full((len(image),), weights[name])
+        views = torch.stack([view, view], dim=1)
+        return batch | {"views": views, "consistency_weight": weight}
+
+    monkeypatch.setattr(ChestXrayDataModule, "on_after_batch_transfer", with_views)
+    divergence = {}
+    for name in weights:
+        train.fit(arguments(films, tmp_path / name, *WEIGHTED, "--model.micro_batches=2"))
+        divergence[name] = logged(tmp_path / name)["train/consistency"]
+    for name in ("alike", "ignored"):
+        same_weights(whole_run, tmp_path / name, 1e-10)
+    assert divergence["alike"] == pytest.approx(0, abs=1e-12)
+    assert divergence["ignored"] > divergence["counted"] > 0
+    with pytest.raises(AssertionError):
+        same_weights(whole_run, tmp_path / "counted", 1e-6)
+
+
 @pytest.mark.ddp
 def test_two_processes_equal_one(whole_run: Path, films: Path, tmp_path: Path) -> None:
     both = arguments(films, tmp_path / "two", *WEIGHTED, "--trainer.devices=2")
