@@ -68,6 +68,8 @@ class Knowledge:
         names: The ways in which the patients are named: several, where several caches taught it.
         pixels: (n,) sorted, of images and whole volumes; see `PixelBits`.
         has_all_pixels: False where some of it comes from data without hashes.
+        of_unknown: Some of it was learnt from nobody knows whom, through a synthetic set whose
+            generator's training data are not known.
     """
 
     patients: frozenset[str] = frozenset()
@@ -75,6 +77,7 @@ class Knowledge:
     names: frozenset[PatientNames] = frozenset()
     pixels: PixelBits = field(default_factory=_none)
     has_all_pixels: bool = True
+    of_unknown: bool = False
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Knowledge":
@@ -101,6 +104,7 @@ class Knowledge:
             frozenset(names),
             unpacked(plain.get("pixels", "")),
             not plain.get("without_pixels", bool(patients) and told is None),
+            bool(plain.get("of_unknown", False)),
         )
 
     def plain(self) -> dict[str, Any]:
@@ -114,6 +118,8 @@ class Knowledge:
             plain["pixels"] = packed(self.pixels)
         if not self.has_all_pixels:
             plain["without_pixels"] = True
+        if self.of_unknown:
+            plain["of_unknown"] = True
         return plain
 
     def __or__(self, other: "Knowledge") -> "Knowledge":
@@ -124,6 +130,7 @@ class Knowledge:
             self.names | other.names,
             np.union1d(self.pixels, other.pixels),
             self.has_all_pixels and other.has_all_pixels,
+            self.of_unknown or other.of_unknown,
         )
 
     def without(self, other: "Knowledge") -> "Knowledge":
@@ -137,6 +144,7 @@ class Knowledge:
             frozenset() if nobody else self.names,
             np.setdiff1d(self.pixels, other.pixels),
             self.has_all_pixels or nobody,
+            self.of_unknown,
         )
 
     @cached_property
@@ -175,6 +183,15 @@ class Knowledge:
             what: What has this knowledge, as the person named it.
             cache: To compare with.
         """
+        if self.of_unknown:
+            return Gap(
+                False,
+                False,
+                f"{what}: has learnt from images of which nobody has said whose they are (a "
+                "synthetic set that was prepared with --trained-on unknown). Whether it knows "
+                f"patients or images of {cache.root} cannot be told, and a leak would not be seen. "
+                "Find out what the set's generator was trained on, and say so with --trained-on.",
+            )
         theirs = {*map(key_of, np.unique(cache.patient_ids).tolist())}
         if self.keys <= theirs:
             return None

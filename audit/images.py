@@ -40,8 +40,8 @@ class Images:
     Attributes:
         pixels: (N, 1, S, S) uint8.
         ids: Names; pseudonyms in a cache.
-        patients: Whose each is. Of a synthetic image whose label map it was painted on, else its
-            own id.
+        patients: Whose each is. Of a synthetic image whose label map it was painted on, else the
+            volume that it is a slice of, else its own id.
     """
 
     pixels: Tensor
@@ -144,7 +144,7 @@ def audited_sets(
     return AuditedSets(
         real(training, "training images"),
         real(held_out, "held-out images"),
-        Images(made, [one.id for one in items], [one.label_patient_id or one.id for one in items]),
+        Images(made, [one.id for one in items], [one.unit for one in items]),
         torch.tensor([rows.get(item.label_item_id or "", -1) for item in items]),
         notes,
     )

@@ -33,8 +33,9 @@ def refuse_other_images(
         UserError: The cache does not fit.
     """
     of_films = isinstance(cache, FilmCache)
-    if of_films == fakes.has_label_maps and fakes.items:
-        kinds = ("slices with label maps", "films") if of_films else ("films", "slices")
+    if of_films == fakes.of_slices and fakes.items:
+        slices = "slices with label maps" if fakes.has_label_maps else "slices"
+        kinds = (slices, "films") if of_films else ("films", "slices")
         raise UserError(
             f"{fakes.root}: holds {kinds[0]}, but {cache.root} holds {kinds[1]}. {of_kind}"
         )

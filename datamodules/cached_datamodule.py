@@ -139,12 +139,14 @@ class CachedDataModule(L.LightningDataModule):
         if synthetic is None:
             return None
         check_no_leak(synthetic, self.cache)
-        if synthetic.has_label_maps != with_label_maps:
+        fits = synthetic.has_label_maps if with_label_maps else not synthetic.of_slices
+        if not fits and synthetic.items:
             raise UserError(
                 f"--data.synthetic {self.synthetic}: holds "
                 + (
                     "images without label maps, and this run trains on label maps. Give a set that "
-                    "a Pix2Pix generator made."
+                    "a Pix2Pix generator made, or prepare it with its masks (prepare.py synthetic "
+                    "--masks)."
                     if with_label_maps
                     else "slices with label maps, and no films. Give a set that a generator of "
                     "films made."

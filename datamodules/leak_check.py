@@ -16,16 +16,17 @@ def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
     Two ways in: the generator was trained on such a patient, or the label map was drawn on one;
     whatever the patient is called there, if the images have equal pixels. Where the cache is split
     by slice or by image, these are compared and not the patients. What cannot be compared is said
-    on stderr.
+    on stderr, and so is that nobody knows what the generator was trained on, where the set says so.
 
     Raises:
-        UserError: Names the patients, or says that the set's origin is unknown.
+        UserError: Names the patients, or says that the set does not tell its origin.
     """
     by = cache.split_by
     unit = by if by in ("patient", "slice") else "image"
     by_item = unit != "patient"
     origin = synthetic.manifest.get("generator", {})
-    if origin.get("training_items" if by_item else "training_patients") is None:
+    told = origin.get("training_items" if by_item else "training_patients") is not None
+    if not told and not synthetic.trained_on_unknown:
         raise UserError(
             f"{synthetic.root}: does not say what its generator was trained on"
             + (f" by {unit}, while this cache is split by {unit}" if by_item else "")

@@ -57,7 +57,7 @@ class SliceDataset(Dataset[Sample]):
         else:
             assert self.synthetic is not None
             pixels, labels = self.synthetic.image(item), self.synthetic.mask(item)
-            patient, slice_index = f"synthetic:{item.label_patient_id}", -1
+            patient, slice_index = f"synthetic:{item.unit}", -1
         # Copies: a tensor must not share a read-only, memory-mapped page.
         image = torch.from_numpy(np.array(pixels)).unsqueeze(0)
         mask = torch.from_numpy(np.array(labels))

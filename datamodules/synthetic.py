@@ -5,6 +5,10 @@ A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (u
 map came from; per set: the generator's checkpoint and the patients it was trained on, and under
 `audit` what a recorded audit found, null where none was) and a card, `README.md`, which says that
 no image is a patient's.
+
+Images of another origin, which `prepare.py synthetic` brought in, have no seed and no checkpoint:
+under `generator` the manifest says `made_by`, in the person's words, and `trained_on`, which is
+"unknown" or the name of a data set.
 """
 
 import copy
@@ -33,19 +37,26 @@ class SyntheticItem:
 
     Attributes:
         id: File name without its ending.
-        seed: Of the noise that made it.
+        seed: Of the noise that made it; None where another program made it.
         label_item_id: The cache item whose label map was the condition; None for a film.
         label_patient_id: That label map's patient.
         class_pixels: Pixels of each class in the label map; empty without one.
         label: Name of the class that the image shows; None where the generator knew none.
+        volume: Name of the synthetic volume whose slice it is; None where it is of none.
     """
 
     id: str
-    seed: int
+    seed: int | None = None
     label_item_id: str | None = None
     label_patient_id: str | None = None
     class_pixels: tuple[int, ...] = ()
     label: str | None = None
+    volume: str | None = None
+
+    @property
+    def unit(self) -> str:
+        """What it is counted by: images of one label map's patient, or volume, are alike."""
+        return self.label_patient_id or self.volume or self.id
 
 
 class SyntheticSet:
@@ -65,6 +76,8 @@ class SyntheticSet:
         self.image_format = manifest.get("image_format", "png")
         self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
         self.items = [_item(entry) for entry in manifest["items"]]
+        if manifest.get("shows", "films") not in ("films", "slices"):
+            raise ValueError("shows")
 
     @classmethod
     def open(cls, root: str | Path) -> "SyntheticSet":
@@ -78,7 +91,8 @@ class SyntheticSet:
             near = "" if root.is_dir() else meant_path(root)
             raise UserError(
                 f"{root}: is not a finished synthetic set (no manifest.json).{near} Make one "
-                "with generate.py; an interrupted one goes on when it is started again."
+                "with generate.py, or of images that another program made with prepare.py "
+                "synthetic; an interrupted one goes on when it is started again."
             )
         manifest: Any = read_json(root / "manifest.json")
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
@@ -107,8 +121,18 @@ class SyntheticSet:
 
     @property
     def has_label_maps(self) -> bool:
-        """Whether every image has a label map, as slices do, and films do not."""
+        """Whether every image has a label map, as slices that train a segmenter do."""
         return has_label_maps(self.items)
+
+    @property
+    def of_slices(self) -> bool:
+        """Whether its images are CT slices, which need no label maps if they are only compared."""
+        return self.has_label_maps or self.manifest.get("shows") == "slices"
+
+    @property
+    def trained_on_unknown(self) -> bool:
+        """Whether the manifest says that nobody knows what the generator was trained on."""
+        return self.learnt().of_unknown
 
     def seen(self) -> Knowledge:
         """Whom the images know: of whom their generator learnt, and who lent it a label map."""
@@ -173,9 +197,9 @@ class SyntheticSet:
 def _item(entry: Any) -> SyntheticItem:
     """An entry of the manifest; ValueError or TypeError where it is none."""
     item = SyntheticItem(**{**entry, "class_pixels": tuple(entry.get("class_pixels", ()))})
-    texts = (item.id, item.label_item_id or "", item.label_patient_id or "", item.label or "")
-    numbers = (item.seed, *item.class_pixels)
-    if not all(isinstance(one, str) for one in texts):
+    told = (item.label_item_id, item.label_patient_id, item.label, item.volume)
+    numbers = (*(() if item.seed is None else (item.seed,)), *item.class_pixels)
+    if not all(isinstance(one, str) for one in (item.id, *(text or "" for text in told))):
         raise ValueError(f"the item {str(item.id)[:80]}")
     if not all(isinstance(one, int) for one in numbers):
         raise ValueError(f"a number of the item {item.id[:80]}")
@@ -183,8 +207,8 @@ def _item(entry: Any) -> SyntheticItem:
 
 
 def has_label_maps(items: Sequence[SyntheticItem]) -> bool:
-    """Whether every image was made from a label map."""
-    return all(item.label_item_id is not None for item in items)
+    """Whether every image was made from a label map, or came with one."""
+    return all(item.label_item_id is not None or item.class_pixels for item in items)
 
 
 def _damaged(path: Path, error: Exception) -> str:

@@ -125,7 +125,8 @@ def without_seen(
         notes.append(
             "The validation split chose the checkpoint, so scores on it are better than on others."
         )
-    gap = None if same_split else seen.not_compared(str(checkpoint), cache)
+    same = same_split and not seen.of_unknown
+    gap = None if same else seen.not_compared(str(checkpoint), cache)
     if gap is not None:
         print(gap.sentence, file=sys.stderr)
     return Comparison(left_out, tuple(notes), None if gap is None else gap.sentence)

@@ -12,6 +12,12 @@ from display.tables import as_text, markdown, text_table
 from foreign_text import printable
 from provenance import read_json, write_json_atomic, write_text_atomic
 
+_WHAT = "Every image here was made by a neural network. None is a picture of a patient."
+_WHAT_OUTSIDE = (
+    "Every image here is synthetic, as whoever brought the set in says: none is meant to be a "
+    "picture of a patient."
+)
+
 
 def finish_synthetic_set(
     root: Path, items: list[SyntheticItem], manifest: dict[str, Any], command: str
@@ -64,32 +70,31 @@ def _card(items: list[SyntheticItem], manifest: Mapping[str, Any], command: str)
     origin = manifest["generator"]
     size, colour = manifest["image_size"], manifest.get("channels") == 3
     makers = origin.get("generators", [origin])
+    outside = "trained_on" in origin  # brought in by prepare.py synthetic
     rows = {
         "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
         "labels": _labels_in_words(items, manifest),
-        **_generators_in_words(makers),
-        "trained on": f"{count(len(origin['training_patients']), 'patient')}, "
-        f"{count(origin['images_seen'], 'image')} seen"
-        + (f", only of {only}" if (only := _only_label(makers)) else ""),
+        **(_brought_in(manifest) if outside else _generators_in_words(makers)),
+        "trained on": _trained_on(origin, makers),
         "truncation": manifest.get("truncation"),
         "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
     }
-    if has_label_maps(items):
+    if any(item.label_patient_id for item in items):
         rows["label maps"] = (
             f"{len({item.label_item_id for item in items})} of "
             f"{count(len({item.label_patient_id for item in items}), 'patient')}"
         )
     rows |= {
-        "seed": str(manifest["seed"]),
+        "seed": manifest.get("seed"),
         "software": f"Understudy {manifest['versions']['understudy']}",
     }
     told = [(name, str(value)) for name, value in rows.items() if value is not None]
     return f"""# Synthetic images: {len(items)} of {as_text(printable(manifest["dataset"]))}
 
-**Every image here was made by a neural network. None is a picture of a patient.**
+**{_WHAT_OUTSIDE if outside else _WHAT}**
 
 {markdown(text_table(("", ""), told))}
-Made by
+{"Brought in by" if outside else "Made by"}
 
 ```
 {command}
@@ -115,6 +120,30 @@ def _audit_in_words(audit: Mapping[str, Any] | None) -> str:
         "audit sees what its report names, and no more: read it before the set is handed on "
         f"(audit.json of SHA-256 `{audit['audit_sha256']}`)."
     )
+
+
+def _brought_in(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """The card's rows of a set whose images another program made."""
+    origin, source = manifest["generator"], manifest["source"]
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in source["kinds"].items())
+    return {
+        "made by": as_text(printable(origin["made_by"])),
+        "came as": f"{kinds}; {source['num_left_out']:,} left out",
+        "prepared like": as_text(printable(manifest["prepared_like"]["dataset"]))
+        + f", split id `{manifest['prepared_like']['split_id'][:16]}`",
+    }
+
+
+def _trained_on(origin: dict[str, Any], makers: Sequence[dict[str, Any]]) -> str:
+    """The card's row of whom the generator knows."""
+    if origin.get("trained_on") == "unknown":
+        return "unknown: whether its images copy anybody's, and whom, cannot be told from here"
+    patients = count(len(origin["training_patients"]), "patient")
+    if "trained_on" in origin:
+        return f"the training split of {as_text(printable(origin['trained_on']))}, {patients}"
+    only = _only_label(makers)
+    seen = f"{patients}, {count(origin['images_seen'], 'image')} seen"
+    return f"{seen}, only of {only}" if only else seen
 
 
 def _generators_in_words(makers: Sequence[dict[str, Any]]) -> dict[str, str]:

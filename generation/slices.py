@@ -80,7 +80,9 @@ def generate_slices(
     def make(indices: range) -> Made:
         masks = np.stack([cache.mask(chosen[index]) for index in indices])
         conditions = torch.from_numpy(masks).to(module.device)
-        images = module.synthesise(conditions, [items[index].seed for index in indices], dropout)
+        images = module.synthesise(
+            conditions, [generation.seed_of(index) for index in indices], dropout
+        )
         return finite_pictures(images, checkpoint), masks
 
     generation.write_images(generator, items, make, generation.batch_size)

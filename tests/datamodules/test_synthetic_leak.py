@@ -13,6 +13,7 @@ from datamodules.kits19 import KiTS19DataModule
 from datamodules.leak_check import check_no_leak
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
+from knowledge import Knowledge
 from provenance import UserError
 
 
@@ -70,6 +71,55 @@ def test_unknown_origin_is_refused(small_cache: Path, tmp_path: Path) -> None:
     made = synthetic_set(tmp_path / "set", training_patients=None)
     with pytest.raises(UserError, match="does not say what its generator was trained on"):
         check_no_leak(SyntheticSet.open(made), SliceCache.open(small_cache))
+
+
+def test_a_set_that_says_unknown_joins_and_whoever_learns_of_it_says_so_too(
+    small_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Unlike one that merely does not tell: the person has said that nobody knows."""
+    made = synthetic_set(
+        tmp_path / "set", training_patients=[], of_unknown=True, trained_on="unknown"
+    )
+    data = KiTS19DataModule(str(small_cache), synthetic=str(made))
+    assert len(data.training_set()) == 12 + 1
+    assert "of which nobody has said whose they are" in capsys.readouterr().err
+    checkpoint = Knowledge.of_plain(data.also_seen().plain())
+    assert checkpoint.of_unknown
+    further = checkpoint | Knowledge(frozenset({"case_00000"}))
+    gap = further.not_compared("a model trained further", SliceCache.open(small_cache))
+    assert gap is not None
+    assert "--trained-on unknown" in gap.sentence
+    told = Knowledge(frozenset({"case_00000"}))
+    assert told.not_compared("another model", SliceCache.open(small_cache)) is None
+
+
+def test_an_unknown_origin_does_not_excuse_a_known_leak(small_cache: Path, tmp_path: Path) -> None:
+    made = synthetic_set(tmp_path / "set", "case_00007", of_unknown=True, trained_on="unknown")
+    with pytest.raises(UserError, match="drawn on this patient: case_00007"):
+        check_no_leak(SyntheticSet.open(made), SliceCache.open(small_cache))
+
+
+def test_images_without_seed_volume_and_label_map_are_read(
+    small_cache: Path, tmp_path: Path
+) -> None:
+    """As prepare.py synthetic writes them: of another program nobody knows the seed."""
+    path = synthetic_set(tmp_path / "set") / "manifest.json"
+    manifest = json.loads(path.read_text())
+    brought = {"id": "s", "class_pixels": [0, 1024, 0]}
+    path.write_text(json.dumps({**manifest, "shows": "slices", "items": [brought]}))
+    made = SyntheticSet.open(path.parent)
+    assert (made.items[0].seed, made.items[0].unit, made.has_label_maps) == (None, "s", True)
+    training = KiTS19DataModule(str(small_cache), synthetic=str(path.parent)).training_set()
+    assert training[12]["patient_id"] == "synthetic:s"
+    bare = {"id": "s", "volume": "v"}
+    path.write_text(json.dumps({**manifest, "shows": "slices", "items": [bare]}))
+    made = SyntheticSet.open(path.parent)
+    assert (made.items[0].unit, made.has_label_maps, made.of_slices) == ("v", False, True)
+    with pytest.raises(UserError, match="synthetic --masks"):
+        KiTS19DataModule(str(small_cache), synthetic=str(path.parent)).training_set()
+    path.write_text(json.dumps({**manifest, "shows": "drawings"}))
+    with pytest.raises(UserError, match="is damaged"):
+        SyntheticSet.open(path.parent)
 
 
 def test_a_set_of_other_names_joins_with_a_warning(
