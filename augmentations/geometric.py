@@ -1,31 +1,20 @@
-"""Rotation, shift and scale with one draw for image and mask (Choe et al. 2022, section 3.3).
-
-Drawing the parameters is apart from applying them, so that a transform can be replayed bit for
-bit, on the image and on its mask, in any process.
-"""
+"""Rotation, shift and scale in one movement (Choe et al. 2022, section 3.3)."""
 
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
-
-@dataclass(frozen=True)
-class AffineParameters:
-    """One drawn transform: degrees, fractions of the image side, factor."""
-
-    rotation_degrees: float
-    shift_x: float
-    shift_y: float
-    scale: float
+from augmentations.operation import Movement, Parameters, Size, setting
 
 
-@dataclass(frozen=True)
-class GeometricAugmentation:
-    """Random rotation, shift and scale; Choe et al. name the three, not their ranges.
+@dataclass(frozen=True, kw_only=True)
+class Geometric(Movement):
+    """Random rotation, shift and scale together; Choe et al. name the three, not their ranges.
+
+    It breaks meaning where what it moves out of the image is what the label says.
 
     Args:
         max_rotation_degrees: Rotation is uniform in +- this.
@@ -35,53 +24,49 @@ class GeometricAugmentation:
         max_scale: See `min_scale`.
     """
 
-    max_rotation_degrees: float = 15.0
-    max_shift: float = 0.08
-    min_scale: float = 0.85
-    max_scale: float = 1.15
+    max_rotation_degrees: float = setting(15.0, 0, 180)
+    max_shift: float = setting(0.08, 0, 1)
+    min_scale: float = setting(0.85, 0.1, 1)
+    max_scale: float = setting(1.15, 1, 10)
 
-    def draw(self, generator: torch.Generator) -> AffineParameters:
-        """Draw one transform from the generator."""
+    source = "Choe et al. 2022, section 3.3 (the three; the ranges are ours)"
+    library = "torchvision affine"
+    breaks_meaning = "A finding at the border may leave the image, and the film's label stays."
+
+    def draw(
+        self, generator: torch.Generator, size: Size, level: float | None = None
+    ) -> Parameters | None:
+        """See `Operation`. Four numbers at once, as runs of earlier versions drew them."""
         unit = torch.rand(4, generator=generator, dtype=torch.float64)
-        turn, right, down = (2 * unit[:3] - 1).tolist()
+        if level is not None:
+            unit = 0.5 + torch.where(unit < 0.5, -0.5, 0.5) * level
+        turn, right, down = (self.strength * (2 * unit[:3] - 1)).tolist()
         scale = self.min_scale * (self.max_scale / self.min_scale) ** unit[3].item()
-        return AffineParameters(
-            rotation_degrees=turn * self.max_rotation_degrees,
-            shift_x=right * self.max_shift,
-            shift_y=down * self.max_shift,
-            scale=scale,
-        )
+        if self.strength == 0 or level == 0:
+            return None
+        return {
+            "rotation_degrees": turn * self.max_rotation_degrees,
+            "shift_x": right * self.max_shift,
+            "shift_y": down * self.max_shift,
+            "scale": scale**self.strength,
+        }
 
-    def apply(
-        self, image: Tensor, mask: Tensor, parameters: AffineParameters
-    ) -> tuple[Tensor, Tensor]:
-        """Transform an image and its mask alike.
-
-        Args:
-            image: (C, H, W) uint8 or float; bilinear; what enters from outside is the image's
-                lowest value: air.
-            mask: (H, W) integer labels; nearest neighbour, so no label is invented; outside is 0.
-            parameters: From `draw`.
-
-        Returns:
-            Image and mask of the same shapes and dtypes.
-        """
-        height, width = image.shape[-2:]
-        shift = [round(parameters.shift_x * width), round(parameters.shift_y * height)]
-        moved_image = transform.affine(
-            image,
-            angle=parameters.rotation_degrees,
+    def move(
+        self,
+        pixels: Tensor,
+        parameters: Parameters,
+        interpolation: InterpolationMode,
+        fill: list[float],
+    ) -> Tensor:
+        """See `Movement`; also of images as they are stored, in integers."""
+        height, width = pixels.shape[-2:]
+        shift = [round(parameters["shift_x"] * width), round(parameters["shift_y"] * height)]
+        return transform.affine(
+            pixels,
+            angle=parameters["rotation_degrees"],
             translate=shift,
-            scale=parameters.scale,
+            scale=parameters["scale"],
             shear=[0.0, 0.0],
-            interpolation=InterpolationMode.BILINEAR,
-            fill=[float(image.min())],
+            interpolation=interpolation,
+            fill=fill,
         )
-        moved_mask = transform.affine(
-            tv_tensors.Mask(mask.unsqueeze(0)),
-            angle=parameters.rotation_degrees,
-            translate=shift,
-            scale=parameters.scale,
-            shear=[0.0, 0.0],
-        )
-        return moved_image, moved_mask.as_subclass(Tensor).squeeze(0)

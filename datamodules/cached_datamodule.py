@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from augmentations.policy import NOTHING, Policy
 from datamodules.batch_order import OrderedBatches
 from datamodules.controls import check_control, epoch_of_real_images, stand_ins
 from datamodules.leak_check import check_no_leak
@@ -74,6 +75,12 @@ class CachedDataModule(L.LightningDataModule):
 
     balance: str = "none"
     """How the classes of training images are balanced; modules that can do it have a flag."""
+
+    augmentation: list[Any] | str = "none"
+    """As it is written in a configuration: the name of a preset, or a list."""
+
+    policy: Policy = NOTHING
+    """What is done to training images."""
 
     @staticmethod
     def collate(samples: list[Any]) -> dict[str, Any]:

@@ -6,7 +6,11 @@ from typing import Any, Literal
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
+from torch import Tensor
 
+from augmentations.language import read_policy, written_list
+from augmentations.operation import Images
+from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
 from datamodules.class_balance import counts_to_balance, imbalanced_counts, keep_per_class
 from datamodules.film_cache import UNLABELLED, FilmCache
@@ -66,6 +70,10 @@ class ChestXrayDataModule(CachedDataModule):
             what they do from what longer training does: "steps" shows real films of the same
             class in their places, "real" shortens the epochs so that as many real films are
             shown as beside them, to a whole batch. The set then says only how many.
+        augmentation: What is done to training films: the name of a preset such as geometric, a
+            list of operations, or a YAML file with one; see docs/augmentations.md.
+        augment_on: Where: "loader" as a film is loaded, "device" on the batch, such as on a GPU.
+            What is drawn is the same.
         imbalance_seed: Of the choice of films that `imbalance` keeps; None: `seed`. Trainings with
             seeds of their own that are compared, and their generator, keep the same ones by it.
     """
@@ -91,6 +99,8 @@ class ChestXrayDataModule(CachedDataModule):
         seed: int = 0,
         control: Literal["steps", "real"] | None = None,
         imbalance_seed: int | None = None,
+        augmentation: list[Any] | str = "none",
+        augment_on: Where = "loader",
     ) -> None:
         super().__init__(
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films
@@ -111,6 +121,10 @@ class ChestXrayDataModule(CachedDataModule):
             raise UserError(
                 f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
             )
+        self.augmentation = written_list(augmentation)
+        images = Images(self.cache.channels, labels=self.label_column is not None)
+        self.policy = read_policy(augmentation, images)
+        self.augment_on = augment_on
         self._check_labels_are_there()
         check_synthetic_flags(synthetic, synthetic_share, real_films, balance, imbalance)
         if self.label_column is not None:
@@ -149,19 +163,29 @@ class ChestXrayDataModule(CachedDataModule):
 
     def real_set(self) -> FilmDataset:
         """Real training films alone, also with `real_films` false."""
+        return self._dataset(self.items("train"), None)
+
+    def _dataset(self, indices: NDArray[np.int64], synthetic: SyntheticSet | None) -> FilmDataset:
         return FilmDataset(
-            self.cache, self.items("train"), None, "random", label_column=self.label_column
+            self.cache,
+            indices,
+            synthetic,
+            "random",
+            label_column=self.label_column,
+            augmentation=self.policy,
+            on_device=self.augment_on == "device",
+            resolution=self.image_size,
         )
 
     def training_set(self) -> FilmDataset:
         """Real training films, then the synthetic ones, after the leak check."""
-        indices, column = self.items("train"), self.label_column
+        indices = self.items("train")
         synthetic = self.joining_set(False, {self.cache.image_size, self.image_size})
         if synthetic is not None:
             synthetic = self._chosen_synthetic(synthetic, indices)
         if not self.real_films:
             indices = indices[:0]
-        dataset = FilmDataset(self.cache, indices, synthetic, "random", label_column=column)
+        dataset = self._dataset(indices, synthetic)
         if not len(dataset):
             raise UserError(
                 f"--data.real_films false: no film of {self.synthetic} joins, so there is nothing "
@@ -185,7 +209,12 @@ class ChestXrayDataModule(CachedDataModule):
 
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The same scaling for who iterates a loader without a trainer."""
+        batch = augmented_batch(batch, self.policy, self._unit_image)
         return to_unit(batch, self.image_size, self.channels)
+
+    def _unit_image(self, image: Tensor) -> Tensor:
+        unit: Tensor = to_unit({"image": image[None]}, self.image_size)["image"][0]
+        return unit
 
     def _check_labels_are_there(self) -> None:
         for name, value, unused in (

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from augmentations.policy import NOTHING, Policy
+from datamodules.augmented import augmented, with_what_was_drawn
 from datamodules.batch_order import Draw
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
@@ -32,6 +34,9 @@ class FilmDataset(Dataset[Sample]):
             seed; "centre", and a plain index, take the middle.
         image_size: Side of the crop in pixels; None for the cache's own.
         label_column: Adds the class of this column to every sample; None: no labels.
+        augmentation: What is done to a sample that is asked for with a `Draw`, drawn from its seed.
+        on_device: Whether a sample only carries what was drawn, to be done on the device.
+        resolution: Side in pixels that augmented films are averaged to before; None: the crop's.
 
     Attributes:
         labels: (len,) int64 class of every sample; None without a label column.
@@ -48,6 +53,9 @@ class FilmDataset(Dataset[Sample]):
         crop: Literal["random", "centre"] = "centre",
         image_size: int | None = None,
         label_column: str | None = None,
+        augmentation: Policy = NOTHING,
+        on_device: bool = False,
+        resolution: int | None = None,
     ) -> None:
         self.cache = cache
         self.indices = indices
@@ -55,6 +63,9 @@ class FilmDataset(Dataset[Sample]):
         self.crop = crop
         self.image_size = cache.image_size if image_size is None else image_size
         self.label_column = label_column
+        self.augmentation = augmentation
+        self.on_device = on_device
+        self.resolution = resolution or self.image_size
         self.labels: NDArray[np.int64] | None = None
         if label_column is not None:
             parts = [cache.labels(label_column)[indices].astype(np.int64)]
@@ -77,7 +88,15 @@ class FilmDataset(Dataset[Sample]):
     def of_real(self, chosen: NDArray[np.int64]) -> "FilmDataset":
         """These of the real films alone, in this order; one may come several times."""
         return FilmDataset(
-            self.cache, self.indices[chosen], None, self.crop, self.image_size, self.label_column
+            self.cache,
+            self.indices[chosen],
+            None,
+            self.crop,
+            self.image_size,
+            self.label_column,
+            self.augmentation,
+            self.on_device,
+            self.resolution,
         )
 
     def __getitem__(self, asked: int | Draw) -> Sample:
@@ -85,7 +104,8 @@ class FilmDataset(Dataset[Sample]):
 
         Returns:
             image uint8 (C, H, W), or int16 for 16-bit films (grey value - 32768, since few
-            operations know uint16), id, patient_id, and label where there is a label column.
+            operations know uint16), or float32 in [-1, 1] where the augmentation made it so; id,
+            patient_id, label where there is a label column; drawn where the device augments.
         """
         index = asked.index if isinstance(asked, Draw) else asked
         if index < len(self.indices):
@@ -108,7 +128,16 @@ class FilmDataset(Dataset[Sample]):
         sample: Sample = {"image": image, "id": name, "patient_id": patient}
         if self.labels is not None:
             sample["label"] = int(self.labels[index])
+        if isinstance(asked, Draw):
+            size = (self.resolution, self.resolution)
+            policy, on_device = self.augmentation, self.on_device
+            return augmented(sample, policy, asked.seed, on_device, self.unit_image, size)
         return sample
+
+    def unit_image(self, image: Tensor) -> Tensor:
+        """Bring one image (C, H, W) to float32 in [-1, 1], and to the resolution."""
+        unit: Tensor = to_unit({"image": image[None]}, self.resolution)["image"][0]
+        return unit
 
     def _offset(self, stored_size: int, asked: int | Draw) -> tuple[int, int]:
         """Top and left of the crop, each 0 to the margin, which is the last that fits."""
@@ -137,9 +166,10 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
 
     Returns:
         image uint8 or int16 (N, C, H, W), id and patient_id lists of N strings, label int64 (N,)
-        where the samples have one.
+        where the samples have one, drawn, a list, where the device augments.
     """
     batch: dict[str, Any] = {
+        **with_what_was_drawn(samples),
         "image": torch.stack([sample["image"] for sample in samples]),
         "id": [sample["id"] for sample in samples],
         "patient_id": [sample["patient_id"] for sample in samples],
@@ -155,18 +185,18 @@ def to_unit(
     """Scale a batch where it lies: image float32 in [-1, 1], black exactly -1, white exactly 1.
 
     Args:
-        batch: As `collate` gives it, on any device.
+        batch: As `collate` gives it, on any device; images in [-1, 1] are not scaled again.
         resolution: Average squares of pixels down to this side, which divides the image's.
         channels: 3 repeats a grey image to three equal channels.
     """
-    levels: Tensor = batch["image"].float()
-    half = 127.5
-    if batch["image"].dtype == torch.int16:
-        levels, half = levels + 32768.0, 32767.5
-    if resolution is not None and resolution != levels.shape[-1]:
-        # Before the scaling: sums of integers are exact in float32, so equal pixels stay equal.
-        levels = F.avg_pool2d(levels, levels.shape[-1] // resolution)
-    image = levels / half - 1.0
+    image: Tensor = batch["image"]
+    if not image.is_floating_point():  # the augmentation has not scaled it already
+        half, middle = (32767.5, 32768.0) if image.dtype == torch.int16 else (127.5, 0.0)
+        levels = image.float() + middle
+        if resolution is not None and resolution != levels.shape[-1]:
+            # Before the scaling: sums of integers are exact in float32, so equal pixels stay equal.
+            levels = F.avg_pool2d(levels, levels.shape[-1] // resolution)
+        image = levels / half - 1.0
     if image.shape[1] < channels:
         image = image.repeat(1, channels, 1, 1)
     return {**batch, "image": image}

@@ -4,11 +4,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from augmentations.geometric import GeometricAugmentation
+from augmentations.language import read_policy, written_list
+from augmentations.operation import Images
+from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache, SliceItem
-from datamodules.slice_dataset import SliceDataset, collate, to_unit
+from datamodules.slice_dataset import SliceDataset, collate, to_unit, unit_image
 from datamodules.synthetic import SyntheticSet
 from datamodules.synthetic_films import check_synthetic_flags, first_of_each_class, share_of
 from provenance import UserError
@@ -30,7 +32,11 @@ class KiTS19DataModule(CachedDataModule):
             one holds. None: all of the set.
         real_slices: False: train on the synthetic slices alone; with `synthetic_share` on that
             share of the real slices' number. Validation and test stay real.
-        augmentation: "geometric" rotates, shifts and scales training slices, image and mask alike.
+        augmentation: What is done to training slices, image and mask alike: the name of a preset
+            such as geometric, a list of operations, or a YAML file with one; see
+            docs/augmentations.md.
+        augment_on: Where: "loader" as a slice is loaded, "device" on the batch, such as on a GPU.
+            What is drawn is the same.
         slices: "foreground" uses the slices that hold any class but the background (in KiTS19 the
             64 a patient of Choe et al. 2022 match these), "all" every slice.
         sampling: "uniform" draws every training slice once per epoch; the name of a class, such as
@@ -56,13 +62,14 @@ class KiTS19DataModule(CachedDataModule):
         synthetic: str | None = None,
         synthetic_share: float | None = None,
         real_slices: bool = True,
-        augmentation: Literal["none", "geometric"] = "none",
+        augmentation: list[Any] | str = "none",
         slices: Literal["foreground", "all"] = "foreground",
         sampling: str = UNIFORM,
         images_per_epoch: int | None = None,
         num_workers: int = 0,
         seed: int = 0,
         control: Literal["steps", "real"] | None = None,
+        augment_on: Where = "loader",
     ) -> None:
         super().__init__(
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_slices
@@ -70,7 +77,9 @@ class KiTS19DataModule(CachedDataModule):
         check_synthetic_flags(synthetic, synthetic_share, real_slices, what="slices")
         self.synthetic_share = synthetic_share
         self.real_slices = real_slices
-        self.augmentation = augmentation
+        self.augmentation = written_list(augmentation)
+        self.policy = read_policy(augmentation, Images(channels=1, masks=True))
+        self.augment_on = augment_on
         self.slices = slices
         self.sampling = sampling
         cache = open_cache(root)
@@ -120,10 +129,10 @@ class KiTS19DataModule(CachedDataModule):
 
     def real_set(self) -> SliceDataset:
         """Real training slices alone, also with `real_slices` false."""
-        return SliceDataset(self.cache, self.items("train"), None, self._augmentation())
+        return self._dataset(self.items("train"), None)
 
-    def _augmentation(self) -> GeometricAugmentation | None:
-        return GeometricAugmentation() if self.augmentation == "geometric" else None
+    def _dataset(self, items: list[SliceItem], synthetic: SyntheticSet | None) -> SliceDataset:
+        return SliceDataset(self.cache, items, synthetic, self.policy, self.augment_on == "device")
 
     def training_set(self) -> SliceDataset:
         """Real training slices, then the synthetic ones, after the leak check."""
@@ -139,7 +148,7 @@ class KiTS19DataModule(CachedDataModule):
             synthetic = self._joining(synthetic, len(real))
         if not self.real_slices:
             real = []
-        dataset = SliceDataset(self.cache, real, synthetic, self._augmentation())
+        dataset = self._dataset(real, synthetic)
         if not len(dataset):
             raise UserError(
                 f"--data.real_slices false: no slice of {self.synthetic} joins, so there is "
@@ -162,7 +171,7 @@ class KiTS19DataModule(CachedDataModule):
 
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Scale a batch where it lies: images travel as uint8."""
-        return to_unit(batch)
+        return to_unit(augmented_batch(batch, self.policy, unit_image))
 
     def weights(self, dataset: SliceDataset) -> np.ndarray | None:
         """With a class as `sampling`, such that every second slice holds it."""

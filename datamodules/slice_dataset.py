@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from augmentations.geometric import GeometricAugmentation
+from augmentations.policy import NOTHING, Policy
+from datamodules.augmented import augmented, with_what_was_drawn
 from datamodules.batch_order import Draw
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
@@ -23,7 +24,8 @@ class SliceDataset(Dataset[Sample]):
         cache: Where the real slices lie.
         items: Which of them.
         synthetic: Joins after the real ones; None for real only.
-        augmentation: Applied when a sample is asked for with a `Draw`; None leaves it as stored.
+        augmentation: What is done to a sample that is asked for with a `Draw`, drawn from its seed.
+        on_device: Whether a sample only carries what was drawn, to be done on the device.
 
     Attributes:
         num_real: How many samples are real; they come first.
@@ -34,7 +36,8 @@ class SliceDataset(Dataset[Sample]):
         cache: SliceCache,
         items: list[SliceItem],
         synthetic: SyntheticSet | None = None,
-        augmentation: GeometricAugmentation | None = None,
+        augmentation: Policy = NOTHING,
+        on_device: bool = False,
     ) -> None:
         self.cache = cache
         self.num_real = len(items)
@@ -43,12 +46,18 @@ class SliceDataset(Dataset[Sample]):
         if synthetic is not None:
             self.items += synthetic.items
         self.augmentation = augmentation
+        self.on_device = on_device
 
     def __len__(self) -> int:
         return len(self.items)
 
     def __getitem__(self, asked: int | Draw) -> Sample:
-        """One sample: image uint8 (1, H, W), mask uint8 (H, W), id, patient_id, slice_index."""
+        """One sample, by its index or as `OrderedBatches` asks for it.
+
+        Returns:
+            image uint8 (1, H, W), or float32 in [-1, 1] where the augmentation made it so; mask
+            uint8 (H, W), id, patient_id, slice_index; drawn where the device augments.
+        """
         index = asked.index if isinstance(asked, Draw) else asked
         item = self.items[index]
         if isinstance(item, SliceItem):
@@ -61,16 +70,16 @@ class SliceDataset(Dataset[Sample]):
         # Copies: a tensor must not share a read-only, memory-mapped page.
         image = torch.from_numpy(np.array(pixels)).unsqueeze(0)
         mask = torch.from_numpy(np.array(labels))
-        if self.augmentation is not None and isinstance(asked, Draw):
-            generator = torch.Generator().manual_seed(asked.seed)
-            image, mask = self.augmentation.apply(image, mask, self.augmentation.draw(generator))
-        return {
+        sample: Sample = {
             "image": image,
             "mask": mask,
             "id": item.id,
             "patient_id": patient,
             "slice_index": slice_index,
         }
+        if isinstance(asked, Draw):
+            return augmented(sample, self.augmentation, asked.seed, self.on_device, unit_image)
+        return sample
 
     def kinds(self) -> list[tuple[bool, ...]]:
         """(len,) which classes each sample's label map holds."""
@@ -79,7 +88,9 @@ class SliceDataset(Dataset[Sample]):
     def of_real(self, chosen: NDArray[np.int64]) -> "SliceDataset":
         """These of the real slices alone, in this order; one may come several times."""
         real = [item for item in self.items[: self.num_real] if isinstance(item, SliceItem)]
-        return SliceDataset(self.cache, [real[k] for k in chosen], None, self.augmentation)
+        return SliceDataset(
+            self.cache, [real[k] for k in chosen], None, self.augmentation, self.on_device
+        )
 
     def has_class(self, class_index: int) -> np.ndarray:
         """(len,) bool: whether each sample's label map holds the class."""
@@ -91,9 +102,10 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
 
     Returns:
         image uint8 (N, 1, H, W), mask uint8 (N, H, W), id and patient_id lists of N strings,
-        slice_index int64 (N,).
+        slice_index int64 (N,); drawn, a list, where the device augments.
     """
     return {
+        **with_what_was_drawn(samples),
         "image": torch.stack([sample["image"] for sample in samples]),
         "mask": torch.stack([sample["mask"] for sample in samples]),
         "id": [sample["id"] for sample in samples],
@@ -102,7 +114,11 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
     }
 
 
+def unit_image(image: Tensor) -> Tensor:
+    """Scale uint8 images to float32 in [-1, 1]; such images stay as they are."""
+    return image if image.is_floating_point() else image.float() / 127.5 - 1.0
+
+
 def to_unit(batch: dict[str, Any]) -> dict[str, Any]:
     """Scale a batch where it lies: image float32 in [-1, 1], mask int64."""
-    image: Tensor = batch["image"]
-    return {**batch, "image": image.float() / 127.5 - 1.0, "mask": batch["mask"].long()}
+    return {**batch, "image": unit_image(batch["image"]), "mask": batch["mask"].long()}

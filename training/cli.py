@@ -38,6 +38,7 @@ from training.settings import (
     refuse_small_images,
     refuse_unused_distance,
     take_from_data,
+    write_out_augmentation,
 )
 from training.trainer_flags import (
     loggers_that_join,
@@ -179,6 +180,7 @@ class TrainCLI(LightningCLI):
         self.datamodule = parser.instantiate(Namespace(data=config.data)).data
         take_from_data(config.model.init_args, self.datamodule)
         refuse_small_images(config.model.init_args, self.datamodule)
+        write_out_augmentation(config.data.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
         self.record = self._record(config)
         if config.resume:
@@ -200,6 +202,7 @@ class TrainCLI(LightningCLI):
         config = self.config[self.subcommand]
         given = self._get(self.config_init, "trainer")
         settings = without_paths(plain_values(config))
+        settings["augmentation"] = self.record["augmentation"]
         joining = loggers_that_join(given["logger"])
         asked = callbacks_that_join(given["callbacks"])
         refuse_unknown_monitor(asked, self.model)
@@ -309,6 +312,7 @@ class TrainCLI(LightningCLI):
             "pixels": cache.packed_pixels(),
             "content_sha256": cache.content_sha256,
             "synthetic_sha256": self.datamodule.synthetic_sha256,
+            "augmentation": self.datamodule.policy.plain(),
             "also_seen": self.datamodule.also_seen().plain(),
             "versions": library_versions(),
             "seed": config.seed_everything,

@@ -162,6 +162,13 @@ def refuse_other_data(run_folder: Path, now: dict[str, Any], datamodule: Any) ->
         {_SAME_DATA[name]: was[name] for name in told},
         {_SAME_DATA[name]: now[name] for name in told},
     )
+    augmented = differences(was.get("augmentation", now["augmentation"]), now["augmentation"])
+    if augmented:
+        raise UserError(
+            f"--resume true: {checkpoint} was trained with another augmentation "
+            f"({'; '.join(augmented)}). Nothing was changed. Give the list that the run's record "
+            "holds, or begin a run: another --run_folder, without --resume true."
+        )
     told_names = [each.get("patient_names") for each in (was, now)]
     names = [PatientNames.of_plain(plain) for plain in told_names if plain is not None]
     same_names = len(names) == 2 and names[0].comparable(names[1])

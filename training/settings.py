@@ -60,6 +60,17 @@ def take_from_data(model: Any, datamodule: Any) -> None:
         model.num_classes = len(names)
 
 
+def write_out_augmentation(data: Any, datamodule: Any) -> None:
+    """Put a list in the place of the file that holds it, so that config.yaml is whole.
+
+    Args:
+        data: The datamodule's arguments.
+        datamodule: Its `augmentation` is that list, or the name of a preset.
+    """
+    if "augmentation" in data:
+        data.augmentation = datamodule.augmentation
+
+
 def refuse_small_images(model: Any, datamodule: Any) -> None:
     """Refuse a network that the images are too small for, before it is built.
 

@@ -175,7 +175,7 @@ def test_second_run_into_a_folder_is_refused(finished_run: Path, small_cache: Pa
         (["--data.sampling=tumour"], "nothing to balance"),
         (["--model.micro_batches=0"], "micro_batches is 0"),
         (["--data.batch_size=x"], r"--data.batch_size: expected int, found 'x'"),
-        (["--data.augmentation=geo"], r"expected one of 'none', 'geometric', found 'geo'"),
+        (["--data.augmentation=geo"], r"--data.augmentation geo: expected none, geometric"),
         (["--trainer.max_epochs=x"], r"--trainer.max_epochs: expected int, found 'x'"),
         (["--trainer.max_steps=5"], r"--trainer.max_steps 5: .*max_epochs"),
         (["--trainer.gradient_clip_val=1"], "Use --model.gradient_clip_norm"),
