@@ -3,18 +3,23 @@
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --out DIR
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
+    python evaluate.py gate DIR ... --require "copies<=0.01"
 
 The first gives, for a segmenter, IoU per image, Dice and HD95 per patient; for a classifier AUROC,
 thresholds, calibration, Grad-CAM and a page that shows them; all with 95 % intervals over patients.
 The second gives distances with their floors, for films and slices alike, and a card with all that
 is needed to compute them again. Both leave evaluation.json and pictures. The third asks whether the
 set copies its training images, and what share of copies it would have seen; it leaves audit.json, a
-page, and pictures that stay with the data.
+page, and pictures that stay with the data. The last judges finished evaluations by other rules.
+
+Each takes --require with rules for its numbers: exit status 0 where all hold, 3 where one does not,
+4 where one cannot be said.
 """
 
 import json
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from audit.command import audit
@@ -22,38 +27,133 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
-from provenance import UserError
+from provenance import UserError, sha256_of
 
-__all__ = ["audit", "evaluate", "evaluate_images", "main"]
+__all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "main"]
 
 _ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
+_RECORD = (
+    'Write the answer into the set\'s card and manifest, which say "not audited" without it. The '
+    "images stay as they are."
+)
+_DROP = (
+    "Folder of a new set: the audited one without the images above the threshold, counted in its "
+    "card. The old set stays. The new one is not audited: audit it too."
+)
+_GATE = (
+    "Judge finished evaluations and audits by rules; nothing is computed again or changed. Of "
+    "several audits, such as of the sets of one generator's checkpoints, a table comes first."
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    kind = given[0] if given and given[0] in ("images", "audit") else ""
+    kind = given[0] if given and given[0] in ("images", "audit", "gate") else ""
     if given and not kind and not given[0].startswith("-"):
-        raise UserError(no_such_subcommand(given[0], ["images", "audit"]))
+        raise UserError(no_such_subcommand(given[0], ["images", "audit", "gate"]))
+    if kind == "gate":
+        return _gate(given[1:])
     function, description = _KINDS[kind]
     parser = verb_parser(f"evaluate.py {kind}".strip(), description)
     parser.add_function_arguments(function, as_group=False, skip={"show_progress"})
+    if kind == "audit":
+        parser.add_argument(
+            "--record", type=bool, nargs="?", const=True, default=False, help=_RECORD
+        )
+        parser.add_argument("--drop_copies", type=Path | None, default=None, help=_DROP)
     flags = _one_name(with_underscores(given[int(bool(kind)) :]))
     settings = parsed(parser, flags, aliases=_ALIASES if kind else ("--data.root",))
     settings.pop("config")
-    result = function(**vars(settings))
     if kind == "audit":
-        from audit.verdict import printed_lines
-
-        print("\n".join(printed_lines(result)))
-        print(f"Report: {settings.out} (report.html; shows_patients/ stays with the data)")
-        return 0
+        return _audit(**vars(settings))
+    result = function(**vars(settings))
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
+    from gates.judge import exit_status, printed_lines
 
     lines, files = lines_of(result)
     print("\n".join(lines))
     print(f"Scores and pictures: {settings.out} ({files})")
-    return 0
+    required = result.get("require", [])
+    print("\n".join(printed_lines(required)), end="\n" if required else "")
+    return exit_status(required)
+
+
+def audit_and_record(**settings: Any) -> dict[str, Any]:
+    """An audit whose answer is written into the set's card and manifest; settings as of `audit`."""
+    from audit.record import record_of
+    from generation.card import record_audit
+
+    result = audit(**settings)
+    record_audit(settings["synthetic"], record_of(settings["out"]))
+    return result
+
+
+def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
+    from audit.command import RESULT
+    from audit.verdict import printed_lines
+    from gates.judge import exit_status
+    from gates.judge import printed_lines as printed_rules
+
+    if drop_copies is not None:
+        from generation.without_copies import check_new_set, write_without_copies
+
+        check_new_set(drop_copies)
+        if settings["num_images"] is not None:
+            raise UserError(
+                f"--num-images {settings['num_images']}: --drop-copies needs an audit of all "
+                "images, since of the others nothing would be known. Leave one of the two out."
+            )
+    result = (audit_and_record if record else audit)(**settings)
+    out = settings["out"]
+    print("\n".join(printed_lines(result)))
+    print(f"Report: {out} (report.html; shows_patients/ stays with the data)")
+    required = result.get("require", [])
+    print("\n".join(printed_rules(required)), end="\n" if required else "")
+    if drop_copies is not None:
+        if result["flagged"] == 0:
+            print(f"No image lies above the threshold: nothing to leave out, and no {drop_copies}.")
+        else:
+            made = write_without_copies(
+                settings["synthetic"], result, sha256_of(out / RESULT), drop_copies
+            )
+            print(
+                f"{len(made.items):,} images, without {result['flagged']:,} suspicious ones: "
+                f"{drop_copies}. Not audited since: audit it too."
+            )
+    return exit_status(required)
+
+
+def _gate(words: Sequence[str]) -> int:
+    """Judge finished evaluations; the worst verdict gives the exit status."""
+    from audit.command import RESULT
+    from audit.figures import figures_of as of_audit
+    from audit.record import read_audit
+    from audit.table import table_of_audits
+    from display.tables import markdown
+    from evaluation.figures import figures_of
+    from evaluation.folder import read_evaluation
+    from gates.judge import exit_status, judged, printed_lines
+    from gates.rules import parse_rules
+
+    parser = verb_parser("evaluate.py gate", _GATE)
+    parser.add_argument("folders", type=Path, nargs="+", help="Folders of finished evaluations.")
+    parser.add_argument("--require", type=str | None, default=None, help="Rules for the numbers.")
+    given = parsed(parser, with_underscores(words))
+    rules = parse_rules(given.require)
+    audits = {at: read_audit(at) for at in given.folders if (at / RESULT).is_file()}
+    if audits:
+        print(markdown(table_of_audits({str(at): found for at, found in audits.items()})))
+    every = []
+    for at in given.folders:
+        figures = of_audit(audits[at]) if at in audits else figures_of(read_evaluation(at))
+        found = judged(rules, figures)
+        every += found
+        if found:
+            print("\n".join([f"{at}:", *(f"  {line}" for line in printed_lines(found))]))
+        elif at not in audits:
+            print(f"{at}: numbers for --require: {', '.join(figures)}")
+    return exit_status(every)
 
 
 _KINDS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {

@@ -12,14 +12,32 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from foreign_text import printable
+from gates.rules import parse_rules
 from generation.command import generate
+from provenance import UserError, read_json
 
 __all__ = ["generate", "main"]
+
+_AUDIT = (
+    "Look for copies of training images in the finished set, as evaluate.py audit does, and write "
+    "the answer into its card and manifest. Alone: with the cache that the generator was trained "
+    "on; or the folder of that cache. Exit status 0: these tests found no copies; 3: images "
+    "resemble training images; 4: no answer."
+)
+_AUDIT_OUT = (
+    "Folder of the audit, outside of the set: it shows patients. None: runs/audit_<name of the "
+    "set>_<its content>."
+)
+_REQUIRE = (
+    'Rules for the audit\'s numbers, such as "copies<=0.01"; exit status 0: all hold; 3: one does '
+    "not; 4: one cannot be said. The set is written in any case."
+)
 
 
 def _with_list_of_checkpoints(words: Sequence[str]) -> list[str]:
@@ -40,9 +58,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = sys.argv[1:] if arguments is None else arguments
     parser = verb_parser("generate.py", __doc__)
     parser.add_function_arguments(generate, as_group=False, skip={"show_progress"})
-    settings = parsed(parser, _with_list_of_checkpoints(with_underscores(given)))
+    parser.add_argument("--audit", type=str | None, nargs="?", const="", default=None, help=_AUDIT)
+    parser.add_argument("--audit_out", type=Path | None, default=None, help=_AUDIT_OUT)
+    parser.add_argument("--require", type=str | None, default=None, help=_REQUIRE)
+    settings = vars(parsed(parser, _with_list_of_checkpoints(with_underscores(given))))
     settings.pop("config")
-    out = generate(**vars(settings))
+    wanted, audit_out, require = (settings.pop(f) for f in ("audit", "audit_out", "require"))
+    for flag, value in (("--audit-out", audit_out), ("--require", require)):
+        if value is not None and wanted is None:
+            raise UserError(f"{flag} {value}: is about the audit. Add --audit, or leave it out.")
+    root = None if wanted is None else _cache_to_audit(wanted, settings["checkpoint"])
+    parse_rules(require)  # one that is none is refused before the images are made
+    out = generate(**settings)
     counts = Counter(item.label for item in SyntheticSet.open(out).items)
     classes = ", ".join(
         f"{number} {printable(name)}" for name, number in counts.items() if name is not None
@@ -51,7 +78,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
         f"{count(counts.total(), 'synthetic image')}{f' ({classes})' if classes else ''}: {out} "
         "(see sheet.png)"
     )
-    return 0
+    if root is None:
+        print("Not audited for copies of training images, as its card says; --audit does it.")
+        return 0
+    return _audit(out, root, audit_out, require, settings["device"])
+
+
+def _cache_to_audit(wanted: str, checkpoint: Path | list[Path]) -> Path:
+    """The cache that was named, or the one that the first generator was trained on."""
+    from datamodules.open_cache import open_cache
+    from lightning_modules.loading import data_root, load_module
+
+    if wanted:
+        return open_cache(Path(wanted)).root
+    first = Path(checkpoint[0] if isinstance(checkpoint, list) else checkpoint)
+    _, record = load_module(first)
+    return open_cache(data_root(first, record, "--audit")).root
+
+
+def _audit(out: Path, root: Path, audit_out: Path | None, require: str | None, device: str) -> int:
+    """Audit a finished set, and write the answer into its card and manifest."""
+    from audit.command import RESULT
+    from audit.verdict import exit_status, printed_lines
+    from evaluate import audit_and_record
+    from gates.judge import printed_lines as printed_rules
+
+    known_by = SyntheticSet.open(out).content_sha256
+    folder = audit_out or Path("runs", f"audit_{out.name}_{known_by[:8]}")
+    if (folder / RESULT).is_file() and read_json(folder / RESULT)["synthetic_sha256"] != known_by:
+        raise UserError(
+            f"--audit-out {folder}: holds the audit of another set. Nothing was changed; the set "
+            f"in {out} is finished, and not audited. Give the same command with another folder."
+        )
+    result = audit_and_record(synthetic=out, root=root, out=folder, require=require, device=device)
+    print("\n".join(printed_lines(result)))
+    print(f"Audit: {folder} (report.html; shows_patients/ stays with the data)")
+    required = result.get("require", [])
+    print("\n".join(printed_rules(required)), end="\n" if required else "")
+    return exit_status(result)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from device import Device, chosen_device
+from gates.rules import parse_rules
 from output_folder import check_folder
 from provenance import (
     UserError,
@@ -39,6 +40,7 @@ def audit(
     device: Device = "auto",
     seed: int = 0,
     show_progress: bool = True,
+    require: str | None = None,
 ) -> dict[str, Any]:
     """Look for copies of training images in a synthetic set.
 
@@ -62,6 +64,9 @@ def audit(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         seed: Of the embeddings, the planted copies, the halves and the permutations.
         show_progress: Progress bars with the time left.
+        require: Rules for the numbers, such as "copies<=0.01". Of a number with
+            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
+            one cannot be said, as with too few images. The audit is written in any case.
 
     Returns:
         The content of audit.json.
@@ -72,12 +77,14 @@ def audit(
     """
     import torch
 
+    from audit.figures import figures_of
     from audit.images import audited_sets
     from audit.measure import measured
     from audit.report import PAGE, STAYS, SUMMARY, write_report
     from audit.verdict import headline, kind_of, sentences
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
+    from gates.judge import judged
 
     started = time.perf_counter()
     for flag, value in (("images", num_images), ("held-out", num_held_out)):
@@ -88,8 +95,14 @@ def audit(
             f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
             "fewer than 20."
         )
+    rules = parse_rules(require)
     out, chosen = Path(out), chosen_device(device)
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
+    if out.resolve().is_relative_to(fakes.root.resolve()):
+        raise UserError(
+            f"--out {out}: lies in the set, and what an audit shows of patients may not travel "
+            "with it. Give a folder outside of the set."
+        )
     identity = {
         "task": "audit",
         "synthetic_sha256": fakes.content_sha256,
@@ -108,12 +121,14 @@ def audit(
     words = ["--synthetic", synthetic, "--data.root", root, "--out", out, "--split", split]
     words += ["--num-images", num_images] if num_images is not None else []
     words += ["--num-held-out", num_held_out, "--num-planted", num_planted, "--seed", seed]
+    words += ["--require", require] if require is not None else []
     shown: list[str] = without_paths([str(word) for word in words])  # they may name a person
     result = {
         **identity,
         "synthetic": fakes.root.name,
         "cache": cache.root.name,
         "dataset": cache.dataset,
+        "generator_images_seen": fakes.images_seen,
         "image_size": sets.synthetic.pixels.shape[-1],
         **found.plain(),
         "notes": sets.notes,
@@ -123,6 +138,8 @@ def audit(
         "seconds": round(time.perf_counter() - started, 1),
     }
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
     write_report(out, result, found)
     write_json_atomic(out / RESULT, result)
     return result

@@ -18,6 +18,7 @@ from display.numbers import interval
 from display.pages import PageFigure, render_page
 from display.sheet import save_png
 from display.tables import Table, as_text, markdown, text_table
+from gates.judge import table_of
 from provenance import write_text_atomic
 
 PAGE, SUMMARY, STAYS = "report.html", "report.md", "shows_patients"
@@ -64,6 +65,7 @@ def write_report(out: Path, result: Mapping[str, Any], found: Measured) -> None:
         headline=headline(result),
         sentences=sentences(result),
         steps=next_steps(result),
+        required=_required(result),
         groups=groups,
         planted=planted,
         scores=PageFigure(
@@ -78,6 +80,10 @@ def write_report(out: Path, result: Mapping[str, Any], found: Measured) -> None:
     )
     write_text_atomic(out / PAGE, page)
     write_text_atomic(out / SUMMARY, _text(result, groups, planted))
+
+
+def _required(result: Mapping[str, Any]) -> Table | None:
+    return table_of(result["require"]) if "require" in result else None
 
 
 def _groups(result: Mapping[str, Any]) -> Table:
@@ -134,10 +140,12 @@ def _planted(result: Mapping[str, Any]) -> Table:
 
 
 def _text(result: Mapping[str, Any], groups: Table, planted: Table) -> str:
+    required = _required(result)
     parts = [
         f"# Audit for copies: {result['synthetic']} against {result['cache']}",
         f"**{headline(result)}**",
         _listed(sentences(result)),
+        *(["## What was required", markdown(required).strip()] if required else []),
         *(["## Before you rely on it", _listed(result["notes"])] if result["notes"] else []),
         "## What to do now",
         _listed(next_steps(result)),

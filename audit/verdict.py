@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from display.numbers import count, p_phrase
+from gates import judge
 
 _CHANCE = 0.005
 """Each of the two tests; together false in at most 1 of 100 audits of sets without a copy."""
@@ -11,6 +12,12 @@ _CHANCE = 0.005
 _UNSURE = 0.05
 
 COPIES, NOTHING_FOUND, NO_ANSWER = "resemblance", "nothing found", "no answer"
+
+STATUS = {
+    NOTHING_FOUND: judge.STATUS[judge.HOLDS],
+    COPIES: judge.STATUS[judge.DOES_NOT_HOLD],
+    NO_ANSWER: judge.STATUS[judge.CANNOT_BE_SAID],
+}
 
 LIMITS = (
     "It sees copies: of a whole image, or of half or a corner of one, that were moved, mirrored, "
@@ -34,6 +41,13 @@ def kind_of(result: Mapping[str, Any]) -> str:
         return COPIES
     blind = result["smallest_share_shown"] is None or result["planted_found_share"] < 0.5
     return NO_ANSWER if blind or p <= _UNSURE else NOTHING_FOUND
+
+
+def exit_status(result: Mapping[str, Any]) -> int:
+    """Of an audit that decides: by its rules, or by its answer where none were given."""
+    if "require" in result:
+        return judge.exit_status(result["require"])
+    return STATUS[kind_of(result)]
 
 
 def headline(result: Mapping[str, Any]) -> str:

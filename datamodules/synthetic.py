@@ -142,6 +142,13 @@ class SyntheticSet:
         """Of whom the generator learnt; nobody where the manifest does not tell."""
         return Knowledge.of_plain(self.manifest.get("generator", {}))
 
+    @property
+    def images_seen(self) -> int | None:
+        """By its generator, in training; None where the manifest does not tell."""
+        origin = self.manifest.get("generator")
+        seen = origin.get("images_seen") if isinstance(origin, dict) else None
+        return seen if isinstance(seen, int) else None
+
     def lent(self) -> Knowledge:
         """Whose label maps the images were painted on; earlier sets have no hashes."""
         lenders = {item.label_patient_id for item in self.items if item.label_patient_id}

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from device import Device
 from evaluation.folder import Split
+from gates.rules import parse_rules
 from provenance import UserError
 
 
@@ -24,6 +25,7 @@ def evaluate(
     num_workers: int = 0,
     device: Device = "auto",
     show_progress: bool = True,
+    require: str | None = None,
 ) -> dict[str, Any]:
     """Score a checkpoint on one split of a cache, each kind of model in its way.
 
@@ -52,6 +54,9 @@ def evaluate(
         num_workers: Processes that load images; 0 loads in this one.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
+        require: Rules for the scores, such as "auroc>=0.8, num_patients>=100". Of a number with
+            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
+            one cannot be said, as with too few images. The evaluation is written in any case.
 
     Returns:
         The content of evaluation.json.
@@ -64,15 +69,16 @@ def evaluate(
     from evaluation.segmentation import score_segmenter
     from lightning_modules import Segmenter
 
+    rules = parse_rules(require)
     opened = open_checkpoint(
         Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
     )
     of_segmenters = {"absent_class": absent_class, "slices": slices}
     if isinstance(opened.module, Segmenter):
         _refuse({"compare": compare}, checkpoint, "classifiers", "Segmenter")
-        return score_segmenter(opened, Path(out), absent_class, show_progress)
+        return score_segmenter(opened, Path(out), absent_class, show_progress, rules)
     _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
-    return score_classifier(opened, Path(out), compare or [], show_progress)
+    return score_classifier(opened, Path(out), compare or [], show_progress, rules)
 
 
 def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) -> None:

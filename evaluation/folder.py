@@ -6,10 +6,28 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from provenance import write_text_atomic
+from provenance import UserError, read_json, write_text_atomic
 
 RESULT = "evaluation.json"
 Split = Literal["train", "val", "test"]
+
+
+_KINDS = ("segmentation", "classification", "images")
+
+
+def read_evaluation(folder: Path) -> dict[str, Any]:
+    """The content of a finished evaluation's folder.
+
+    Raises:
+        UserError: There is none.
+    """
+    path = Path(folder) / RESULT
+    if not path.is_file():
+        raise UserError(f"{folder}: holds no {RESULT}, so no evaluation was finished there.")
+    result = read_json(path)
+    if not isinstance(result, dict) or result.get("task") not in _KINDS:
+        raise UserError(f"{path}: is not what evaluate.py writes.")
+    return result
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:

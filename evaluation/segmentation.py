@@ -12,7 +12,10 @@ from datamodules.slice_cache import SliceCache, SliceItem
 from display.numbers import number
 from display.sheet import ImageArray, overlay, save_png, sheet
 from evaluation.checkpoint import OpenedCheckpoint
+from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv
+from gates.judge import judged
+from gates.rules import Rule
 from metrics.grey_range import GreyLevels
 from metrics.intervals import patient_interval
 from metrics.segmentation import SegmentationScores
@@ -28,6 +31,7 @@ def score_segmenter(
     out: Path,
     absent_class: Literal["skip", "one"] | None,
     show_progress: bool,
+    rules: Sequence[Rule] = (),
 ) -> dict[str, Any]:
     """Score a segmenter: evaluation.json, images.csv, patients.csv and predictions.png.
 
@@ -36,6 +40,7 @@ def score_segmenter(
         out: Folder for the results.
         absent_class: See `evaluate`; None takes the checkpoint's setting.
         show_progress: A progress bar with the time left.
+        rules: What is required of the scores.
 
     Returns:
         The content of evaluation.json.
@@ -84,6 +89,8 @@ def score_segmenter(
         "versions": library_versions(),
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
     write_json_atomic(out / RESULT, result)
     write_csv(out / _FILES[0], found["images"])
     write_csv(out / _FILES[1], found["patients"])

@@ -28,7 +28,7 @@ def finish_synthetic_set(
     """
     entries = [_entry(item) for item in items]
     content = {"format": FORMAT, **manifest, "command": command, "audit": None, "items": entries}
-    _write(root, items, {**content, "audit": _earlier_audit(root, content)}, command)
+    write_set(root, items, {**content, "audit": _earlier_audit(root, content)}, command)
 
 
 def record_audit(root: Path, audit: Mapping[str, Any]) -> None:
@@ -41,11 +41,13 @@ def record_audit(root: Path, audit: Mapping[str, Any]) -> None:
         audit: As `audit.record.record_of` gives it.
     """
     found = SyntheticSet.open(root)
-    command = found.manifest.get("command") or _command_in_card(root)
-    _write(root, found.items, {**found.manifest, "audit": dict(audit)}, command)
+    write_set(root, found.items, {**found.manifest, "audit": dict(audit)}, command_of(found))
 
 
-def _write(root: Path, items: list[SyntheticItem], content: dict[str, Any], command: str) -> None:
+def write_set(
+    root: Path, items: list[SyntheticItem], content: dict[str, Any], command: str
+) -> None:
+    """Write a set's card, and its manifest as it is given."""
     write_text_atomic(root / "README.md", _card(items, content, command))
     write_json_atomic(root / "manifest.json", content)
 
@@ -59,9 +61,11 @@ def _earlier_audit(root: Path, content: Mapping[str, Any]) -> Any:
     return before.get("audit") if same else None
 
 
-def _command_in_card(root: Path) -> str:
-    """Of a set whose manifest does not hold it: earlier versions wrote it into the card alone."""
-    card = root / "README.md"
+def command_of(found: SyntheticSet) -> str:
+    """What made a set; earlier versions wrote it into the card alone."""
+    if "command" in found.manifest:
+        return str(found.manifest["command"])
+    card = found.root / "README.md"
     parts = card.read_text(encoding="utf-8").split("```") if card.is_file() else []
     return parts[1].strip() if len(parts) > 2 else "not recorded"
 
@@ -84,6 +88,12 @@ def _card(items: list[SyntheticItem], manifest: Mapping[str, Any], command: str)
             f"{len({item.label_item_id for item in items})} of "
             f"{count(len({item.label_patient_id for item in items}), 'patient')}"
         )
+    without = manifest.get("without_copies")
+    if without:
+        rows["left out"] = (
+            f"{without['left_out']:,} of {without['of']:,} images, which an audit found suspicious "
+            f"(audit.json of SHA-256 `{without['audit_sha256']}`)"
+        )
     rows |= {
         "seed": manifest.get("seed"),
         "software": f"Understudy {manifest['versions']['understudy']}",
@@ -103,12 +113,18 @@ def _card(items: list[SyntheticItem], manifest: Mapping[str, Any], command: str)
 Use: to join the *training* split of a model whose validation and test patients the generator
 never saw (`train.py` checks it). Not for diagnosis, not as evidence about any person or disease.
 
-{_audit_in_words(manifest["audit"])}
+{_audit_in_words(manifest["audit"], bool(without))}
 """
 
 
-def _audit_in_words(audit: Mapping[str, Any] | None) -> str:
+def _audit_in_words(audit: Mapping[str, Any] | None, without_copies: bool) -> str:
     """The card's paragraph on copies."""
+    if audit is None and without_copies:
+        return (
+            "**Not audited since** suspicious images were left out. Copies that the audit did not "
+            "find are still here, and what else the generator copied is not known: audit this set "
+            "before it is handed on."
+        )
     if audit is None:
         return (
             "**Not audited.** A generator can reproduce images that it was trained on; whether "

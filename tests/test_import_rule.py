@@ -24,9 +24,10 @@ MAY_IMPORT = {
     "callbacks": {"lightning_modules", "metrics", "display", "wandb_runs"},
     "command_line": set(),
     "training": {"callbacks", "lightning_modules", "command_line", "wandb_runs"},
+    "gates": {"display"},
     "generation": {"lightning_modules", "networks", "datamodules", "display"},
-    "evaluation": {"lightning_modules", "datamodules", "metrics", "display"},
-    "audit": {"datamodules", "metrics", "display"},
+    "evaluation": {"lightning_modules", "datamodules", "metrics", "display", "gates"},
+    "audit": {"datamodules", "metrics", "display", "gates"},
     "studies/specification": set(),
     "studies/statistics": {"metrics", "studies/specification"},
     "studies/run": {

@@ -24,7 +24,10 @@ from evaluation.classification.summary import (
     threshold_rows,
     trivial,
 )
+from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv
+from gates.judge import judged
+from gates.rules import Rule
 from output_folder import check_folder
 from provenance import UserError, library_versions, write_json_atomic, write_text_atomic
 
@@ -32,7 +35,11 @@ FILES = ("images.csv", "roc.png", "reliability.png", "grad_cam.png", "report.htm
 
 
 def score_classifier(
-    opened: OpenedCheckpoint, out: Path, compare: Sequence[Path], show_progress: bool
+    opened: OpenedCheckpoint,
+    out: Path,
+    compare: Sequence[Path],
+    show_progress: bool,
+    rules: Sequence[Rule] = (),
 ) -> dict[str, Any]:
     """Score a classifier on a split of films.
 
@@ -46,6 +53,7 @@ def score_classifier(
         out: Folder for the results.
         compare: Folders of finished evaluations of other classifiers on the same films.
         show_progress: A progress bar with the time left.
+        rules: What is required of the scores.
 
     Returns:
         The content of evaluation.json.
@@ -102,6 +110,8 @@ def score_classifier(
         for note in opened.compared_with_seen(each).notes
         if each != split and opened.compared_with_seen(each).left_out
     ]
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)
     result["grad_cam"] = grad_cam_layer(module.network, torch.zeros(shape, device=opened.device))
     drawn: dict[str, ImageArray | None] = {

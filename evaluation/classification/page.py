@@ -8,6 +8,7 @@ from display.numbers import interval, number, p_value, probability
 from display.pages import PageFigure, render_page
 from display.sheet import ImageArray, png_bytes
 from display.tables import Table, TableCell, text_table
+from gates.judge import table_of
 
 NUM_MISTAKES = 10
 
@@ -60,6 +61,7 @@ def page(result: Mapping[str, Any], drawn: Mapping[str, ImageArray | None]) -> s
         summary=_summary(result),
         thresholds=_thresholds(result),
         comparisons=_comparisons(result),
+        required=table_of(result["require"]) if "require" in result else None,
         page_figures={
             name: PageFigure("", png_bytes(image), *figures[name])
             for name, image in drawn.items()

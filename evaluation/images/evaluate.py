@@ -14,6 +14,7 @@ from typing import Any
 
 from device import Device, chosen_device
 from evaluation.folder import RESULT, Split, write_csv
+from gates.rules import parse_rules
 from output_folder import check_folder
 from provenance import (
     UserError,
@@ -39,6 +40,7 @@ def evaluate_images(
     device: Device = "auto",
     seed: int = 0,
     show_progress: bool = True,
+    require: str | None = None,
 ) -> dict[str, Any]:
     """Compare a synthetic set with the real images of a cache, of films or of CT slices.
 
@@ -67,6 +69,9 @@ def evaluate_images(
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         seed: Of the random subsets, halves and pairs.
         show_progress: Progress bars with the time left.
+        require: Rules for the scores, such as "coverage>=0.6". Of a number with
+            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
+            one cannot be said, as with too few images. The evaluation is written in any case.
 
     Returns:
         The content of evaluation.json.
@@ -81,6 +86,7 @@ def evaluate_images(
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
     from display.sheet import save_png
+    from evaluation.figures import figures_of
     from evaluation.images.compared_sets import (
         compared_sets,
         describe_training_overlap,
@@ -89,11 +95,13 @@ def evaluate_images(
     from evaluation.images.embedding import embedded, similarities
     from evaluation.images.fid_card import fid_card
     from evaluation.images.pairs import find_pairs, score_pairs, sheet_of_slices, summaries
+    from gates.judge import judged
     from metrics.features import build_extractor
     from metrics.image_sets import class_scores, set_distances, set_fidelity
     from metrics.inception import inception_weights
 
     started = time.perf_counter()
+    rules = parse_rules(require)
     _check_flags(extractor, weights, download, num_images, batch_size)
     out, chosen = Path(out), chosen_device(device)
     file = inception_weights(weights, download) if extractor == "inception" else weights
@@ -136,7 +144,7 @@ def evaluate_images(
         pairs, differing = find_pairs(fakes, cache)
         rows = score_pairs(batches(pairs, "pairs"), fakes, cache, network)
         drawn = sheet_of_slices(pairs, fakes, cache, split)
-    result = {
+    result: dict[str, Any] = {
         **identity,
         "synthetic": str(synthetic),
         "data_root": str(root),
@@ -153,9 +161,13 @@ def evaluate_images(
         "pairs_with_changed_label_map": differing,
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": _versions(extractor),
-        "command": _command(synthetic, root, out, split, extractor, file, num_images, seed),
+        "command": _command(
+            synthetic, root, out, split, extractor, file, num_images, seed, require
+        ),
         "seconds": round(time.perf_counter() - started, 3),
     }
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
     write_json_atomic(out / RESULT, result)
     if not of_films:
         write_csv(out / _PAIRS, rows)
@@ -197,10 +209,12 @@ def _command(
     weights: Path | None,
     num_images: int | None,
     seed: int,
+    require: str | None,
 ) -> str:
     """What to type for the same numbers."""
     words = ["--real", root, "--split", split, "--synthetic", synthetic, "--extractor", extractor]
     words += ["--weights", weights] if weights is not None else []
     words += ["--num-images", num_images] if num_images is not None else []
+    words += ["--require", require] if require is not None else []
     words += ["--seed", seed, "--out", out]
     return shlex.join(["python", "evaluate.py", "images", *map(str, words)])

@@ -8,6 +8,7 @@ from typing import Any
 
 from display.numbers import count, interval, number
 from display.tables import markdown, text_table
+from gates.judge import table_of
 from metrics.image_sets import INTERVAL, NUM_NEIGHBOURS, NUM_SPLITS
 
 _ESTIMATORS = {
@@ -50,7 +51,7 @@ def fid_card(result: Mapping[str, Any]) -> str:
 
 ## Scores of the two sets
 
-{_between_sets(result)}
+{_required(result)}{_between_sets(result)}
 The floor is what two halves of the real images give, with the number of images in the last column \
 on a side. Compare it with the column before it, of the same number, not with the value.
 
@@ -83,6 +84,13 @@ def _without_folders(command: str) -> str:
         if words[flag] in _OF_PATHS:
             words[flag + 1] = Path(os.path.abspath(value)).name
     return shlex.join(words)
+
+
+def _required(result: Mapping[str, Any]) -> str:
+    """What was required of the scores, where something was."""
+    if "require" not in result:
+        return ""
+    return f"### What was required\n\n{markdown(table_of(result['require']))}\n### All\n\n"
 
 
 def _between_sets(result: Mapping[str, Any]) -> str:

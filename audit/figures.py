@@ -1,0 +1,98 @@
+"""The numbers of an audit, by the names that --require knows them by."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from audit.statistics import largest_share
+from gates.figures import Figure, counted, of_entry
+from gates.rules import Rule
+
+_MOST_IMAGES = 10_000_000
+_FEWEST_PATIENTS = 2
+
+
+def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """All numbers that rules may be about.
+
+    `copies` is the share of the set that are copies of the planted kinds: the excess of flagged
+    images over the held-out rate, over the share of copies that is found, with its upper 95 %
+    bound. Every other score with an interval is there under its key, a planted disguise as
+    `found:plain`.
+
+    Args:
+        result: audit.json's content.
+    """
+    found = {
+        "copies": _copies(result),
+        "held_out_flagged": Figure(
+            result["held_out_flagged_share"],
+            result["held_out_flagged_low"],
+            result["held_out_flagged_high"],
+            unit="held-out patient",
+            number=result["num_held_out_patients"],
+        ),
+        "smallest_share_shown": counted(
+            result["smallest_share_shown"], "not even a set of nothing but copies would be shown"
+        ),
+        "like_a_plain_copy": counted(
+            result["like_a_plain_copy"], "plain copies and chance likenesses are not told apart"
+        ),
+    }
+    for key in (
+        "flagged", "flagged_share", "above_every_held_out", "planted_found_share",
+        "num_synthetic", "num_held_out_images", "num_held_out_patients", "num_training_patients",
+    ):  # fmt: skip
+        found[key] = counted(result[key])
+    for row in result["planted"]:
+        found[f"found:{row['disguise']}"] = Figure(
+            row["found"], row["low"], row["high"], unit="planted copy", number=row["num"]
+        )
+    for name, entry in _entries(result):
+        if name not in found:
+            patients = entry.get("num_patients") or result["num_held_out_patients"]
+            found[name] = of_entry(entry, "held-out patient", patients, _FEWEST_PATIENTS)
+    return found
+
+
+def _entries(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every score with an interval, however deep it lies, by its key."""
+    if not isinstance(node, dict):
+        return
+    if {"value", "low", "high"} <= set(node):
+        yield name, node
+        return
+    for key, inner in node.items():
+        yield from _entries(inner, key)
+
+
+def _copies(result: Mapping[str, Any]) -> Figure:
+    share, held_out = result["flagged_share"], result["held_out_flagged_share"] or 0.0
+    power = result["planted_found_share"] - held_out
+    return Figure(
+        min(1.0, max(0.0, share - held_out) / power) if power > 0 else None,
+        None,
+        result["copies_at_most"],
+        unit="synthetic image",
+        number=result["num_synthetic"],
+        lacking="" if power > 0 else "planted copies were found no oftener than held-out images",
+        needed=lambda rule: _images_needed(result, rule),
+    )
+
+
+def _images_needed(result: Mapping[str, Any], rule: Rule) -> int | None:
+    """The smallest set that would show a share of copies below the limit, flagged as often."""
+    share, low = result["flagged_share"], result["held_out_flagged_low"]
+    found = result["planted_found_share"]
+    alike = result["num_synthetic"] / result["num_synthetic_independent"]
+
+    def shows(number: int) -> bool:
+        return rule.allows(largest_share(math.floor(share * number), number, low, found))
+
+    if not rule.reads_upper or not shows(_MOST_IMAGES):
+        return None
+    short, enough = 1, _MOST_IMAGES
+    while enough - short > 1:
+        middle = (short + enough) // 2
+        short, enough = (short, middle) if shows(middle) else (middle, enough)
+    return max(result["num_synthetic"] + 1, math.ceil(enough * alike))
