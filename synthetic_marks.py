@@ -11,7 +11,7 @@ Every room may import it; it imports none.
 import json
 import mmap
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,9 +99,12 @@ def mark_in_dicom(header: Any) -> str | None:
     if _dicom_text(header, "SyntheticData").strip().upper() == "YES":
         return "SyntheticData (0008,001C) is YES"
     code, scheme, name = SYNTHESIZING_EQUIPMENT
-    for equipment in header.get("ContributingEquipmentSequence") or []:
-        for purpose in equipment.get("PurposeOfReferenceCodeSequence") or []:
-            if (purpose.get("CodeValue"), purpose.get("CodingSchemeDesignator")) == (code, scheme):
+    for equipment in _dicom_items(header, "ContributingEquipmentSequence"):
+        for purpose in _dicom_items(equipment, "PurposeOfReferenceCodeSequence"):
+            if (
+                _dicom_text(purpose, "CodeValue"),
+                _dicom_text(purpose, "CodingSchemeDesignator"),
+            ) == (code, scheme):
                 return f"Contributing Equipment (0018,A001) names {name} ({code})"
     for tag in _DICOM_TEXTS:
         if mark := _mark_in_text(_dicom_text(header, tag)):
@@ -119,7 +122,7 @@ def mark_in_nifti(path: Path, header: Any) -> str | None:
     described = bytes(header["descrip"]).decode("latin-1")
     if mark := _mark_in_text(described):
         return f"descrip: {mark}"
-    for extension in header.extensions:
+    for extension in getattr(header, "extensions", ()):
         content = extension.get_content()
         text = content.decode("utf-8", "replace") if isinstance(content, bytes) else str(content)
         if mark := _mark_in_text(text):
@@ -184,5 +187,18 @@ def _mark_in_json(path: Path) -> str | None:
 
 
 def _dicom_text(header: Any, tag: str) -> str:
-    value = header.get(tag)
+    value = _dicom_value(header, tag)
     return value if isinstance(value, str) else ""
+
+
+def _dicom_items(header: Any, tag: str) -> list[Any]:
+    value = _dicom_value(header, tag)
+    return [item for item in value if hasattr(item, "get")] if isinstance(value, Sequence) else []
+
+
+def _dicom_value(header: Any, tag: str) -> Any:
+    """What a header holds; None where it is damaged, which is no reason to lose a film."""
+    try:
+        return header.get(tag)
+    except Exception:  # pydicom decodes late, and raises what it likes
+        return None

@@ -171,6 +171,7 @@ def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_]
         )
     # A report is handed on; where things lie on this machine may name a person.
     notes = [gap.sentence.replace(str(cache.root), cache.root.name)] if gap else []
+    notes += cache.synthetic_notes
     here = len(np.unique(cache.patient_ids[known]))
     if len(learnt.patients) > here:
         notes.append(

@@ -7,6 +7,8 @@ image, and the split stands in the manifest, so nothing downstream can draw it d
 import csv
 import hashlib
 import json
+import os
+import sys
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, TypeVar
@@ -26,6 +28,8 @@ SPLITS = ("train", "val", "test")
 
 # Each mapped array holds a file descriptor, of which a process may often have 1024.
 _MAX_MAPPED = 400
+
+_told: set[Path] = set()  # whose synthetic images were spoken of in this process
 
 Kind = TypeVar("Kind", bound="PreparedCache")
 
@@ -109,6 +113,22 @@ class PreparedCache:
     def content_sha256(self) -> str:
         """SHA-256 of `content`, whatever the order of its keys."""
         return hashlib.sha256(json.dumps(self.content, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def num_synthetic(self) -> int:
+        """Images that say that they are synthetic, taken in as real by `--allow-synthetic`."""
+        return whole_number(self.manifest.get("num_synthetic", 0), "num_synthetic")
+
+    @property
+    def synthetic_notes(self) -> list[str]:
+        """A sentence for every reader of a result, where it holds synthetic images."""
+        if not self.num_synthetic:
+            return []
+        return [
+            f"{self.root.name}: {self.num_synthetic:,} of its {len(self):,} {self.CONTENTS} say "
+            "that they are synthetic, and were taken in as if they were real (--allow-synthetic). "
+            "What is found on them is not found on patients."
+        ]
 
     @cached_property
     def patient_names(self) -> PatientNames:
@@ -242,6 +262,10 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
         whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
         cache = kind(root, manifest)
         tell_once(root, manifest)
+        if root.resolve() not in _told and os.environ.get("LOCAL_RANK", "0") == "0":
+            _told.add(root.resolve())
+            for note in cache.synthetic_notes:
+                print(f"note: {note}", file=sys.stderr)
         return cache
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, csv.Error) as error:
         raise UserError(

@@ -107,15 +107,18 @@ class OpenedCheckpoint:
 
     @property
     def notes(self) -> list[str]:
-        """Sentences for the reader of the scores: on the preparation, and on images seen."""
+        """Sentences for the reader of the scores: on synthetic, otherwise prepared, seen images."""
         prepared = preparation_notes(self.checkpoint, self.record, self.datamodule.cache)
-        return prepared + list(self.compared_with_seen(self.split).notes)
+        synthetic = self.datamodule.cache.synthetic_notes
+        return synthetic + prepared + list(self.compared_with_seen(self.split).notes)
 
     @property
     def of_seen(self) -> dict[str, Any]:
-        """What a result says of images that the model has seen."""
+        """What a result says of images that the model has seen, and that are nobody's."""
         compared = self.compared_with_seen(self.split)
-        return {"left_out": compared.left_out, "not_compared": compared.not_compared}
+        seen = {"left_out": compared.left_out, "not_compared": compared.not_compared}
+        number = self.datamodule.cache.num_synthetic
+        return seen | ({"num_synthetic": number} if number else {})
 
 
 def open_checkpoint(

@@ -223,6 +223,7 @@ def _common(cache: PreparedCache, split: str, size: int) -> dict[str, Any]:
         "split": f"{split}, by {cache.split_by}",
         "split id": cache.split_id,
         "image size": f"{size} px",
+        **({"synthetic among the real": f"{cache.num_synthetic:,}"} if cache.num_synthetic else {}),
     }
 
 

@@ -38,6 +38,7 @@ from preparation.split import (
     split_id,
     warn_of_small_splits,
 )
+from preparation.synthetic_files import num_synthetic
 from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_json_atomic
 
 OnDuplicates = Literal["report", "same_split"]
@@ -179,6 +180,7 @@ def assemble(
         "num_items": tally.num_used,
         "sha256_items": sha256_of(out / "items.csv"),
         "shards": tally.arrays,
+        **num_synthetic(tally.suspicions["synthetic"]),
         "pixel_hashes": write_pixel_hashes(out, hashes, num_unknown=0),
     }
     path = out / "manifest.json"

@@ -32,6 +32,7 @@ from preparation.films.sheet import write_film_sheet
 from preparation.label_map import lost_pairs
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
+from preparation.synthetic_files import SyntheticFiles
 from provenance import UserError
 
 _MEDMNIST_NAME = re.compile(r"[a-z]+mnist(_\d+)?")
@@ -49,6 +50,7 @@ def chest_xray(
     patient_from: Literal["tag", "folder", "file"] = "tag",
     patients: PatientOptions = PatientOptions(),
     dicom: DicomOptions = DicomOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: FilmOptions = FilmOptions(),
 ) -> FilmOutcome:
     """Prepare chest films from a folder of DICOM files.
@@ -64,6 +66,7 @@ def chest_xray(
             its own.
         patients: See `PatientOptions`.
         dicom: See `DicomOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `FilmOptions`.
     """
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
@@ -73,7 +76,13 @@ def chest_xray(
     kept = labels.settings(coded=bool(told))
     settings = _settings(
         "chest_xray",
-        {**layout.settings(), **kept, "patient_from": patient_from, **dicom.settings()},
+        {
+            **layout.settings(),
+            **kept,
+            "patient_from": patient_from,
+            **dicom.settings(),
+            **synthetic.settings(),
+        },
         labels,
         naming.names,
         options,
@@ -88,7 +97,7 @@ def chest_xray(
             )
         work = MakeFilmShard(
             out=out,
-            reader=DicomFilmReader(dicom, patient_from),
+            reader=DicomFilmReader(dicom, patient_from, synthetic.allow_synthetic),
             layout=layout.layout("chest_xray"),
             salt=patients.salt.read(),
             patient_ids=naming.ids,
@@ -176,6 +185,7 @@ def image_folder(
     patient_pattern: str | None = None,
     patient_from: Literal["none", "folder", "file"] = "none",
     patients: PatientOptions = PatientOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: FilmOptions = FilmOptions(),
 ) -> FilmOutcome:
     r"""Prepare PNG or JPEG images with a label table or in class folders, or a MedMNIST .npz file.
@@ -192,6 +202,7 @@ def image_folder(
         patient_from: folder: the folder's name is the patient. file: every image is a patient of
             its own.
         patients: See `PatientOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `FilmOptions`.
     """
     naming = patients.naming()
@@ -204,6 +215,7 @@ def image_folder(
         "patient_pattern": patient_pattern
         and salted_digits(f"{naming.salt}:pattern:{patient_pattern}", 16),
         "patient_from": patient_from,
+        **synthetic.settings(),
     }
     settings = _settings("image_folder", flags, labels, naming.names, options)
     # MedMNIST prescribes its split, and no film of it names a patient.
@@ -238,7 +250,12 @@ def image_folder(
                 "are prepared by prepare.py chest_xray."
                 + "".join(f" Besides: {note}" for note in passed_over_note(folder))
             )
-        reader = ImageFileReader(channels, patient_pattern, patient_from)
+        reader = ImageFileReader(
+            channels,
+            patient_pattern,
+            patient_from,
+            allow_synthetic=synthetic.allow_synthetic,
+        )
         classes = class_folders(files) if labels.labels is None else {}
         if classes and any(reader.folder_names_patient(file.name) for file in files):
             told.append(

@@ -26,8 +26,10 @@ from preparation.films.film import (
 from preparation.films.grey_range import GreyRange, grey_range
 from preparation.left_out import MAY_NOT_BE_READ
 from preparation.raised import raised
+from preparation.synthetic_files import synthetic_sentence
 from preparation.text_file import as_text
 from provenance import UserError
+from synthetic_marks import mark_in_picture
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
 _OTHERS = (
@@ -93,6 +95,7 @@ class ImageFileReader:
         patient_from: `folder`: the name of the folder that the file lies in (two folders of one
             name are one patient). `file`: every film is a patient of its own.
         label_from_folder: The name of that folder, in lower case, is the film's `label`.
+        allow_synthetic: See `SyntheticFiles`; taken ones have the suspicion `synthetic`.
 
     Raises:
         UserError: The pattern is no regular expression, or both ways to a patient are given.
@@ -102,6 +105,7 @@ class ImageFileReader:
     patient_pattern: str | None = None
     patient_from: Literal["none", "folder", "file"] = "none"
     label_from_folder: bool = False
+    allow_synthetic: bool = False
 
     def __post_init__(self) -> None:
         if self.patient_pattern is None:
@@ -123,12 +127,16 @@ class ImageFileReader:
 
         Raises:
             RejectedFilm: not_a_picture, truncated, unreadable, too_large, too_small, multi_frame,
-                bit_depth, colour or constant.
+                bit_depth, colour, constant or synthetic.
         """
         name = PurePosixPath(file.name)
         folder = name.parent.name or None
         try:
-            pixels, geometry, suspicions, digest = _decoded(file.path, self.channels)
+            pixels, geometry, suspicions, digest, mark = _decoded(file.path, self.channels)
+            if mark is not None:
+                if not self.allow_synthetic:
+                    raise RejectedFilm("synthetic", synthetic_sentence(mark))
+                suspicions += ("synthetic",)
         except RejectedFilm:
             raise
         except Exception as error:  # damaged files raise almost anything out of Pillow
@@ -199,8 +207,11 @@ def _planes(pixels: NDArray[np.float32], channels: Literal[1, 3]) -> NDArray[np.
 
 def _decoded(
     path: Path, channels: Literal[1, 3]
-) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...], str | None]:
-    """Pixels in [0, 1], what the manifest keeps about them, what looks wrong, and their hash."""
+) -> tuple[NDArray[np.float32], dict[str, Any], tuple[str, ...], str | None, str | None]:
+    """Pixels in [0, 1], what the manifest keeps about them, what looks wrong, and their hash.
+
+    The last value is what says that the film is synthetic, where something does.
+    """
     # Pillow warns of sizes that MAX_PIXELS judges here, and of harmless metadata. A stream is
     # opened: of a path, Pillow 13 maps a turned TIFF in the wrong shape and scrambles it.
     with warnings.catch_warnings(action="ignore"), open(path, "rb") as stream:
@@ -209,6 +220,7 @@ def _decoded(
         # Pillow inverts a TIFF whose black is its largest value at 8 bits, but not above.
         white_is_zero = getattr(opened, "tag_v2", {}).get(_TIFF_PHOTOMETRIC) == 0
         image = ImageOps.exif_transpose(opened)
+        mark = mark_in_picture(path, opened.info)  # decoded: texts may follow the pixels
         geometry: dict[str, Any] = {
             "source_shape": [image.height, image.width],
             "source_mode": opened.mode,
@@ -218,12 +230,13 @@ def _decoded(
             geometry["source_range"] = [found.low, found.high]
             if found.clipped:
                 geometry["window"] = found.name
-            return _planes(pixels, channels), geometry, suspicions, pixel_hash(np.asarray(image))
+            digest = pixel_hash(np.asarray(image))
+            return _planes(pixels, channels), geometry, suspicions, digest, mark
         if channels == 1 and image.mode == "P":
             _check_palette(image)
         levels, of_alpha = _flattened(image)
     pixels, of_colour, digest = with_channels(levels, channels)
-    return pixels, geometry, of_alpha + of_colour, digest
+    return pixels, geometry, of_alpha + of_colour, digest, mark
 
 
 def _check_header(image: ImageFile.ImageFile) -> None:

@@ -14,6 +14,7 @@ from preparation.label_map import parse_label_map
 from preparation.left_out import grouped
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
+from preparation.synthetic_files import SyntheticFiles
 from preparation.volumes.image_size import common_size, resized_note
 from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first
@@ -85,6 +86,7 @@ def kits19(
     pixels: PixelOptions = PixelOptions(),
     window: Window = Window(),
     masks: MaskOptions = MaskOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
@@ -98,12 +100,15 @@ def kits19(
         pixels: See `PixelOptions`.
         window: See `Window`.
         masks: See `MaskOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
     found = find_cases(source, values=MaskValues.of(masks.new_names), naming=masks.naming)
-    return _prepare("kits19", out, found, read_case, pixels, window, options, masks.new_names)
+    return _prepare(
+        "kits19", out, found, read_case, pixels, window, synthetic, options, masks.new_names
+    )
 
 
 def ct_dicom(
@@ -118,6 +123,7 @@ def ct_dicom(
     variable_spacing: bool = False,
     patient_id_from: Literal["tag", "folder"] = "tag",
     patients: PatientOptions = PatientOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
@@ -140,6 +146,7 @@ def ct_dicom(
         patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
             it identifies nobody.
         patients: See `PatientOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.ct_dicom import find_studies, read_study
@@ -155,7 +162,9 @@ def ct_dicom(
     wanted = {} if series is None else {"series": naming.hidden(series)}
     if variable_spacing:  # caches from before there was a choice go on
         wanted["variable_spacing"] = "accepted"
-    return _prepare("ct_dicom", out, found, read_study, pixels, window, options, given, wanted)
+    return _prepare(
+        "ct_dicom", out, found, read_study, pixels, window, synthetic, options, given, wanted
+    )
 
 
 def slices(
@@ -164,6 +173,7 @@ def slices(
     source: Path,
     image_size: int | None = None,
     masks: MaskOptions = MaskOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
@@ -175,6 +185,7 @@ def slices(
         source: Folder of the raw data; only read.
         image_size: Height = width in pixels to resize to. Default: the source's own size.
         masks: See `MaskOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
@@ -187,6 +198,7 @@ def slices(
         read_pairs,
         PixelOptions(image_size=image_size),
         None,
+        synthetic,
         options,
         masks.new_names,
     )
@@ -198,6 +210,7 @@ def masks(
     source: Path,
     pixels: PixelOptions = PixelOptions(),
     masks: MaskOptions = MaskOptions(),
+    synthetic: SyntheticFiles = SyntheticFiles(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
     """Prepare label volumes alone (case_00000/segmentation.nii.gz), to generate images from.
@@ -207,12 +220,15 @@ def masks(
         source: Folder of the raw data; only read.
         pixels: See `PixelOptions`.
         masks: See `MaskOptions`.
+        synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
     from preparation.volumes.nifti import find_cases, read_case
 
     found = find_cases(source, True, MaskValues.of(masks.new_names), masks.naming)
-    return _prepare("masks", out, found, read_case, pixels, None, options, masks.new_names)
+    return _prepare(
+        "masks", out, found, read_case, pixels, None, synthetic, options, masks.new_names
+    )
 
 
 def _prepare(
@@ -222,6 +238,7 @@ def _prepare(
     reader: Reader,
     pixels: PixelOptions,
     window: Window | None,
+    synthetic: SyntheticFiles,
     options: SliceOptions,
     label_map: Mapping[str, str],
     more_settings: Mapping[str, str] = MappingProxyType({}),
@@ -249,7 +266,10 @@ def _prepare(
         told = f"{len(found.skipped):,} left out, first {first} " if first else ""
         check_no_split_is_empty(split, found.split_keys, left_out=told)
     found.notes += found.naming.note()
-    settings = {**layout.settings(), "patients": found.naming.names.plain(), **more_settings}
+    for job in found.jobs:
+        job.options.update(synthetic.settings())
+    patients = {"patients": found.naming.names.plain()}
+    settings = {**layout.settings(), **patients, **more_settings, **synthetic.settings()}
     with claimed(out, settings, split):
         outcome = prepare(out, found, reader, layout, split, options)
     if pixels.image_size is None:

@@ -28,8 +28,10 @@ from preparation.volumes.volume import (
     check_image,
     existing_folder,
     found_each,
+    is_synthetic,
 )
 from provenance import UserError
+from synthetic_marks import mark_in_dicom, mark_of_folder
 
 IMAGES, MASKS = "PATIENT_DICOM", "MASKS_DICOM"
 
@@ -206,12 +208,16 @@ def read_study(job: Job) -> Volume:
     """Read one patient: int16 image and uint8 mask, slices from head to feet.
 
     Raises:
-        SkipVolume: A series that cannot be used, or a mask that does not cover the image's slices
-            or holds several labels.
+        SkipVolume: A series that is synthetic or cannot be used, or a mask that does not cover the
+            image's slices or holds several labels.
     """
     choice = read_folder(job.files[0], job.names[0])
     variable = job.options["variable"]
     series = read_series(choice, job.options["series"], is_image=True, variable=variable)
+    synthetic = sum(
+        is_synthetic(one.name, mark_in_dicom(one.header) or mark_of_folder(one.path), job)
+        for one in series.slices
+    )
     image, said = hounsfield_units(series, job.names[0])
     notes = job.options["chose"] + series.notes + said + check_image(image, job.names[0])
     mask = np.zeros(image.shape, np.uint8)
@@ -234,4 +240,5 @@ def read_study(job: Job) -> Volume:
             "slice_order": "head to feet",
         },
         notes=notes,
+        num_synthetic=synthetic,
     )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from preparation.volumes.volume import SkipVolume
+from synthetic_marks import DICOM_TAGS
 
 _TAGS = [
     "ImageType",
@@ -36,6 +37,7 @@ _TAGS = [
     "LossyImageCompression",
     "BurnedInAnnotation",
     "TransferSyntaxUID",
+    *DICOM_TAGS,
 ]
 # JPEG, JPEG-LS and JPEG 2000 of the kinds that may change pixels, and JPEG XL.
 _MAY_BE_LOSSY = {f"1.2.840.10008.1.2.4.{n}" for n in (50, 51, 53, 55, 81, 91, 93, 112, 203)}

@@ -26,9 +26,11 @@ from preparation.volumes.volume import (
     check_labels,
     existing_folder,
     found_each,
+    is_synthetic,
     named_folder,
 )
 from provenance import UserError
+from synthetic_marks import mark_in_nifti
 
 UNREADABLE = (OSError, EOFError, zlib.error, ValueError, ImageFileError)
 _BLOCK_BYTES = 16 << 20
@@ -186,11 +188,12 @@ def read_case(job: Job) -> Volume:
     """Read one case; at most its int16 image and uint8 mask are in memory at once.
 
     Raises:
-        SkipVolume: A file is cut short, shapes differ, a voxel is NaN, the image is constant, or
-            a label has no name.
+        SkipVolume: A file says that it is synthetic or is cut short, shapes differ, a voxel is NaN,
+            the image is constant, or a label has no name.
     """
     mask_name, mask_path = job.names[0], job.files[0]
     mask_file = _header(mask_path, mask_name)
+    synthetic = is_synthetic(mask_name, mark_in_nifti(mask_path, mask_file.header), job)
     grid = mask_grid = grid_of(mask_file)
     notes: list[str] = []
     if len(job.names) == 1:
@@ -198,6 +201,7 @@ def read_case(job: Job) -> Volume:
     else:
         image_name, image_path = job.names[1], job.files[1]
         image_file = _header(image_path, image_name)
+        synthetic |= is_synthetic(image_name, mark_in_nifti(image_path, image_file.header), job)
         own_grid = grid_of(image_file)
         mask_grid, grid, notes = mask_on_image(mask_grid, own_grid, mask_name, image_name)
         notes += notes_on(image_file, own_grid, image_name)
@@ -224,6 +228,7 @@ def read_case(job: Job) -> Volume:
         },
         notes=notes,
         mapped=mapped,
+        num_synthetic=len(mask) if synthetic else 0,
     )
 
 

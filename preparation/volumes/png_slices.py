@@ -31,6 +31,7 @@ from preparation.volumes.volume import (
     all_marked_note,
     check_labels,
     existing_folder,
+    is_synthetic,
 )
 from provenance import UserError
 
@@ -212,6 +213,7 @@ def read_pairs(job: Job) -> Volume:
     skipped: list[tuple[str, str]] = []
     mapped: set[int] = set()
     lossy: list[str] = []
+    num_synthetic = 0
     changes = job.options["changes"]
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
@@ -222,6 +224,10 @@ def read_pairs(job: Job) -> Volume:
         try:
             picture = read_grey(image_path, image_name)
             labels = read_labels(mask_path, mask_name, changes)
+            synthetic = [
+                is_synthetic(image_name, picture.synthetic, job),
+                is_synthetic(mask_name, labels.synthetic, job),
+            ]
             if picture.orientation != labels.orientation:
                 raise SkipVolume(
                     mask_name,
@@ -246,6 +252,7 @@ def read_pairs(job: Job) -> Volume:
             skipped.append((skip.file, skip.reason))
             continue
         mapped |= held
+        num_synthetic += any(synthetic)
         lossy += [picture.lossy] if picture.lossy else []
         images.append(image)
         masks.append(mask)
@@ -267,6 +274,7 @@ def read_pairs(job: Job) -> Volume:
         ],
         skipped=skipped,
         mapped=mapped,
+        num_synthetic=num_synthetic,
     )
 
 

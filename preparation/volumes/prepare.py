@@ -29,6 +29,7 @@ from preparation.split import (
     split_id,
     warn_of_small_splits,
 )
+from preparation.synthetic_files import num_synthetic
 from preparation.verify import MOST_LISTED, Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.layout import Layout
@@ -281,6 +282,7 @@ def _manifest(
         "patients": found.naming.names.plain(),
         "split": split.plain(),
         "split_id": split_id((item[unit], item["split"]) for item in items),
+        **num_synthetic(sum(r["content"].get("num_synthetic", 0) for r in records.values())),
         "shards": {name: records[name]["content"] for name in sorted(records)},
         "items": items,
     }

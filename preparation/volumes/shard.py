@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from datamodules.slice_cache import SliceItem
 from preparation.copies import pixel_hash
 from preparation.disk import is_about, record_path
+from preparation.synthetic_files import num_synthetic
 from preparation.volumes.geometry import (
     fit_image,
     fit_mask,
@@ -71,6 +72,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
         source_files=_sources(job),
         geometry={**volume.geometry, **done},
     )
+    shard |= num_synthetic(volume.num_synthetic)
     fitted_mm = fitted_spacing(spacing, (height, width), layout.image_size, outline)
     thickness = volume.slice_spacing_mm
     items = [

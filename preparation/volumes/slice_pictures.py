@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from preparation.left_out import MAY_NOT_BE_READ
 from preparation.raised import raised
 from preparation.volumes.volume import SkipVolume, cannot_be_read
+from synthetic_marks import mark_in_picture
 
 # What gives back every pixel as it was written. TIFF and WebP are looked into.
 _LOSSLESS = {"PNG", "BMP", "DIB", "GIF", "PCX", "PPM", "SGI", "SUN", "TGA", "XBM", "XPM"}
@@ -32,11 +33,13 @@ class Picture:
         pixels: (H, W) uint8 grey values, or labels.
         orientation: How its EXIF says to turn it, 1 to 8; it has been turned.
         lossy: The format where pixels are not those that were once written, else None.
+        synthetic: What says that it is synthetic, else None.
     """
 
     pixels: NDArray[np.uint8]
     orientation: int
     lossy: str | None
+    synthetic: str | None
 
 
 def read_grey(path: Path, name: str) -> Picture:
@@ -85,7 +88,8 @@ def _read(path: Path, name: str, pixels_of: Any) -> Picture:
             orientation = int(picture.getexif().get(_ORIENTATION, 1))
             shown = ImageOps.exif_transpose(picture) if orientation in range(2, 9) else picture
             pixels = pixels_of(shown, path, name)
-            return Picture(pixels, orientation, _lossy(picture, path))
+            mark = mark_in_picture(path, picture.info)  # decoded: texts may follow the pixels
+            return Picture(pixels, orientation, _lossy(picture, path), mark)
     except (SkipVolume, MemoryError):
         raise
     except PermissionError as error:

@@ -26,6 +26,8 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     if outcome.verification is not None:
         print_checked(outcome.verification)
     items, split = manifest["items"], manifest["split"]
+    if number := manifest.get("num_synthetic"):
+        print(f"note: {number:,} slices say that they are synthetic; every result will say so.")
     notes = Counter(outcome.notes)
     for note, times in list(notes.items())[:MOST_LISTED]:
         print(f"note: {note}" + (f" ({times:,} times)" if times > 1 else ""))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from patient_names import RoundedNumberError
 from preparation import left_out
 from preparation.pseudonym import Naming
+from preparation.synthetic_files import synthetic_sentence
 from preparation.volumes.own_names import OwnNames
 from provenance import UserError
 from spelling import meant_path
@@ -91,6 +92,7 @@ class Volume:
         notes: Sentences for the person: what was noticed and what was done about it.
         skipped: (file, reason) of slices left out, where the source has one file per slice.
         mapped: Values of its mask that a label map has changed; None where labels are no values.
+        num_synthetic: Slices that say that they are synthetic, and were taken in.
     """
 
     image: NDArray[np.int16] | NDArray[np.uint8] | None
@@ -102,6 +104,7 @@ class Volume:
     notes: list[str] = field(default_factory=list)
     skipped: list[tuple[str, str]] = field(default_factory=list)
     mapped: set[int] | None = None
+    num_synthetic: int = 0
 
 
 @dataclass
@@ -155,6 +158,22 @@ class Found:
 
 
 Reader = Callable[[Job], Volume]
+
+
+def is_synthetic(name: str, mark: str | None, job: Job) -> bool:
+    """Whether a file says that it is synthetic.
+
+    Args:
+        name: Of the file.
+        mark: What says it, None where nothing does.
+        job: Whether such files are wanted stands in its options.
+
+    Raises:
+        SkipVolume: It is, and is not wanted.
+    """
+    if mark is not None and not job.options.get("allow_synthetic"):
+        raise SkipVolume(name, synthetic_sentence(mark))
+    return mark is not None
 
 
 def existing_folder(source: Path) -> Path:

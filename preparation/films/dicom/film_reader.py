@@ -22,7 +22,9 @@ from preparation.films.dicom.pixels import decode, opened
 from preparation.films.film import Film, FilmFile, RejectedFilm, is_file_or_lost, num_bytes
 from preparation.films.inversion import looks_inverted
 from preparation.left_out import MAY_NOT_BE_READ
+from preparation.synthetic_files import synthetic_sentence
 from provenance import UserError
+from synthetic_marks import mark_in_dicom, mark_of_folder
 
 _ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 
@@ -65,10 +67,12 @@ class DicomFilmReader:
         options: Which films are taken.
         patient_from: What films of one patient share: PatientID, the folder, or nothing (each
             file is a patient).
+        allow_synthetic: See `SyntheticFiles`; taken ones have the suspicion `synthetic`.
     """
 
     options: DicomOptions = DicomOptions()
     patient_from: Literal["tag", "folder", "file"] = "tag"
+    allow_synthetic: bool = False
 
     def __call__(self, file: FilmFile) -> Film:
         """Return the film, or raise RejectedFilm and nothing else."""
@@ -97,6 +101,9 @@ class DicomFilmReader:
             header = pydicom.dcmread(
                 stream, stop_before_pixels=True, specific_tags=dicom_header.TAGS
             )
+            mark = mark_in_dicom(header) or mark_of_folder(file.path)
+            if mark is not None and not self.allow_synthetic:
+                raise RejectedFilm("synthetic", synthetic_sentence(mark))
             if not stream.read(1) and dicom_header.is_radiograph(header, if_not_told=True):
                 raise RejectedFilm("truncated", "It ends before its pixels.")
             dicom_header.check_picture(header, self.options.without_modality)
@@ -124,6 +131,7 @@ class DicomFilmReader:
                 *shown.suspicions,
                 *_suspicions(shown.pixels, header),
                 *(() if has_preamble else ("no_preamble",)),
+                *(() if mark is None else ("synthetic",)),
             ),
             pixel_sha256=pixel_hash(stored),
         )

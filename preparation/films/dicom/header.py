@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, RejectedFilm
+from synthetic_marks import DICOM_TAGS
 
 # Read with the header; everything else in the file is passed over.
 TAGS = [
@@ -22,7 +23,7 @@ TAGS = [
     "Columns", "PixelSpacing", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
     "PixelPaddingValue", "PixelPaddingRangeLimit", "BurnedInAnnotation", "WindowCenter",
     "WindowWidth", "RescaleIntercept", "RescaleSlope", "VOILUTFunction", "ModalityLUTSequence",
-    "VOILUTSequence", "PresentationLUTShape", "PixelAspectRatio",
+    "VOILUTSequence", "PresentationLUTShape", "PixelAspectRatio", *DICOM_TAGS,
 ]  # fmt: skip
 
 _MODALITIES = ("CR", "DX", "RG")

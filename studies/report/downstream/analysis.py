@@ -195,6 +195,13 @@ def _data_notes(records: Sequence[Record]) -> list[str]:
             "The data are split by slice, so slices of one patient lie on both sides of the "
             "split. Such scores are several times too good; split by patient to trust them."
         )
+    synthetic = [evaluation.get("num_synthetic") or 0 for evaluation in evaluations]
+    if any(synthetic):
+        notes.append(
+            f"The data that count as real here hold {max(synthetic):,} images that say that they "
+            "are synthetic (prepare.py --allow-synthetic). What is found on them is not found on "
+            "patients."
+        )
     items = [
         frozenset(row["id"] for row in evaluation.get("images") or []) for evaluation in evaluations
     ]

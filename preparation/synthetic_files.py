@@ -1,0 +1,38 @@
+"""Files that say that they are synthetic: left out of real data, unless somebody takes them in."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyntheticFiles:
+    """What is done about files that say that they are synthetic.
+
+    Attributes:
+        allow_synthetic: Take files that say that they are synthetic (SyntheticData in DICOM, XMP or
+            text in pictures, the header of NIfTI or the JSON beside it, the folder of a set) as if
+            they were real. Default: they are left out. The cache says how many it holds, and so
+            does every result from it.
+    """
+
+    allow_synthetic: bool = False
+
+    def settings(self) -> dict[str, bool]:
+        """As a cache keeps it; nothing where it is not given, since earlier caches lack it."""
+        return {"allow_synthetic": True} if self.allow_synthetic else {}
+
+
+def synthetic_sentence(mark: str) -> str:
+    """Why a file is left out.
+
+    Args:
+        mark: What says it, see `synthetic_marks`.
+    """
+    return (
+        f"is synthetic: {mark}. Left out, since it is no image of a patient; --allow-synthetic, "
+        "into another --out, takes such files as if they were real, and all results then say so."
+    )
+
+
+def num_synthetic(count: int) -> dict[str, int]:
+    """The entry of a manifest that says how many synthetic images it holds, where it holds any."""
+    return {"num_synthetic": count} if count else {}
