@@ -1,7 +1,6 @@
 """The measurements of an audit: the set, held-out images and planted copies, all judged alike."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,158 +9,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from audit.disguises import disguises
 from audit.embedding import STEPS
 from audit.images import AuditedSets
 from audit.kept_embedding import kept_or_trained
 from audit.matching import Gallery, Matches, match, points_of
+from audit.measured import Measured
+from audit.planted import Planted, plant
 from audit.statistics import (
-    FALSE_RATE,
     BoolArray,
-    Chance,
     FloatArray,
     Scale,
     by_chance,
     effective_number,
     held_out_flags,
-    largest_share,
-    share_of,
-    smallest_share_shown,
     threshold_of,
 )
-
-PLAIN = "plain"
-_SURE_OF_COPIES = 0.05
-"""Quantile of plain planted copies' scores from which on an image is as like as they are."""
-
-_CLEARLY = 2.0
-"""Times the highest held-out score: nearer to it, one image as like as a plain copy is no news."""
-
-
-@dataclass(frozen=True)
-class Planted:
-    """Copies of one disguise.
-
-    Attributes:
-        scores: (P,) theirs.
-        named: (P,) whether the image that a copy is of is the one that was found.
-        patients: Whose image each is a copy of.
-    """
-
-    scores: FloatArray
-    named: BoolArray
-    patients: list[str]
-
-
-@dataclass(frozen=True)
-class Measured:
-    """All that was measured.
-
-    Attributes:
-        synthetic: (n,) scores: how much more like its training image than by chance.
-        held_out: (m,) likewise.
-        held_out_flags: (m,) above the threshold that other patients set.
-        threshold: Of scores.
-        chance: p values of the set against the held-out images.
-        planted: By disguise.
-        agreement: Flags of either embedding by itself, (2, n).
-        matches: Of the synthetic images, for each embedding.
-        held_out_matches: Likewise.
-        regions: (n,) index of the region in which each synthetic image is suspicious.
-        held_out_regions: (m,) likewise.
-        independent: How many independent images the set counts for.
-        own: Facts about the images whose label map belongs to a training image; None without.
-        sets: What was measured.
-    """
-
-    synthetic: FloatArray
-    held_out: FloatArray
-    held_out_flags: BoolArray
-    threshold: float
-    chance: Chance
-    planted: Mapping[str, Planted]
-    agreement: BoolArray
-    matches: list[Matches]
-    held_out_matches: list[Matches]
-    regions: list[int]
-    held_out_regions: list[int]
-    independent: float
-    own: dict[str, Any] | None
-    sets: AuditedSets
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values for audit.json; nothing of them names a patient."""
-        flags = self.synthetic > self.threshold
-        highest = float(self.held_out.max())
-        above = self.synthetic > highest
-        held_out = share_of(self.held_out_flags, self.sets.held_out.patients, 0.9)
-        low = held_out.low if held_out.low is not None else 0.0
-        high = held_out.high if held_out.high is not None else FALSE_RATE
-        every = np.concatenate([one.scores for one in self.planted.values()]) > self.threshold
-        found = float(every.mean())
-        counted = self.independent / len(flags)
-        level = float(np.quantile(self.planted[PLAIN].scores, _SURE_OF_COPIES))
-        as_copies = self.synthetic >= level
-        told_apart = level > _CLEARLY * highest
-
-        def at_most(share: float) -> float:
-            return largest_share(flags.sum() * counted, self.independent, low, share)
-
-        return {
-            "num_synthetic": len(flags),
-            "num_synthetic_independent": round(self.independent, 1),
-            "num_training": len(self.sets.training),
-            "num_training_patients": self.sets.training.num_patients,
-            "num_held_out_images": len(self.held_out),
-            "num_held_out_patients": self.sets.held_out.num_patients,
-            "threshold": self.threshold,
-            "flagged": int(flags.sum()),
-            "flagged_share": float(flags.mean()),
-            "held_out_flagged_share": held_out.value,
-            "held_out_flagged_low": low,
-            "held_out_flagged_high": high,
-            "p_flagged": self.chance.flagged,
-            "highest_held_out": highest,
-            "above_every_held_out": int(above.sum()),
-            "p_above_every_held_out": self.chance.above_all,
-            "plain_copy_level": level,
-            "like_a_plain_copy": int(as_copies.sum()) if told_apart else None,
-            "held_out_like_a_plain_copy": int((self.held_out >= level).sum()),
-            "planted_found_share": found,
-            "planted": [
-                self._planted_row(name, copies, at_most) for name, copies in self.planted.items()
-            ],
-            "copies_at_most": at_most(found),
-            "smallest_share_shown": smallest_share_shown(self.independent, high, found),
-            "embeddings_flagged": self.agreement.sum(1).tolist(),
-            "embeddings_flagged_both": int(self.agreement.all(0).sum()),
-            "own_label_maps": self.own,
-            "images": [
-                {"id": name, "score": round(score, 4), "flagged": flagged, "above_held_out": top}
-                for name, score, flagged, top in zip(
-                    self.sets.synthetic.ids,
-                    self.synthetic.tolist(),
-                    flags.tolist(),
-                    above.tolist(),
-                    strict=True,
-                )
-            ],
-        }
-
-    def _planted_row(
-        self, name: str, copies: Planted, at_most: Callable[[float], float]
-    ) -> dict[str, Any]:
-        found = share_of(copies.scores > self.threshold, copies.patients)
-        return {
-            "disguise": name,
-            "num": len(copies.scores),
-            "found": found.value,
-            "low": found.low,
-            "high": found.high,
-            "above_every_held_out": float((copies.scores > self.held_out.max()).mean()),
-            "source_named": float(copies.named.mean()),
-            "copies_at_most": at_most(found.low or 0.0),
-        }
 
 
 def likenesses_of(found: Matches) -> FloatArray:
@@ -192,8 +54,10 @@ def measured(
         seed: Of everything.
         show_progress: Bars with the time left.
     """
-    planted, rows = _plant(sets, num_planted, seed)
-    groups = {"": sets.synthetic.pixels, "held out": sets.held_out.pixels, **planted}
+    planted, rebuilt = plant(sets, num_planted, seed)
+    groups = {"": sets.synthetic.pixels, "held out": sets.held_out.pixels}
+    groups |= {name: copies.pixels for name, copies in planted.items()}
+    groups[rebuilt.what] = rebuilt.pixels
     own = sets.own if bool((sets.own >= 0).any()) else None
     training = sets.training.pixels.to(device)
     names = {name: row for row, name in enumerate(sorted(set(sets.training.patients)))}
@@ -233,11 +97,12 @@ def measured(
         {
             name: Planted(
                 scores[name],
-                _named(found[name][0], scale, rows),
-                [sets.training.patients[row] for row in rows.tolist()],
+                [sets.training.patients[row] for row in copies.source.tolist()],
+                _named(found[name][0], scale, copies.source),
             )
-            for name in planted
+            for name, copies in planted.items()
         },
+        {rebuilt.what: Planted(scores[rebuilt.what], rebuilt.patients)},
         np.stack([_flags_alone(found, number) for number in range(2)]),
         found[""],
         found["held out"],
@@ -249,22 +114,6 @@ def measured(
     )
 
 
-def _plant(sets: AuditedSets, count: int, seed: int) -> tuple[dict[str, Tensor], Tensor]:
-    """So many copies of each disguise, (P, 1, S, S) uint8, and the (P,) images they are of."""
-    source = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(sets.training), generator=source)[:count]
-    strange = torch.randperm(len(sets.held_out), generator=source)
-    strange = strange.repeat(-(-len(rows) // len(strange)))[: len(rows)]
-    images, others = (
-        one.pixels[at].float() / 255
-        for one, at in ((sets.training, rows), (sets.held_out, strange))
-    )
-    return {
-        name: (255 * disguise(images, others, source)).round().byte()
-        for name, disguise in disguises().items()
-    }, rows
-
-
 def regions_of(found: Matches, scale: Scale) -> list[int]:
     """Of each image the region that made its score: the whole, or its most suspicious corner."""
     likenesses = likenesses_of(found)
@@ -273,9 +122,9 @@ def regions_of(found: Matches, scale: Scale) -> list[int]:
     return np.where(whole >= corners, 0, best.cpu().numpy()).tolist()
 
 
-def _named(found: Matches, scale: Scale, rows: Tensor) -> BoolArray:
+def _named(found: Matches, scale: Scale, source: Tensor) -> BoolArray:
     at = torch.tensor(regions_of(found, scale))
-    named: BoolArray = (found.source.gather(1, at[:, None])[:, 0] == rows).numpy()
+    named: BoolArray = (found.source.gather(1, at[:, None])[:, 0] == source).numpy()
     return named
 
 

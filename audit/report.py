@@ -10,8 +10,9 @@ import numpy as np
 
 from audit.images import Images
 from audit.matching import Matches
-from audit.measure import PLAIN, Measured
+from audit.measured import Measured
 from audit.pairs import REGION_NAMES, pair_of, pair_sheet
+from audit.planted import PLAIN
 from audit.verdict import LIMITS, headline, next_steps, percent, sentences
 from display.figures import COLOURS, new_figure, png, shared_legend, styled
 from display.numbers import interval
@@ -128,6 +129,17 @@ def _planted(result: Mapping[str, Any]) -> Table:
         )
         for row in result["planted"]
     ]
+    rows += [
+        (
+            f"no copies: {row['what']}",
+            percent(row["found"]),
+            interval(row["low"], row["high"], percent),
+            percent(row["above_every_held_out"]),
+            "",
+            "",
+        )
+        for row in result["no_copies"]
+    ]
     columns = ("Disguise", "Found", "95 % interval", "Above every held-out", "Source named")
     return text_table(
         (*columns, "Such copies in the set, at most"),
@@ -135,7 +147,9 @@ def _planted(result: Mapping[str, Any]) -> Table:
         f"{result['planted'][0]['num']} copies of training images in each disguise were made on "
         "the spot and judged as the set was. Source named: the training image that lies on it best "
         "is the one that it is a copy of. At most: upper 95 % bound, taking the share that is "
-        "found at its lower end.",
+        "found at its lower end. Rebuilt copies, and those that a small generator made which had "
+        "seen nothing but 50 of the images, stand for what generators make of a copy. No copies: "
+        "few of them should be found, as blurred as they are.",
     )
 
 

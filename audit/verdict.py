@@ -27,8 +27,9 @@ LIMITS = (
     "training image does.",
     "It compares with the training images of this cache. Of what a generator learnt elsewhere, "
     "such as pretrained weights, it sees nothing.",
-    "Copies were planted by known changes of real images. A generator may change them in another "
-    "way; how many of such copies are found is not known.",
+    "Copies were planted by known changes of real images, rebuilt from principal components, and "
+    "made by one small generator. Another generator may change them in another way; how many of "
+    "such copies are found is not known.",
     "That no copy was found does not show that nothing about a person can be learnt from the "
     "images. Whether a set may be handed on is decided by those who answer for the data.",
 )
@@ -107,6 +108,12 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         else f"; least of those disguised as “{worst['disguise']}”: {percent(worst['found'])}"
     )
     told.append(f"Of planted copies {percent(result['planted_found_share'])} were found{least}.")
+    told += [
+        f"Of {row['what']} {percent(row['found'])} lie above the threshold, and they are no "
+        "copies: images may be flagged here for their blur alone."
+        for row in result["no_copies"]
+        if row["low"] > result["held_out_flagged_high"]
+    ]
     one, other = result["embeddings_flagged"]
     told.append(
         f"The two embeddings by themselves flag {one} and {other} images, "

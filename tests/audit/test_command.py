@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import audit.kept_embedding
-import audit.measure
+import audit.planted
 import evaluate
 from audit.disguises import disguises
 from audit.embedding import train_embedding
@@ -71,9 +72,14 @@ def write_set(
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings of a few steps, and two disguises."""
+    """Embeddings of a few steps, two disguises, and a generator that repeats its images."""
     some = {name: disguises()[name] for name in ("plain", "flipped")}
-    monkeypatch.setattr(audit.measure, "disguises", lambda: some)
+    monkeypatch.setattr(audit.planted, "disguises", lambda: some)
+
+    def repeated(images: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+        return images[torch.arange(count) % len(images)]
+
+    monkeypatch.setattr(audit.planted, "over_trained", repeated)
     trained = partial(train_embedding, steps=15)
     monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)
 
@@ -101,7 +107,11 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     assert [row["flagged"] for row in result["images"]][:5] == [True] * 5
     assert result["num_training"] == 12
     assert result["num_held_out_patients"] == 30
-    plain, flipped = result["planted"]
+    plain, flipped, rebuilt, made = result["planted"]
+    assert rebuilt["disguise"] == "rebuilt from 6 principal components"
+    assert made["num"] == rebuilt["num"] == 12
+    (blurred,) = result["no_copies"]
+    assert blurred["what"] == f"held-out images {rebuilt['disguise']}"
     assert plain["found"] == flipped["found"] == plain["source_named"] == 1.0
     assert "resemble training images more than any of 30" in capsys.readouterr().out
 
