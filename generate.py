@@ -20,6 +20,7 @@ from display.numbers import count
 from foreign_text import printable
 from gates.rules import parse_rules
 from generation.command import generate
+from licences import obligations
 from provenance import UserError, read_json
 
 __all__ = ["generate", "main"]
@@ -70,7 +71,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     root = None if wanted is None else _cache_to_audit(wanted, settings["checkpoint"])
     parse_rules(require)  # one that is none is refused before the images are made
     out = generate(**settings)
-    counts = Counter(item.label for item in SyntheticSet.open(out).items)
+    made = SyntheticSet.open(out)
+    counts = Counter(item.label for item in made.items)
     classes = ", ".join(
         f"{number} {printable(name)}" for name, number in counts.items() if name is not None
     )
@@ -80,8 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     if root is None:
         print("Not audited for copies of training images, as its card says; --audit does it.")
-        return 0
-    return _audit(out, root, audit_out, require, settings["device"])
+        status = 0
+    else:
+        status = _audit(out, root, audit_out, require, settings["device"])
+    print("\n".join(obligations(made.licences)))
+    return status
 
 
 def _cache_to_audit(wanted: str, checkpoint: Path | list[Path]) -> Path:

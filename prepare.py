@@ -8,17 +8,19 @@ import sys
 from collections.abc import Callable, Sequence
 
 from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
+from licences import Licence
 from preparation.films.assemble import FilmOutcome
 from preparation.films.command import chest_xray, image_folder, phantom_cxr
 from preparation.films.merge import merge
 from preparation.films.summary import print_film_summary
 from preparation.left_out import LEFT_OUT_STATUS
+from preparation.licence import licence, licence_line
 from preparation.verify import Verification, print_verification, verify
 from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
 
-COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = {
+COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification | Licence]] = {
     "phantom_ct": phantom_ct,
     "kits19": kits19,
     "ct_dicom": ct_dicom,
@@ -29,6 +31,7 @@ COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification]] = 
     "phantom_cxr": phantom_cxr,
     "merge": merge,
     "verify": verify,
+    "licence": licence,
 }
 
 
@@ -46,6 +49,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = with_underscores(sys.argv[1:] if arguments is None else arguments)
     chosen = parsed(parser, given, subparsers)
     result = call(COMMANDS[chosen.subcommand], chosen[chosen.subcommand])
+    if isinstance(result, Licence):
+        print(licence_line(result, chosen[chosen.subcommand].folder))
+        return 0
     if isinstance(result, FilmOutcome):
         print_film_summary(result)
         return LEFT_OUT_STATUS if result.num_left_out else 0

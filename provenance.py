@@ -121,9 +121,14 @@ def write_text_atomic(path: Path, text: str) -> None:
         stream.write(text.encode())
 
 
+def as_written(content: Any) -> str:
+    """The text of `write_json_atomic`."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
+
+
 def write_json_atomic(path: Path, content: Any) -> None:
     """Write JSON whole or not at all. NaN and infinity are refused: they are not JSON."""
-    write_text_atomic(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+    write_text_atomic(path, as_written(content))
 
 
 def read_json(path: Path) -> Any:

@@ -9,6 +9,7 @@ from jsonargparse import Namespace
 
 from callbacks.run_log import RunLog
 from knowledge import Knowledge
+from licences import Licence, licences_of, together
 from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.loading import seen_by, trained_on
 from lightning_modules.training_module import TrainingModule
@@ -22,7 +23,8 @@ class RunRecord(L.Callback):
 
     Args:
         record: Plain values that every checkpoint carries: module, data, split, versions. Its
-            "also_seen" grows by whom the weights that the training goes on from had learnt from.
+            "also_seen" grows by whom the weights that the training goes on from had learnt from,
+            and its "earlier_licences" by the licences of these data.
     """
 
     def __init__(self, record: dict[str, Any]) -> None:
@@ -40,18 +42,28 @@ class RunRecord(L.Callback):
     ) -> None:
         """Nobody is forgotten on resume, nor when a run is rolled back."""
         if RECORD_KEY in checkpoint:
-            self._add_seen(seen_by(checkpoint[RECORD_KEY]))
+            earlier = checkpoint[RECORD_KEY]
+            self._add_seen(seen_by(earlier))
+            if earlier.get("earlier_licences"):
+                self._add_licences(licences_of(earlier["earlier_licences"]))
 
     def _add_seen(self, earlier: Knowledge) -> None:
         also = Knowledge.of_plain(self.record.get("also_seen", {}))
         also |= earlier.without(trained_on(self.record))
         self.record = {**self.record, "also_seen": also.plain()}
 
+    def _add_licences(self, earlier: list[Licence]) -> None:
+        told = self.record.get("earlier_licences")
+        found = together([*(licences_of(told) if told else []), *earlier])
+        self.record = {**self.record, "earlier_licences": [one.plain() for one in found]}
+
     def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Note whom the first weights had seen; drop rows that come again; start the clock."""
         assert isinstance(module, TrainingModule)
         if module.seen_before is not None:
             self._add_seen(module.seen_before)
+        if module.licences_before:
+            self._add_licences(module.licences_before)
         for logger in trainer.loggers:
             if isinstance(logger, RunLog):
                 logger.rewind(module.images_seen)

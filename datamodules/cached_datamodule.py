@@ -18,6 +18,7 @@ from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
+from licences import together
 from provenance import UserError
 
 _MANY_TIMES = 5  # so often in one epoch no configuration shows an image by intention
@@ -131,6 +132,16 @@ class CachedDataModule(L.LightningDataModule):
             return Knowledge()
         own = self.cache.knowledge(self.cache.indices("train"))
         return self.synthetic_set.seen().without(own)
+
+    def licences(self) -> list[dict[str, str]]:
+        """Licences of all data that a training learns from, as plain values.
+
+        Raises:
+            UserError: There is no finished set.
+        """
+        joins = self.synthetic_set is not None and self.control is None
+        through = self.synthetic_set.licences if self.synthetic_set and joins else []
+        return [one.plain() for one in together([self.cache.licence, *through])]
 
     def joining_set(self, with_label_maps: bool, sizes: set[int]) -> SyntheticSet | None:
         """The synthetic set that joins the training split, after the leak check; None without one.

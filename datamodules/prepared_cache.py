@@ -20,6 +20,7 @@ from datamodules.earlier_cache import tell_once
 from datamodules.named_files import LARGEST_SIDE, inside, read_array, whole_number
 from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
+from licences import Licence
 from patient_names import PatientNames
 from provenance import UserError, read_json
 from spelling import meant_path
@@ -88,6 +89,11 @@ class PreparedCache:
     def dataset(self) -> str:
         """The kind of source: the name of the prepare.py command."""
         return str(self.manifest["dataset"])
+
+    @property
+    def licence(self) -> Licence:
+        """Under which terms its data may be used; an earlier version did not ask."""
+        return Licence.of_plain(self.manifest.get("licence"), self.dataset)
 
     @property
     def split_id(self) -> str:

@@ -1,5 +1,6 @@
 """Prepared slices: every slice is an entry of the manifest, two `.npy` shards for each volume."""
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from datamodules.named_files import whole_number
 from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
-from provenance import UserError
+from provenance import UserError, as_written, sha256_of
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,14 @@ class SliceCache(PreparedCache):
                 raise KeyError(f"row {item.row} of shard {item.shard}")
             if len(item.class_pixels) not in (0, names):
                 raise ValueError(f"class_pixels of {item.id}")
+
+    @property
+    def list_sha256(self) -> str:
+        """SHA-256 of the manifest but for its licence, which may be stated later."""
+        if "licence" not in self.manifest:
+            return sha256_of(self.root / "manifest.json")
+        rest = {key: value for key, value in self.manifest.items() if key != "licence"}
+        return hashlib.sha256(as_written(rest).encode()).hexdigest()
 
     @property
     def num_classes(self) -> int:

@@ -23,6 +23,7 @@ import numpy as np
 
 from datamodules.named_files import LARGEST_SIDE, inside, read_array, read_png, whole_number
 from knowledge import Knowledge
+from licences import Licence, licences_of
 from provenance import UserError, read_json
 from spelling import meant_path
 from synthetic_marks import SET_FORMAT
@@ -133,6 +134,11 @@ class SyntheticSet:
     def trained_on_unknown(self) -> bool:
         """Whether the manifest says that nobody knows what the generator was trained on."""
         return self.learnt().of_unknown
+
+    @property
+    def licences(self) -> list[Licence]:
+        """Of the data behind its images; an earlier version did not ask."""
+        return licences_of(self.manifest.get("licences"), self.manifest.get("dataset"))
 
     def seen(self) -> Knowledge:
         """Whom the images know: of whom their generator learnt, and who lent it a label map."""

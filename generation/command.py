@@ -3,12 +3,14 @@
 The flags of generate.py are the function's arguments: no torch is imported before the call.
 """
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from datamodules.synthetic import ImageFormat
 from device import Device, chosen_device
+from licences import Licence
 from provenance import UserError
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ def generate(
     label: str | None = None,
     interpolation: Path | None = None,
     balance: Path | None = None,
+    licence: str | None = None,
     device: Device = "auto",
     show_progress: bool = True,
 ) -> Path:
@@ -68,6 +71,8 @@ def generate(
             are made as its real training split lacks to its largest class, counted after the
             --data.imbalance of the generators' training. Every class that lacks films needs a
             generator; one of the largest class makes none, and is left out of the set.
+        licence: Of the data that the generator has learnt from, where its checkpoint does not state
+            one: as for prepare.py --licence. One that states it is believed.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with images per second and the time left.
 
@@ -113,6 +118,7 @@ def generate(
     else:
         for_gans = {**of_films, **_given(balance=balance)}
         _refuse(for_gans, "is for GANs, which make films from noise", first)
+    stated = None if licence is None else _stated(licence, generators)
     if len(generators) > 1 or balance is not None:
         generators = one_set(generators, balance)
     name = "films" if are_gans else "kits19"
@@ -125,12 +131,30 @@ def generate(
             show_progress=show_progress,
             held=held,
             balance=balance,
+            licence=stated,
         )
         if are_gans:
             generate_films(generation, **of_films)
         else:
             generate_slices(generation, **of_slices)
     return generation.out
+
+
+def _stated(given: str, generators: "Sequence[TrainedGenerator]") -> Licence:
+    """The licence that a person stated.
+
+    Raises:
+        UserError: The checkpoints state it already, and another one.
+    """
+    stated = Licence.of_text(given)
+    told = [one for each in generators for one in each.licences()]
+    if all(one.is_stated for one in told) and stated not in told:
+        raise UserError(
+            f"--licence {given}: the checkpoint states {'; '.join(one.in_words for one in told)}. "
+            "Leave it out. To correct a wrong one: prepare.py licence states it for the cache, and "
+            "generate.py card for a card."
+        )
+    return stated
 
 
 def _given(**flags: Any) -> dict[str, Any]:

@@ -13,9 +13,10 @@ import torch
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
+from licences import Licence
 from lightning_modules import GAN, Pix2Pix
 from lightning_modules.generator_average import STATISTICS_CORRECTED
-from lightning_modules.loading import load_module, path_of_data, seen_by
+from lightning_modules.loading import licences_behind, load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
 
 # What all images of a set have in common, as a checkpoint's record names it.
@@ -97,6 +98,10 @@ class TrainedGenerator:
         if "also_seen" not in self.record and self.data.get("synthetic") is not None:
             seen |= _first_generators_set(self.checkpoint, self.record).seen()
         return seen
+
+    def licences(self) -> list[Licence]:
+        """Of all data that it has learnt from."""
+        return licences_behind(self.record)
 
     @property
     def in_manifest(self) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def generate_slices(
             "dropout": None if dropout else False,
             "with_class": with_class,
         },
+        lent=cache.licence,
         label_cache=_lenders(cache, chosen),
     )
     made = SyntheticSet.open(generation.out)

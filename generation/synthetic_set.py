@@ -25,6 +25,7 @@ from datamodules.synthetic import ImageFormat, SyntheticItem
 from display.tensor_images import image_arrays
 from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
+from licences import Licence, together
 from lightning_modules.training_module import derived_seed
 from output_folder import check_folder, claim_folder, locked
 from provenance import (
@@ -52,6 +53,7 @@ class Generation:
         batch_size: Images at a time.
         show_progress: A progress bar with images per second and the time left.
         held: Holds the folder against a second generate.py until it is closed.
+        licence: Of data of which a generator does not tell it; None: not stated.
         balance: The cache that told the numbers of images; None where they were given.
     """
 
@@ -61,6 +63,7 @@ class Generation:
     batch_size: int
     show_progress: bool
     held: ExitStack
+    licence: Licence | None = None
     balance: Path | None = None
 
     def seed_of(self, index: int) -> int:
@@ -140,13 +143,31 @@ class Generation:
                 bar.update(len(indices))
             _wait_for(writing)
 
-    def finish(self, items: list[SyntheticItem], flags: dict[str, Any], **details: Any) -> None:
+    def licences(self, lent: Licence | None = None) -> list[Licence]:
+        """Of all data behind the images; what no generator tells is what the person stated.
+
+        Args:
+            lent: Of the label maps that the images are painted on.
+        """
+        told = [one for each in self.generators for one in each.licences()]
+        told += [] if lent is None else [lent]
+        stated = self.licence
+        return together(stated if stated and not one.is_stated else one for one in told)
+
+    def finish(
+        self,
+        items: list[SyntheticItem],
+        flags: dict[str, Any],
+        lent: Licence | None = None,
+        **details: Any,
+    ) -> None:
         """Write the card and the manifest, which make the set complete.
 
         Args:
             items: All images.
             flags: What was asked for besides checkpoint, number, folder and seed, for the command
                 in the card; None is left out.
+            lent: Licence of the label maps that the images are painted on.
             **details: What the manifest says besides.
         """
         first = self.generators[0]
@@ -167,6 +188,7 @@ class Generation:
             **as_json(),
             "seed": self.seed,
             "generator": generator,
+            "licences": [one.plain() for one in self.licences(lent)],
             **details,
             "versions": library_versions(),
         }

@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from knowledge import Knowledge
+from lightning_modules.loading import licences_behind
 from lightning_modules.start_from import flag_of, opened_start, refuse_held_out
 from networks.enlargement import Enlargement
 from provenance import UserError
@@ -65,6 +66,7 @@ def start_gan_from_checkpoint(module: Any, path: Path, cache: Any) -> Knowledge:
     for name, buffer in module.named_buffers(recurse=False):
         buffer.copy_(state[name])
     module.take_over_progress(content["progress"])
+    module.licences_before = licences_behind(record)
     rank_zero_only(print)(
         f"note: {flag}: goes on from {module.images_seen:,} images at {theirs} px, now at {size} "
         "px. The optimisers begin anew.",

@@ -14,6 +14,7 @@ import lightning as L
 
 from foreign_text import read_yaml
 from knowledge import Knowledge, unpacked
+from licences import Licence, licences_of, together
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
 from lightning_modules.module_size import check_size
@@ -81,6 +82,20 @@ def seen_by(record: Mapping[str, Any]) -> Knowledge:
         record: As `load_module` gives it.
     """
     return trained_on(record) | Knowledge.of_plain(record.get("also_seen", {}))
+
+
+def licences_behind(record: Mapping[str, Any]) -> list[Licence]:
+    """Licences of all data that a checkpoint's weights have learnt from.
+
+    Those in the record's "earlier_licences" are of the weights that the training started with. A
+    record of an earlier version has neither.
+
+    Args:
+        record: As `load_module` gives it.
+    """
+    own = licences_of(record.get("licences"), record.get("dataset"))
+    earlier = record.get("earlier_licences")
+    return together([*own, *(licences_of(earlier) if earlier else [])])
 
 
 def trained_on(record: Mapping[str, Any]) -> Knowledge:

@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import nn
 
 from knowledge import Knowledge
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
-from lightning_modules.loading import seen_by
+from lightning_modules.loading import licences_behind, seen_by
+from lightning_modules.training_module import TrainingModule
 from provenance import UserError
 
 
 def start_from_checkpoint(
-    module: nn.Module, path: Path, class_names: tuple[str, ...], cache: Any
+    module: TrainingModule, path: Path, class_names: tuple[str, ...], cache: Any
 ) -> Knowledge:
     """Give a segmenter or classifier the weights of another one, trained on the same patients.
 
@@ -55,6 +55,7 @@ def start_from_checkpoint(
             f"{flag}: its weights do not fit this run's network ({reason}). Give --model.network "
             "the same settings as that run's."
         ) from error
+    module.licences_before = licences_behind(record)
     return seen
 
 

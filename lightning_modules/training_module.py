@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from knowledge import Knowledge
+from licences import Licence
 from lightning_modules.batch_parts import notes_on_parts
 from lightning_modules.distributed import (
     UnwrappedDDPStrategy,
@@ -109,6 +110,8 @@ class TrainingModule(L.LightningModule):
         self.rollbacks = 0
         self.seen_before: Knowledge | None = None
         """Whom the weights that the training starts with have learnt from; None: nobody."""
+        self.licences_before: list[Licence] = []
+        """Of the data that those weights have learnt from."""
         self.reported: dict[str, float] = {}
         self.report_due = False
         self.gradient_norm = torch.zeros(())

@@ -57,6 +57,7 @@ FREE_FOR_ALL = {
     "spelling",
     "foreign_text",
     "synthetic_marks",
+    "licences",
 }
 OURS = set(MAY_IMPORT) | VERBS | {"benchmarks", "scripts", "tests"}
 

@@ -24,7 +24,7 @@ from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
 from display.sheet import ImageArray, sheet
-from provenance import UserError, sha256_of
+from provenance import UserError
 
 FEWEST = 4  # two halves of two images
 _COLUMNS, _CELL_SIZE = 8, 128  # of the sheet of films; pixels
@@ -142,9 +142,10 @@ def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
     }
     if cache.manifest.get("window"):
         facts["window"] = cache.manifest["window"]
-    sha256 = sha256_of(cache.root / "manifest.json")
     patients = [item.patient_id for item in items]
-    return ImageSet(patients, lambda index: cache.image(items[index])[None], sha256, facts)
+    return ImageSet(
+        patients, lambda index: cache.image(items[index])[None], cache.list_sha256, facts
+    )
 
 
 def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageSet:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from datamodules.film_cache import COLUMNS, FilmCache, header
 from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.prepared_cache import mapped
+from licences import Licence
 from preparation.copies import joined
 from preparation.films.duplicates import (
     Duplicates,
@@ -85,6 +86,7 @@ def assemble(
     split: Split,
     label_columns: Sequence[str],
     patients: Mapping[str, Any],
+    licence: Licence,
     on_duplicates: OnDuplicates = "report",
 ) -> FilmOutcome:
     """Write `items.csv`, `rejected.csv`, `duplicates.csv` and, last, the manifest.
@@ -98,6 +100,7 @@ def assemble(
         split: How they are divided.
         label_columns: Labels to keep.
         patients: How they are named, see `Naming.recorded`.
+        licence: Of the data.
         on_duplicates: "report" lists equal and nearly equal films and keeps patients who share an
             equal one in one split; "same_split" also those who share a nearly equal one.
 
@@ -169,6 +172,7 @@ def assemble(
         "split": split.plain(),
         "split_id": split_id(zip(named, splits, strict=True)),
         "patients": dict(patients),
+        "licence": licence.plain(),
         "on_duplicates": on_duplicates,
         "duplicates": {
             "exact_groups": len(duplicates.exact),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
+from licences import PHANTOM, Licence
 from patient_names import KNOWN_SALT, PatientNames, salted_digits
 from preparation.claim import claimed
 from preparation.films.archive import empty_members_note, opened, unpacked_folder
@@ -30,6 +31,7 @@ from preparation.films.prepare import FilmOptions, prepare_films
 from preparation.films.shard import MakeFilmShard
 from preparation.films.sheet import write_film_sheet
 from preparation.label_map import lost_pairs
+from preparation.licence import agreed_licence, licence_of_medmnist, refuse_of_phantom
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
 from preparation.synthetic_files import SyntheticFiles
@@ -139,6 +141,8 @@ def phantom_cxr(
     from phantom.chest.write_set import write_phantom_cxr
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films
 
+    if options.licence is not None:
+        refuse_of_phantom("phantom_cxr", options.licence)
     flags = {"num_patients": num_patients, "seed": seed, **layout.settings(), **dicom.settings()}
     drawn = Naming(salt=None).names
     settings = _settings("phantom_cxr", flags, LabelOptions(), drawn, options)
@@ -171,7 +175,7 @@ def phantom_cxr(
             may_crash=True,
         )
         files = [file for file in find_dicom_films(source) if file.name.endswith(".dcm")]
-        return _prepare(files, work, split, settings, options, [])
+        return _prepare(files, work, split, settings, options, [], known=PHANTOM)
 
 
 def image_folder(
@@ -240,7 +244,8 @@ def image_folder(
             )
             lost = [name for name in labels.new_names if name not in (class_names or [name])]
             notes = [medmnist.MEDMNIST_NOTE, *lost_pairs(str(path), lost, class_names or ())]
-            return _prepare(files, work, split, settings, options, notes)
+            licence = licence_of_medmnist(path.stem)
+            return _prepare(files, work, split, settings, options, notes, known=licence)
 
         folder = opened(source, out)
         files = find_image_files(folder)
@@ -340,11 +345,13 @@ def _prepare(
     options: FilmOptions,
     notes: list[str],
     uid_of: Callable[[FilmFile], str] | None = None,
+    known: Licence | None = None,
 ) -> FilmOutcome:
+    licence = agreed_licence(work.out, settings["command"], options.licence, known)
     if work.table is not None:
         table, more = matched(work.table, files, uid_of)
         work, notes = replace(work, table=table), [*notes, *table.notes, *more]
-    outcome = prepare_films(files, work, split, settings, options)
+    outcome = prepare_films(files, work, split, settings, options, licence)
     outcome.notes[:0] = notes
     if outcome.manifest is not None:
         write_film_sheet(outcome.cache, files, work)

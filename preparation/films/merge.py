@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.named_files import inside
+from licences import Licence
 from preparation.claim import claimed
 from preparation.disk import record_path
 from preparation.films.assemble import FilmOutcome, assemble
@@ -42,6 +43,7 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
             f"{parts[0] / 'part.json'}: is not what prepare.py --shard writes ({error}). Nothing "
             "was joined; use the part as it was written."
         ) from error
+    licence = _licence(parts, found)
     with claimed(out, first["settings"], split):
         for folder, part in zip(parts, found, strict=True):
             for shard in part["shards"]:
@@ -55,8 +57,22 @@ def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
             split,
             first["label_columns"],
             first["settings"]["patients"],
+            licence,
             first["settings"]["on_duplicates"],
         )
+
+
+def _licence(folders: Sequence[Path], parts: Sequence[dict[str, Any]]) -> Licence:
+    """What was stated with any of the parts."""
+    told = [Licence.of_plain(part.get("licence"), part["layout"].get("dataset")) for part in parts]
+    stated = {one: folder for folder, one in zip(folders, told, strict=True) if one.is_stated}
+    if len(stated) > 1:
+        (first, one), (second, other), *_ = ((name.in_words, of) for name, of in stated.items())
+        raise UserError(
+            f"{one} and {other}: their licences were stated as {first} and {second}. Nothing was "
+            "joined; give the prepare.py commands of the parts again, with one --licence."
+        )
+    return next(iter(stated), Licence())
 
 
 def _read_part(folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from tqdm import tqdm
 
+from licences import Licence
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.films.assemble import (
     FilmOutcome,
@@ -63,6 +64,10 @@ class FilmOptions:
         on_duplicates: Nearly equal films of different patients: list them in duplicates.csv, or
             also keep such patients on the same side. Those who share equal films always are.
         workers: Processes; each holds one film in memory.
+        licence: Of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist or own,
+            a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". Checkpoints and
+            synthetic sets carry it. Default: what the command knows of its source, else "not
+            stated"; prepare.py licence states it later.
         strict: Stop at the first file that cannot be used. Default: list it, go on without it,
             and end with exit status 3. Films that were not asked for (another modality, part of
             the body or view) and a phantom's wrong files are no reason to stop.
@@ -77,6 +82,7 @@ class FilmOptions:
     split_all_to: Literal["train", "val", "test"] | None = None
     on_duplicates: OnDuplicates = "report"
     workers: int = 1
+    licence: str | None = None
     strict: bool = False
     shard: str = "1/1"
     verify: bool = False
@@ -103,6 +109,7 @@ def prepare_films(
     split: Split,
     settings: dict[str, Any],
     options: FilmOptions,
+    licence: Licence,
 ) -> FilmOutcome:
     """Make every shard that is missing, then the table of items and the manifest.
 
@@ -112,6 +119,7 @@ def prepare_films(
         split: How the films are divided.
         settings: All that decides on the bytes; a part keeps them for `merge`.
         options: This machine's part of the work, and how it is done.
+        licence: Of the data.
 
     Raises:
         UserError: Nothing usable, a full disk, another source than before, an empty split.
@@ -142,6 +150,7 @@ def prepare_films(
                 "layout": work.layout.plain(),
                 "split": split.plain(),
                 "label_columns": list(work.label_columns),
+                "licence": licence.plain(),
             },
         )
         tally = Tally(out, names, ())
@@ -153,6 +162,7 @@ def prepare_films(
         split,
         work.label_columns,
         settings["patients"],
+        licence,
         options.on_duplicates,
     )
     outcome.num_resumed = resumed

@@ -14,6 +14,7 @@ from preparation.films.assemble import FilmOutcome
 from preparation.films.names import REJECTED
 from preparation.films.tally import counted
 from preparation.left_out import left_out_line
+from preparation.licence import licence_line
 from preparation.private_table import private_folder
 from preparation.verify import moved_lines
 
@@ -47,6 +48,7 @@ def print_film_summary(outcome: FilmOutcome) -> None:
     cache = outcome.cache
     print("\n".join(_split_lines(cache)))
     print(_layout_line(cache))
+    print(licence_line(cache.licence, out))
     found = cache.manifest["duplicates"]
     if found["exact_groups"] or found["near_pairs"]:
         print(

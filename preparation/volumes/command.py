@@ -8,10 +8,17 @@ from typing import Literal
 
 from tqdm import tqdm
 
+from licences import PHANTOM
 from phantom.ct.tumour_settings import TumourSettings
 from preparation.claim import claimed
 from preparation.label_map import parse_label_map
 from preparation.left_out import grouped
+from preparation.licence import (
+    agreed_licence,
+    guessed_note,
+    licence_of_cases,
+    refuse_of_phantom,
+)
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
 from preparation.synthetic_files import SyntheticFiles
@@ -58,6 +65,8 @@ def phantom_ct(
     from phantom.ct.write_set import write_phantom_ct
     from preparation.volumes.nifti import find_cases, read_case
 
+    if options.licence is not None:
+        refuse_of_phantom("phantom_ct", options.licence)
     layout = Layout("phantom_ct", image_size, window.pair, options.on_nonsquare, True)
     # The same number of another seed is somebody else.
     naming = Naming(None, "as_written", prefix=f"seed{seed}_")
@@ -76,7 +85,7 @@ def phantom_ct(
                 progress=lambda done, total, case: bar.update(done - bar.n),
             )
         found = find_cases(source, naming=naming)
-        return prepare(out, found, read_case, layout, split, options)
+        return prepare(out, found, read_case, layout, split, options, PHANTOM)
 
 
 def kits19(
@@ -270,8 +279,14 @@ def _prepare(
         job.options.update(synthetic.settings())
     patients = {"patients": found.naming.names.plain()}
     settings = {**layout.settings(), **patients, **more_settings, **synthetic.settings()}
+    known = None
+    if dataset in ("kits19", "masks"):
+        known = licence_of_cases(name for own in found.spellings.values() for name in own)
+    licence = agreed_licence(out, dataset, options.licence, known)
+    if known is not None and options.licence is None and licence == known:
+        found.notes.append(guessed_note(known, out))
     with claimed(out, settings, split):
-        outcome = prepare(out, found, reader, layout, split, options)
+        outcome = prepare(out, found, reader, layout, split, options, licence)
     if pixels.image_size is None:
         outcome.notes += resized_note(found, outcome.manifest)
     return outcome

@@ -59,6 +59,10 @@ class SliceOptions:
         on_nonsquare: Slices that are not square: pad them with air and background, or skip the
             volume.
         workers: Processes; each holds one volume in memory.
+        licence: Of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist or own,
+            a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". Checkpoints and
+            synthetic sets carry it. Default: what the command knows of its source, else "not
+            stated"; prepare.py licence states it later.
         strict: Stop at the first volume or slice that cannot be used. Otherwise it is listed, the
             others are prepared, and the exit status is 3.
         verify: Compute all hashes again when done.
@@ -70,6 +74,7 @@ class SliceOptions:
     split_all_to: Literal["train", "val", "test"] | None = None
     on_nonsquare: Literal["pad", "skip"] = "pad"
     workers: int = 1
+    licence: str | None = None
     strict: bool = False
     verify: bool = False
 

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from datamodules.pixel_hashes import write_pixel_hashes
 from datamodules.slice_cache import SliceCache
+from licences import Licence
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.left_out import grouped
 from preparation.private_table import FILES, PATIENTS, keep_rows
@@ -81,6 +82,7 @@ def prepare(
     layout: Layout,
     split: Split,
     options: SliceOptions,
+    licence: Licence,
 ) -> SliceOutcome:
     """Make every shard that is missing, then `skipped.csv`, `duplicates.csv` and the manifest.
 
@@ -91,6 +93,7 @@ def prepare(
         layout: Settings of the cache.
         split: How its slices are divided.
         options: Processes, and whether to stop at the first that cannot be used.
+        licence: Of the data.
 
     Raises:
         UserError: Something left out with --strict, nothing usable, a full disk, a folder made
@@ -162,7 +165,7 @@ def prepare(
             notes.append(warning)
     if merged := merged_lines(split, found.spellings, splits if split.by == "patient" else {}):
         notes.insert(0, "\n".join(merged))
-    manifest = _manifest(layout, split, records, found, splits)
+    manifest = _manifest(layout, split, records, found, splits, licence)
     if moved := _moved_by_spelling(split, keys, splits, copies):
         manifest["patients"]["moved"] = moved
     if _changed(out, manifest, copies.unit):
@@ -257,6 +260,7 @@ def _manifest(
     records: dict[str, dict[str, Any]],
     found: Found,
     splits: dict[str, str],
+    licence: Licence,
 ) -> dict[str, Any]:
     unit, class_names = divided_by(split.by), found.class_names
     items = [
@@ -280,6 +284,7 @@ def _manifest(
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
         **({"resample": True} if layout.resample else {}),
         "patients": found.naming.names.plain(),
+        "licence": licence.plain(),
         "split": split.plain(),
         "split_id": split_id((item[unit], item["split"]) for item in items),
         **num_synthetic(sum(r["content"].get("num_synthetic", 0) for r in records.values())),

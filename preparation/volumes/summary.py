@@ -6,7 +6,9 @@ from typing import Any
 
 from datamodules.prepared_cache import SPLITS
 from display.numbers import count
+from licences import Licence
 from preparation.left_out import left_out_line
+from preparation.licence import licence_line
 from preparation.private_table import SKIPPED, private_folder
 from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
 from preparation.volumes.prepare import SliceOutcome
@@ -64,6 +66,7 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         if manifest["has_images"]
         else "label maps alone"
     )
+    print(licence_line(Licence.of_plain(manifest["licence"]), out))
     size = manifest["image_size"]
     print(f"{size}x{size} pixels, {seen}; {classes}.")
     kind = manifest["dataset"] if manifest["dataset"] == "masks" else split["all_to"] or "train"

@@ -16,6 +16,7 @@ import pytest
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
+from licences import Licence
 from preparation.split import Split
 from preparation.volumes.layout import Layout
 from preparation.volumes.nifti import find_cases, read_case
@@ -68,9 +69,9 @@ def test_help_describes_every_flag(name, capsys):
         run(name, "--help")
     assert stopped.value.code == 0
     printed = capsys.readouterr().out
-    assert ("folder" if name == "verify" else "--out OUT") in printed
+    assert ("folder" if name in ("verify", "licence") else "--out OUT") in printed
     described = re.search(r"--source SOURCE\s+Folder", printed)
-    assert described or name in ("phantom_ct", "phantom_cxr", "merge", "verify")
+    assert described or name in ("phantom_ct", "phantom_cxr", "merge", "verify", "licence")
 
 
 def test_a_typo_is_refused(source, tmp_path, capsys):
@@ -111,7 +112,13 @@ def test_labels_are_those_that_the_source_names(tmp_path, capsys):
     nib.save(nib.Nifti1Image(np.full((4, 16, 16), 3, np.int16), AFFINE), fourth)
     layout = Layout("kits19", 16, (400.0, 0.0), "pad", True)
     outcome = prepare(
-        tmp_path / "out", found, read_case, layout, Split(all_to="train"), SliceOptions()
+        tmp_path / "out",
+        found,
+        read_case,
+        layout,
+        Split(all_to="train"),
+        SliceOptions(),
+        Licence(),
     )
     cache = SliceCache.open(tmp_path / "out")
     assert cache.class_names == list(names)
