@@ -29,6 +29,7 @@ from spelling import meant_path
 from synthetic_marks import SET_FORMAT
 
 FORMAT = SET_FORMAT
+_SAID_LATER = ("audit", "evaluation", "licences")
 ImageFormat = Literal["png", "npy"]
 
 
@@ -113,11 +114,11 @@ class SyntheticSet:
 
     @property
     def content_sha256(self) -> str:
-        """SHA-256 of the manifest without its audit: an audited set is the set that it was.
+        """SHA-256 of the manifest without what is said of the set later, which makes no other set.
 
-        That of the file's bytes where it has no key `audit`, as in sets of earlier versions.
+        That of the file's bytes where it has none of it, as in sets of earlier versions.
         """
-        plain = {key: value for key, value in self.manifest.items() if key != "audit"}
+        plain = {key: value for key, value in self.manifest.items() if key not in _SAID_LATER}
         return hashlib.sha256(f"{json.dumps(plain, indent=1)}\n".encode()).hexdigest()
 
     @property
