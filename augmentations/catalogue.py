@@ -3,7 +3,21 @@
 from dataclasses import fields
 from typing import Any
 
+from augmentations.choice import Identity, OneAtALevel, OneOf
+from augmentations.focus import GaussianBlur, LowResolution, Median, MotionBlur, Sharpening
 from augmentations.geometric import Geometric
+from augmentations.grey_values import Brightness, BrightnessShift, Contrast, Gamma, Noise
+from augmentations.levels import (
+    AutoContrast,
+    ChannelShuffle,
+    Clahe,
+    Equalisation,
+    Inversion,
+    Posterisation,
+    Saturation,
+    Solarisation,
+)
+from augmentations.local_changes import BlankRectangles, BrightnessGradient, LocalGamma
 from augmentations.operation import BatchOperation, Operation
 from augmentations.spatial import (
     Crop,
@@ -16,18 +30,46 @@ from augmentations.spatial import (
     VerticalFlip,
     Zoom,
 )
+from augmentations.warping import Elastic, GridDistortion, OpticalDistortion
 
 OPERATIONS: dict[str, type[Operation]] = {
     "horizontal_flip": HorizontalFlip,
     "vertical_flip": VerticalFlip,
-    "quarter_turns": QuarterTurns,
-    "transpose": Transpose,
+    "elastic": Elastic,
+    "grid_distortion": GridDistortion,
+    "optical_distortion": OpticalDistortion,
+    "sharpening": Sharpening,
+    "motion_blur": MotionBlur,
+    "gaussian_blur": GaussianBlur,
     "rotation": Rotation,
     "shift": Shift,
     "zoom": Zoom,
-    "shear": Shear,
     "crop": Crop,
+    "gamma": Gamma,
+    "inversion": Inversion,
+    "channel_shuffle": ChannelShuffle,
+    "clahe": Clahe,
+    "noise": Noise,
+    "brightness": Brightness,
+    "contrast": Contrast,
+    "low_resolution": LowResolution,
+    "quarter_turns": QuarterTurns,
+    "transpose": Transpose,
+    "median": Median,
+    "blank_rectangles": BlankRectangles,
+    "brightness_shift": BrightnessShift,
+    "brightness_gradient": BrightnessGradient,
+    "local_gamma": LocalGamma,
+    "shear": Shear,
+    "saturation": Saturation,
+    "solarisation": Solarisation,
+    "posterisation": Posterisation,
+    "auto_contrast": AutoContrast,
+    "equalisation": Equalisation,
     "geometric": Geometric,
+    "identity": Identity,
+    "one_of": OneOf,
+    "one_at_a_level": OneAtALevel,
 }
 """On one image and its mask."""
 

@@ -19,7 +19,12 @@ _LEAVES = "A finding at the border may leave the image, and the film's label sta
 
 @dataclass(frozen=True, kw_only=True)
 class HorizontalFlip(Movement):
-    """Left becomes right. It breaks meaning where sides count: see `breaks_meaning`."""
+    """Left becomes right, of half of the images. It breaks meaning where sides count.
+
+    A heart comes to lie on the right, and a side marker in mirror writing.
+    """
+
+    probability: float = setting(0.5, 0, 1)
 
     source = "Kim and Bae 2020, Fig. 1 [1]"
     library = "torchvision horizontal_flip"
