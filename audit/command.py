@@ -79,6 +79,7 @@ def audit(
 
     from audit.figures import figures_of
     from audit.images import audited_sets
+    from audit.left_out import after_leaving_out
     from audit.measure import measured
     from audit.report import PAGE, STAYS, SUMMARY, write_report
     from audit.verdict import headline, kind_of, sentences
@@ -137,6 +138,8 @@ def audit(
         "command": shlex.join(["python", "evaluate.py", "audit", *shown]),
         "seconds": round(time.perf_counter() - started, 1),
     }
+    result["copies_at_most"], told = after_leaving_out(result, fakes.manifest)
+    result["notes"] = [*sets.notes, *told]
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
     if rules:
         result["require"] = judged(rules, figures_of(result))

@@ -64,12 +64,15 @@ def write_without_copies(
                 with whole_file(out / path.relative_to(source.root)) as stream:
                     stream.write(path.read_bytes())
         names = {item.id for item in kept}
+        before = source.manifest.get("without_copies") or {"left_out": 0, "of": len(scores)}
+        found = audit["planted_found_share"]
         manifest = {
             **source.manifest,
             "audit": None,
             "without_copies": {
-                "left_out": len(dropped),
-                "of": len(scores),
+                "left_out": before["left_out"] + len(dropped),
+                "of": before["of"],
+                "planted_found_share": min(found, before.get("planted_found_share", found)),
                 "set_sha256": source.content_sha256,
                 "audit_sha256": audit_sha256,
             },

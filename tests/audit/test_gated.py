@@ -12,6 +12,7 @@ from PIL import Image
 
 import evaluate
 from audit.figures import figures_of
+from audit.left_out import after_leaving_out, most_missed
 from audit.record import record_of
 from audit.statistics import largest_share
 from audit.table import table_of_audits
@@ -38,6 +39,9 @@ RESULT: dict[str, Any] = {
     "planted": [{"disguise": "noise 0.2", "num": 100, "found": 0.9, "low": 0.83, "high": 0.95}],
     "attacks": {"membership_auc": {"value": 0.5, "low": 0.45, "high": 0.55, "num_patients": 80}},
 }  # fmt: skip
+
+
+FOUND = {"planted_found_share": 0.9}
 
 
 def row_of(rule: str, **changed: Any) -> dict[str, Any]:
@@ -181,8 +185,10 @@ def test_an_audit_is_written_before_it_fails_and_again_judged_without_it(
     )
     assert not re.search(r"patient_[0-9a-f]{12}", json.dumps(made.manifest["audit"]))
 
-    # Once more: the recorded audit does not make it another set.
-    assert evaluate.main(words(planted, out)) == 0
+    again = tmp_path / "again"
+    evaluate.main(words((planted[0], without), again))
+    assert "were left out of this set" in read_json(again / "audit.json")["notes"][-1]
+    assert "few flags are no evidence" in (again / "report.html").read_text()
     capsys.readouterr()
     assert evaluate.main(["gate", str(out), "--require", "num_synthetic>=11"]) == 0
     assert evaluate.main(["gate", str(out), "--require", "copies<=1 %"]) == 3
@@ -216,7 +222,7 @@ def dropped(tmp_path: Path, flags: list[bool], **changed: Any) -> Path:
     images = [np.full((8, 8), 10 * i, np.uint8) for i in range(3)]
     made = SyntheticSet.open(write_set(tmp_path / "set", images, Knowledge()))
     rows = [{"id": f"made_{i:05d}", "flagged": flag} for i, flag in enumerate(flags)]
-    audit = {"synthetic_sha256": made.content_sha256, "images": rows, **changed}
+    audit = {"synthetic_sha256": made.content_sha256, "images": rows, **FOUND, **changed}
     write_without_copies(made.root, audit, "a" * 64, tmp_path / "new")
     return tmp_path / "new"
 
@@ -231,6 +237,7 @@ def test_label_maps_and_what_lies_beside_an_image_travel_with_it(tmp_path: Path)
     audit = {
         "synthetic_sha256": SyntheticSet.open(root).content_sha256,
         "images": [{"id": f"made_{i:05d}", "flagged": i == 0} for i in range(3)],
+        **FOUND,
     }
     write_without_copies(root, audit, "a" * 64, tmp_path / "new")
     files = sorted(str(p.relative_to(tmp_path / "new")) for p in (tmp_path / "new").glob("*/*"))
@@ -256,9 +263,39 @@ def test_the_same_again_goes_on_and_another_is_refused(tmp_path: Path) -> None:
     audit = {
         "synthetic_sha256": SyntheticSet.open(tmp_path / "set").content_sha256,
         "images": [{"id": f"made_{i:05d}", "flagged": i == 1} for i in range(3)],
+        **FOUND,
     }
     with pytest.raises(UserError, match="holds another synthetic set"):
         write_without_copies(tmp_path / "set", audit, "a" * 64, first)
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.9, 0.99])
+def test_missed_copies_are_bounded_in_19_of_20_audits(chance: float) -> None:
+    random = np.random.default_rng(0)
+    for copies in (1, 5, 40):
+        found = random.binomial(copies, chance, 400)
+        bounds = {n: most_missed(n, chance) for n in set(found.tolist())}
+        held = [copies - n <= bounds[n] for n in found.tolist()]
+        assert np.mean(held) >= 0.93
+
+
+def test_missed_copies_by_hand() -> None:
+    # With 1 - 0.995 ** 22 = 0.10 one of 22 is missed, and two of 23 in 6 of 1,000 audits.
+    assert most_missed(21, 0.995) == 1
+    assert most_missed(0, 0.99) == 0
+    assert most_missed(0, 0.5) == 4  # 0.5 ** 4 > 0.05 > 0.5 ** 5
+
+
+def test_few_flags_after_leaving_out_lower_no_bound() -> None:
+    result = {"copies_at_most": 0.03, "num_synthetic": 200}
+    assert after_leaving_out(result, {}) == (0.03, [])
+    without = {"left_out": 100, "of": 300, "planted_found_share": 0.5}
+    bound, [note] = after_leaving_out(result, {"without_copies": without})
+    assert bound > 0.5
+    assert "flagged 100 of 300 images" in note
+    assert "few flags are no evidence" in note
+    sharp = {"left_out": 2, "of": 202, "planted_found_share": 0.999}
+    assert after_leaving_out(result, {"without_copies": sharp})[0] == 0.03
 
 
 def test_a_folder_without_an_audit_is_named(tmp_path: Path) -> None:

@@ -324,3 +324,25 @@ def test_three_classes(film_cache: Callable[..., Path], tmp_path: Path) -> None:
     assert not (tmp_path / "out" / "roc.png").exists()
     with pytest.raises(UserError, match="for two classes"):
         evaluate.evaluate(path, tmp_path / "more", compare=[tmp_path / "out"], show_progress=False)
+
+
+def test_what_is_required_stands_on_the_page(
+    evaluated: tuple[Path, dict[str, Any]],
+    checkpoint: Path,
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "out"
+    words = ["--checkpoint", checkpoint, "--out", out, "--compare", evaluated[0]]
+    rules = "auroc>=0, ece<=1, num_films>=3, accuracy>=0.3, auroc_minus:first>=-1"
+    assert run(*words, "--require", rules) == 4
+    required = json.loads((out / "evaluation.json").read_text())["require"]
+    verdicts = [row["verdict"] for row in required]
+    assert verdicts == [
+        "cannot be said", "holds", "cannot be said", "holds", "cannot be said"
+    ]  # fmt: skip
+    assert "8 patients of a class, 20 needed" in required[0]["sentence"]
+    assert "Did you mean num_images?" in required[2]["sentence"]
+    page = (out / "report.html").read_text()
+    assert "What was required" in page
+    assert "num_films&gt;=3" in page
+    assert "What was required" not in (evaluated[0] / "report.html").read_text()

@@ -181,6 +181,16 @@ def test_the_card_names_what_another_lab_needs(
     assert {**again, "seconds": 0} == {**result, "seconds": 0}
     assert (out / "sheet.png").is_file()
     assert not (out / "pairs.csv").exists()
+    capsys.readouterr()
+    rules = ["--require", "coverage>=0.99, num_synthetic>=20, diversity:real>=0, precision>=0.96"]
+    assert evaluate.main([*words, "--device", "cpu", *rules]) == 4
+    printed = capsys.readouterr().out
+    assert "precision>=0.96: cannot be said: 1, lower 95 % bound 0.95" in printed
+    assert "too few images of either set: about" in printed
+    assert "num_synthetic>=20: holds: 20." in printed
+    card = (out / "fid_card.md").read_text()
+    assert "### What was required" in card
+    assert "| num_synthetic>=20 | 20 |" in card
 
 
 def test_colour_depth_and_a_fraction_of_the_size(

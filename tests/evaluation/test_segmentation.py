@@ -343,3 +343,23 @@ def test_a_score_of_a_name_of_its_own_gets_its_interval() -> None:
     # Two patients: Student's t with one degree of freedom.
     assert summary["precision_kidney"]["low"] == pytest.approx(0.5 - 12.7062 * 0.1)
     assert summary["dice_kidney"]["num_values"] == 2
+
+
+def test_scores_may_be_required(
+    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    words = ["--checkpoint", checkpoint, "--out", out, "--require"]
+    assert run(*words, "iou_mean>=0.99, num_images>=6") == 3
+    printed = capsys.readouterr().out
+    assert "iou_mean>=0.99: does not hold: 0." in printed
+    assert "lower 95 % bound" in printed
+    required = json.loads((out / "evaluation.json").read_text())["require"]
+    assert [row["verdict"] for row in required] == ["does not hold", "holds"]
+    assert run(*words, "num_patients>=2") == 0
+    assert run(*words, "iou_men>=0.99") == 4
+    assert "no such number. Did you mean iou_mean?" in capsys.readouterr().out
+    assert run(*words, "iou_mean") == 2
+    assert run("gate", out, "--require", "iou_mean<=1, num_images>=7") == 3
+    assert run("gate", out) == 0
+    assert "numbers for --require: iou_mean, " in capsys.readouterr().out
