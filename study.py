@@ -17,6 +17,7 @@ from docstring_parser import parse
 from jsonargparse import ArgumentParser
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
+from gates.judge import exit_status
 from studies.run.plan import plan_study
 from studies.run.runner import closing_lines, run_study
 from studies.run.verbs import Verbs
@@ -41,12 +42,12 @@ _LIST = "Name the studies of a folder: what each asks, how much it trains, and w
 
 def load_verbs() -> Verbs:
     """The other verbs as functions. Worker processes call this, so it loads only there."""
-    from evaluate import evaluate, evaluate_images
+    from evaluate import audit_and_record, evaluate, evaluate_images
     from generate import generate
     from train import fit
     from training.rehearsal import rehearse
 
-    return Verbs(fit, generate, evaluate, evaluate_images, rehearse)
+    return Verbs(fit, generate, evaluate, evaluate_images, audit_and_record, rehearse)
 
 
 def report(out: Path, logged: Destination = NOT_LOGGED) -> None:
@@ -80,7 +81,10 @@ def _parameters(function: Callable[..., Any]) -> dict[str, str | None]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or report a study; 1 when a cell failed. UserErrors are left to `run_verb`."""
+    """Run or report a study; 1 when a cell failed, 3 or 4 by what its `audit` requires.
+
+    UserErrors are left to `run_verb`.
+    """
     running = _parser_of("run", run_study, _NO_FLAGS)
     planning = _parser_of("plan", plan_study, _NO_PLAN_FLAGS)
     told = _parameters(plan_study)
@@ -122,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(line)
     news = outcome.done or not run_id_of(flags["out"])
     report(flags["out"], outcome.logged if news else NOT_LOGGED)
-    return 1 if outcome.failed else 0
+    return 1 if outcome.failed else exit_status(outcome.required)
 
 
 if __name__ == "__main__":

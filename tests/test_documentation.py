@@ -171,6 +171,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
         lambda **_: out,
         lambda **_: {"images": [row]},
         lambda **_: {"distances": {}, "scores": {}},
+        lambda **_: {},
         lambda args, timed: None,
     )
     names = [generator_name(specification.seeds[0])] if generator else []

@@ -33,6 +33,7 @@ MAY_IMPORT = {
     "studies/run": {
         "datamodules",
         "display",
+        "gates",
         "wandb_runs",
         "studies/specification",
         "studies/statistics",

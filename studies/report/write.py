@@ -10,6 +10,7 @@ from display.pages import PageFigure, render_page
 from display.tables import Table, as_text, markdown
 from provenance import library_versions, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
+from studies.report.copies import ROOMS_OF_SETS, copies, next_steps, read_audits
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
@@ -73,6 +74,9 @@ def build_report(out: Path) -> Path:
         for path in sorted((folder.root / room).glob("*.failed.json"))
     ]
     content = kind.analyse(specification, records, failures)
+    audits = read_audits(folder)
+    content["audits"] = {name: _of_report(found) for name, found in audits.items()}
+    content["copies"] = copies(specification, audits, _num_sets(folder))
     if study.get("subgroups"):
         of_cells = of_study(specification, records)
         content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
@@ -83,6 +87,7 @@ def build_report(out: Path) -> Path:
     # First of all: a verdict by what was chosen after the results is none.
     limits = changes_told(study.get("decisions") or [])
     content["answer"]["limits"] = limits + content["answer"]["limits"]
+    content["next_steps"] = next_steps(content["answer"], content["copies"])
     content["data"] = study["data"]
     content["data_root"] = study["data_root"]
     content["again"] = _commands_again(folder.root, study)
@@ -121,6 +126,16 @@ def build_report(out: Path) -> Path:
     write_text_atomic(folder.root / "report.md", text)
     write_text_atomic(folder.root / "report.html", page)
     return folder.root / "report.html"
+
+
+def _num_sets(folder: StudyFolder) -> int:
+    """Finished synthetic sets of a study."""
+    return sum(len([*folder.root.glob(f"{room}/*/manifest.json")]) for room in ROOMS_OF_SETS)
+
+
+def _of_report(found: Mapping[str, Any]) -> dict[str, Any]:
+    """An audit without its images one by one."""
+    return {key: value for key, value in found.items() if key != "images"}
 
 
 def _timings(records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -163,6 +178,16 @@ def _markdown(
         f"{'; ' + line['reach'] if 'reach' in line else ''})"
         for line in answer["lines"]
     ]
+    found = content["copies"]
+    if found:
+        lines += ["", f"**{found['headline']}**", ""]
+        lines += [
+            f"- {line['set']}: {line['verdict']} ({line['numbers']})"
+            + "".join(f"; required: {sentence}" for sentence in line["required"])
+            for line in found["lines"]
+        ]
+    if content["next_steps"]:
+        lines += ["", "What to do next:", "", *(f"- {one}" for one in content["next_steps"])]
     lines += ["", *(f"> {limit}\n" for limit in [*answer["limits"], *content["data_notes"]])]
     for key, value in tables.items():
         found = [table for table in (value if isinstance(value, list) else [value]) if table]

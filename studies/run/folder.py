@@ -82,6 +82,10 @@ class StudyFolder:
         """The films that a cell's generator made, in a study of generators."""
         return self.root / "films" / name
 
+    def audit(self, name: str) -> Path:
+        """The audit of a synthetic set, `seed_0` or a cell's; it shows patients."""
+        return self.root / "audits" / name
+
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
         return _records((self.root / "cells").glob("*.json"))

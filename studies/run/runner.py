@@ -4,10 +4,13 @@ import fnmatch
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from display.numbers import count, score
+from gates.judge import printed_lines
 from provenance import UserError, read_json
 from studies.run.attempt import JobOutcome, record_failure
+from studies.run.audits import audit_sets, check_audit
 from studies.run.decisions import changes_told
 from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
@@ -35,6 +38,7 @@ class StudyOutcome:
         already_done: Cells that were finished before.
         elsewhere: Cells that another process was working on.
         failed: (name, message) of the jobs that failed in this call.
+        required: What the rules of its audits came to, of every synthetic set.
         logged: Where its runs were logged in Weights & Biases.
     """
 
@@ -42,6 +46,7 @@ class StudyOutcome:
     already_done: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     failed: list[tuple[str, str]] = field(default_factory=list)
+    required: list[dict[str, Any]] = field(default_factory=list)
     logged: Destination = NOT_LOGGED
 
 
@@ -93,6 +98,7 @@ def run_study(
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
     specification = _as_begun(specification, StudyFolder(Path(out)), placebo)
+    check_audit(specification)
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
@@ -122,6 +128,8 @@ def run_study(
     if needs:
         refuse_wrong_trainings(study, needs, load_verbs, say)
         _do(needs, study, load_verbs, workers, say, outcome)
+    outcome.required, failed = audit_sets(study, load_verbs, say)
+    outcome.failed += failed
     lacking = measure_linear_baseline(study)
     if lacking is not None:
         say(lacking)
@@ -255,6 +263,7 @@ def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]
     ]
     if outcome.elsewhere:
         lines.append(f"Another process works on: {', '.join(outcome.elsewhere)}")
+    lines += printed_lines(outcome.required)
     if outcome.failed:
         lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
         for name, message in outcome.failed:

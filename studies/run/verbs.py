@@ -59,6 +59,8 @@ class Verbs:
             what evaluation.json holds.
         evaluate_images: `evaluate_images(synthetic=, root=, out=, split=, ...)` of
             evaluation/images/evaluate.py, likewise.
+        audit: `audit_and_record(synthetic=, root=, out=, ...)` of evaluate.py; returns what
+            audit.json holds.
         rehearse: `rehearse(args, timed=)` of training/rehearsal.py, args as for `fit`.
     """
 
@@ -66,6 +68,7 @@ class Verbs:
     generate: Callable[..., Path]
     evaluate: Callable[..., dict[str, Any]]
     evaluate_images: Callable[..., dict[str, Any]]
+    audit: Callable[..., dict[str, Any]]
     rehearse: Callable[..., Rehearsal]
 
 

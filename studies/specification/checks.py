@@ -21,6 +21,7 @@ _RUNNERS_OWN_FLAGS = (
     "--model.start_from",
     "--resume",
 )
+_AUDITED_SPLITS = ("val", "test", "val+test")
 # What `distances` says; given twice, the flags would win without a word.
 _DISTANCE_FLAGS = ("extractor", "weights", "num_images", "every_epochs", "random_vgg_too")
 
@@ -39,6 +40,7 @@ def check_specification(specification: Specification, source: str) -> None:
         + _wrong_primary(specification)
         + _wrong_pairs(specification)
         + _wrong_numbers(specification)
+        + _wrong_audit(specification)
     ):
         raise UserError(f"{source}: {sentence}")
 
@@ -65,6 +67,25 @@ def _wrong_flags(specification: Specification) -> list[str]:
         found += [
             f"arguments: {f} stands under `distances` in this study." for f in sorted(doubled)
         ]
+    return found
+
+
+def _wrong_audit(specification: Specification) -> list[str]:
+    plan = specification.audit
+    if plan is None:
+        return []
+    found = []
+    if specification.generator is None and specification.distances is None:
+        found.append("audit: this study makes no synthetic set to audit. Leave it out.")
+    if plan.split not in _AUDITED_SPLITS:
+        found.append(f"audit.split: {plan.split}: expected one of {', '.join(_AUDITED_SPLITS)}.")
+    for name, value, least in (
+        ("num_images", plan.num_images, 0),
+        ("num_held_out", plan.num_held_out, 1),
+        ("num_planted", plan.num_planted, 20),
+    ):
+        if value < least:
+            found.append(f"audit.{name}: {value}: expected {least} or more.")
     return found
 
 

@@ -114,6 +114,8 @@ def _in_full(content: Any) -> Any:
         return content
     # Studies of earlier versions name how often their intervals were drawn.
     content = {key: value for key, value in content.items() if key != "num_resamples"}
+    if isinstance(content.get("audit"), bool):  # a word for all of its defaults, or for none
+        content["audit"] = {} if content["audit"] else None
     if isinstance(content.get("primary"), list):
         primary = [one if isinstance(one, list) else [one] for one in content["primary"]]
         content = {**content, "primary": primary}

@@ -165,6 +165,27 @@ class Distances:
 
 
 @dataclass(frozen=True)
+class AuditPlan:
+    """How the synthetic sets of a study are audited for copies, as evaluate.py audit does.
+
+    In a YAML `audit: true` is one with these settings.
+
+    Attributes:
+        require: Rules for its numbers, such as "copies<=0.01"; None: the answer alone is told.
+        split: Where held-out patients come from: val, test or val+test.
+        num_images: At most so many images of each set; 0: all.
+        num_held_out: At most so many held-out images.
+        num_planted: Copies of each disguise that are made to see which would be found.
+    """
+
+    require: str | None = None
+    split: str = "val+test"
+    num_images: int = 0
+    num_held_out: int = 2000
+    num_planted: int = 100
+
+
+@dataclass(frozen=True)
 class Paper:
     """Published numbers to stand beside ours, in the shown unit.
 
@@ -206,6 +227,7 @@ class Specification:
         subgroups: Label columns of the data, such as sex and age, whose groups of the test split
             are scored one by one.
         paper: Published numbers, if there are any.
+        audit: Audits every synthetic set for copies of training images; None: none is audited.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
     """
 
@@ -227,6 +249,7 @@ class Specification:
     subgroups: tuple[str, ...] = ()
     target: str | None = None
     paper: Paper | None = None
+    audit: AuditPlan | None = None
     confidence: float = 0.95
 
     @property

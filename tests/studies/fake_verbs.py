@@ -15,6 +15,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from datamodules.synthetic import SyntheticSet
+from gates.rules import parse_rules
 from provenance import UserError
 from studies.run.verbs import Verbs
 
@@ -36,7 +38,7 @@ class FakeFit:
 
 def load_verbs() -> Verbs:
     note("load_verbs")
-    return Verbs(fit, generate, evaluate, evaluate_images, rehearse)
+    return Verbs(fit, generate, evaluate, evaluate_images, audit, rehearse)
 
 
 def control() -> Path:
@@ -342,6 +344,52 @@ def evaluate_images(
         "distances": {f"frechet_{short}": {**entry, **floor}},
         "scores": {f"precision_{short}": {"value": 0.5, "low": 0.4, "high": 0.6}},
     }
+
+
+def audit(
+    synthetic: Path,
+    root: Path,
+    out: Path,
+    require: str | None,
+    split: str,
+    num_images: int | None,
+    num_held_out: int,
+    num_planted: int,
+) -> dict:
+    """In the shape of evaluate.py audit; `order("audit", "copies")` finds some, "fail" fails."""
+    note(f"audit {synthetic.name} {require}")
+    if ordered("audit") == "fail":
+        raise UserError(
+            f"{root}: has images of 3 patients that it did not know; an audit needs 30."
+        )
+    copying = ordered("audit") == "copies"
+    flagged = 3 if copying else 0
+    rules = [str(rule) for rule in parse_rules(require)]
+    told = "3 of 8 images resemble" if copying else "These tests found no copies; they would have"
+    result = {
+        "task": "audit",
+        "synthetic_sha256": SyntheticSet.open(synthetic).content_sha256,
+        "split": split,
+        "num_images": num_images,
+        "num_held_out": num_held_out,
+        "num_planted": num_planted,
+        "num_synthetic": 8,
+        "flagged": flagged,
+        "copies_at_most": 0.75 if copying else 0.3,
+        "verdict": "resemblance" if copying else "nothing found",
+        "sentences": [f"{told} ...", "More."],
+        "notes": ["Looked at as 64 px."],
+        "images": [{"id": "s0", "score": 1.0, "flagged": copying}],
+    }
+    if rules:
+        verdict = "does not hold" if copying else "holds"
+        result["require"] = [
+            {"rule": rule, "verdict": verdict, "sentence": f"{rule}: {verdict}: 0."}
+            for rule in rules
+        ]
+    out.mkdir(parents=True)
+    (out / "audit.json").write_text(json.dumps(result))
+    return result
 
 
 def write_cache(root: Path, image_size: int = 64) -> Path:

@@ -1,0 +1,163 @@
+"""The second answer of a study's report: do its synthetic sets copy training images?"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from datamodules.synthetic import SyntheticSet
+from display.numbers import count
+from provenance import UserError, read_json
+from studies.run.audits import AUDIT
+from studies.run.folder import StudyFolder
+from studies.specification.specification import Specification
+
+ROOMS_OF_SETS = ("synthetic", "films")
+FOUND, NOTHING_FOUND = "resemblance", "nothing found"
+_WHEN_COPIES_WERE_FOUND = (
+    "Keep the sets where the data are. Look at the pairs in audits/<set>/shows_patients/: "
+    "copies lie on one another line by line.",
+    "Then look for duplicates among the training images (duplicates.csv of the cache) and "
+    "train on more of them, or take an earlier checkpoint: audit the sets of several, and "
+    "`python evaluate.py gate AUDIT ...` tells them side by side.",
+    "Or leave the suspicious images out, `python evaluate.py audit --synthetic SET --data.root "
+    "CACHE --out AUDIT --drop-copies NEW`, and audit NEW: what an audit missed is still there.",
+    "docs/audit.md has an example of all three.",
+)
+_NEEDED = ("verdict", "sentences", "num_synthetic", "flagged", "copies_at_most")
+
+
+def read_audits(folder: StudyFolder) -> dict[str, dict[str, Any]]:
+    """The finished audits of a study's sets as they are now, by the names of the sets.
+
+    Raises:
+        UserError: A file there is none.
+    """
+    audits = {}
+    for path in sorted((folder.root / "audits").glob(f"*/{AUDIT}")):
+        found = read_json(path)
+        if not isinstance(found, dict) or not all(key in found for key in _NEEDED):
+            raise UserError(f"{path}: is not what evaluate.py audit writes. Remove its folder.")
+        if not _of_other_images(folder, path.parent.name, found):
+            audits[path.parent.name] = found
+    return audits
+
+
+def _of_other_images(folder: StudyFolder, name: str, found: Mapping[str, Any]) -> bool:
+    """Whether the set was made anew after its audit."""
+    sets = [folder.root / room / name for room in ROOMS_OF_SETS]
+    there = [path for path in sets if (path / "manifest.json").is_file()]
+    return any(
+        SyntheticSet.open(at).content_sha256 != found.get("synthetic_sha256") for at in there
+    )
+
+
+def copies(
+    specification: Specification, audits: Mapping[str, Mapping[str, Any]], num_sets: int
+) -> dict[str, Any] | None:
+    """The answer, with a line for each set.
+
+    Args:
+        specification: The study.
+        audits: Contents of audit.json by their sets.
+        num_sets: Finished synthetic sets.
+
+    Returns:
+        "headline", "lines" of name, verdict and sentences, and whether copies were "found"; None of
+        a study without synthetic sets.
+    """
+    synthetic = any(specification.needs_images(one) for one in specification.scenarios)
+    if not synthetic and specification.kind != "generators":
+        return None
+    lines = [_line(name, found) for name, found in audits.items()]
+    verdicts = {found["verdict"] for found in audits.values()}
+    return {
+        "headline": _headline(audits, num_sets),
+        "lines": lines,
+        "found": FOUND in verdicts,
+        "clean": bool(audits) and verdicts == {NOTHING_FOUND} and len(audits) >= num_sets,
+        "audited": len(audits),
+    }
+
+
+def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
+    if not audits:
+        return "Copies or not: not audited. Whether synthetic images copy training images is open."
+    of = count(max(num_sets, len(audits)), "synthetic set")
+    copying = [name for name, found in audits.items() if found["verdict"] == FOUND]
+    unclear = [n for n, found in audits.items() if found["verdict"] not in (FOUND, NOTHING_FOUND)]
+    if copying:
+        flagged = {name: audits[name] for name in copying}
+        worst = max(flagged.values(), key=lambda one: one["flagged"] / one["num_synthetic"])
+        return (
+            f"Copies: in {len(copying)} of {of} images resemble training images more than chance. "
+            f"{worst['sentences'][0]}"
+        )
+    bounds = [found["copies_at_most"] for found in audits.values()]
+    if unclear:
+        return f"Copies or not: no answer for {len(unclear)} of {of} ({', '.join(unclear)})."
+    if len(audits) < num_sets:
+        return f"No copies found in {len(audits)} of {of}; the others are not audited."
+    return (
+        f"No copies found in {of}: at most {_percent(max(bounds))} of a set are copies of the "
+        "planted kinds (upper 95 % bound)."
+    )
+
+
+def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
+    rules = [row["sentence"] for row in found.get("require", ())]
+    return {
+        "set": name,
+        "verdict": found["verdict"],
+        "sentence": found["sentences"][0],
+        "numbers": f"{found['flagged']:,} of {found['num_synthetic']:,} images above the "
+        f"threshold; copies at most {_percent(found['copies_at_most'])}",
+        "required": rules,
+        "notes": list(found.get("notes", ())),
+    }
+
+
+def next_steps(answer: Mapping[str, Any], found: Mapping[str, Any] | None) -> list[str]:
+    """What to do, by both answers.
+
+    Args:
+        answer: Of the study: "lines" with their verdicts.
+        found: As `copies` gives it.
+    """
+    verdicts = [line["verdict"] for line in answer["lines"]]
+    steps = []
+    if "helps" in verdicts:
+        steps.append(
+            "It helps where the first answer says so: train with it there, and confirm it on data "
+            "of another site before anybody relies on it."
+        )
+    elif "hurts" in verdicts:
+        steps.append("It hurts where the first answer says so: train without it there.")
+    elif "no difference shown" in verdicts:
+        steps.append(
+            "No difference is shown: more seeds or more test patients may show one. What each line "
+            "could have shown says how many; `study.py plan` says what they cost."
+        )
+    if found is None:
+        return steps
+    if found["found"]:
+        steps += _WHEN_COPIES_WERE_FOUND
+    elif not found["audited"]:
+        steps.append(
+            "Before a synthetic set leaves the place of its data, audit it: write `audit: true` "
+            "into the study's YAML and run it again with the same --out. Nothing is trained again."
+        )
+    elif found["clean"]:
+        steps.append(
+            "That no copy was found does not decide whether a set may be handed on: look at the "
+            "pairs in audits/<set>/shows_patients/, read in audits/<set>/report.html what was not "
+            "looked at, and let those decide who answer for the data."
+        )
+    else:
+        steps.append(
+            "Where there is no answer, make more images or give more held-out patients, and run "
+            "the study again with the same --out."
+        )
+    return steps
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.1f} %"
