@@ -33,8 +33,8 @@ __all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "main"]
 
 _ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
 _RECORD = (
-    'Write the answer into the set\'s card and manifest, which say "not audited" without it. The '
-    "images stay as they are."
+    'Write the answer into the set\'s card and manifest, which say "not audited" or "not measured" '
+    "without it. The images stay as they are."
 )
 _DROP = (
     "Folder of a new set: the audited one without the images above the threshold, counted in its "
@@ -57,17 +57,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     function, description = _KINDS[kind]
     parser = verb_parser(f"evaluate.py {kind}".strip(), description)
     parser.add_function_arguments(function, as_group=False, skip={"show_progress"})
-    if kind == "audit":
+    if kind:
         parser.add_argument(
             "--record", type=bool, nargs="?", const=True, default=False, help=_RECORD
         )
+    if kind == "audit":
         parser.add_argument("--drop_copies", type=Path | None, default=None, help=_DROP)
     flags = _one_name(with_underscores(given[int(bool(kind)) :]))
     settings = parsed(parser, flags, aliases=_ALIASES if kind else ("--data.root",))
     settings.pop("config")
     if kind == "audit":
         return _audit(**vars(settings))
+    record = bool(kind) and settings.pop("record")
     result = function(**vars(settings))
+    if record:
+        _record_evaluation(settings.synthetic, settings.out)
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
     from gates.judge import exit_status, printed_lines
 
@@ -87,6 +91,14 @@ def audit_and_record(**settings: Any) -> dict[str, Any]:
     result = audit(**settings)
     record_audit(settings["synthetic"], record_of(settings["out"]))
     return result
+
+
+def _record_evaluation(synthetic: Path, out: Path) -> None:
+    """Write a finished comparison of images into the set's card and manifest."""
+    from evaluation.images.record import record_of
+    from generation.card import record_evaluation
+
+    record_evaluation(synthetic, record_of(out))
 
 
 def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
@@ -121,6 +133,7 @@ def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
                 f"{len(made.items):,} images, without {result['flagged']:,} suspicious ones: "
                 f"{drop_copies}. Not audited since: audit it too."
             )
+    print("\n".join(result["obligations"]))
     return exit_status(required)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from device import Device, chosen_device
 from gates.rules import parse_rules
+from licences import obligations
 from output_folder import check_folder
 from provenance import (
     UserError,
@@ -133,6 +134,7 @@ def audit(
         "image_size": sets.synthetic.pixels.shape[-1],
         **found.plain(),
         "notes": sets.notes,
+        "obligations": obligations(fakes.licences),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": library_versions(),
         "command": shlex.join(["python", "evaluate.py", "audit", *shown]),

@@ -169,6 +169,8 @@ def _text(result: Mapping[str, Any], groups: Table, planted: Table) -> str:
         markdown(planted).strip(),
         "## What it does not see",
         _listed(LIMITS),
+        "## If the set is handed on",
+        _listed(result["obligations"]),
         f"Pictures of pairs show patients; they lie in {STAYS}/ and stay with the data.",
         f"```\n{result['command']}\n```",
     ]

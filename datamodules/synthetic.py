@@ -14,7 +14,7 @@ under `generator` the manifest says `made_by`, in the person's words, and `train
 import copy
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -29,7 +29,7 @@ from spelling import meant_path
 from synthetic_marks import SET_FORMAT
 
 FORMAT = SET_FORMAT
-_SAID_LATER = ("audit", "evaluation", "licences")
+_SAID_LATER = ("audit", "evaluations", "licences")
 ImageFormat = Literal["png", "npy"]
 
 
@@ -139,7 +139,7 @@ class SyntheticSet:
     @property
     def licences(self) -> list[Licence]:
         """Of the data behind its images; an earlier version did not ask."""
-        return licences_of(self.manifest.get("licences"), self.manifest.get("dataset"))
+        return licences_in(self.manifest)
 
     def seen(self) -> Knowledge:
         """Whom the images know: of whom their generator learnt, and who lent it a label map."""
@@ -206,6 +206,16 @@ class SyntheticSet:
             return labels
         except ValueError as error:
             raise UserError(_damaged(path, error)) from error
+
+
+def licences_in(manifest: Mapping[str, Any]) -> list[Licence]:
+    """Licences in a set's manifest; of images of another program, "dataset" is what they are like.
+
+    Args:
+        manifest: Of the set; one of an earlier version has none.
+    """
+    outside = "trained_on" in manifest.get("generator", {})
+    return licences_of(manifest.get("licences"), "" if outside else manifest.get("dataset"))
 
 
 def _item(entry: Any) -> SyntheticItem:

@@ -69,6 +69,7 @@ def write_without_copies(
         manifest = {
             **source.manifest,
             "audit": None,
+            "evaluations": [],
             "without_copies": {
                 "left_out": before["left_out"] + len(dropped),
                 "of": before["of"],

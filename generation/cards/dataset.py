@@ -1,0 +1,307 @@
+"""The card of a synthetic set, out of its manifest alone."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
+from display.numbers import count
+from foreign_text import printable
+from generation.cards.header import dataset_header
+from generation.cards.page import Card, Row
+from generation.cards.scores import rows_of
+from licences import Licence
+
+_WHAT = "Every image here was made by a neural network. None is a picture of a patient."
+_WHAT_OUTSIDE = (
+    "Every image here is synthetic, as whoever brought the set in says: none is meant to be a "
+    "picture of a patient."
+)
+_USE = (
+    "to join the training split of a model whose validation and test patients the generator never "
+    "saw (train.py checks it)"
+)
+_NOT_FOR = "diagnosis, or evidence about any person or disease"
+_HELPS = (
+    "whether training with it helps: not measured here; `python study.py run STUDY.yaml` compares "
+    "with and without it"
+)
+
+
+def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], command: str) -> Card:
+    """What a set's manifest tells, under the headings of a card.
+
+    Args:
+        items: Its images.
+        manifest: Its manifest, or what it will be.
+        command: What made it.
+    """
+    origin = manifest["generator"]
+    outside = "trained_on" in origin  # brought in by prepare.py synthetic
+    licences = licences_in(manifest)
+    title = f"Synthetic images: {len(items)} of {printable(manifest['dataset'])}"
+    evaluations = manifest.get("evaluations") or []
+    task = "unconditional-image-generation"
+    if any(item.label is not None for item in items):
+        task = "image-classification"
+    if has_label_maps(items):
+        task = "image-segmentation"
+    data = [one.data or printable(manifest["dataset"]) for one in licences]
+    return Card(
+        title=title,
+        statement=_WHAT_OUTSIDE if outside else _WHAT,
+        facts=_facts(items, manifest, outside),
+        command=command,
+        copies=_audit_in_words(manifest.get("audit"), bool(manifest.get("without_copies"))),
+        sections={
+            "Congruence": rows_of(evaluations, of_coverage=False),
+            "Coverage": [*rows_of(evaluations, of_coverage=True), *_variety(items)],
+            "Constraint": _constraint(items, manifest),
+            "Completeness": _completeness(items, manifest),
+            "Compliance": _compliance(items, manifest),
+            "Comprehension": [
+                ("use", _USE),
+                ("not for", _NOT_FOR),
+                ("effect", _HELPS),
+                ("files", _files(items, manifest)),
+                ("to open it", "`train.py fit --data.synthetic SET`, or read manifest.json"),
+            ],
+            "Consistency": _consistency(manifest, outside),
+        },
+        licences=licences,
+        limits=_limits(manifest),
+        cite=_cite(licences, manifest),
+        header=dataset_header(title, len(items), licences, data, task),
+        results={"evaluations": evaluations, "audit": manifest.get("audit")},
+    )
+
+
+def _facts(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], outside: bool) -> list[Row]:
+    origin = manifest["generator"]
+    size, colour = manifest["image_size"], manifest.get("channels") == 3
+    makers = origin.get("generators", [origin])
+    rows: dict[str, Any] = {
+        "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
+        "labels": _labels_in_words(items, manifest),
+        **(_brought_in(manifest) if outside else _generators_in_words(makers)),
+        "trained on": _trained_on(origin, makers),
+        "truncation": manifest.get("truncation"),
+        "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
+    }
+    if any(item.label_patient_id for item in items):
+        rows["label maps"] = (
+            f"{len({item.label_item_id for item in items})} of "
+            f"{count(len({item.label_patient_id for item in items}), 'patient')}"
+        )
+    if without := manifest.get("without_copies"):
+        rows["left out"] = (
+            f"{without['left_out']:,} of {without['of']:,} images, which an audit found suspicious "
+            f"(audit.json of SHA-256 `{without['audit_sha256']}`)"
+        )
+    rows |= {
+        "licence of the data behind it": "; ".join(one.in_words for one in licences_in(manifest)),
+        "seed": manifest.get("seed"),
+        "software": f"Understudy {manifest['versions']['understudy']}",
+    }
+    return [(name, str(value)) for name, value in rows.items() if value is not None]
+
+
+def _audit_in_words(audit: Mapping[str, Any] | None, without_copies: bool) -> str:
+    """The paragraph on copies."""
+    if audit is None and without_copies:
+        return (
+            "**Not audited since** suspicious images were left out. Copies that the audit did not "
+            "find are still here, and what else the generator copied is not known: audit this set "
+            "before it is handed on."
+        )
+    if audit is None:
+        return (
+            "**Not audited.** A generator can reproduce images that it was trained on; whether "
+            "this one does was not measured here, so treat the set with the same care as the data "
+            "behind it."
+        )
+    return (
+        f"**Audited for copies: {audit['answer']}.** {printable(audit['sentence'])} The "
+        "audit sees what its report names, and no more: read it before the set is handed on "
+        f"(audit.json of SHA-256 `{audit['audit_sha256']}`)."
+    )
+
+
+def _variety(items: Sequence[SyntheticItem]) -> list[Row]:
+    """How many different labels and label maps there are."""
+    rows = []
+    labels = Counter(item.label for item in items if item.label is not None)
+    if labels:
+        shares = (f"{name} {100 * n / len(items):.1f} %" for name, n in labels.most_common())
+        rows.append(("classes", ", ".join(map(printable, shares))))
+    maps = {item.label_item_id for item in items if item.label_item_id}
+    if maps:
+        most = Counter(item.label_item_id for item in items).most_common(1)[0][1]
+        rows.append(("label maps", f"{len(maps):,} different, each used at most {most} times"))
+    return rows
+
+
+def _constraint(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
+    rows = [
+        (
+            "pixels",
+            "8 bits, 0 to 255, on the grey scale of the prepared training images; every one is a "
+            "number",
+        )
+    ]
+    if any(item.class_pixels for item in items):
+        names = manifest["class_names"]
+        shown = [
+            f"{printable(name)} in {sum(bool(one.class_pixels[i]) for one in items):,}"
+            for i, name in enumerate(names)
+            if i and all(len(one.class_pixels) > i for one in items)
+        ]
+        rows.append(("label maps", f"images with each structure: {', '.join(shown)}"))
+    rows.append(
+        (
+            "anatomy",
+            "not measured: no command here checks it. Look at sheet.png with somebody who reads "
+            "such images",
+        )
+    )
+    return rows
+
+
+def _completeness(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
+    fields = ["id"]
+    fields += ["seed"] if any(item.seed is not None for item in items) else []
+    fields += ["class"] if any(item.label is not None for item in items) else []
+    fields += ["label map"] if has_label_maps(items) else []
+    rows = [("each image has", ", ".join(fields))]
+    unlabelled = sum(item.label is None for item in items)
+    if "class" in fields and unlabelled:
+        rows.append(("without a class", count(unlabelled, "image")))
+    if source := manifest.get("source"):
+        rows.append(("left out when brought in", count(source["num_left_out"], "file")))
+    rows.append(("lacking", "age, sex, size of a pixel, device: no generator here makes them"))
+    return rows
+
+
+def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
+    """Privacy, marks, and the terms, which follow as a list."""
+    audit, origin = manifest.get("audit"), manifest["generator"]
+    if audit is None:
+        told = (
+            "not audited: `python evaluate.py audit --synthetic SET --data.root CACHE --out FOLDER "
+            "--record`"
+        )
+    else:
+        told = f"{audit['answer']}: {printable(audit['sentence'])}"
+    rows = [("copies of training images", told)]
+    if audit is not None and "n" in audit:
+        bound = audit.get("upper_bound")
+        at_most = "" if bound is None else f"; copies make at most {100 * bound:.2g} %"
+        rows.append(
+            ("audited images", f"{audit['n']:,}, of them flagged {audit['flagged']:,}{at_most}")
+        )
+        for row in audit.get("required", ()):
+            rows.append(("required", f"{printable(row['rule'])}: {row['verdict']}"))
+    named = "training_patients" in origin
+    rows += [
+        (
+            "about patients",
+            "manifest.json names training patients by the pseudonyms of the cache, and hashes by "
+            "which whoever holds an image can test whether it was in the training"
+            if named
+            else "manifest.json names no training patient",
+        ),
+        ("marked synthetic", "in this card, in manifest.json, and in each PNG file"),
+    ]
+    return rows
+
+
+def _consistency(manifest: Mapping[str, Any], outside: bool) -> list[Row]:
+    if outside:
+        return [
+            ("made again", "not known: another program made the images"),
+            ("subgroups", "not measured"),
+        ]
+    return [
+        ("made again", "the same checkpoint, seed and command give the same images"),
+        (
+            "other trainings",
+            "not measured here: another seed of the training gives another generator; "
+            "`python study.py run STUDY.yaml` trains several",
+        ),
+        ("subgroups", "not measured: the images have no age and no sex"),
+    ]
+
+
+def _limits(manifest: Mapping[str, Any]) -> list[str]:
+    found = [
+        "That an image looks right, or is close to real ones by a number, does not show that it "
+        "is right.",
+        "What is rare in the training images is rarer here, or missing.",
+        "Not shown to be free of what could identify a person: an audit finds copies, and says "
+        "which it would have found.",
+    ]
+    if manifest["generator"].get("trained_on") == "unknown":
+        found.append("Whom its generator was trained on is unknown, so no test can be kept apart.")
+    if manifest.get("truncation") not in (1, None):
+        found.append("Truncation makes images more usual and less varied than the training's.")
+    return found
+
+
+def _cite(licences: Sequence[Licence], manifest: Mapping[str, Any]) -> list[str]:
+    data = [one.demands["attribution"] for one in licences if "attribution" in one.demands]
+    version = manifest["versions"]["understudy"]
+    return [
+        f"This set: its title, the SHA-256 of its manifest.json, and Understudy {version}.",
+        *(f"The data behind it: {sentence}" for sentence in data),
+    ]
+
+
+def _files(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str:
+    ending = manifest.get("image_format", "png")
+    maps = ", masks/ID.png (label maps, 8 bits)" if has_label_maps(items) else ""
+    return f"images/ID.{ending}{maps}, manifest.json, sheet.png, card.json (this page as data)"
+
+
+def _brought_in(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Rows of a set whose images another program made."""
+    origin, source = manifest["generator"], manifest["source"]
+    kinds = ", ".join(f"{number:,} {kind}" for kind, number in source["kinds"].items())
+    return {
+        "made by": printable(origin["made_by"]),
+        "came as": f"{kinds}; {source['num_left_out']:,} left out",
+        "prepared like": printable(manifest["prepared_like"]["dataset"])
+        + f", split id `{manifest['prepared_like']['split_id'][:16]}`",
+    }
+
+
+def _trained_on(origin: Mapping[str, Any], makers: Sequence[dict[str, Any]]) -> str:
+    """The row of whom the generator knows."""
+    if origin.get("trained_on") == "unknown":
+        return "unknown: whether its images copy anybody's, and whom, cannot be told from here"
+    patients = count(len(origin["training_patients"]), "patient")
+    if "trained_on" in origin:
+        return f"the training split of {printable(origin['trained_on'])}, {patients}"
+    only = makers[0].get("trained_on_label") if len(makers) == 1 else None
+    seen = f"{patients}, {count(origin['images_seen'], 'image')} seen"
+    split = f"; split id `{origin['split_id'][:16]}`" if "split_id" in origin else ""
+    return f"{seen}, only of {only}{split}" if only else f"{seen}{split}"
+
+
+def _generators_in_words(makers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """One row each."""
+    if len(makers) == 1:
+        module = f"{makers[0]['module']}, " if "module" in makers[0] else ""
+        return {"generator": f"{module}checkpoint SHA-256 `{makers[0]['checkpoint_sha256']}`"}
+    return {
+        f"generator of {maker['label']}": f"{maker['module']}, {maker['images_seen']} images seen, "
+        f"checkpoint SHA-256 `{maker['checkpoint_sha256']}`"
+        for maker in makers
+    }
+
+
+def _labels_in_words(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str | None:
+    """The row of labels: of pixels, of images with how many, or none."""
+    if has_label_maps(items):
+        return ", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))
+    counts = Counter(item.label for item in items if item.label is not None)
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or None

@@ -1,0 +1,67 @@
+"""Recorded evaluations of a set's images, as rows of its card."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from display.numbers import count, interval, number
+from generation.cards.page import Row
+
+_OF_COVERAGE = ("recall", "coverage", "diversity", "ms_ssim")
+MEASURE = (
+    "not measured: `python evaluate.py images --real CACHE --synthetic SET --out FOLDER --record`"
+)
+
+
+def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list[Row]:
+    """Every score with its interval, its floor, and the numbers of images.
+
+    Args:
+        evaluations: As the manifest holds them.
+        of_coverage: Those of variety; else those of likeness.
+    """
+    rows: list[Row] = []
+    for found in evaluations:
+        beside = (
+            f"{count(found['num_synthetic'], 'synthetic image')}, {found['num_real']:,} real of "
+            f"{count(found['num_real_patients'], 'patient')} ({found['split']} split)"
+        )
+        for name, entry in found["scores"].items():
+            if name.startswith(_OF_COVERAGE) == of_coverage:
+                rows.append((name, f"{_score(entry)}; {beside}"))
+        if not of_coverage:
+            rows += _of_pairs(found.get("pairs", {}))
+            rows += [
+                (
+                    f"real patients, {found['split']}, {found['extractor']}",
+                    f"the generator was trained on {found['real_patients_trained_on']} of them",
+                )
+            ]
+    return rows or [("closeness" if not of_coverage else "variety", MEASURE)]
+
+
+def _score(entry: Mapping[str, Any]) -> str:
+    if "value" not in entry:
+        return f"synthetic {_with_ends(entry['synthetic'])}, real {_with_ends(entry['real'])}"
+    text = _with_ends(entry)
+    if entry.get("floor") is not None:
+        text += (
+            f"; {number(entry['value_at_floor_size'], '.4g')} at {entry['num_images_at_floor']} "
+            f"images a side, where two halves of the real images give {entry['floor']:.4g}"
+        )
+    return text
+
+
+def _with_ends(entry: Mapping[str, Any]) -> str:
+    ends = interval(entry["low"], entry["high"], ".4g", missing="too few images")
+    return f"{number(entry['value'], '.4g', 'none')} [{ends}]"
+
+
+def _of_pairs(pairs: Mapping[str, Any]) -> list[Row]:
+    return [
+        (
+            f"{key}, pairs of the {split} split",
+            f"{_with_ends(entry)}; {entry['num_values']:,} pairs that share a label map",
+        )
+        for split, summary in pairs.items()
+        for key, entry in summary.items()
+    ]

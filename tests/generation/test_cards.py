@@ -1,0 +1,154 @@
+"""Cards: seven headings, what is known and what is not, terms, and a header that the hub reads."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from huggingface_hub import DatasetCard
+
+import evaluate
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+from evaluation.images.record import record_of
+from generation.card import finish_synthetic_set, record_audit, record_evaluation
+from generation.cards.header import licence_fields
+from generation.cards.page import HEADINGS
+from knowledge import Knowledge
+from licences import PHANTOM, Licence, known_data
+from provenance import UserError, library_versions, read_json
+from tests.audit.test_command import write_set
+from tests.conftest import write_film_cache
+from tests.generation.test_card import AUDIT
+
+ORIGIN = {
+    "checkpoint_sha256": "c" * 64,
+    "images_seen": 1,
+    "training_patients": ["patient_0123456789ab", "patient_ba9876543210"],
+    "split_id": "e" * 64,
+}
+
+
+def finished(root: Path, items: list[SyntheticItem], *licences: Licence, **more: Any) -> str:
+    manifest = {
+        "dataset": "chest_xray",
+        "image_size": 8,
+        "seed": 0,
+        "versions": library_versions(),
+        "generator": ORIGIN,
+        "licences": [one.plain() for one in licences or [Licence()]],
+        **more,
+    }
+    finish_synthetic_set(root, items, manifest, "python generate.py --seed 0")
+    return (root / "README.md").read_text()
+
+
+def of_classes(number: int) -> list[SyntheticItem]:
+    names = ("normal", "abnormal")
+    return [SyntheticItem(f"made_{i}", i, label=names[i % 4 == 0]) for i in range(number)]
+
+
+def test_a_card_has_the_seven_headings_and_says_what_was_not_measured(tmp_path: Path) -> None:
+    card = finished(tmp_path, of_classes(8), known_data("kits19"))
+    found = re.findall(r"^## (\w+):", card, re.MULTILINE)
+    assert found == [*HEADINGS]
+    assert [*read_json(tmp_path / "card.json")["sections"]] == found
+    assert card.count("not measured: `python evaluate.py images") == 2
+    assert "not audited: `python evaluate.py audit --synthetic SET" in card
+    assert "normal 75.0 %, abnormal 25.0 %" in card
+    assert "2 patients, 1 image seen" in card
+    assert "patient_0123" not in card + (tmp_path / "card.json").read_text()
+    assert "- **KiTS19: CC BY-NC-SA 4.0**" in card
+    assert "  - share-alike: what is made over from the data is shared under CC BY-NC-SA" in card
+    assert "Heller et al. 2019" in card.partition("## How to cite")[2]
+
+
+@pytest.mark.parametrize(
+    ("licences", "fields"),
+    [
+        ([known_data("kits19")], {"license": "cc-by-nc-sa-4.0"}),
+        ([known_data("kermany"), known_data("medmnist")], {"license": "cc-by-4.0"}),
+        ([known_data("kits19"), Licence()], {"license": "unknown"}),
+        ([known_data("3d-ircadb")], {"license": "other", "license_name": "cc-by-nc-nd-4.0"}),
+        ([known_data("nih"), known_data("kits19")], {"license_name": "terms-of-several-data"}),
+        ([known_data("own")], {"license": "other", "license_name": "own-data"}),
+        ([PHANTOM], {"license": "other", "license_name": "nobody-s"}),
+    ],
+)
+def test_the_header_never_offers_more_than_the_data_allow(
+    licences: list[Licence], fields: dict[str, str]
+) -> None:
+    found = licence_fields(licences)
+    assert {name: found[name] for name in fields} == fields
+    assert ("license_link" in found) == (found["license"] == "other")
+
+
+@pytest.mark.parametrize(
+    ("number", "size"), [(1, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (12_000, "10K<n<100K")]
+)
+def test_hugging_face_reads_the_header_offline(tmp_path: Path, number: int, size: str) -> None:
+    text = finished(tmp_path, of_classes(number), known_data("3d-ircadb"))
+    data = DatasetCard(text).data.to_dict()
+    assert data["size_categories"] == [size]
+    assert data["task_categories"] == ["image-classification"]
+    assert data["annotations_creators"] == ["machine-generated"]
+    assert data["source_datasets"] == ["extended|other-3d-ircadb"]
+    assert data["license"] == "other"
+    assert "synthetic" in data["tags"]
+    assert data == read_json(tmp_path / "card.json")["header"]
+
+
+def test_slices_and_films_without_classes_have_their_tasks(tmp_path: Path) -> None:
+    slices = [
+        SyntheticItem("a", 1, "case_1/0001", "case_1", (60, 4, 0)),
+        SyntheticItem("b", 2, "case_1/0001", "case_1", (50, 10, 4)),
+    ]
+    names = ["background", "kidney", "tumour"]
+    text = finished(tmp_path / "slices", slices, known_data("kits19"), class_names=names)
+    assert DatasetCard(text).data.to_dict()["task_categories"] == ["image-segmentation"]
+    assert "images with each structure: kidney in 2, tumour in 1" in text
+    assert "1 different, each used at most 2 times" in text
+    assert "case_1" not in text
+    text = finished(tmp_path / "films", [SyntheticItem("a", 1)])
+    assert "unconditional-image-generation" in text
+    assert DatasetCard(text).data.to_dict()["license"] == "unknown"
+
+
+def test_names_of_others_are_text_on_the_page(tmp_path: Path) -> None:
+    licence = Licence("![x](http://x/y.png) <script>", "a\x1b[31m")
+    text = finished(tmp_path, of_classes(2), licence, dataset="![x](http://x/y.png)")
+    body = text.partition("\n---\n")[2]
+    assert not re.search(r"(?<!\\)!\[|<script|\x1b", body)
+    assert DatasetCard(text).data.to_dict()["license_name"] == "x-http-x-y.png-script"
+
+
+def test_an_audit_and_an_evaluation_fill_the_card(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films, noise = write_film_cache(tmp_path / "films"), np.random.default_rng(0)
+    images = [noise.integers(0, 256, (32, 32)).astype(np.uint8) for _ in range(12)]
+    root = write_set(tmp_path / "set", images, Knowledge(frozenset({"nobody"})))
+    known_by = SyntheticSet.open(root).content_sha256
+    words = ["images", "--synthetic", str(root), "--real", str(films), "--device", "cpu"]
+    words += ["--split", "train"]
+    assert evaluate.main([*words, "--out", str(tmp_path / "scores"), "--record"]) == 0
+    capsys.readouterr()
+    record_audit(root, {**AUDIT, "n": 30, "flagged": 2, "upper_bound": 0.13})
+    card, made = (root / "README.md").read_text(), SyntheticSet.open(root)
+    assert made.content_sha256 == known_by
+    result = read_json(tmp_path / "scores/evaluation.json")
+    entry = result["distances"]["frechet_random_vgg"]
+    assert f"{entry['value']:.4g} [{entry['low']:.4g} to {entry['high']:.4g}]" in card
+    assert f"{len(made.items)} synthetic images, {result['num_real']} real of" in card
+    assert "30, of them flagged 2; copies make at most 13 %" in card
+    for nothing in ("not measured: `python evaluate.py images", "Not audited", str(tmp_path)):
+        assert nothing not in card
+    # The same again takes its place; another split stands beside it.
+    record = record_of(tmp_path / "scores")
+    record_evaluation(root, record)
+    record_evaluation(root, {**record, "split": "test"})
+    told = SyntheticSet.open(root).manifest
+    assert [one["split"] for one in told["evaluations"]] == ["train", "test"]
+    assert told["audit"]["n"] == 30
+    with pytest.raises(UserError, match="is of another set"):
+        record_evaluation(root, {**record, "synthetic_sha256": "0" * 64})
