@@ -15,12 +15,16 @@ from preparation.films.merge import merge
 from preparation.films.summary import print_film_summary
 from preparation.left_out import LEFT_OUT_STATUS
 from preparation.licence import licence, licence_line
+from preparation.synthetic.assemble import SyntheticOutcome
+from preparation.synthetic.command import synthetic
+from preparation.synthetic.summary import print_synthetic_summary
 from preparation.verify import Verification, print_verification, verify
 from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
 
-COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification | Licence]] = {
+Outcome = SliceOutcome | FilmOutcome | SyntheticOutcome | Verification | Licence
+COMMANDS: dict[str, Callable[..., Outcome]] = {
     "phantom_ct": phantom_ct,
     "kits19": kits19,
     "ct_dicom": ct_dicom,
@@ -29,6 +33,7 @@ COMMANDS: dict[str, Callable[..., SliceOutcome | FilmOutcome | Verification | Li
     "chest_xray": chest_xray,
     "image_folder": image_folder,
     "phantom_cxr": phantom_cxr,
+    "synthetic": synthetic,
     "merge": merge,
     "verify": verify,
     "licence": licence,
@@ -55,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(result, FilmOutcome):
         print_film_summary(result)
         return LEFT_OUT_STATUS if result.num_left_out else 0
+    if isinstance(result, SyntheticOutcome):
+        print_synthetic_summary(result)
+        return LEFT_OUT_STATUS if result.left_out else 0
     if isinstance(result, SliceOutcome):
         print_slice_summary(result)
         verification = result.verification

@@ -18,7 +18,7 @@ MAY_IMPORT = {
     "display": set(),
     "phantom": set(),
     "datamodules": {"augmentations"},
-    "preparation": {"datamodules", "phantom", "display"},
+    "preparation": {"datamodules", "phantom", "display", "generation"},
     "lightning_modules": {"networks", "losses", "metrics", "augmentations"},
     "wandb_runs": set(),
     "callbacks": {"lightning_modules", "metrics", "display", "wandb_runs"},

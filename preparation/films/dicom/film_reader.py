@@ -68,11 +68,14 @@ class DicomFilmReader:
         patient_from: What films of one patient share: PatientID, the folder, or nothing (each
             file is a patient).
         allow_synthetic: See `SyntheticFiles`; taken ones have the suspicion `synthetic`.
+        any_use: Every grey picture that is no scan: secondary captures too, of any view and part
+            of the body. `options` then say nothing.
     """
 
     options: DicomOptions = DicomOptions()
     patient_from: Literal["tag", "folder", "file"] = "tag"
     allow_synthetic: bool = False
+    any_use: bool = False
 
     def __call__(self, file: FilmFile) -> Film:
         """Return the film, or raise RejectedFilm and nothing else."""
@@ -106,8 +109,12 @@ class DicomFilmReader:
                 raise RejectedFilm("synthetic", synthetic_sentence(mark))
             if not stream.read(1) and dicom_header.is_radiograph(header, if_not_told=True):
                 raise RejectedFilm("truncated", "It ends before its pixels.")
-            dicom_header.check_picture(header, self.options.without_modality)
-            view = dicom_header.check_use(header, self.options)
+            if self.any_use:
+                dicom_header.check_picture(header, "keep", captures=True)
+                view = dicom_header.View("", "")
+            else:
+                dicom_header.check_picture(header, self.options.without_modality)
+                view = dicom_header.check_use(header, self.options)
             stored = decode(stream, syntax)
         shown = show(stored, header)
         spacing_mm, spacing_from = dicom_header.spacing(header)

@@ -27,6 +27,7 @@ TAGS = [
 ]  # fmt: skip
 
 _MODALITIES = ("CR", "DX", "RG")
+_CAPTURES = ("OT", "SC")
 _CHEST_WORDS = {"CHEST", "THORAX", "LUNG", "LUNGS", "TORAX", "TÓRAX"}
 # Chest, thorax and lung in SNOMED CT and in the older SNOMED RT.
 _CHEST_CODES = {"816094009", "51185008", "39607008", "T-D3000", "T-28000"}
@@ -88,8 +89,16 @@ def is_radiograph(header: Any, if_not_told: bool = False) -> bool:
     return modality in _MODALITIES if modality else if_not_told
 
 
-def check_picture(header: Any, without_modality: Literal["reject", "keep"] = "reject") -> None:
-    """Refuse what is no single grey radiograph of 8 to 16 bits and a sensible size."""
+def check_picture(
+    header: Any, without_modality: Literal["reject", "keep"] = "reject", captures: bool = False
+) -> None:
+    """Refuse what is no single grey radiograph of 8 to 16 bits and a sensible size.
+
+    Args:
+        header: Of the file.
+        without_modality: See `DicomOptions`.
+        captures: Take secondary captures too.
+    """
     modality = text(header, "Modality").upper()
     if not modality and without_modality == "reject":
         raise RejectedFilm(
@@ -97,7 +106,8 @@ def check_picture(header: Any, without_modality: Literal["reject", "keep"] = "re
             "It has no Modality; a film is CR, DX or RG. Left out; pass --without-modality keep to "
             "take such files for films.",
         )
-    if not is_radiograph(header, if_not_told=True):
+    taken = captures and modality in _CAPTURES
+    if not is_radiograph(header, if_not_told=True) and not taken:
         kind = f"is {modality}" if re.fullmatch("[A-Z]{2}", modality) else "is something else"
         raise RejectedFilm("modality", f"Modality {kind}; a film is CR, DX or RG.")
     rows, columns = whole(header, "Rows"), whole(header, "Columns")

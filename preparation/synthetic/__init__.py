@@ -1,0 +1,1 @@
+"""Images of other generators to a synthetic set: of any origin, prepared as a cache was."""
