@@ -6,8 +6,8 @@ The sets are what generate.py wrote from checkpoints of one training on the cach
 held-out images are looked at once, with the audit's own functions, and then every set: the table
 says how many of its images are suspicious, and how many lie on a training image as closely as it
 lies on itself. It also runs where `evaluate.py audit` refuses a verdict for want of patients: then
-it gives figures, and no verdict. FOLDER gets figures.json, and pairs.png, which shows real images
-of patients.
+it gives figures, and no verdict. FOLDER gets figures.json, curve.png, and pairs.png, which shows
+real images of patients.
 """
 
 import argparse
@@ -31,6 +31,7 @@ from audit.pairs import pair_of, pair_sheet
 from audit.statistics import FloatArray, Scale, by_chance, threshold_of
 from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
+from display.figures import COLOURS, DASHES, new_figure, png, styled
 from output_folder import claim_folder
 from provenance import UserError, sha256_of, whole_file, write_json_atomic
 
@@ -127,6 +128,31 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+@styled
+def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
+    """PNG: shares of suspicious images, set by set.
+
+    Args:
+        rows: As `judged`, with the set's name.
+        held_out: Images that the second line is about.
+    """
+    figure, panel = new_figure(figsize=(6.4, 3.2))
+    names = [row["set"] for row in rows]
+    for key, label, colour, dashes in zip(
+        ("flagged", "above_every_held_out"),
+        ("above the threshold", f"above every one of {held_out} held-out images"),
+        COLOURS,
+        DASHES,
+        strict=False,
+    ):
+        shares = [100 * row[key] / row["images"] for row in rows]
+        panel.plot(names, shares, color=colour, linestyle=dashes, marker="o", label=label)
+    panel.axhline(1, color=COLOURS[6], linewidth=1, label="held-out images above the threshold")
+    panel.set(xlabel="set", ylabel="images of the set, %", ylim=(0, None))
+    panel.legend(frameon=False)
+    return png(figure)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -191,6 +217,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
         "held_out_patients": first.held_out.num_patients,
     }
     write_json_atomic(options.out / "figures.json", facts | {"sets": rows})
+    with whole_file(options.out / "curve.png") as stream:
+        stream.write(curve(rows, len(first.held_out)))
     scale = Scale.of(held_out.likenesses)
     scores, regions = scale.scores(seen.likenesses), regions_of(seen.first, scale)
     shown = [

@@ -7,6 +7,7 @@ held out, and the rest are fresh: real films that stand for a synthetic set with
 draw of copies 1 % of the fresh films give way to disguised copies of training films. The audit's
 own functions train two embeddings for each draw of patients, and judge every image as
 `evaluate.py audit` would. Every part that is done is kept in FOLDER, and a second call goes on.
+disguises.png shows real films.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
@@ -28,16 +30,23 @@ from audit.disguises import disguises
 from audit.embedding import CopyEmbedding
 from audit.kept_embedding import kept_or_trained
 from audit.matching import Gallery, match, points_of
+from audit.rebuilding import NUM_COMPONENTS, NUM_COPIED, Rebuilding, over_trained
 from benchmarks import audit_copies_page
+from benchmarks.audit_copies_page import OF_FRESH
 from datamodules.beside_synthetic import film_levels
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
+from display.sheet import ImageArray, sheet
 from output_folder import claim_folder
 from provenance import UserError, whole_file, write_json_atomic, write_text_atomic
 
 LARGEST_SIDE = 64
-COMPONENTS = 100
-OF_TRAINING = f"from {COMPONENTS} components"
+OF_TRAINING = f"rebuilt from {NUM_COMPONENTS} components"
+BY_GENERATOR = f"made by a generator trained on {NUM_COPIED} of them"
+_MADE, _SHOWN = 400, 8
+
+FIRST = 5
+"""Draws of copies that are looked at before the next draw of patients."""
 
 BEGUN, RESULT = "begun.json", "figures.json"
 _AT_ONCE = 200
@@ -81,39 +90,21 @@ def dealt(patients: np.ndarray, num_fresh: int, num_training: int, seed: int) ->
     return Dealt(sides[1], rows[start:], sides[0])
 
 
-def planted(
-    training: Tensor, strange: Tensor, components: Tensor, rows: Tensor, seed: int
-) -> dict[str, Tensor]:
-    """Copies of some training films in every disguise, and two kinds of reconstruction.
+def planted(images: Tensor, others: Tensor, rebuilding: Rebuilding, seed: int) -> dict[str, Tensor]:
+    """Copies of training films in every disguise, and two kinds that are rebuilt.
 
     Args:
-        training: (M, 1, S, S) uint8.
-        strange: (P, 1, S, S) uint8 of others, for splices and for reconstructions of no copy.
-        components: (1 + K, S * S): mean and principal components of the training films.
-        rows: (P,) the training films that are copied.
+        images: (P, 1, S, S) uint8: what is copied.
+        others: (P, 1, S, S) uint8 of others, for splices, and rebuilt as no copies.
+        rebuilding: Principal components of the training films.
         seed: Of noise and places.
     """
     source = torch.Generator().manual_seed(seed)
-    images, others = training[rows].float() / 255, strange.float() / 255
-    copies = {name: disguise(images, others, source) for name, disguise in disguises().items()}
-    copies[OF_TRAINING] = reconstructed(images, components)
-    copies[audit_copies_page.OF_FRESH] = reconstructed(others, components)
-    return {name: (255 * image).round().byte() for name, image in copies.items()}
-
-
-def principal_components(training: Tensor, count: int) -> Tensor:
-    """(1 + count, S * S): the mean of films (M, 1, S, S) uint8, and their principal components."""
-    levels = training.flatten(1).double() / 255
-    mean = levels.mean(0, keepdim=True)
-    _, vectors = torch.linalg.eigh((levels - mean).T @ (levels - mean))
-    return torch.cat([mean, vectors[:, -count:].T]).float()
-
-
-def reconstructed(images: Tensor, components: Tensor) -> Tensor:
-    """Images (N, 1, S, S) in [0, 1] from the components alone."""
-    centred = images.flatten(1) - components[:1]
-    made = components[:1] + centred @ components[1:].T @ components[1:]
-    return made.clamp(0, 1).view_as(images)
+    image, other = images.float() / 255, others.float() / 255
+    copies = {name: disguise(image, other, source) for name, disguise in disguises().items()}
+    copies[OF_TRAINING] = rebuilding(image)
+    copies[OF_FRESH] = rebuilding(other)
+    return {name: _bytes(copy) for name, copy in copies.items()}
 
 
 def films_of(cache: FilmCache) -> Tensor:
@@ -123,6 +114,10 @@ def films_of(cache: FilmCache) -> Tensor:
         raise UserError(f"{cache.root}: films of {side} px; give a cache of {LARGEST_SIDE} px.")
     read = film_levels(cache, np.arange(len(cache)), side)
     return torch.stack([torch.from_numpy(read(row))[:1] for row in range(len(cache))])
+
+
+def _bytes(images: Tensor) -> Tensor:
+    return (255 * images).round().byte()
 
 
 class Draw:
@@ -145,7 +140,8 @@ class Draw:
         owners = np.unique(patients[sides.training], return_inverse=True)[1]
         self._owners = torch.from_numpy(owners)
         self._ready: list[tuple[CopyEmbedding, Gallery]] = []
-        self._components: Tensor | None = None
+        self._rebuilding: Rebuilding | None = None
+        self._made: tuple[Tensor, Tensor] | None = None
 
     def base(self) -> None:
         """Look at held-out and fresh films."""
@@ -159,14 +155,33 @@ class Draw:
         name = f"copies_{number:02d}"
         if (self.folder / f"{name}.safetensors").exists():
             return
-        if self._components is None:
-            self._components = principal_components(self.training, COMPONENTS)
-        source = torch.Generator().manual_seed(1000 * self.seed + number)
+        if self._rebuilding is None:
+            self._rebuilding = Rebuilding(self.training, self.seed)
+        seed = 1000 * self.seed + number
+        source = torch.Generator().manual_seed(seed)
         rows = torch.randperm(len(self.training), generator=source)[:count]
         strange = torch.randperm(len(self.sides.fresh), generator=source)[:count]
         others = self.films[self.sides.fresh[strange.numpy()]]
-        groups = planted(self.training, others, self._components, rows, 1000 * self.seed + number)
-        self._look(name, groups, {"rows": rows, "strange": strange})
+        groups = planted(self.training[rows], others, self._rebuilding, seed)
+        made, of = self._made_by_generator()
+        mine = torch.arange(number * count, (number + 1) * count) % len(made)
+        groups[BY_GENERATOR] = made[mine]
+        self._look(name, groups, {"rows": rows, f"rows/{BY_GENERATOR}": of[mine]})
+
+    def disguised(self) -> ImageArray:
+        """A few training films in each disguise, and fresh ones rebuilt; it shows patients."""
+        films, fresh = self.training[:_SHOWN], self.films[self.sides.fresh[:_SHOWN]]
+        made = planted(films, fresh, Rebuilding(self.training, self.seed), self.seed)
+        return sheet([list(each[:, 0].numpy()) for each in made.values()], list(made))
+
+    def _made_by_generator(self) -> tuple[Tensor, Tensor]:
+        """Films of a generator that repeats some training films, and which of these each is of."""
+        if self._made is None:
+            source = torch.Generator().manual_seed(self.seed)
+            rows = torch.randperm(len(self.training), generator=source)[:NUM_COPIED]
+            made = over_trained(self.training[rows].float() / 255, _MADE, self.seed)
+            self._made = _bytes(made), rows[torch.arange(_MADE) % len(rows)]
+        return self._made
 
     def _look(
         self, name: str, groups: Mapping[str, Tensor], beside: Mapping[str, Tensor] | None = None
@@ -248,9 +263,12 @@ def run(options: argparse.Namespace) -> str:
         folder = options.out / f"draw_{seed}"
         draws.append(Draw(folder, films, patients, sides, seed))
     if not options.judge_only:
+        first = min(FIRST, options.copy_draws)  # so that a run that is stopped has some of all
         for draw in draws[: options.draws]:
             draw.base()
-        for number in range(options.copy_draws):
+            for number in range(first):
+                draw.copies(number, count)
+        for number in range(first, options.copy_draws):
             for draw in draws[: options.draws]:
                 draw.copies(number, count)
         for draw in draws[options.draws :]:
@@ -265,6 +283,8 @@ def run(options: argparse.Namespace) -> str:
         for draw in draws
     ]
     write_json_atomic(options.out / RESULT, rows)
+    with whole_file(options.out / "disguises.png") as stream:
+        Image.fromarray(draws[0].disguised()).save(stream, format="PNG")
     return audit_copies_page.page(rows)
 
 

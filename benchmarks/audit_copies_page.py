@@ -19,7 +19,7 @@ FOUND, FOUND_PARTLY = 0.95, 0.80
 FLAGGED_ON_AVERAGE, FLAGGED_IN_ANY = 0.013, 0.025
 PLACEBO_P = 0.01
 PARTLY = ("left half of one, right half of another", "a box of text on it")
-OF_FRESH = "fresh films from 100 components"
+OF_FRESH = "fresh films rebuilt from 100 components"
 """Reconstructions of films that nobody copied: they count as fresh, not as copies."""
 
 
@@ -41,7 +41,8 @@ def looked(files: Sequence[Path]) -> dict[str, Looked]:
     found: dict[str, list[list[Matches]]] = {}
     for path in files:
         content = load_file(path)
-        for group in dict.fromkeys(key.split("/")[1] for key in content if "/" in key):
+        names = dict.fromkeys(key.split("/")[1] for key in content if key[0].isdigit())
+        for group in names:
             both = [
                 Matches(
                     **{
@@ -64,6 +65,13 @@ def looked(files: Sequence[Path]) -> dict[str, Looked]:
         )
         for group, parts in found.items()
     }
+
+
+def rows_of(path: Path) -> dict[str, Tensor]:
+    """Which training film each image of a file is a copy of, by kind of image; "" for the rest."""
+    content = load_file(path)
+    named = {key[5:]: rows for key, rows in content.items() if key.startswith("rows/")}
+    return {"": content["rows"]} | named
 
 
 def judged(
@@ -91,7 +99,7 @@ def judged(
     flagged = share_of(scores > threshold, list(fresh_patients))
     files = sorted(folder.glob("copies_*"))
     draws = [looked([path]) for path in files]
-    rows = [load_file(path)["rows"] for path in files]
+    rows = [rows_of(path) for path in files]
     return {
         "seed": seed,
         "held_out": len(held_out),
@@ -120,12 +128,16 @@ def judged(
 
 
 def planted_figures(
-    draws: Sequence[Mapping[str, Looked]], rows: Sequence[Tensor], scale: Scale, threshold: float
+    draws: Sequence[Mapping[str, Looked]],
+    rows: Sequence[Mapping[str, Tensor]],
+    scale: Scale,
+    threshold: float,
 ) -> dict[str, dict[str, Any]]:
     """For each disguise: copies, share found in each draw of copies, share of the right film."""
     figures: dict[str, dict[str, Any]] = {}
-    for draw, copied in zip(draws, rows, strict=True):
+    for draw, of_draw in zip(draws, rows, strict=True):
         for name, seen in draw.items():
+            copied = of_draw.get(name, of_draw[""])
             flags = scale.scores(seen.likenesses) > threshold
             at = torch.tensor(regions_of(seen.first, scale))
             named = seen.first.source.gather(1, at[:, None])[:, 0] == copied
