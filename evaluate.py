@@ -1,16 +1,18 @@
 """Score a segmenter or a classifier, compare synthetic with real images, or look for copies.
 
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --out DIR
+    python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --corruptions all --out DIR
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
 The first gives, for a segmenter, IoU per image, Dice and HD95 per patient; for a classifier AUROC,
 thresholds, calibration, Grad-CAM and a page that shows them; all with 95 % intervals over patients.
-The second gives distances with their floors, for films and slices alike, and a card with all that
-is needed to compute them again. Both leave evaluation.json and pictures. The third asks whether the
-set copies its training images, and what share of copies it would have seen; it leaves audit.json, a
-page, and pictures that stay with the data. The last judges finished evaluations by other rules.
+With --corruptions it gives these models' scores on corrupted images instead. The second gives
+distances with their floors, for films and slices alike, and a card with all that is needed to
+compute them again. Both leave evaluation.json and pictures. The third asks whether the set copies
+its training images, and what share of copies it would have seen; it leaves audit.json, a page, and
+pictures that stay with the data. The last judges finished evaluations by other rules.
 
 Each takes --require with rules for its numbers: exit status 0 where all hold, 3 where one does not,
 4 where one cannot be said.
@@ -194,17 +196,17 @@ _KINDS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
 def _one_name(words: Sequence[str]) -> list[str]:
     """Flags under the one name that the functions know: --real and --data.root mean --root.
 
-    --compare takes folders up to the next flag, which jsonargparse wants as one list.
+    --compare and --corruptions take words up to the next flag; jsonargparse wants them as one list.
     """
     renamed: list[str] = []
-    folders: list[str] | None = None
+    several: list[str] | None = None
     for word in words:
         flag, equals, value = word.partition("=")
-        if folders is not None and not word.startswith("--"):
-            folders.append(word)
-            renamed[-1] = f"--compare={json.dumps(folders)}"
+        if several is not None and not word.startswith("--"):
+            several.append(word)
+            renamed[-1] = f"{renamed[-1].partition('=')[0]}={json.dumps(several)}"
             continue
-        folders = [] if word == "--compare" else None
+        several = [] if word in ("--compare", "--corruptions") else None
         renamed.append(f"{_ALIASES.get(flag, flag)}{equals}{value}")
     return renamed
 

@@ -21,6 +21,8 @@ def evaluate(
     absent_class: Literal["skip", "one"] | None = None,
     slices: Literal["foreground", "all"] | None = None,
     compare: list[Path] | None = None,
+    corruptions: list[str] | None = None,
+    corruption_seed: int | None = None,
     batch_size: int | None = None,
     num_workers: int = 0,
     device: Device = "auto",
@@ -49,6 +51,10 @@ def evaluate(
             scores every slice. Default: as the checkpoint was trained.
         compare: Classifiers only. Folders of finished evaluations of other classifiers on the same
             films: differences in AUROC with their intervals and DeLong's test.
+        corruptions: Score corrupted images beside the clean ones, in place of the evaluation above:
+            names of corruptions, such as gaussian_noise jpeg, or "all". Leaves evaluation.json,
+            corruptions.csv, severity.png, corrupted.png and report.html.
+        corruption_seed: Of the corruptions' noise, trails and squares. Default: 0.
         batch_size: Images scored at once; the scores do not depend on it. Default: 8 slices or 32
             films.
         num_workers: Processes that load images; 0 loads in this one.
@@ -73,11 +79,28 @@ def evaluate(
     opened = open_checkpoint(
         Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
     )
+    segmenter = isinstance(opened.module, Segmenter)
     of_segmenters = {"absent_class": absent_class, "slices": slices}
-    if isinstance(opened.module, Segmenter):
+    if segmenter:
         _refuse({"compare": compare}, checkpoint, "classifiers", "Segmenter")
+    else:
+        _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
+    if corruptions is not None:
+        if compare is not None:
+            raise UserError(
+                "--compare: compares evaluations of clean images, and --corruptions makes one of "
+                "corrupted ones. Give one of the two."
+            )
+        from evaluation.robustness.measure import score_corrupted
+
+        seed = corruption_seed or 0
+        return score_corrupted(
+            opened, Path(out), corruptions, seed, absent_class, show_progress, rules
+        )
+    if corruption_seed is not None:
+        raise UserError("--corruption-seed: is of --corruptions. Give both, or neither.")
+    if segmenter:
         return score_segmenter(opened, Path(out), absent_class, show_progress, rules)
-    _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
     return score_classifier(opened, Path(out), compare or [], show_progress, rules)
 
 

@@ -21,7 +21,7 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 def _of_checkpoint(result: Mapping[str, Any]) -> dict[str, Figure]:
-    """Scores by their keys, differences in AUROC to other classifiers, and counts."""
+    """Scores by their keys, differences to other classifiers, what corruptions cost, and counts."""
     found = {
         key: counted(entry["value"]) if key in _NO_INTERVAL_BY_NATURE else _over_patients(entry)
         for key, entry in result["summary"].items()
@@ -30,6 +30,9 @@ def _of_checkpoint(result: Mapping[str, Any]) -> dict[str, Figure]:
         found[f"auroc_minus:{other['name']}"] = of_entry(
             other, "patient", result["num_patients"], 2
         )
+    for name, each in result.get("corruption_scores", {}).items():
+        for score, entry in each["lost"].items():
+            found[f"{score}_lost:{name}"] = _over_patients(entry)
     return found | {key: counted(result[key]) for key in ("num_images", "num_patients")}
 
 

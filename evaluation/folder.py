@@ -12,7 +12,7 @@ RESULT = "evaluation.json"
 Split = Literal["train", "val", "test"]
 
 
-_KINDS = ("segmentation", "classification", "images")
+_KINDS = ("segmentation", "classification", "images", "robustness")
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

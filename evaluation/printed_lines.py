@@ -58,6 +58,23 @@ def _classification_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
+def _robustness_lines(result: Mapping[str, Any]) -> list[str]:
+    images = "slice" if result["kind"] == "segmenter" else "film"
+    lines = [
+        f"{result['split']}: {count(result['num_images'], images)} of "
+        f"{count(result['num_patients'], 'patient')}, "
+        f"{count(len(result['corruptions']), 'corruption')} at five severities, "
+        f"seed {result['seed']}"
+    ]
+    lines += [f"  {key:<24} {_interval(entry)}" for key, entry in result["summary"].items()]
+    primary = result["primary"]
+    lost = {name: each["lost"][primary] for name, each in result["corruption_scores"].items()}
+    lines.append(f"  {primary} lost by corruption, mean of its severities:")
+    for name in sorted(lost, key=lambda name: -(lost[name]["value"] or 0)):
+        lines.append(f"    {name:<16} {_interval(lost[name])}")
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
 def _image_lines(result: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{count(result['num_synthetic'], 'synthetic image')}, {result['num_real']:,} real of "
@@ -98,5 +115,6 @@ def _interval(entry: Mapping[str, Any]) -> str:
 _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
     "segmentation": (_segmentation_lines, "evaluation.json"),
     "classification": (_classification_lines, "evaluation.json, report.html"),
+    "robustness": (_robustness_lines, "evaluation.json, report.html"),
     "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
 }

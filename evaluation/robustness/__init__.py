@@ -1,0 +1,1 @@
+"""How a model's scores fall when its images are corrupted."""
