@@ -6,13 +6,15 @@ mixture keeps fractions of grey levels, as the images here do; what enters at a 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
+
+from augmentations.operation import BatchOperation, Generators, Images, setting
 
 _PAPER = (
     "autocontrast",
@@ -39,8 +41,8 @@ class Chain:
     operations: tuple[tuple[str, float], ...]
 
 
-@dataclass(frozen=True)
-class AugMix:
+@dataclass(frozen=True, kw_only=True)
+class AugMix(BatchOperation):
     """Views of an image that a classifier must call the same: see `losses.consistency`.
 
     An operation moves an image, and a mixture of several moves has no label map: images with masks
@@ -51,28 +53,54 @@ class AugMix:
         width: Chains that are mixed.
         depth: Operations in a chain; -1 draws 1 to 3 for each.
         alpha: Of the Dirichlet and Beta laws of the weights.
-        operations: "paper" for its nine, "medical" without equalize, posterize and solarize, which
-            change what a grey value means.
+        repertoire: "paper" for its nine operations, "medical" without equalize, posterize and
+            solarize, which change what a grey value means.
         consistency_weight: Of the Jensen-Shannon divergence of what the classifier says of the
-            image and of two views, beside the loss of the image.
-        probability: That an image has views of its own; otherwise they are the image, and the
-            divergence is 0.
+            image and of two views, beside the loss of the image. Where an image has no views, by
+            the probability, they are the image, and the divergence is 0.
     """
 
-    severity: float = 3.0
-    width: int = 3
-    depth: int = -1
-    alpha: float = 1.0
-    operations: Literal["paper", "medical"] = "paper"
-    consistency_weight: float = 12.0
-    probability: float = 1.0
+    severity: float = setting(3.0, 0, 10)
+    width: int = setting(3, 1, 16)
+    depth: int = setting(-1, -1, 16)
+    alpha: float = setting(1.0, 1e-3)
+    repertoire: str = setting("paper")
+    consistency_weight: float = setting(12.0, 0)
 
-    mixes_masks: ClassVar[bool] = False
+    source: ClassVar[str] = "Hendrycks et al. 2019, arXiv:1912.02781"
+    library: ClassVar[str] = "torchvision's operations"
+    breaks_meaning: ClassVar[str] = (
+        "solarize turns bright bone dark, and equalize and posterize move or merge grey values; "
+        "repertoire: medical leaves them out."
+    )
+    makes_views: ClassVar[bool] = True
     num_views: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        """See `BatchOperation`.
+
+        Raises:
+            ValueError: A repertoire or a depth that there is not.
+        """
+        if self.repertoire not in _SETS:
+            raise ValueError(f"repertoire is {self.repertoire!r}, expected {' or '.join(_SETS)}")
+        if self.depth == 0:
+            raise ValueError("depth is 0, expected 1 or more, or -1 to draw 1 to 3")
+
+    def undefined_for(self, images: Images) -> str | None:
+        """See `BatchOperation`."""
+        if images.masks:
+            return (
+                "it blends an image with moved ones of itself, and such a blend has no label map; "
+                "cutmix, ricap, perlin_mix and cutout have one"
+            )
+        if not images.labels:
+            return "its loss asks a classifier to call views alike, and these images have no labels"
+        return None
 
     def draw(self, random: np.random.Generator) -> tuple[Chain, ...]:
         """Draw one view: its chains, whose weights sum to 1 less the share of the image itself."""
-        names = _SETS[self.operations]
+        names = _SETS[self.repertoire]
         happens = bool(random.random() < self.probability) and self.severity > 0
         weights = random.dirichlet([self.alpha] * self.width)
         changed = float(random.beta(self.alpha, self.alpha)) if happens else 0.0
@@ -93,7 +121,7 @@ class AugMix:
             )
         return tuple(chains)
 
-    def apply(self, image: Tensor, chains: tuple[Chain, ...]) -> Tensor:
+    def view(self, image: Tensor, chains: tuple[Chain, ...]) -> Tensor:
         """Make one view.
 
         Args:
@@ -115,13 +143,21 @@ class AugMix:
             change = change + chain.weight * (changed - unit)
         return image + 2 * change
 
-    def views(self, images: Tensor, generators: list[np.random.Generator]) -> Tensor:
+    def views(self, images: Tensor, generators: Generators) -> Tensor:
         """(N, C, H, W) to (N, 2, C, H, W): two views of each image, from its own generator."""
         made = [
-            torch.stack([self.apply(image, self.draw(random)) for _ in range(self.num_views)])
+            torch.stack([self.view(image, self.draw(random)) for _ in range(self.num_views)])
             for image, random in zip(images, generators, strict=True)
         ]
         return torch.stack(made)
+
+    def apply(
+        self, batch: dict[str, Any], generators: Generators, num_classes: int
+    ) -> dict[str, Any]:
+        """See `BatchOperation`; adds views (N, 2, C, H, W) and consistency_weight (N,)."""
+        image: Tensor = batch["image"]
+        weight = image.new_full((len(image),), self.consistency_weight)
+        return {**batch, "views": self.views(image, generators), "consistency_weight": weight}
 
 
 def _affine(image: Tensor, **changed: float) -> Tensor:

@@ -3,6 +3,7 @@
 from dataclasses import fields
 from typing import Any
 
+from augmentations.augmix import AugMix
 from augmentations.choice import Identity, OneAtALevel, OneOf
 from augmentations.focus import GaussianBlur, LowResolution, Median, MotionBlur, Sharpening
 from augmentations.geometric import Geometric
@@ -18,6 +19,7 @@ from augmentations.levels import (
     Solarisation,
 )
 from augmentations.local_changes import BlankRectangles, BrightnessGradient, LocalGamma
+from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap
 from augmentations.operation import BatchOperation, Operation
 from augmentations.spatial import (
     Crop,
@@ -73,7 +75,14 @@ OPERATIONS: dict[str, type[Operation]] = {
 }
 """On one image and its mask."""
 
-BATCH_OPERATIONS: dict[str, type[BatchOperation]] = {}
+BATCH_OPERATIONS: dict[str, type[BatchOperation]] = {
+    "mixup": Mixup,
+    "cutmix": CutMix,
+    "ricap": Ricap,
+    "perlin_mix": PerlinMix,
+    "cutout": Cutout,
+    "augmix": AugMix,
+}
 """On a batch, after those on its images."""
 
 

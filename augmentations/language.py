@@ -8,6 +8,7 @@
 Each entry is the name of an operation, alone or with its settings. See docs/augmentations.md.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import Field, fields
@@ -80,6 +81,12 @@ def read_policy(written: Written, images: Images, flag: str = "--data.augmentati
             f"{named}: {_name(entries, first)} works on a batch of images that are finished, and "
             "operations on single images come after it. Put it last."
         )
+    for before, after in itertools.pairwise(policy.on_batches):
+        if before.makes_views:
+            raise UserError(
+                f"{named}: {name_of(after)} comes after {name_of(before)}, whose views are of the "
+                f"image as it was before. Put {name_of(before)} last."
+            )
     for one in operations:
         refuse_undefined(one, images, named)
     return policy

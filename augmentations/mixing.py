@@ -5,39 +5,90 @@ seeds give the same bits, in any process and after any resume.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.mixture import Blend, Patchwork, partners
+from augmentations.mixture import Blend, Patchwork, partners, shares_of
+from augmentations.operation import BatchOperation, Generators, Images, setting
 from augmentations.perlin import perlin_noise
 
-Generators = Sequence[np.random.Generator]
+_NOTHING_TO_LEARN = (
+    "the images have neither class labels nor label maps, and what is trained on them, such as a "
+    "generator, would learn to make mixed or blanked images"
+)
+
+_BY_AREA = "Labels count by area, wherever the finding lies."
 
 
-@dataclass(frozen=True)
-class Mixup:
+@dataclass(frozen=True, kw_only=True)
+class Mixing(BatchOperation):
+    """Images of several images of the batch; `draw` says of which.
+
+    Labels become shares of classes, masks go with the pixels.
+    """
+
+    meets: ClassVar[bool] = True
+
+    def draw(
+        self, generators: Generators, height: int, width: int, labels: Tensor | None = None
+    ) -> Blend | Patchwork:
+        """Draw what each image is made of: N generators, one for each, and (N,) labels if any."""
+        raise NotImplementedError
+
+    def undefined_for(self, images: Images) -> str | None:
+        """See `BatchOperation`."""
+        return None if images.labels or images.masks else _NOTHING_TO_LEARN
+
+    def apply(
+        self, batch: dict[str, Any], generators: Generators, num_classes: int
+    ) -> dict[str, Any]:
+        """See `BatchOperation`."""
+        image: Tensor = batch["image"]
+        labels = batch["label"].cpu() if "label" in batch else None
+        mixture = self.draw(generators, image.shape[-2], image.shape[-1], labels)
+        mixed = {**batch, "image": mixture.images(image)}
+        if "mask" in batch:
+            assert isinstance(mixture, Patchwork), "refused by undefined_for"
+            mixed["mask"] = mixture.masks(batch["mask"])
+        if "label" in batch:
+            shares = shares_of(batch.get("target", batch["label"]), num_classes)
+            mixed["target"] = mixture.targets(shares)
+        return mixed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mixup(Mixing):
     """The weighted mean of two images and of their labels.
 
     Args:
         alpha: The weight is from Beta(alpha, alpha): the smaller, the nearer to one of the two
             images; 0 leaves the image as it is. 0.2 is the paper's for ImageNet, 1 for CIFAR.
-        probability: That an image is mixed at all.
 
     Source: Zhang et al. 2017, arXiv:1710.09412. Deviations: a weight for each image in place of one
     for the batch; partners are neighbours in the shuffled batch.
     """
 
-    alpha: float = 0.2
-    probability: float = 1.0
+    alpha: float = setting(0.2, 0)
 
-    mixes_masks: ClassVar[bool] = False
+    source: ClassVar[str] = "Zhang et al. 2017, arXiv:1710.09412"
+    breaks_meaning: ClassVar[str] = "Two patients shine through one another."
 
-    def draw(self, generators: Generators, height: int, width: int) -> Blend:
+    def undefined_for(self, images: Images) -> str | None:
+        """See `BatchOperation`."""
+        if images.masks:
+            return (
+                "it shows two images through one another, so a pixel has two labels, and a label "
+                "map has one; cutmix, ricap, perlin_mix and cutout keep each pixel's label"
+            )
+        return super().undefined_for(images)
+
+    def draw(
+        self, generators: Generators, height: int, width: int, labels: Tensor | None = None
+    ) -> Blend:
         """Draw a weight for each image; N generators, one for each."""
         kept = [
             _beta(random, self.alpha) if _happens(random, self.probability) else 1.0
@@ -47,24 +98,26 @@ class Mixup:
         return Blend(partners(len(kept))[:, :2], torch.stack([own, 1 - own], dim=1))
 
 
-@dataclass(frozen=True)
-class CutMix:
+@dataclass(frozen=True, kw_only=True)
+class CutMix(Mixing):
     """A box of another image in place of one's own; labels count by area, masks go with the pixels.
 
     Args:
         alpha: The box's share of the area is from Beta(alpha, alpha), before it is cut off at the
             image's border; 0 leaves the image as it is.
-        probability: That an image is mixed at all; the paper has 1 for ImageNet, 0.5 for CIFAR.
 
-    Source: Yun et al. 2019, arXiv:1905.04899. Deviations as for `Mixup`.
+    Source: Yun et al. 2019, arXiv:1905.04899, with a probability of 1 for ImageNet and 0.5 for
+    CIFAR. Deviations as for `Mixup`.
     """
 
-    alpha: float = 1.0
-    probability: float = 1.0
+    alpha: float = setting(1.0, 0)
 
-    mixes_masks: ClassVar[bool] = True
+    source: ClassVar[str] = "Yun et al. 2019, arXiv:1905.04899"
+    breaks_meaning: ClassVar[str] = _BY_AREA
 
-    def draw(self, generators: Generators, height: int, width: int) -> Patchwork:
+    def draw(
+        self, generators: Generators, height: int, width: int, labels: Tensor | None = None
+    ) -> Patchwork:
         """Draw a box for each image; N generators, one for each."""
         parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
         for part, random in zip(parts, generators, strict=True):
@@ -75,8 +128,8 @@ class CutMix:
         return _in_place(partners(len(parts))[:, :2], parts)
 
 
-@dataclass(frozen=True)
-class Ricap:
+@dataclass(frozen=True, kw_only=True)
+class Ricap(Mixing):
     """Four images meet in a random point, each with a random crop of itself in its corner.
 
     Labels count by area, masks go with the pixels.
@@ -84,17 +137,18 @@ class Ricap:
     Args:
         beta: The point is at Beta(beta, beta) of the height and of the width: the smaller, the
             more of the area is one image's; 0 leaves the image as it is.
-        probability: That an image is mixed at all.
 
     Source: Takahashi et al. 2018, arXiv:1811.09030 (RICAP). Deviations as for `Mixup`.
     """
 
-    beta: float = 0.3
-    probability: float = 1.0
+    beta: float = setting(0.3, 0)
 
-    mixes_masks: ClassVar[bool] = True
+    source: ClassVar[str] = "Takahashi et al. 2018, arXiv:1811.09030"
+    breaks_meaning: ClassVar[str] = _BY_AREA
 
-    def draw(self, generators: Generators, height: int, width: int) -> Patchwork:
+    def draw(
+        self, generators: Generators, height: int, width: int, labels: Tensor | None = None
+    ) -> Patchwork:
         """Draw a point and four crops for each image; N generators, one for each."""
         parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
         shifts = torch.zeros(len(generators), 4, 2, dtype=torch.int64)
@@ -116,8 +170,8 @@ class Ricap:
         return Patchwork(partners(len(parts)), parts, shifts)
 
 
-@dataclass(frozen=True)
-class PerlinMix:
+@dataclass(frozen=True, kw_only=True)
+class PerlinMix(Mixing):
     """Two images, of two classes where that goes, with a natural outline between them.
 
     The pixels with the largest values of a Perlin noise are another image's. Labels count by area,
@@ -130,18 +184,17 @@ class PerlinMix:
         other_class: Take the first image of another class in the group, and the next one only where
             there is none. Rare classes are then seen more often than they are in the data. Label
             maps have no class of their own, so the next one is taken.
-        probability: That an image is mixed at all.
 
     Source: Bae et al. 2018, doi:10.1038/s41598-018-36047-2, who label pixels; the lattice and the
     law of the share are ours.
     """
 
-    alpha: float = 1.0
-    cells: int = 4
-    other_class: bool = True
-    probability: float = 1.0
+    alpha: float = setting(1.0, 0)
+    cells: int = setting(4, 1, 64)
+    other_class: bool = setting(True)
 
-    mixes_masks: ClassVar[bool] = True
+    source: ClassVar[str] = "Bae et al. 2018, doi:10.1038/s41598-018-36047-2"
+    breaks_meaning: ClassVar[str] = _BY_AREA
 
     def draw(
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
@@ -165,8 +218,8 @@ class PerlinMix:
         return _in_place(chosen, parts.view(-1, height, width))
 
 
-@dataclass(frozen=True)
-class Cutout:
+@dataclass(frozen=True, kw_only=True)
+class Cutout(BatchOperation):
     """A square of an image is blank, and the image still shows what it shows.
 
     A label stays, and so does a mask: the anatomy is where it was, and the network has to tell it
@@ -175,16 +228,19 @@ class Cutout:
     Args:
         side: Of the square, as a share of the image's; the square's centre is anywhere in the
             image, so a part may lie outside. 0 leaves the image as it is.
-        probability: That an image is blanked at all.
 
     Source: DeVries and Taylor 2017, arXiv:1708.04552: half the side for CIFAR-10, a quarter for
     CIFAR-100. Blank is mid-grey, 0 in [-1, 1].
     """
 
-    side: float = 0.5
-    probability: float = 1.0
+    side: float = setting(0.5, 0, 1)
 
-    mixes_masks: ClassVar[bool] = True
+    source: ClassVar[str] = "DeVries and Taylor 2017, arXiv:1708.04552"
+    breaks_meaning: ClassVar[str] = "The square may hide what the label says."
+
+    def undefined_for(self, images: Images) -> str | None:
+        """See `BatchOperation`."""
+        return None if images.labels or images.masks else _NOTHING_TO_LEARN
 
     def draw(self, generators: Generators, height: int, width: int) -> Tensor:
         """(N, 1, H, W) bool, True where an image is blank; N generators, one for each."""
@@ -199,6 +255,14 @@ class Cutout:
                     0, max(top, 0) : max(top + rows, 0), max(left, 0) : max(left + columns, 0)
                 ] = True
         return blank
+
+    def apply(
+        self, batch: dict[str, Any], generators: Generators, num_classes: int
+    ) -> dict[str, Any]:
+        """See `BatchOperation`."""
+        image: Tensor = batch["image"]
+        blank = self.draw(generators, image.shape[-2], image.shape[-1])
+        return {**batch, "image": image.masked_fill(blank.to(image.device), 0.0)}
 
 
 def _happens(random: np.random.Generator, probability: float) -> bool:

@@ -4,9 +4,11 @@ Drawing is apart from applying. Parameters are plain values, a function of a gen
 transform can be replayed bit for bit on an image and its mask, in any process, and be written down.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torchvision.transforms import InterpolationMode
@@ -207,18 +209,25 @@ class GreyValues(Operation):
         return self.change(image, parameters).clamp(-1.0, 1.0), mask
 
 
+Generators = Sequence[np.random.Generator]
+"""A source of randomness for each image of a batch."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchOperation:
     """An operation on a batch, such as mixing images; it runs after those on single images.
 
-    The LightningModule draws it from the step's seed and applies it to the batch on the device.
+    The datamodule applies it to a training batch where that lies; see `augmentations.batch_mixing`.
 
     Args:
-        probability: Share of batches (or of images, as the operation says) that it happens to.
+        probability: Share of images that it happens to, in [0, 1].
 
     Attributes:
         source: The paper that it follows.
         breaks_meaning: When the changed images do not mean what their labels say.
+        meets: Whether an image meets others of its batch.
+        makes_views: Whether it adds views of the images as they are by then, so that none that
+            changes images may follow.
     """
 
     probability: float = setting(1.0, 0, 1)
@@ -227,7 +236,26 @@ class BatchOperation:
     library: ClassVar[str] = "own"
     breaks_meaning: ClassVar[str] = ""
     graded: ClassVar[bool] = True
+    meets: ClassVar[bool] = False
+    makes_views: ClassVar[bool] = False
 
     def undefined_for(self, images: Images) -> str | None:
         """Why it is not defined for such images, in words after "name: "; None where it is."""
         return None
+
+    def apply(
+        self, batch: dict[str, Any], generators: Generators, num_classes: int
+    ) -> dict[str, Any]:
+        """Do it to this process's share of a batch.
+
+        Args:
+            batch: image (N, C, H, W) floating point in [-1, 1]; mask (N, H, W) and label (N,)
+                where there are; target (N, num_classes), shares of classes, where an operation
+                before has mixed labels.
+            generators: N; what happens to image i is drawn from generator i alone.
+            num_classes: Of the labels.
+
+        Returns:
+            The batch with image, mask and target as they are then; all else stays.
+        """
+        raise NotImplementedError

@@ -11,6 +11,8 @@ from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from augmentations.batch_mixing import check_share, mix_batch
+from augmentations.catalogue import name_of
 from augmentations.policy import NOTHING, Policy
 from datamodules.batch_order import OrderedBatches
 from datamodules.controls import check_control, epoch_of_real_images, stand_ins
@@ -86,6 +88,11 @@ class CachedDataModule(L.LightningDataModule):
     @staticmethod
     def collate(samples: list[Any]) -> dict[str, Any]:
         """Stack samples into a batch."""
+        raise NotImplementedError
+
+    @property
+    def class_names(self) -> list[str]:
+        """Names of the classes 0, 1, ... of labels or of label maps; empty without either."""
         raise NotImplementedError
 
     def items(self, split: str) -> Sized:
@@ -197,6 +204,7 @@ class CachedDataModule(L.LightningDataModule):
             if self.control is not None:
                 self._leave_out_synthetic()
             self.items("val")
+            self._check_mixing()
 
     def _tell_of_a_long_epoch(self) -> None:
         """Say how often an epoch shows an image where its length was set for far more of them."""
@@ -208,6 +216,14 @@ class CachedDataModule(L.LightningDataModule):
                 f"validations. --data.images_per_epoch {number} shows each once.",
                 file=sys.stderr,
             )
+
+    def _check_mixing(self) -> None:
+        """Refuse a batch with nobody to mix with; say where processes change who meets whom."""
+        meeting = [name_of(one) for one in self.policy.on_batches if one.meets]
+        processes = 1 if self.trainer is None else self.trainer.world_size
+        note = check_share(meeting, self.batch_size, processes)
+        if note is not None:
+            rank_zero_only(print)(note, file=sys.stderr)
 
     def _leave_out_synthetic(self) -> None:
         """Make the training the control of what it would be with the synthetic images."""
@@ -270,8 +286,17 @@ class CachedDataModule(L.LightningDataModule):
         return self._loader(images, batch_size=min(self.batch_size, max(1, len(images))))
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
-        """Scale on the device."""
-        return self.to_unit(batch)
+        """Scale on the device; mix training images there too, if the policy does."""
+        batch = self.to_unit(batch)
+        if not self.policy.on_batches or self.trainer is None or not self.trainer.training:
+            return batch
+        # Numbers of an image's place in the global batch of this step: however that is shared out
+        # over processes, and after any resume, they are the same.
+        module: Any = self.trainer.lightning_module
+        first = self.trainer.global_rank * len(batch["image"])
+        places = range(first, first + len(batch["image"]))
+        seeds = [module.step_seed("mixing", place) for place in places]
+        return mix_batch(batch, self.policy.on_batches, seeds, len(self.class_names))
 
     def _loader(self, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
         trainer = self.trainer

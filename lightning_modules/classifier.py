@@ -63,6 +63,7 @@ class Classifier(TrainingModule):
     """
 
     monitor: tuple[str, str] = ("val/auroc", "max")
+    learns_from_mixed_images = True
 
     def __init__(
         self,

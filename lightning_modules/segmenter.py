@@ -47,6 +47,8 @@ class Segmenter(TrainingModule):
         seed: See `TrainingModule`.
     """
 
+    learns_from_mixed_images = True
+
     def __init__(
         self,
         network: Callable[[int, int], nn.Module],

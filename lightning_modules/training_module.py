@@ -74,6 +74,10 @@ class TrainingModule(L.LightningModule):
         seed: Of everything random inside the step.
     """
 
+    learns_from_mixed_images: bool = False
+    """Whether images that are made of several, with mixed labels or masks, are what it learns from;
+    a generator would learn to make such images."""
+
     monitor: tuple[str, str]
     """Metric by which the best checkpoint is chosen, and "min" or "max"."""
 
@@ -272,7 +276,8 @@ class TrainingModule(L.LightningModule):
         """Refuse what would train wrongly without saying so, or say it.
 
         Raises:
-            UserError: A strategy that mixes gradients, or a rate that falls to an end without one.
+            UserError: A strategy that mixes gradients, a rate that falls to an end without one, or
+                mixed images for a generator.
         """
         strategy = self.trainer.strategy
         if self.trainer.world_size > 1 and not isinstance(strategy, UnwrappedDDPStrategy):
@@ -282,6 +287,14 @@ class TrainingModule(L.LightningModule):
             )
         data: Any = getattr(self.trainer, "datamodule", None)
         if data is not None:
+            policy = getattr(data, "policy", None)
+            if policy is not None and policy.on_batches and not self.learns_from_mixed_images:
+                names = ", ".join(name for one in policy.plain() for name in one)
+                raise UserError(
+                    f"--data.augmentation ({names}): mixes or blanks images of a batch, and "
+                    f"{type(self).__name__} would learn to make such images. Leave mixup, cutmix, "
+                    "ricap, perlin_mix, cutout and augmix to classifiers and segmenters."
+                )
             cut = (data.batch_size, self.micro_batches, self.trainer.world_size)
             for note in notes_on_parts(self, *cut):
                 rank_zero_only(print)(note, file=sys.stderr)

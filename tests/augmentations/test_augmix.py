@@ -35,13 +35,13 @@ def test_weights_of_the_chains_and_of_the_image_sum_to_one() -> None:
 
 def test_medical_operations_keep_what_a_grey_value_means() -> None:
     assert set(_PAPER) - set(_MEDICAL) == {"equalize", "posterize", "solarize"}
-    drawn = [AugMix(operations="medical").draw(np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [AugMix(repertoire="medical").draw(np.random.default_rng(seed)) for seed in range(200)]
     assert {name for chains in drawn for c in chains for name, _ in c.operations} == set(_MEDICAL)
 
 
 def test_an_image_without_change_is_itself() -> None:
     still = (Chain(0.5, (("rotate", 0.0),)), Chain(0.5, (("translate_x", 0.0),)))
-    torch.testing.assert_close(AugMix().apply(image(), still), image(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(AugMix().view(image(), still), image(), atol=1e-6, rtol=0)
 
 
 def test_one_chain_of_weight_one_is_that_operation() -> None:
@@ -56,7 +56,7 @@ def test_one_chain_of_weight_one_is_that_operation() -> None:
         ("autocontrast", 1.0, transform.autocontrast(unit)),
         ("equalize", 1.0, transform.equalize(unit)),
     ):
-        made = AugMix().apply(image(), (Chain(1.0, ((name, strength),)),))
+        made = AugMix().view(image(), (Chain(1.0, ((name, strength),)),))
         torch.testing.assert_close((made + 1) / 2, expected, atol=1e-5, rtol=0)
 
 

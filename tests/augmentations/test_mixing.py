@@ -9,9 +9,12 @@ import torch
 from scipy import stats
 from torchvision.transforms import v2
 
-from augmentations.batch_mixing import MIXING, check_mixing, check_share, mix_batch
+from augmentations.batch_mixing import check_share, mix_batch
+from augmentations.catalogue import BATCH_OPERATIONS as MIXING
+from augmentations.language import read_policy
 from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap
 from augmentations.mixture import Blend, Patchwork, partners
+from augmentations.operation import Images
 from augmentations.perlin import perlin_noise
 from provenance import UserError
 
@@ -132,7 +135,7 @@ def test_ricap_corners_have_the_law_of_the_paper_and_hold_crops() -> None:
 def test_targets_are_the_mean_of_the_sources_and_sum_to_one(name: str) -> None:
     batch = batch_of(12)
     mixed = mix_batch(
-        batch, [MIXING[name](alpha=1.0) if name != "ricap" else Ricap(1.0)], range(12), 3
+        batch, [MIXING[name](alpha=1.0) if name != "ricap" else Ricap(beta=1.0)], range(12), 3
     )
     torch.testing.assert_close(mixed["target"].sum(dim=1), torch.ones(12))
     assert (mixed["target"] >= 0).all()
@@ -181,11 +184,11 @@ def test_masks_keep_their_labels_and_go_with_the_pixels(name: str) -> None:
 @pytest.mark.parametrize(
     "method",
     [
-        Mixup(0),
-        CutMix(0),
-        Ricap(0),
-        PerlinMix(0),
-        Cutout(0),
+        Mixup(alpha=0),
+        CutMix(alpha=0),
+        Ricap(beta=0),
+        PerlinMix(alpha=0),
+        Cutout(side=0),
         *(MIXING[name](probability=0) for name in MIXING),
     ],
     ids=lambda method: f"{type(method).__name__}-{method.probability}",
@@ -267,9 +270,9 @@ def test_cutout_is_a_square_around_a_point_of_the_image() -> None:
 
 def test_methods_follow_one_another() -> None:
     batch = batch_of(8)
-    both = mix_batch(batch, [Mixup(1.0), CutMix()], range(8), 3)
+    both = mix_batch(batch, [Mixup(alpha=1.0), CutMix()], range(8), 3)
     torch.testing.assert_close(both["target"].sum(dim=1), torch.ones(8))
-    first = mix_batch(batch, [Mixup(1.0)], range(8), 3)
+    first = mix_batch(batch, [Mixup(alpha=1.0)], range(8), 3)
     assert not torch.equal(both["image"], first["image"])
     assert (both["target"] > 0).sum() >= (first["target"] > 0).sum()
 
@@ -282,31 +285,45 @@ def test_half_precision_sums_to_one_and_copies_bits() -> None:
     values = set(half["image"].flatten().tolist())
     assert set(mixed["image"].flatten().tolist()) <= values
     assert mixed["target"].dtype == torch.float32
-    blended = mix_batch(half, [Mixup(1.0)], range(8), 3)
-    exact = mix_batch(batch, [Mixup(1.0)], range(8), 3)
+    blended = mix_batch(half, [Mixup(alpha=1.0)], range(8), 3)
+    exact = mix_batch(batch, [Mixup(alpha=1.0)], range(8), 3)
     torch.testing.assert_close(blended["image"].float(), exact["image"], atol=2e-3, rtol=0)
     assert torch.equal(blended["target"], exact["target"])
 
 
-def test_a_label_map_of_a_blend_is_refused() -> None:
-    for name, why in (("mixup", "a pixel then has two labels"), ("augmix", "is not defined")):
+def test_what_is_not_defined_is_refused() -> None:
+    films, slices = Images(labels=True), Images(masks=True)
+    for name, why in (("mixup", "so a pixel has two labels"), ("augmix", "has no label map")):
         with pytest.raises(
-            UserError, match=rf"--data\.augmentation {name}: .*{why}.*cutmix, ricap"
+            UserError, match=rf"--data\.augmentation: {name}: .*{why}.*cutmix, ricap"
         ):
-            check_mixing([MIXING[name]()], has_masks=True)
-        check_mixing([MIXING[name]()], has_masks=False)
-    check_mixing([CutMix(), Ricap(), PerlinMix(), Cutout()], has_masks=True)
-    with pytest.raises(UserError, match="cutout comes after augmix"):
-        check_mixing([MIXING["augmix"](), Cutout()], has_masks=False)
+            read_policy([name], slices)
+    for name in MIXING:
+        assert len(read_policy([name], films).on_batches) == 1
+        with pytest.raises(UserError, match=rf"{name}: .*labels"):
+            read_policy([name], Images())
+    assert len(read_policy(["cutmix", "ricap", "perlin_mix", "cutout"], slices).on_batches) == 4
+    with pytest.raises(UserError, match=r"cutout comes after augmix.* Put augmix last"):
+        read_policy(["augmix", "cutout"], films)
+    for settings, sentence in (
+        ({"cutmix": {"alpha": -1}}, "cutmix: alpha is -1, expected a number from 0"),
+        ({"augmix": {"repertoire": "all"}}, "augmix: repertoire is 'all', expected paper or medi"),
+        ({"augmix": {"depth": 0}}, "augmix: depth is 0, expected 1 or more, or -1"),
+        ({"ricap": {"alpha": 1}}, "ricap has no setting alpha"),
+        ({"perlin_mix": {"other_class": 1}}, "other_class is 1, expected true or false"),
+    ):
+        with pytest.raises(UserError, match=sentence):
+            read_policy([settings], films)
 
 
 def test_a_share_of_one_image_is_refused_and_an_uneven_one_is_said() -> None:
-    with pytest.raises(UserError, match=r"mixup: --data\.batch_size 2 on 2 process"):
-        check_share([Mixup()], 2, 2)
-    assert check_share([Cutout(), MIXING["augmix"]()], 2, 2) is None
-    assert check_share([Mixup()], 16, 2) is None
-    assert check_share([Mixup()], 6, 1) is None
-    assert "no multiple" in (check_share([Mixup()], 12, 2) or "")
+    with pytest.raises(UserError, match=r"mixup: --data\.batch_size 2 on 2 processes"):
+        check_share(["mixup"], 2, 2)
+    assert check_share([], 2, 2) is None
+    assert check_share(["mixup"], 16, 2) is None
+    assert check_share(["mixup"], 6, 1) is None
+    assert "no multiple" in (check_share(["mixup"], 12, 2) or "")
+    assert [name for name, kind in MIXING.items() if not kind.meets] == ["cutout", "augmix"]
 
 
 def test_mixtures_say_the_same_of_a_blend_and_of_a_patchwork() -> None:
