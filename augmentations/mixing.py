@@ -119,7 +119,7 @@ class CutMix(Mixing):
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
     ) -> Patchwork:
         """Draw a box for each image; N generators, one for each."""
-        parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
+        parts = torch.zeros(len(generators), height, width, dtype=torch.uint8)
         for part, random in zip(parts, generators, strict=True):
             happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
             across, down = int(random.integers(width)), int(random.integers(height))
@@ -150,7 +150,7 @@ class Ricap(Mixing):
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
     ) -> Patchwork:
         """Draw a point and four crops for each image; N generators, one for each."""
-        parts = torch.zeros(len(generators), height, width, dtype=torch.int64)
+        parts = torch.zeros(len(generators), height, width, dtype=torch.uint8)
         shifts = torch.zeros(len(generators), 4, 2, dtype=torch.int64)
         for part, shift, random in zip(parts, shifts, generators, strict=True):
             happens = _happens(random, self.probability)
@@ -205,9 +205,12 @@ class PerlinMix(Mixing):
             happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
             counts.append(round((1 - kept) * pixels) if happens else 0)
             angles.append(random.uniform(0, 2 * math.pi, (self.cells + 1, self.cells + 1)))
-        noise = perlin_noise(torch.from_numpy(np.stack(angles)), height, width).flatten(1)
-        rank = noise.argsort(dim=1, stable=True).argsort(dim=1)
-        parts = (rank >= pixels - torch.tensor(counts)[:, None]).long()
+        lattice = torch.from_numpy(np.stack(angles)).float()
+        noise = perlin_noise(lattice, height, width).flatten(1)
+        parts = torch.zeros(len(counts), pixels, dtype=torch.uint8)
+        for part, values, count in zip(parts, noise, counts, strict=True):
+            if count:
+                part[values >= values.kthvalue(pixels - count + 1).values] = 1
         sources = partners(len(counts))
         other = torch.ones(len(counts), 1, dtype=torch.int64)
         if self.other_class and labels is not None:

@@ -67,8 +67,12 @@ class Blend:
         return self._mean(targets)
 
     def _mean(self, values: Tensor) -> Tensor:
-        weights = self.shares.to(values)[(...,) + (None,) * (values.dim() - 1)]
-        return (values[self.sources.to(values.device)] * weights).sum(dim=1)
+        sources, shares = self.sources.to(values.device), self.shares.to(values)
+        mixed = torch.zeros_like(values)
+        for each in range(sources.shape[1]):
+            weights = shares[:, each].view(-1, *[1] * (values.dim() - 1))
+            mixed.addcmul_(values[sources[:, each]], weights)
+        return mixed
 
 
 @dataclass(frozen=True)
@@ -77,7 +81,7 @@ class Patchwork:
 
     Attributes:
         sources: (N, M) int64 rows of the batch.
-        parts: (N, H, W) int64 which source each pixel is from, 0..M-1.
+        parts: (N, H, W) uint8 which source each pixel is from, 0..M-1.
         shifts: (N, M, 2) int64 pixels by which the source is moved down and to the right; what
             leaves on one side enters on the other.
     """
@@ -89,32 +93,30 @@ class Patchwork:
     @property
     def shares(self) -> Tensor:
         """(N, M) float32 of each source in the image's area; rows sum to 1."""
-        counts = torch.nn.functional.one_hot(self.parts.flatten(1), self.sources.shape[1]).sum(1)
-        return counts.float() / self.parts[0].numel()
+        counts = [(self.parts == each).sum(dim=(1, 2)) for each in range(self.sources.shape[1])]
+        return torch.stack(counts, dim=1).float() / self.parts[0].numel()
 
     def images(self, images: Tensor) -> Tensor:
         """(N, C, H, W) of any type to the same, mixed: values are copied, never computed."""
-        picked: Tensor = images.movedim(1, -1)[self._origin(images.device)].movedim(-1, 1)
-        return picked.contiguous()
+        return self._put_together(images, self.parts.to(images.device)[:, None])
 
     def masks(self, masks: Tensor) -> Tensor:
         """(N, H, W) labels to the same, mixed: each pixel keeps the label it had in its source."""
-        picked: Tensor = masks[self._origin(masks.device)]
-        return picked
+        return self._put_together(masks, self.parts.to(masks.device))
 
     def targets(self, targets: Tensor) -> Tensor:
         """(N, K) class shares to the same, mixed by area."""
         return Blend(self.sources, self.shares).targets(targets)
 
-    def _origin(self, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
-        """Image, row and column that each pixel is from, each (N, H, W)."""
-        count, height, width = self.parts.shape
-        parts = self.parts.to(device).flatten(1)
-        source = self.sources.to(device).gather(1, parts).view(count, height, width)
-        down, right = (
-            each.gather(1, parts).view(count, height, width)
-            for each in self.shifts.to(device).unbind(-1)
-        )
-        rows = (torch.arange(height, device=device)[:, None] - down) % height
-        columns = (torch.arange(width, device=device) - right) % width
-        return source, rows, columns
+    def _put_together(self, values: Tensor, parts: Tensor) -> Tensor:
+        """Pixels (N, ..., H, W) of the sources, by `parts`, which fit in shape."""
+        sources = self.sources.to(values.device)
+        shifts = self.shifts.tolist()
+        mixed = values
+        for each in range(sources.shape[1]):
+            source = values[sources[:, each]]
+            for row, shift in enumerate(shifts):
+                if shift[each] != [0, 0]:
+                    source[row] = source[row].roll(shift[each], dims=(-2, -1))
+            mixed = source if each == 0 else torch.where(parts == each, source, mixed)
+        return mixed

@@ -10,7 +10,7 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from augmentations.batch_mixing import check_share, mix_batch
-from augmentations.catalogue import BATCH_OPERATIONS as MIXING
+from augmentations.catalogue import BATCH_OPERATIONS
 from augmentations.language import read_policy
 from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap
 from augmentations.mixture import Blend, Patchwork, partners
@@ -19,6 +19,7 @@ from augmentations.perlin import perlin_noise
 from provenance import UserError
 
 SIDE = 24
+MIXING: dict[str, Any] = dict(BATCH_OPERATIONS)
 
 
 def generators(count: int, first: int = 0) -> list[np.random.Generator]:
@@ -118,17 +119,20 @@ def test_ricap_corners_have_the_law_of_the_paper_and_hold_crops() -> None:
         assert stats.ks_2samp(drawn[:, corner], expected).pvalue > 0.001
     np.testing.assert_allclose(drawn.mean(axis=0), 0.25, atol=0.03)
     # Every patch is one whole rectangle of its source: rows and columns never run round.
-    source, rows, columns = mixture._origin(torch.device("cpu"))
+    # Images whose pixels say where they are: image, row and column.
+    place = torch.arange(side)
+    where = torch.stack([place[:, None].expand(side, side), place.expand(side, side)])
+    own = torch.arange(1200)[:, None, None, None].expand(-1, 1, side, side)
+    found = mixture.images(torch.cat([own, where.expand(1200, -1, -1, -1)], dim=1))
     for image in range(200):
         for corner in range(4):
             inside = mixture.parts[image] == corner
             if not inside.any():
                 continue
-            assert len(source[image][inside].unique()) == 1
-            for place, across in ((rows[image], 0), (columns[image], 1)):
-                values = place.expand(side, side)[inside]
-                extent = int(inside.any(1 - across).sum())
-                assert int(values.max() - values.min()) + 1 == extent
+            source, rows, columns = (each[inside] for each in found[image])
+            assert source.unique().tolist() == [int(mixture.sources[image, corner])]
+            assert int(rows.max() - rows.min()) + 1 == int(inside.any(1).sum())
+            assert int(columns.max() - columns.min()) + 1 == int(inside.any(0).sum())
 
 
 @pytest.mark.parametrize("name", ["mixup", "cutmix", "ricap", "perlin_mix"])
@@ -329,7 +333,7 @@ def test_a_share_of_one_image_is_refused_and_an_uneven_one_is_said() -> None:
 def test_mixtures_say_the_same_of_a_blend_and_of_a_patchwork() -> None:
     """Half an image's area and half an image's weight give the same target."""
     sources = torch.tensor([[0, 1], [1, 0]])
-    parts = torch.zeros(2, 4, 4, dtype=torch.int64)
+    parts = torch.zeros(2, 4, 4, dtype=torch.uint8)
     parts[:, 2:] = 1
     patchwork = Patchwork(sources, parts, torch.zeros(2, 2, 2, dtype=torch.int64))
     blend = Blend(sources, torch.full((2, 2), 0.5))
