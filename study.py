@@ -4,6 +4,7 @@ python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits
 python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
     --out runs/kits19_study
 python study.py report runs/kits19_study
+python study.py augmentations --data.root data/kits19 --out gallery.html
 python study.py list
 """
 
@@ -36,6 +37,10 @@ _NO_PLAN_FLAGS: set[str | int] = {
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
+)
+_GALLERY = (
+    "Show every augmentation at three strengths, and every preset, on images of your own. The page "
+    "shows patients: it stays with the data."
 )
 _LIST = "Name the studies of a folder: what each asks, how much it trains, and what it needs."
 
@@ -75,6 +80,40 @@ def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]
     return parser
 
 
+def _gallery_parser() -> ArgumentParser:
+    """Of `study.py augmentations`; the page's own room is loaded only to write it."""
+    parser = verb_parser("study.py augmentations", _GALLERY)
+    parser.add_argument(
+        "--data.root",
+        type=Path,
+        required=True,
+        help="Cache that prepare.py wrote. Images of its training split are shown.",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="The HTML file to write; one that is there is not overwritten.",
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=2,
+        help="How many images to show, spread evenly over the split.",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="Of what is drawn: the same one gives the same page."
+    )
+    parser.add_argument(
+        "--augmentation",
+        type=list[Any] | str | None,
+        default=None,
+        help="A policy of your own, shown beside the presets: a list of operations or a YAML file "
+        "with one, as in --data.augmentation of train.py.",
+    )
+    return parser
+
+
 def _parameters(function: Callable[..., Any]) -> dict[str, str | None]:
     """What a docstring says of each parameter."""
     return {entry.arg_name: entry.description for entry in parse(function.__doc__ or "").params}
@@ -93,6 +132,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--no_measure", type=bool, nargs="?", const=True, default=False,
         help="Time no steps: trainings and their steps are counted only.",
     )  # fmt: skip
+    showing = _gallery_parser()
     listing = verb_parser("study.py list", _LIST)
     listing.add_argument("folder", type=Path, nargs="?", default=STUDIES, help="Where to look.")
     reporting = verb_parser("study.py report", _REPORT)
@@ -102,11 +142,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_subcommand("run", running, help=running.description)
     commands.add_subcommand("plan", planning, help=planning.description)
     commands.add_subcommand("report", reporting, help=_REPORT)
+    commands.add_subcommand("augmentations", showing, help=showing.description)
     commands.add_subcommand("list", listing, help=_LIST)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    given = parsed(parser, words, (running, planning, reporting, listing))
+    given = parsed(parser, words, (running, planning, reporting, showing, listing))
     if given.command == "report":
         report(given.report.out)
+        return 0
+    if given.command == "augmentations":
+        from studies.report.gallery import write_gallery
+
+        flags = vars(given.augmentations)
+        flags.pop("config")
+        page = write_gallery(flags.pop("data").root, **flags)
+        print(f"Gallery: {page} (it shows patients, and stays with the data)")
         return 0
     if given.command == "list":
         for line in list_studies(given.list.folder, needs_of):

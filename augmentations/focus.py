@@ -59,7 +59,7 @@ class GaussianBlur(GreyValues):
     """
 
     min_sigma: float = setting(0.0, 0, 100)
-    max_sigma: float = setting(1.5, 0, 100)
+    max_sigma: float = setting(1.0, 0, 100)
 
     source = "Kim and Bae 2020, Fig. 1 [8]"
     library = "torchvision gaussian_blur"
@@ -93,7 +93,7 @@ class MotionBlur(GreyValues):
         max_length: Of the line, in pixels.
     """
 
-    max_length: float = setting(7.0, 0, 200)
+    max_length: float = setting(5.0, 0, 200)
 
     source = "Kim and Bae 2020, Fig. 1 [7]"
     library = "own (a line kernel)"
@@ -141,7 +141,7 @@ class Median(GreyValues):
         max_size: Side of the square in pixels; 1 changes nothing.
     """
 
-    max_size: int = setting(7, 1, 31)
+    max_size: int = setting(5, 1, 31)
 
     source = "nnU-Net, nnUNetTrainerDA5 (MedianFilterTransform)"
     library = "SciPy median_filter"

@@ -202,7 +202,7 @@ class Equalisation(AutoContrast):
     """All grey levels become equally frequent. It breaks meaning: grey values are ranks then."""
 
     library = "torchvision equalize"
-    breaks_meaning = _DENSITIES
+    breaks_meaning = "A grey value says how many pixels are darker, and no density: air turns grey."
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`; of 8-bit levels."""

@@ -172,7 +172,12 @@ class Movement(Operation):
 
     Images are bilinear, and what enters from outside is the image's lowest value: air. Masks take
     the nearest label, so none is invented, and outside is 0.
+
+    Attributes:
+        resamples: Whether pixels land between pixels; a flip puts each on another's place.
     """
+
+    resamples: ClassVar[bool] = True
 
     def move(
         self,
@@ -188,8 +193,13 @@ class Movement(Operation):
         self, image: Tensor, mask: Tensor | None, parameters: Parameters
     ) -> tuple[Tensor, Tensor | None]:
         """See `Operation`."""
-        air = [float(image.min())]
-        moved = self.move(image, parameters, InterpolationMode.BILINEAR, air)
+        air, bilinear = float(image.min()), InterpolationMode.BILINEAR
+        if image.is_floating_point() and self.resamples:
+            # From air upwards: torchvision blends a 0 into pixels at the border, and a 0 in the
+            # middle of [-1, 1] would draw a grey line around the image.
+            moved = (self.move(image - air, parameters, bilinear, [0.0]) + air).clamp(-1.0, 1.0)
+        else:
+            moved = self.move(image, parameters, bilinear, [air])
         if mask is not None:
             mask = self.move(mask[None], parameters, InterpolationMode.NEAREST, [0.0])[0]
         return moved, mask

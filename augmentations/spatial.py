@@ -30,6 +30,7 @@ class HorizontalFlip(Movement):
     library = "torchvision horizontal_flip"
     breaks_meaning = _MIRRORS
     graded = False
+    resamples = False
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -67,6 +68,7 @@ class QuarterTurns(Movement):
         "a finding has a direction."
     )
     graded = False
+    resamples = False
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`; with a level the turn is none that changes nothing."""
@@ -162,6 +164,7 @@ class Shift(Affine):
     direction: str = setting("both")
 
     source = "Kim and Bae 2020, Fig. 1 [10]"
+    resamples = False
     breaks_meaning = _LEAVES
 
     def __post_init__(self) -> None:

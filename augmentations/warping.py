@@ -120,16 +120,25 @@ class OpticalDistortion(Warping):
     It breaks meaning where the shape is the finding.
 
     Args:
-        max_change: At the middle of a side, the radius that is read is longer or shorter by this
-            share of it, uniform in +- this.
+        max_change: How curved, uniform in +- this: at the middle of a side, the radius that is read
+            is longer by this share, or divided by 1 + this share.
         max_offset: Of the centre, as a share of the side.
     """
 
-    max_change: float = setting(0.3, 0, 0.9)
-    max_offset: float = setting(0.1, 0, 0.5)
+    max_change: float = setting(0.2, 0, 0.4)
+    max_offset: float = setting(0.05, 0, 0.5)
 
-    source = "Brown 1966; Kim and Bae 2020, Fig. 1 [5]"
+    source = "Brown 1966; Fitzgibbon 2001; Kim and Bae 2020, Fig. 1 [5]"
     library = "own field, torchvision elastic"
+
+    def __post_init__(self) -> None:
+        """See `Operation`."""
+        super().__post_init__()
+        if self.max_change * 2 * (1 + 2 * self.max_offset) ** 2 >= 1:
+            raise ValueError(
+                f"max_change {self.max_change:g} with max_offset {self.max_offset:g} would fold "
+                "the corners over; max_change times 2 (1 + 2 max_offset)^2 must be below 1"
+            )
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -140,11 +149,16 @@ class OpticalDistortion(Warping):
         }
 
     def displacement(self, parameters: Parameters, size: Size) -> Tensor:
-        """See `Warping`: first radial term, r (1 + k r^2), with r 1 at the middle of a side."""
+        """See `Warping`.
+
+        The radius r of a pixel, 1 at the middle of a side, reads at r (1 + k r^2) (Brown), and for
+        k below 0 at r / (1 - k r^2) (Fitzgibbon), which does not turn back.
+        """
         height, width = size
         x = _centres(width)[None, :] - 2 * parameters["x"]
         y = _centres(height)[:, None] - 2 * parameters["y"]
-        change = parameters["change"] * (x**2 + y**2)
+        curved = parameters["change"] * (x**2 + y**2)
+        change = curved if parameters["change"] >= 0 else 1 / (1 - curved) - 1
         return torch.stack([x * change, y * change], dim=-1)[None]
 
 

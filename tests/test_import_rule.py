@@ -46,6 +46,7 @@ MAY_IMPORT = {
         "studies/statistics",
     },
     "studies/report": {
+        "augmentations",
         "datamodules",
         "display",
         "wandb_runs",

@@ -265,6 +265,27 @@ def test_optical_distortion_follows_the_radial_term() -> None:
     x, y = 0.7, -0.3  # centre of the pixel in column 8 and row 3
     expected = torch.tensor([x, y]) * 0.2 * (x * x + y * y)
     assert torch.allclose(field[3, 8], expected, atol=1e-6)
+    for change in (-0.4, 0.4):  # no two pixels of a row read in the wrong order: nothing folds
+        field = OpticalDistortion(max_change=0.4).displacement(
+            {"change": change, "x": 0.05, "y": -0.05}, (64, 64)
+        )[0]
+        read = field[..., 0] + (2 * torch.arange(64) + 1) / 64 - 1
+        assert (read.diff(dim=1) > 0).all()
+    with pytest.raises(UserError, match="would fold the corners over"):
+        read_policy([{"optical_distortion": {"max_change": 0.4, "max_offset": 0.2}}], GREY)
+
+
+@pytest.mark.parametrize("name", ["rotation", "zoom", "optical_distortion", "elastic", "geometric"])
+def test_no_line_is_drawn_around_an_image_of_air(name: str) -> None:
+    """torchvision blends 0 into the border, which is mid-grey in [-1, 1]."""
+    image, mask = torch.full((1, 40, 40), -1.0), torch.zeros(40, 40, dtype=torch.uint8)
+    image[0, 20, 20] = 1.0
+    for seed in range(6):
+        drawn = made(name).draw(source(seed), SIZE, level=1.0)
+        assert drawn is not None
+        moved = made(name).apply(image, mask, drawn)[0]
+        assert (moved[0] > -0.99).sum() < 20
+        assert (moved[0, :8] == -1).all()
 
 
 TRIVIAL = {  # the place in our preset, torchvision's name, its magnitude at level 2/3

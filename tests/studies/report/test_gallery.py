@@ -1,0 +1,51 @@
+"""The gallery of augmentations: every operation and preset, on the user's images, replayable."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import study
+from augmentations.catalogue import OPERATIONS
+from augmentations.operation import Images
+from augmentations.presets import PRESETS
+from datamodules.open_cache import open_cache
+from provenance import UserError
+from studies.report.gallery import _overview, _pictures, write_gallery
+
+
+def test_slices_with_their_masks_again_by_the_same_seed(small_cache: Path, tmp_path: Path) -> None:
+    words = ["augmentations", f"--data.root={small_cache}", "--images=1", "--seed=3"]
+    own = "[rotation: {max_degrees: 90}, gamma]"
+    assert study.main([*words, f"--out={tmp_path / 'one.html'}", "--augmentation", own]) == 0
+    page = (tmp_path / "one.html").read_text(encoding="utf-8")
+    assert "This page stays with the data" in page
+    assert "seed 3" in page
+    assert "your policy" in page
+    assert "kidney, tumour" in page
+    for name in set(OPERATIONS) - {"identity", "one_of", "one_at_a_level"}:
+        assert f". {name}</h3>" in page, name
+        assert OPERATIONS[name].breaks_meaning.split("'")[0] in page
+    assert all(f"<h3>{name}</h3>" in page for name in PRESETS if name != "none")
+    assert "case_0" not in page, "names of patients are not needed"
+    assert "grey images have one channel" in page  # channel_shuffle is refused, and says why
+    with pytest.raises(UserError, match=r"one\.html: is there already, and nothing is overwritten"):
+        write_gallery(small_cache, tmp_path / "one.html")
+    picture = _pictures(open_cache(str(small_cache)), 1)[0][0]
+    again = _overview(picture, Images(1, masks=True, labels=True), 3)
+    assert again.source in page, "the same seed gives the same pictures"
+    assert _overview(picture, Images(1, masks=True, labels=True), 4).source not in page
+
+
+def test_films_of_three_channels_and_what_is_asked_wrongly(
+    film_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    films = film_cache(tmp_path / "films", channels=3)
+    write_gallery(films, tmp_path / "page.html", images=1)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "grey images have one channel" not in page
+    with pytest.raises(UserError, match=r"--images is 0; it must be 1 or more"):
+        write_gallery(films, tmp_path / "other.html", images=0)
+    with pytest.raises(UserError, match=r"--augmentation: there is no operation gama\."):
+        write_gallery(films, tmp_path / "other.html", augmentation=["gama"])
+    assert not (tmp_path / "other.html").exists()
