@@ -3,6 +3,7 @@
 Each is a field of displacements, drawn once, by which torchvision samples the image and its mask.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -64,16 +65,16 @@ class Elastic(Warping):
         return {"share": draws.share() * self.max_share, "seed": draws.seed()}
 
     def displacement(self, parameters: Parameters, size: Size) -> Tensor:
-        """See `Warping`; smoothed on a grid of 64 cells at most, fine enough for it."""
+        """See `Warping`; smoothed on a coarse grid, on which the Gaussian is 2 cells wide."""
         generator = torch.Generator().manual_seed(parameters["seed"])
-        side = min(64, *size)
+        side = min(max(4, math.ceil(2 / self.smoothness)), *size)
         noise = torch.rand(1, 2, side, side, generator=generator) * 2 - 1
         sigma = max(self.smoothness * side, 0.5)
         reach = min(int(3 * sigma + 1), side - 1)
         smooth = transform.gaussian_blur(noise, [2 * reach + 1] * 2, [sigma] * 2)
         field = torch.nn.functional.interpolate(smooth, size, mode="bicubic", align_corners=False)
         # The longest displacement is what was drawn, whatever the smoothing has left.
-        longest = field.norm(dim=1).amax().clamp_min(torch.finfo(field.dtype).tiny)
+        longest = field.square().sum(dim=1).amax().sqrt().clamp_min(1e-30)
         return (field * (2 * parameters["share"] / longest)).permute(0, 2, 3, 1)
 
 

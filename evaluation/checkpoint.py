@@ -28,6 +28,7 @@ _OF_TRAINING = (
     "real_slices",
     "control",
     "augmentation",
+    "augment_on",
     "sampling",
     "imbalance",
     "balance",
