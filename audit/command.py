@@ -42,6 +42,9 @@ def audit(
     seed: int = 0,
     show_progress: bool = True,
     require: str | None = None,
+    extractor: str | None = None,
+    weights: Path | None = None,
+    control_set: Path | None = None,
 ) -> dict[str, Any]:
     """Look for copies of training images in a synthetic set.
 
@@ -68,6 +71,13 @@ def audit(
         require: Rules for the numbers, such as "copies<=0.01". Of a number with
             an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
             one cannot be said, as with too few images. The audit is written in any case.
+        extractor: Measure distances, for attacks and for scores of the whole set, by this one too:
+            "random_vgg" (no download), or with its weights "inception" or "timm:<model>". Copies
+            are searched for by the audit's own embeddings in any case.
+        weights: File of the extractor's weights.
+        control_set: A synthetic set of a generator that is known to copy images of this cache, such
+            as one that was trained on fifty of them for too long: how many of its images are found
+            is told beside the planted copies.
 
     Returns:
         The content of audit.json.
@@ -78,6 +88,7 @@ def audit(
     """
     import torch
 
+    from audit.distances.measure import by_distance
     from audit.figures import figures_of
     from audit.images import audited_sets
     from audit.left_out import after_leaving_out
@@ -87,6 +98,7 @@ def audit(
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
     from gates.judge import judged
+    from metrics.features import build_extractor
 
     started = time.perf_counter()
     for flag, value in (("images", num_images), ("held-out", num_held_out)):
@@ -97,7 +109,13 @@ def audit(
             f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
             "fewer than 20."
         )
+    if weights is not None and extractor in (None, "random_vgg"):
+        raise UserError(
+            "--weights: needs --extractor inception or timm:<model>; "
+            + ("random_vgg uses no weights file." if extractor else "none was given.")
+        )
     rules = parse_rules(require)
+    network = None if extractor is None else build_extractor(extractor, weights)
     out, chosen = Path(out), chosen_device(device)
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
     if out.resolve().is_relative_to(fakes.root.resolve()):
@@ -105,6 +123,7 @@ def audit(
             f"--out {out}: lies in the set, and what an audit shows of patients may not travel "
             "with it. Give a folder outside of the set."
         )
+    copying = None if control_set is None else SyntheticSet.open(control_set)
     identity = {
         "task": "audit",
         "synthetic_sha256": fakes.content_sha256,
@@ -115,15 +134,20 @@ def audit(
         "num_held_out": num_held_out,
         "num_planted": num_planted,
         "seed": seed,
+        "extractor": network and network.description,
+        "control_set_sha256": copying and copying.content_sha256,
     }
     check_folder(out, RESULT, identity, "audit", [PAGE, SUMMARY, STAYS])
-    sets = audited_sets(fakes, cache, split, num_images, num_held_out, show_progress)
+    sets = audited_sets(fakes, cache, split, num_images, num_held_out, show_progress, copying)
     _refuse_too_few(sets, fakes.root, cache.root, cache.split_by)
-    found = measured(sets, cache.root, num_planted, chosen, seed, show_progress)
+    found = measured(sets, cache.root, num_planted, chosen, seed, show_progress, network)
     words = ["--synthetic", synthetic, "--data.root", root, "--out", out, "--split", split]
     words += ["--num-images", num_images] if num_images is not None else []
     words += ["--num-held-out", num_held_out, "--num-planted", num_planted, "--seed", seed]
     words += ["--require", require] if require is not None else []
+    words += ["--extractor", extractor] if extractor is not None else []
+    words += ["--weights", weights] if weights is not None else []
+    words += ["--control-set", control_set] if control_set is not None else []
     shown: list[str] = without_paths([str(word) for word in words])  # they may name a person
     result = {
         **identity,
@@ -132,7 +156,9 @@ def audit(
         "dataset": cache.dataset,
         "generator_images_seen": fakes.images_seen,
         "image_size": sets.synthetic.pixels.shape[-1],
+        "control_set_name": copying and copying.root.name,
         **found.plain(),
+        "by_distance": by_distance(found.spaces, sets, seed),
         "notes": sets.notes,
         "obligations": obligations(fakes.licences),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),

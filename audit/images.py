@@ -24,11 +24,14 @@ from datamodules.beside_synthetic import (
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticSet
+from datamodules.synthetic import SyntheticItem, SyntheticSet
 from provenance import UserError
 
 LARGEST_SIDE = 64
 """Pixels that an audit looks at."""
+
+_MOST_OF_CONTROL = 200
+"""Images of a control set: enough to tell a share of copies to a few percent."""
 
 HeldOutSplit = Literal["val", "test", "val+test"]
 
@@ -66,6 +69,7 @@ class AuditedSets:
         held_out: Of patients that it never saw.
         synthetic: What is audited.
         own: (N,) long: which training image had the label map of each synthetic one; -1 for none.
+        control: Of a set that is known to copy them; None without.
         notes: Sentences: what the comparison rests on, and what it cannot see.
     """
 
@@ -74,6 +78,7 @@ class AuditedSets:
     synthetic: Images
     own: Tensor
     notes: list[str] = field(default_factory=list)
+    control: Images | None = None
 
 
 def audited_sets(
@@ -83,6 +88,7 @@ def audited_sets(
     num_images: int | None,
     num_held_out: int,
     show_progress: bool,
+    control: SyntheticSet | None = None,
 ) -> AuditedSets:
     """Read all three.
 
@@ -93,6 +99,7 @@ def audited_sets(
         num_images: At most so many synthetic images, evenly spread; None: all.
         num_held_out: At most so many held-out images, likewise.
         show_progress: Bars with the time left.
+        control: A set whose generator is known to copy, of at least one of the same images.
 
     Raises:
         UserError: The set and the cache are of two kinds or sizes, or its generator learnt from
@@ -136,18 +143,45 @@ def audited_sets(
             cache.patient_ids[indices].tolist(),
         )
 
-    bar = tqdm(items, "synthetic images", unit="image", disable=not show_progress)
-    made = _stacked(
-        [_small(torch.from_numpy(np.array(fakes.image(item))), side) for item in bar], side
-    )
+    def of_set(opened: SyntheticSet, chosen: list[SyntheticItem], what: str) -> Images:
+        bar = tqdm(chosen, what, unit="image", disable=not show_progress)
+        made = [_small(torch.from_numpy(np.array(opened.image(one))), side) for one in bar]
+        return Images(
+            _stacked(made, side), [one.id for one in chosen], [one.unit for one in chosen]
+        )
+
+    copying = None
+    if control is not None:
+        _refuse_control(control, cache, known, fakes.image_size)
+        some = [control.items[index] for index in spread(len(control.items), _MOST_OF_CONTROL)]
+        copying = of_set(control, some, "images of the control set")
     rows = {name: row for row, name in enumerate(cache.ids[training].tolist())}
     return AuditedSets(
         real(training, "training images"),
         real(held_out, "held-out images"),
-        Images(made, [one.id for one in items], [one.unit for one in items]),
+        of_set(fakes, items, "synthetic images"),
         torch.tensor([rows.get(item.label_item_id or "", -1) for item in items]),
         notes,
+        copying,
     )
+
+
+def _refuse_control(
+    control: SyntheticSet, cache: PreparedCache, searched: NDArray[np.bool_], size: int
+) -> None:
+    """Raise where a control set could not copy what is searched."""
+    if not control.items or control.image_size != size:
+        raise UserError(
+            f"--control-set {control.root}: holds {len(control.items)} images of "
+            f"{control.image_size} px, expected some of {size} px, as the audited set's are."
+        )
+    learnt = control.learnt().overlap(cache, by_item=cache.split_by != "patient").known
+    if not (learnt & searched).any():
+        raise UserError(
+            f"--control-set {control.root}: its generator learnt from none of the images that are "
+            f"searched for copies in {cache.root}, or does not tell. None of its copies could be "
+            "found: train it on some of these images."
+        )
 
 
 def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_], list[str]]:

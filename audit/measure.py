@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from audit.distances.spaces import own_space, space_of
 from audit.embedding import STEPS
 from audit.images import AuditedSets
 from audit.kept_embedding import kept_or_trained
@@ -24,6 +25,9 @@ from audit.statistics import (
     held_out_flags,
     threshold_of,
 )
+from metrics.extractor import FeatureExtractor
+
+_CONTROL = "control set"
 
 
 def likenesses_of(found: Matches) -> FloatArray:
@@ -43,6 +47,7 @@ def measured(
     device: torch.device,
     seed: int,
     show_progress: bool,
+    extractor: FeatureExtractor | None = None,
 ) -> Measured:
     """Train or fetch two embeddings, and judge everything with both.
 
@@ -53,11 +58,14 @@ def measured(
         device: Where to compute.
         seed: Of everything.
         show_progress: Bars with the time left.
+        extractor: Distances are measured by it too.
     """
     planted, rebuilt = plant(sets, num_planted, seed)
     groups = {"": sets.synthetic.pixels, "held out": sets.held_out.pixels}
     groups |= {name: copies.pixels for name, copies in planted.items()}
     groups[rebuilt.what] = rebuilt.pixels
+    if sets.control is not None:
+        groups[_CONTROL] = sets.control.pixels
     own = sets.own if bool((sets.own >= 0).any()) else None
     training = sets.training.pixels.to(device)
     names = {name: row for row, name in enumerate(sorted(set(sets.training.patients)))}
@@ -77,6 +85,9 @@ def measured(
                 found[name].append(
                     _on_cpu(match(network, gallery, pixels.to(device), mine, bar.update))
                 )
+    beside = []
+    if extractor is not None:
+        beside.append(space_of(extractor, sets, list(planted.values()), device))
     likenesses = {
         name: np.mean([likenesses_of(one) for one in each], 0) for name, each in found.items()
     }
@@ -110,6 +121,8 @@ def measured(
         regions_of(found["held out"][0], scale),
         effective_number(scores[""], sets.synthetic.patients),
         None if own is None else _own_facts(found[""][0], own, sets),
+        None if sets.control is None else Planted(scores[_CONTROL], sets.control.patients),
+        [own_space(networks, sets, list(planted.values()), device), *beside],
         sets,
     )
 

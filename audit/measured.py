@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from audit.distances.spaces import Space
 from audit.images import AuditedSets
 from audit.matching import Matches
 from audit.planted import PLAIN, Planted
@@ -45,6 +46,8 @@ class Measured:
         held_out_regions: (m,) likewise.
         independent: How many independent images the set counts for.
         own: Facts about the images whose label map belongs to a training image; None without.
+        control_set: A set that is known to copy, judged likewise; None without.
+        spaces: Where distances between images are measured, the audit's own first.
         sets: What was measured.
     """
 
@@ -62,6 +65,8 @@ class Measured:
     held_out_regions: list[int]
     independent: float
     own: dict[str, Any] | None
+    control_set: Planted | None
+    spaces: list[Space]
     sets: AuditedSets
 
     def plain(self) -> dict[str, Any]:
@@ -109,6 +114,7 @@ class Measured:
             "no_copies": [
                 {"what": name, **self._above(images)} for name, images in self.no_copies.items()
             ],
+            "control_set": self.control_set and self._above(self.control_set),
             "copies_at_most": at_most(found),
             "smallest_share_shown": smallest_share_shown(self.independent, high, found),
             "embeddings_flagged": self.agreement.sum(1).tolist(),

@@ -8,26 +8,33 @@ from typing import Any
 
 import numpy as np
 
+from audit.control_tables import groups_table, planted_table
+from audit.distances.words import Part, parts_by_distance
 from audit.images import Images
 from audit.matching import Matches
 from audit.measured import Measured
 from audit.pairs import REGION_NAMES, pair_of, pair_sheet
-from audit.planted import PLAIN
-from audit.verdict import LIMITS, headline, next_steps, percent, sentences
-from display.figures import COLOURS, new_figure, png, shared_legend, styled
-from display.numbers import interval
+from audit.plots import components_plot, scores_plot
+from audit.verdict import LIMITS, headline, next_steps, sentences
 from display.pages import PageFigure, render_page
 from display.sheet import save_png
-from display.tables import Table, as_text, markdown, text_table
+from display.tables import Table, as_text, markdown
 from gates.judge import table_of
-from provenance import write_text_atomic
+from provenance import whole_file, write_text_atomic
 
 PAGE, SUMMARY, STAYS = "report.html", "report.md", "shows_patients"
 
 _PAIRS, _HELD_OUT_PAIRS = 12, 4
+COMPONENTS = (
+    "The first two principal components of training images in the audit's own embedding, and where "
+    "held-out and synthetic images lie. A point of a patient's image may be personal data, since "
+    "whoever has the image may find it again; so real images are drawn as areas here. As points "
+    "they lie in shows_patients/components.png, which stays with the data."
+)
 _NOTICE = """This folder shows real images of patients and names them as the cache does.
 
-It stays with the data. Hand on report.html, report.md and audit.json without it.
+In components.png each of them is a point, by which whoever has the image may find it again.
+All of it stays with the data. Hand on report.html, report.md and audit.json without it.
 """
 
 
@@ -59,7 +66,11 @@ def write_report(out: Path, result: Mapping[str, Any], found: Measured) -> None:
         ]
         save_png(folder / name, pair_sheet(pairs, images, scores.tolist()))
     write_text_atomic(folder / "pairs.csv", _list_of_pairs(found, found.matches[0]))
-    groups, planted = _groups(result), _planted(result)
+    own = found.spaces[0]
+    with whole_file(folder / "components.png") as stream:
+        stream.write(components_plot(own, points=True))
+    groups, planted = groups_table(result), planted_table(result)
+    distances = parts_by_distance(result)
     page = render_page(
         Path(__file__).with_name("report.html.j2"),
         result=result,
@@ -76,84 +87,27 @@ def write_report(out: Path, result: Mapping[str, Any], found: Measured) -> None:
             "How far each image's best training image stands above those of other patients. "
             "Scores past 20 are drawn at 20.",
         ),
+        distances=distances,
+        components=PageFigure(
+            "",
+            components_plot(own, points=False),
+            "Scatter plot of synthetic images over outlines of where real images lie.",
+            COMPONENTS,
+        ),
         limits=LIMITS,
         stays=STAYS,
     )
     write_text_atomic(out / PAGE, page)
-    write_text_atomic(out / SUMMARY, _text(result, groups, planted))
+    write_text_atomic(out / SUMMARY, _text(result, groups, planted, distances))
 
 
 def _required(result: Mapping[str, Any]) -> Table | None:
     return table_of(result["require"]) if "require" in result else None
 
 
-def _groups(result: Mapping[str, Any]) -> Table:
-    reached = result["like_a_plain_copy"]
-    untold = "not told apart"
-    rows = [
-        (
-            "synthetic",
-            f"{result['num_synthetic']:,}",
-            f"{result['flagged']:,} ({percent(result['flagged_share'])})",
-            str(result["above_every_held_out"]),
-            untold if reached is None else str(reached),
-        ),
-        (
-            f"held-out, {result['num_held_out_patients']:,} patients",
-            f"{result['num_held_out_images']:,}",
-            f"{percent(result['held_out_flagged_share'])} "
-            f"[{percent(result['held_out_flagged_low'])} to "
-            f"{percent(result['held_out_flagged_high'])}]",
-            "0, as it must be",
-            untold if reached is None else str(result["held_out_like_a_plain_copy"]),
-        ),
-    ]
-    return text_table(
-        ("", "Images", "Above the threshold", "Above every held-out", "Like a plain copy"),
-        rows,
-        "Threshold: 1 % of held-out images lie above it. Their own share is that of each half of "
-        "the patients by the other half's threshold, with its 90 % interval over patients. Like a "
-        "plain copy: above 95 % of planted copies without a disguise.",
-    )
-
-
-def _planted(result: Mapping[str, Any]) -> Table:
-    rows = [
-        (
-            row["disguise"],
-            percent(row["found"]),
-            interval(row["low"], row["high"], percent),
-            percent(row["above_every_held_out"]),
-            percent(row["source_named"]),
-            percent(row["copies_at_most"]),
-        )
-        for row in result["planted"]
-    ]
-    rows += [
-        (
-            f"no copies: {row['what']}",
-            percent(row["found"]),
-            interval(row["low"], row["high"], percent),
-            percent(row["above_every_held_out"]),
-            "",
-            "",
-        )
-        for row in result["no_copies"]
-    ]
-    columns = ("Disguise", "Found", "95 % interval", "Above every held-out", "Source named")
-    return text_table(
-        (*columns, "Such copies in the set, at most"),
-        rows,
-        f"{result['planted'][0]['num']} copies of training images in each disguise were made on "
-        "the spot and judged as the set was. Source named: the training image that lies on it best "
-        "is the one that it is a copy of. At most: upper 95 % bound, taking the share that is "
-        "found at its lower end. Rebuilt copies, and those that a small generator made which had "
-        "seen nothing but 50 of the images, stand for what generators make of a copy. No copies: "
-        "few of them should be found, as blurred as they are.",
-    )
-
-
-def _text(result: Mapping[str, Any], groups: Table, planted: Table) -> str:
+def _text(
+    result: Mapping[str, Any], groups: Table, planted: Table, distances: Sequence[Part]
+) -> str:
     required = _required(result)
     parts = [
         f"# Audit for copies: {result['synthetic']} against {result['cache']}",
@@ -167,6 +121,7 @@ def _text(result: Mapping[str, Any], groups: Table, planted: Table) -> str:
         markdown(groups).strip(),
         "## What this audit can see, on these data",
         markdown(planted).strip(),
+        *(text for part in distances for text in _written(part)),
         "## What it does not see",
         _listed(LIMITS),
         "## If the set is handed on",
@@ -175,6 +130,11 @@ def _text(result: Mapping[str, Any], groups: Table, planted: Table) -> str:
         f"```\n{result['command']}\n```",
     ]
     return "\n\n".join(parts) + "\n"
+
+
+def _written(part: Part) -> list[str]:
+    table = [] if part.table is None else [markdown(part.table).strip()]
+    return [f"## {part.title}", *([_listed(part.sentences)] if part.sentences else []), *table]
 
 
 def _listed(lines: Sequence[str]) -> str:
@@ -204,39 +164,3 @@ def _list_of_pairs(found: Measured, matches: Matches) -> str:
             ]
         )
     return text.getvalue()
-
-
-@styled
-def scores_plot(found: Measured) -> bytes:
-    """Histograms of the scores of the set, of held-out images and of planted copies."""
-    figure, axes = new_figure(figsize=(7.2, 3.6))
-    planted = np.concatenate([one.scores for one in found.planted.values()])
-    edges = np.linspace(-3, 20, 70)
-    for scores, label, colour, style in (
-        (found.held_out, "held-out images", COLOURS[6], "-"),
-        (planted, "planted copies, all disguises", COLOURS[1], (0, (1, 1.2))),
-        (found.planted[PLAIN].scores, "of these undisguised", COLOURS[5], (0, (5, 2))),
-        (found.synthetic, "synthetic images", COLOURS[0], "-"),
-    ):
-        share = np.full(len(scores), 100 / len(scores))
-        axes.hist(
-            scores.clip(-3, 20),
-            edges,
-            weights=share,
-            histtype="step",
-            label=label,
-            color=colour,
-            linestyle=style,
-            linewidth=1.8,
-        )
-    axes.axvline(found.threshold, color="#333333", linewidth=1)
-    axes.annotate(
-        "threshold", (found.threshold, 1), xycoords=("data", "axes fraction"), xytext=(4, -10),
-        textcoords="offset points", fontsize=9,
-    )  # fmt: skip
-    axes.set_xlabel("Score")
-    axes.set_ylabel("Share of images, %")
-    axes.set_yscale("symlog", linthresh=1)
-    axes.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
-    shared_legend(figure, axes)
-    return png(figure)

@@ -43,3 +43,29 @@ def nearest(
         more = cosines.topk(num_more, dim=1).indices
         found.append(torch.cat([of_patients, more], 1))
     return torch.cat(found)
+
+
+def distance_to_nearest(
+    queries: Tensor,
+    references: Tensor,
+    left_out: Tensor | None = None,
+    patients: Tensor | None = None,
+) -> Tensor:
+    """(N,) Euclidean distance of each query (N, D) to the nearest reference (M, D).
+
+    Args:
+        queries: On any device.
+        references: On the same one.
+        left_out: (N,) patient whose references do not count for a query.
+        patients: (M,) whose each reference is; needed with `left_out`. Where nobody is left, the
+            distance is infinite.
+    """
+    height = max(1, _BLOCK_ENTRIES // max(1, len(references)))
+    found = []
+    for start in range(0, len(queries), height):
+        rows = slice(start, start + height)
+        distances = torch.cdist(queries[rows], references)
+        if left_out is not None and patients is not None:
+            distances.masked_fill_(left_out[rows, None] == patients, torch.inf)
+        found.append(distances.min(1).values)
+    return torch.cat(found)

@@ -3,7 +3,7 @@
 Nothing here rests on images being independent: held-out images count by their patients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -96,24 +96,55 @@ def by_chance(
         seed: Of the permutations.
     """
     both = np.concatenate([likenesses, held_out])
+    seen = _statistics(both, np.arange(len(both)) < len(likenesses))
+    reached = np.zeros(2, int)
+    for drawn in _labellings(patients, held_out_patients, seed):
+        reached += np.array(_statistics(both, drawn)) >= np.array(seen) - 1e-12
+    flagged, above_all = ((1 + reached) / (1 + _PERMUTATIONS)).tolist()
+    return Chance(flagged, above_all)
+
+
+def difference_by_chance(
+    values: FloatArray | BoolArray,
+    patients: Sequence[str],
+    held_out: FloatArray | BoolArray,
+    held_out_patients: Sequence[str],
+    seed: int,
+) -> float:
+    """How often chance makes the mean of values (n,) stand as far above that of held-out ones (m,).
+
+    Permutations of whole patients, as in `by_chance`.
+    """
+    both = np.concatenate([values, held_out]).astype(float)
+
+    def difference(audited: BoolArray) -> float:
+        return float(both[audited].mean() - both[~audited].mean())
+
+    seen = difference(np.arange(len(both)) < len(values))
+    reached = sum(
+        difference(drawn) >= seen - 1e-12
+        for drawn in _labellings(patients, held_out_patients, seed)
+    )
+    return (1 + reached) / (1 + _PERMUTATIONS)
+
+
+def _labellings(
+    patients: Sequence[str], held_out_patients: Sequence[str], seed: int
+) -> Iterator[BoolArray]:
+    """(n + m,) which images are called audited: whole patients, drawn by chance."""
     # A patient of either side is a block; one name on both sides is two blocks.
     names = [f"a {one}" for one in patients] + [f"h {one}" for one in held_out_patients]
     _, owner = np.unique(np.array(names, str), return_inverse=True)
     size = np.bincount(owner)
-    count = len(likenesses)
-    seen = _statistics(both, np.arange(len(both)) < count)
     random = np.random.default_rng(seed)
-    reached = np.zeros(2, int)
     for _ in range(_PERMUTATIONS):
         order = random.permutation(len(size))
         # Blocks until the audited set's number of images is reached, as nearly as they fit.
         ends = size[order].cumsum()
-        taken = 1 + int(np.abs(ends - count).argmin())
+        taken = 1 + int(np.abs(ends - len(patients)).argmin())
         drawn = np.zeros(len(size), bool)
         drawn[order[: min(taken, len(size) - 1)]] = True
-        reached += np.array(_statistics(both, drawn[owner])) >= np.array(seen) - 1e-12
-    flagged, above_all = ((1 + reached) / (1 + _PERMUTATIONS)).tolist()
-    return Chance(flagged, above_all)
+        yield drawn[owner]
 
 
 def _statistics(likenesses: FloatArray, audited: BoolArray) -> tuple[float, float]:

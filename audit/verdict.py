@@ -66,9 +66,16 @@ def headline(result: Mapping[str, Any]) -> str:
     if kind == COPIES:
         return f"{alike}."
     if kind == NOTHING_FOUND:
+        attacks = succeeded(result)
+        but = (
+            f" But the set gives training patients away by another way: {' and '.join(attacks)} "
+            "did better than chance."
+            if attacks
+            else ""
+        )
         return (
             f"These tests found no copies; they would have found {percent(found)} of copies, and "
-            f"shown them at a share of {percent(result['smallest_share_shown'])} of the set."
+            f"shown them at a share of {percent(result['smallest_share_shown'])} of the set.{but}"
         )
     p = min(result["p_flagged"], result["p_above_every_held_out"])
     if p <= _UNSURE:
@@ -114,6 +121,11 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         for row in result["no_copies"]
         if row["low"] > result["held_out_flagged_high"]
     ]
+    if result["control_set"] is not None:
+        told.append(
+            f"Of {count(result['control_set']['num'], 'image')} of {result['control_set_name']}, "
+            f"which is known to copy, {percent(result['control_set']['found'])} lie above it."
+        )
     one, other = result["embeddings_flagged"]
     told.append(
         f"The two embeddings by themselves flag {one} and {other} images, "
@@ -141,9 +153,30 @@ def next_steps(result: Mapping[str, Any]) -> list[str]:
             "Leaving out the flagged images alone leaves in those that were not found: count "
             "with the table of planted copies.",
         ]
+    attacked = (
+        [
+            "Keep the set where the data are: somebody may learn from it who was in the training "
+            "set. Train on more patients or for a shorter time, and audit again."
+        ]
+        if succeeded(result)
+        else []
+    )
     return [
+        *attacked,
         "Look at shows_patients/pairs.png in any case: it shows the most suspicious images.",
         "For a smaller share, audit more images; for a better threshold, more held-out patients.",
+    ]
+
+
+def succeeded(result: Mapping[str, Any]) -> list[str]:
+    """Which attacks by distances did better than their controls, by any extractor."""
+    return [
+        name
+        for name, key in (
+            ("a membership attack", "membership"),
+            ("re-identification", "reidentification"),
+        )
+        if any(one[key]["succeeds"] for one in result["by_distance"].values())
     ]
 
 

@@ -216,7 +216,7 @@ def roc_band(
     rates = np.asarray(false_positive_rates, dtype=np.float64)
     ranking = WeightedRanking(probabilities, labels)
     patients, owner = np.unique(np.asarray(patient_ids, dtype=str), return_inverse=True)
-    found = _resampled(
+    found = resampled_by_patient(
         lambda weights: ranking.sensitivity_at(weights, rates),
         owner, len(patients), num_resamples, seed,
     )  # fmt: skip
@@ -224,7 +224,7 @@ def roc_band(
     return low, high
 
 
-def _resampled(
+def resampled_by_patient(
     statistic: Statistic,
     owner: NDArray[np.intp],
     num_patients: int,

@@ -102,7 +102,9 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     learnt = cache.knowledge(train)
     synthetic = write_set(tmp_path / "set", copies + fresh, learnt)
     out = tmp_path / "out"
-    result = audited(synthetic, cache_root, out, "--split=val+test", "--device=cpu")
+    copying = write_set(tmp_path / "copying", copies, learnt)
+    more = ["--split=val+test", "--device=cpu", f"--control-set={copying}"]
+    result = audited(synthetic, cache_root, out, *more, "--extractor=random_vgg")
     assert result["verdict"] == COPIES
     assert [row["flagged"] for row in result["images"]][:5] == [True] * 5
     assert result["num_training"] == 12
@@ -112,6 +114,13 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     assert made["num"] == rebuilt["num"] == 12
     (blurred,) = result["no_copies"]
     assert blurred["what"] == f"held-out images {rebuilt['disguise']}"
+    assert result["control_set_name"] == "copying"
+    assert (result["control_set"]["num"], result["control_set"]["found"]) == (5, 1.0)
+    assert list(result["by_distance"]) == ["own embedding", "random_vgg"]
+    for one in result["by_distance"].values():
+        assert one["membership"]["membership_tpr"] is None  # 30 held-out patients
+        assert one["reidentification"] == {"num_patients": 0, "num_images": 0, "succeeds": False}
+        assert one["fidelity"] is None  # 11 images
     assert plain["found"] == flipped["found"] == plain["source_named"] == 1.0
     assert "resemble training images more than any of 30" in capsys.readouterr().out
 
@@ -123,15 +132,21 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
         "data:image/png",
         "shows_patients/pairs.png",
         "shows_patients/held_out_pairs.png",
+        "data:image/png",
     ]
     handed_on = [path.read_text() for path in out.iterdir() if path.is_file()]
     assert len(handed_on) == 3
     for text in handed_on:
         assert not re.search(r"patient_[0-9a-f]{12}|film_[0-9a-f]{16}", text)
         assert not re.search(r"anonym|\bprivate\b|privacy", text, re.IGNORECASE)
+    for name in ("report.html", "report.md"):
+        text = (out / name).read_text()
+        assert "Can somebody tell who was in the training set, by random_vgg?" in text
+        assert "control set: copying" in text
     for name in ("report.html", "report.md", "audit.json"):
         assert str(tmp_path) not in (out / name).read_text()
     assert "stays with the data" in (out / "shows_patients/README.txt").read_text()
+    assert (out / "shows_patients/components.png").read_bytes().startswith(b"\x89PNG")
     pairs = (out / "shows_patients/pairs.csv").read_text().splitlines()
     assert len(pairs) == 12
     # made_00000 is a mirrored copy of the first training film.
@@ -139,7 +154,31 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     assert str(cache.ids[train[0]]) in row
 
     with pytest.raises(UserError, match=r"holds another audit.*seed was 0, is now 1"):
-        audited(synthetic, cache_root, out, "--seed=1")
+        audited(synthetic, cache_root, out, *more, "--extractor=random_vgg", "--seed=1")
+
+
+def test_a_control_set_copies_what_is_searched(films_root: Path, tmp_path: Path) -> None:
+    cache = FilmCache.open(films_root)
+    train, test = cache.indices("train"), cache.indices("test")
+    image = centre(cache, 0)
+
+    def opened(name: str, learnt: Knowledge, size: int = 32) -> SyntheticSet:
+        return SyntheticSet.open(write_set(tmp_path / name, [image[:size, :size]] * 2, learnt))
+
+    ours = opened("ours", cache.knowledge(train))
+    some = opened("some", cache.knowledge(train[:3]))
+    sets = audited_sets(ours, cache, "val", None, 2000, False, some)
+    assert sets.control is not None
+    assert len(sets.control) == 2
+    for name, control in (
+        ("strangers", opened("strangers", cache.knowledge(test))),
+        ("unknown", opened("unknown", Knowledge())),
+    ):
+        with pytest.raises(UserError, match=rf"--control-set .*{name}: .* none of the images"):
+            audited_sets(ours, cache, "val", None, 2000, False, control)
+    small = opened("small", cache.knowledge(train), 16)
+    with pytest.raises(UserError, match="holds 2 images of 16 px, expected some of 32 px"):
+        audited_sets(ours, cache, "val", None, 2000, False, small)
 
 
 def test_whom_the_generator_knew_is_searched_and_held_out_of_the_held_out(
@@ -257,6 +296,10 @@ def test_a_split_by_image_has_no_held_out_patients(tmp_path: Path) -> None:
         (["--num-planted=3"], "--num-planted is 3; .* fewer than 20"),
         (["--num-images=0"], "--num-images is 0; it must be 1 or more"),
         (["--num-held-out=0"], "--num-held-out is 0"),
+        (["--weights=w.safetensors"], "--weights: needs --extractor .* none was given"),
+        (["--extractor=random_vgg", "--weights=w.pth"], "random_vgg uses no weights file"),
+        (["--extractor=vgg"], "'vgg': no such feature extractor"),
+        (["--extractor=timm:resnet18"], "needs its weights as a file"),
     ],
 )
 def test_flags_that_make_no_sense(tmp_path: Path, flags: list[str], sentence: str) -> None:
@@ -284,6 +327,7 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
         "like_a_plain_copy": 0,
         "planted_found_share": 0.97,
         "smallest_share_shown": 0.013,
+        "by_distance": {},
     } | changed
 
 
@@ -303,6 +347,9 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
         ({"planted_found_share": 0.1, "smallest_share_shown": 0.4}, NO_ANSWER,
          "This is no answer"),
         ({"smallest_share_shown": None}, NO_ANSWER, "This is no answer"),
+        ({"by_distance": {"any": {"membership": {"succeeds": True},
+                                  "reidentification": {"succeeds": False}}}}, NOTHING_FOUND,
+         "But the set gives training patients away by another way: a membership attack did better"),
     ],
 )  # fmt: skip
 def test_verdict(changed: dict[str, Any], kind: str, words: str) -> None:

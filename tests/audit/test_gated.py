@@ -37,7 +37,14 @@ RESULT: dict[str, Any] = {
     "p_flagged": 0.5, "p_above_every_held_out": 1.0,
     "copies_at_most": largest_share(3, 300, 0.005, 1.0), "verdict": NOTHING_FOUND,
     "planted": [{"disguise": "noise 0.2", "num": 100, "found": 0.9, "low": 0.83, "high": 0.95}],
-    "attacks": {"membership_auc": {"value": 0.5, "low": 0.45, "high": 0.55, "num_patients": 80}},
+    "by_distance": {
+        "own": {
+            "membership": {
+                "membership_auc": {"value": 0.5, "low": 0.45, "high": 0.55}, "succeeds": False,
+            },
+            "reidentification": {"succeeds": False},
+        }
+    },
 }  # fmt: skip
 
 

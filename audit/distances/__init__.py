@@ -1,0 +1,1 @@
+"""Attacks and scores of the whole set that rest on distances between images."""
