@@ -1,10 +1,10 @@
 """Synthetic sets on disk, as `generation/card.py` finishes them.
 
-A set is a folder: `images/<id>.png` (8-bit grey or RGB) or `images/<id>.npy` (uint8), for slices
-`masks/<id>.png` (8-bit labels), `manifest.json` (per image: seed, and its label or where its label
-map came from; per set: the generator's checkpoint and the patients it was trained on, and under
-`audit` what a recorded audit found, null where none was) and a card, `README.md`, which says that
-no image is a patient's.
+A set is a folder: `images/<id>.png` (8-bit grey or RGB), `.npy` (uint8), `.dcm` or `.nii.gz`, for
+slices `masks/<id>.png` (8-bit labels; `.nii.gz` beside DICOM and NIfTI), `manifest.json` (per
+image: seed, and its label or where its label map came from; per set: the generator's checkpoint and
+the patients it was trained on, and under `audit` what a recorded audit found, null where none was)
+and a card, `README.md`, which says that no image is a patient's.
 
 Images of another origin, which `prepare.py synthetic` brought in, have no seed and no checkpoint:
 under `generator` the manifest says `made_by`, in the person's words, and `trained_on`, which is
@@ -21,6 +21,8 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
+from datamodules.hounsfield import GreyScale
+from datamodules.medical_files import read_dicom, read_nifti
 from datamodules.named_files import LARGEST_SIDE, inside, read_array, read_png, whole_number
 from knowledge import Knowledge
 from licences import Licence, licences_of
@@ -30,7 +32,9 @@ from synthetic_marks import SET_FORMAT
 
 FORMAT = SET_FORMAT
 _SAID_LATER = ("audit", "evaluations", "licences")
-ImageFormat = Literal["png", "npy"]
+ImageFormat = Literal["png", "npy", "dicom", "secondary_capture", "nifti"]
+_SUFFIXES = {"png": "png", "npy": "npy", "nifti": "nii.gz"}
+_MASK_SUFFIXES = {"png": "png", "npy": "png"}  # a label map in DICOM would be a segmentation object
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,8 @@ class SyntheticItem:
         class_pixels: Pixels of each class in the label map; empty without one.
         label: Name of the class that the image shows; None where the generator knew none.
         volume: Name of the synthetic volume whose slice it is; None where it is of none.
+        pixel_spacing_mm: (row, column) size of a pixel, of the label map; None where unknown.
+        slice_spacing_mm: Thickness of the slice, likewise.
     """
 
     id: str
@@ -54,11 +60,23 @@ class SyntheticItem:
     class_pixels: tuple[int, ...] = ()
     label: str | None = None
     volume: str | None = None
+    pixel_spacing_mm: tuple[float, float] | None = None
+    slice_spacing_mm: float | None = None
 
     @property
     def unit(self) -> str:
         """What it is counted by: images of one label map's patient, or volume, are alike."""
         return self.label_patient_id or self.volume or self.id
+
+
+def image_name(item: SyntheticItem, image_format: str) -> str:
+    """Where an image lies below the folder of its set."""
+    return f"images/{item.id}.{_SUFFIXES.get(image_format, 'dcm')}"
+
+
+def mask_name(item: SyntheticItem, image_format: str) -> str:
+    """Where its label map lies."""
+    return f"masks/{item.id}.{_MASK_SUFFIXES.get(image_format, 'nii.gz')}"
 
 
 class SyntheticSet:
@@ -68,8 +86,9 @@ class SyntheticSet:
         root: Its folder.
         manifest: The parsed `manifest.json`, of the whole set.
         items: Its images, or those of them that `keep` kept.
-        image_format: How the images are stored, "png" or "npy".
+        image_format: How the images are stored, see `ImageFormat`.
         image_size: Side in pixels.
+        scale: Which Hounsfield units the greys stand for; None where they are not known.
     """
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
@@ -77,6 +96,7 @@ class SyntheticSet:
         self.manifest = manifest
         self.image_format = manifest.get("image_format", "png")
         self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
+        self.scale = GreyScale.of_plain(manifest.get("window"))
         self.items = [_item(entry) for entry in manifest["items"]]
         if manifest.get("shows", "films") not in ("films", "slices"):
             raise ValueError("shows")
@@ -180,7 +200,7 @@ class SyntheticSet:
         Raises:
             UserError: The file is missing, damaged, or no 8-bit image of the set's size; names it.
         """
-        path = inside(self.root, f"images/{item.id}.{self.image_format}")
+        path = inside(self.root, image_name(item, self.image_format))
         size = (self.image_size, self.image_size)
         try:
             if self.image_format == "npy":
@@ -191,6 +211,10 @@ class SyntheticSet:
                         f"{size[1]}"
                     )
                 return np.array(image)
+            if self.image_format in ("dicom", "secondary_capture"):
+                return read_dicom(path, self.image_size, self.scale)
+            if self.image_format == "nifti":
+                return read_nifti(path, self.image_size, self.scale)
             pixels = read_png(path, self.image_size)
             return pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
         except ValueError as error:
@@ -198,8 +222,10 @@ class SyntheticSet:
 
     def mask(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 labels."""
-        path = inside(self.root, f"masks/{item.id}.png")
+        path = inside(self.root, mask_name(item, self.image_format))
         try:
+            if not path.name.endswith(".png"):
+                return read_nifti(path, self.image_size, None)
             labels = read_png(path, self.image_size)
             if labels.ndim != 2:
                 raise ValueError("it is in colour, expected labels")
@@ -220,7 +246,12 @@ def licences_in(manifest: Mapping[str, Any]) -> list[Licence]:
 
 def _item(entry: Any) -> SyntheticItem:
     """An entry of the manifest; ValueError or TypeError where it is none."""
-    item = SyntheticItem(**{**entry, "class_pixels": tuple(entry.get("class_pixels", ()))})
+    spacing = entry.get("pixel_spacing_mm")
+    listed = {
+        "class_pixels": tuple(entry.get("class_pixels", ())),
+        "pixel_spacing_mm": None if spacing is None else (float(spacing[0]), float(spacing[1])),
+    }
+    item = SyntheticItem(**{**entry, **listed})
     told = (item.label_item_id, item.label_patient_id, item.label, item.volume)
     numbers = (*(() if item.seed is None else (item.seed,)), *item.class_pixels)
     if not all(isinstance(one, str) for one in (item.id, *(text or "" for text in told))):

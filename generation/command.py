@@ -62,7 +62,11 @@ def generate(
             true.
         truncation: GAN: 0 to 1; below 1 draws images towards the average one: more usual, less
             varied. Only StyleGAN and StyleGAN2 can. None: 1.
-        format: GAN: "png", or "npy", which loads faster. None: png.
+        format: Of the files. png: 8 bits. npy: loads faster. dicom: CT in Hounsfield units of
+            slices, a chest radiograph (DX for presentation) of films, and a secondary capture where
+            neither is right: of colour, and of slices whose Hounsfield units are not known.
+            secondary_capture: DICOM that claims neither CT nor chest film. nifti: slices, in
+            Hounsfield units. Label maps are NIfTI beside DICOM and NIfTI, else PNG. None: png.
         label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.
         interpolation: GAN: also write an animation from image to image, .gif, .png or .webp; or
@@ -107,10 +111,9 @@ def generate(
     from lightning_modules import GAN
 
     target = chosen_device(device)
+    of_both = _given(format=format)
     of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
-    of_films = _given(
-        truncation=truncation, format=format, label=label, interpolation=interpolation
-    )
+    of_films = _given(truncation=truncation, label=label, interpolation=interpolation)
     generators = [TrainedGenerator.open(Path(path), number, label, target) for path in paths]
     first, are_gans = generators[0], isinstance(generators[0].module, GAN)
     if are_gans:
@@ -134,9 +137,9 @@ def generate(
             licence=stated,
         )
         if are_gans:
-            generate_films(generation, **of_films)
+            generate_films(generation, **of_films, **of_both)
         else:
-            generate_slices(generation, **of_slices)
+            generate_slices(generation, **of_slices, **of_both)
     return generation.out
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
 from display.sheet import save_png, sheet
+from generation.file_formats import film_files
 from generation.generators import TrainedGenerator
 from generation.interpolation import check_animation, frames_between, save_animation
 from generation.synthetic_set import (
@@ -46,7 +47,7 @@ def generate_films(
     Args:
         generation: The call; its generators are GANs, growing or not.
         truncation: 0 to 1; below 1 draws images towards the average one.
-        format: 8-bit PNG, grey or RGB; or NumPy files, which load faster.
+        format: Of the images; see `film_files`.
         label: The only generator's class as the person gave it, for the command in the card.
         interpolation: Also write an animation between latents; its ending says how.
 
@@ -59,6 +60,7 @@ def generate_films(
             f"--truncation {truncation:g}: expected a number from 0, where all images are nearly "
             "the same, to 1, which leaves them as they are."
         )
+    files = film_files(generation, format)
     if interpolation is not None:
         check_animation(interpolation)
         if len(generation.generators) > 1:
@@ -78,6 +80,7 @@ def generate_films(
         # A set that an earlier version began is not gone on with: its images are other ones.
         asked["batch_statistics"] = "estimated anew"
     generation.claim_folder(**asked)
+    files = files.with_origin()
 
     items: list[SyntheticItem] = []
     step = _GROUP * max(1, generation.batch_size // _GROUP)
@@ -100,7 +103,7 @@ def generate_films(
             return np.concatenate(images)[: len(indices)], None
 
         with _full_precision():
-            generation.write_images(generator, own, make, step, format)
+            generation.write_images(generator, own, make, step, files)
         items += own
     generation.finish(
         items,
@@ -110,8 +113,8 @@ def generate_films(
             "label": label,
         },
         channels=generation.generators[0].module.image_channels,
-        image_format=format,
         truncation=truncation,
+        **files.in_manifest,
     )
     _save_sheet(generation, items)
     if interpolation is not None:

@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
-from datamodules.synthetic import SyntheticItem, SyntheticSet
+from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
 from display.sheet import colour_mask, save_png, sheet
+from generation.file_formats import slice_files
 from generation.synthetic_set import Generation, Made, finite_pictures
 from knowledge import Knowledge
 from lightning_modules import Pix2Pix
@@ -23,6 +24,7 @@ def generate_slices(
     labels: Path | None = None,
     dropout: bool = True,
     with_class: str | None = None,
+    format: ImageFormat = "png",
 ) -> None:
     """Make images from label maps that hold any foreground, and a sheet of the first.
 
@@ -35,6 +37,7 @@ def generate_slices(
         labels: A cache with label maps; None takes the training slices of the generator's data.
         dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
         with_class: Only label maps that hold this class; None takes every one with any foreground.
+        format: Of the images; see `slice_files`.
 
     Raises:
         UserError: No usable label map, other image sizes, or a folder that holds something else.
@@ -64,7 +67,10 @@ def generate_slices(
         if gap := held_out.not_compared(f"the held-out data of {checkpoint}", cache):
             print(gap.sentence, file=sys.stderr)
     chosen = choose(usable, generator.num_images, generation.seed)
-    generation.claim_folder(label_maps=cache.split_id, dropout=dropout, with_class=with_class)
+    asked = {} if format == "png" else {"format": format}  # sets of earlier versions go on
+    generation.claim_folder(
+        label_maps=cache.split_id, dropout=dropout, with_class=with_class, **asked
+    )
 
     items = [
         SyntheticItem(
@@ -73,6 +79,8 @@ def generate_slices(
             label_item_id=source.id,
             label_patient_id=source.patient_id,
             class_pixels=source.class_pixels,
+            pixel_spacing_mm=source.pixel_spacing_mm,
+            slice_spacing_mm=source.slice_spacing_mm,
         )
         for index, source in enumerate(chosen)
     ]
@@ -85,15 +93,18 @@ def generate_slices(
         )
         return finite_pictures(images, checkpoint), masks
 
-    generation.write_images(generator, items, make, generation.batch_size)
+    files = slice_files(generation, items, format).with_origin()
+    generation.write_images(generator, items, make, generation.batch_size, files)
     generation.finish(
         items,
         flags={
             "labels": labels,
             "dropout": None if dropout else False,
             "with_class": with_class,
+            "format": None if format == "png" else format,
         },
         lent=cache.licence,
+        **files.in_manifest,
         label_cache=_lenders(cache, chosen),
     )
     made = SyntheticSet.open(generation.out)

@@ -17,24 +17,23 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from tqdm import tqdm
 
-from datamodules.synthetic import ImageFormat, SyntheticItem
+from datamodules.synthetic import SyntheticItem
 from display.tensor_images import image_arrays
 from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
+from generation.set_files import SetFiles
 from licences import Licence, together
 from lightning_modules.training_module import derived_seed
 from output_folder import check_folder, claim_folder, locked
 from provenance import (
     UserError,
     library_versions,
-    whole_file,
     without_paths,
 )
-from synthetic_marks import LABEL_MAP_NOTICE, NOTICE, as_json, png_info
+from synthetic_marks import as_json
 
 REQUEST = "request.json"
 
@@ -98,7 +97,7 @@ class Generation:
         items: list[SyntheticItem],
         make: Callable[[range], Made],
         step: int,
-        image_format: ImageFormat = "png",
+        files: SetFiles,
     ) -> None:
         """Make and write a generator's images, without those that an earlier call finished.
 
@@ -109,18 +108,12 @@ class Generation:
                 step even where some are there already: which images are in a batch together stays
                 the same, and with it the rounding.
             step: Images in a step.
-            image_format: Of the images; label maps are PNG.
+            files: Where and how they are written.
         """
-        paths = [self.out / "images" / f"{item.id}.{image_format}" for item in items]
-        there = [path.exists() for path in paths]
+        there = [files.path(item).exists() for item in items]
         starts = range(0, len(items), step)
         steps = [range(start, min(start + step, len(items))) for start in starts]
         left = [indices for indices in steps if not all(there[index] for index in indices)]
-
-        def save(index: int, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> None:
-            if mask is not None:  # before its image, by which the next call sees what is there
-                _save_image(self.out / "masks" / paths[index].name, mask, LABEL_MAP_NOTICE)
-            _save_image(paths[index], image)
 
         bar = tqdm(
             total=len(items),
@@ -136,7 +129,12 @@ class Generation:
                 # One step is written while the next is made, and no more: memory stays the same.
                 _wait_for(writing)
                 writing = [
-                    pool.submit(save, index, image, None if masks is None else masks[row])
+                    pool.submit(
+                        files.save,
+                        items[index],
+                        image,
+                        None if masks is None else masks[row],
+                    )
                     for row, (index, image) in enumerate(zip(indices, images, strict=True))
                     if not there[index]
                 ]
@@ -230,19 +228,6 @@ def finite_pictures(images: Tensor, checkpoint: Path) -> NDArray[np.uint8]:
             "again with a lower --model.learning_rate."
         )
     return image_arrays(images)
-
-
-def _save_image(path: Path, image: NDArray[np.uint8], notice: str = NOTICE) -> None:
-    """Write (H, W) or (H, W, 3) as .png or .npy, the latter with its channels first.
-
-    A PNG says what it is; an array cannot, so the manifest says it for all. The file gets its name
-    when it is whole, so that an interrupted call can trust what is there.
-    """
-    with whole_file(path) as stream:
-        if path.suffix == ".npy":
-            np.save(stream, image if image.ndim == 2 else np.moveaxis(image, -1, 0))
-        else:
-            Image.fromarray(image).save(stream, format="PNG", pnginfo=png_info(notice))
 
 
 def _wait_for(writing: list[Future[None]]) -> None:

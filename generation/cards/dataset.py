@@ -2,9 +2,16 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
+from datamodules.synthetic import (
+    SyntheticItem,
+    has_label_maps,
+    image_name,
+    licences_in,
+    mask_name,
+)
 from display.numbers import count
 from foreign_text import printable
 from generation.cards.header import dataset_header
@@ -100,6 +107,7 @@ def _facts(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], outside:
         )
     rows |= {
         "licence of the data behind it": "; ".join(one.in_words for one in licences_in(manifest)),
+        "format": manifest.get("files"),
         "seed": manifest.get("seed"),
         "software": f"Understudy {manifest['versions']['understudy']}",
     }
@@ -172,13 +180,16 @@ def _completeness(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -
     fields += ["seed"] if any(item.seed is not None for item in items) else []
     fields += ["class"] if any(item.label is not None for item in items) else []
     fields += ["label map"] if has_label_maps(items) else []
+    sized = any(item.pixel_spacing_mm is not None for item in items)
+    fields += ["size of a pixel, by its label map"] if sized else []
     rows = [("each image has", ", ".join(fields))]
     unlabelled = sum(item.label is None for item in items)
     if "class" in fields and unlabelled:
         rows.append(("without a class", count(unlabelled, "image")))
     if source := manifest.get("source"):
         rows.append(("left out when brought in", count(source["num_left_out"], "file")))
-    rows.append(("lacking", "age, sex, size of a pixel, device: no generator here makes them"))
+    lacking = "age, sex, device" if sized else "age, sex, size of a pixel, device"
+    rows.append(("lacking", f"{lacking}: no generator here makes them"))
     return rows
 
 
@@ -257,9 +268,10 @@ def _cite(licences: Sequence[Licence], manifest: Mapping[str, Any]) -> list[str]
 
 
 def _files(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str:
-    ending = manifest.get("image_format", "png")
-    maps = ", masks/ID.png (label maps, 8 bits)" if has_label_maps(items) else ""
-    return f"images/ID.{ending}{maps}, manifest.json, sheet.png, card.json (this page as data)"
+    image_format, example = manifest.get("image_format", "png"), replace(items[0], id="ID")
+    maps = f", {mask_name(example, image_format)} (label maps)" if has_label_maps(items) else ""
+    images = image_name(example, image_format)
+    return f"{images}{maps}, manifest.json, sheet.png, card.json (this page as data)"
 
 
 def _brought_in(manifest: Mapping[str, Any]) -> dict[str, str]:

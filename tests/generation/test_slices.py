@@ -19,11 +19,16 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def checkpoint(small_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return pix2pix(small_cache, tmp_path_factory)
+
+
+def pix2pix(cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny generator after an epoch."""
     result = train.fit(
         [
             "fit",
             f"--config={ROOT / 'configs/kits19/pix2pix.yaml'}",
-            f"--data.root={small_cache}",
+            f"--data.root={cache}",
             "--model.generator.width=4",
             "--model.discriminator.width=4",
             "--model.discriminator.num_layers=2",
@@ -123,7 +128,6 @@ def test_wrong_size_and_wrong_model_are_named(
     "flag",
     [
         {"truncation": 1.0},
-        {"format": "png"},
         {"label": "tumour"},
         {"interpolation": Path("between.gif")},
     ],
