@@ -106,7 +106,7 @@ class SetFiles:
             self._save_mask(item, mask)
         path = self.path(item)
         if self.image_format == "nifti":
-            write_json_atomic(sidecar(path), {**as_json(), "Assumed": list(self.assumed)})
+            write_json_atomic(sidecar(path), {**as_json(), "Notes": list(self.assumed)})
         with whole_file(path) as stream:
             if self.image_format == "npy":
                 np.save(stream, image if image.ndim == 2 else np.moveaxis(image, -1, 0))
