@@ -80,7 +80,7 @@ def plant(sets: AuditedSets, count: int, seed: int) -> tuple[dict[str, Copies], 
     by = f"rebuilt from {rebuilding.number} principal components"
     made[by] = Copies(_bytes(rebuilding(images)), rows)
     repeated = images[:NUM_COPIED]
-    made["made by a generator trained on nothing else"] = Copies(
+    made["drawn again by a generator trained on them alone"] = Copies(
         _bytes(over_trained(repeated, len(rows), seed)),
         rows[:NUM_COPIED].repeat(-(-len(rows) // len(repeated)))[: len(rows)],
     )

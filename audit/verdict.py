@@ -131,6 +131,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f"The two embeddings by themselves flag {one} and {other} images, "
         f"{result['embeddings_flagged_both']} of them alike."
     )
+    told.append(attacks_sentence(result))
     own = result["own_label_maps"]
     if own is not None:
         told.append(
@@ -166,6 +167,22 @@ def next_steps(result: Mapping[str, Any]) -> list[str]:
         "Look at shows_patients/pairs.png in any case: it shows the most suspicious images.",
         "For a smaller share, audit more images; for a better threshold, more held-out patients.",
     ]
+
+
+def attacks_sentence(result: Mapping[str, Any]) -> str:
+    """What attacks by distances came to, in short."""
+    found = succeeded(result)
+    if found:
+        return f"Of two attacks by distances, {' and '.join(found)} did better than chance."
+    possible = any(
+        "reidentified" in one["reidentification"] for one in result["by_distance"].values()
+    )
+    if possible:
+        return "A membership attack and one at re-identification did no better than chance."
+    return (
+        "A membership attack did no better than chance; re-identification was not possible, since "
+        "too few training patients have several images."
+    )
 
 
 def succeeded(result: Mapping[str, Any]) -> list[str]:

@@ -23,7 +23,7 @@ class Part:
 
 
 _TOO_FEW = f"Too few: {FEWEST} patients of every side are needed."
-_NO_PROOF = "That is no proof that nothing can be learnt: another attack may do better."
+_NO_PROOF = "and no proof that nothing can be learnt: another attack may do better."
 
 
 def parts_by_distance(result: Mapping[str, Any]) -> list[Part]:
@@ -84,7 +84,7 @@ def membership_sentences(found: Mapping[str, Any]) -> list[str]:
             "patients do."
         )
     else:
-        told.append(f"The attack does no better than its controls. {_NO_PROOF}")
+        told.append(f"That is no more than the controls give, {_NO_PROOF}")
     return told
 
 
@@ -127,7 +127,7 @@ def reidentification_sentences(found: Mapping[str, Any], on_label_maps: bool) ->
             "The extractor hardly knows a patient by another image, so it would have seen nothing."
         )
     else:
-        told.append(f"That is within chance. {_NO_PROOF}")
+        told.append(f"That is within chance, {_NO_PROOF}")
     return told
 
 

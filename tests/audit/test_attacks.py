@@ -23,6 +23,7 @@ from audit.distances.words import (
 from audit.images import AuditedSets, Images
 from audit.search import distance_to_nearest
 from audit.statistics import difference_by_chance
+from audit.verdict import attacks_sentence
 from metrics.ranking import auroc
 
 DIM = 12
@@ -227,6 +228,21 @@ def test_held_out_images_reach_what_fresh_images_reach() -> None:
 def test_too_few_patients_have_no_scores() -> None:
     space, sets = audited(points(11, 1, 5))
     assert fidelity(space, sets, 0) is None
+
+
+def test_the_answer_tells_of_attacks() -> None:
+    def told(membership: bool, identified: bool | None) -> str:
+        again = {} if identified is None else {"reidentified": {}}
+        one = {
+            "membership": {"succeeds": membership},
+            "reidentification": {**again, "succeeds": bool(identified)},
+        }
+        return attacks_sentence({"by_distance": {OWN: one}})
+
+    assert told(False, False).endswith("did no better than chance.")
+    assert "re-identification was not possible" in told(False, None)
+    both = "a membership attack and re-identification did better than chance"
+    assert both in told(True, True)
 
 
 def test_every_extractor_is_told_under_its_name() -> None:
