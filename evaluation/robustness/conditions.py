@@ -66,8 +66,10 @@ class CorruptedCheckpoint(OpenedCheckpoint):
         name, severity = self.condition.corruption, self.condition.severity
         if name is None:
             return images
-        # On the CPU, so that every device sees the same corrupted images.
-        grey = ((images + 1) / 2).clamp(0, 1).float().cpu()
+        # On the CPU, so that every device sees the same corrupted images; a grey image that is
+        # repeated to three channels is corrupted once, since there is one film.
+        channels, stored_channels = images.shape[1], batch["image"].shape[1]
+        grey = ((images[:, :stored_channels] + 1) / 2).clamp(0, 1).float().cpu()
         made = [
             corrupt(
                 image,
@@ -77,7 +79,8 @@ class CorruptedCheckpoint(OpenedCheckpoint):
             )
             for image, stored in zip(grey, batch["image"].cpu(), strict=True)
         ]
-        return (torch.stack(made) * 2 - 1).to(images)
+        corrupted = torch.stack(made).repeat(1, channels // stored_channels, 1, 1)
+        return (corrupted * 2 - 1).to(images)
 
 
 def rows_of(

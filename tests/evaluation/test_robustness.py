@@ -140,6 +140,32 @@ def test_losses_may_be_required(classifier: Path, tmp_path: Path) -> None:
     assert run("gate", out, "--require", "auroc_corrupted>=0.01") == 0
 
 
+def test_a_grey_film_in_three_channels_is_corrupted_as_one(classifier: Path) -> None:
+    opened = open_checkpoint(classifier, None, "test", 4, 0, "cpu")
+    samples = opened.datamodule.evaluation_set("test")
+    batch = opened.datamodule.collate([samples[0], samples[1]])
+    condition = Condition("gaussian_noise", 4)
+    alone = CorruptedCheckpoint.of(opened, condition, 0).unit_images(batch)
+    opened.datamodule.channels = 3
+    three = CorruptedCheckpoint.of(opened, condition, 0).unit_images(batch)
+    assert torch.equal(three, alone.repeat(1, 3, 1, 1))
+
+
+def test_three_classes_and_one(tmp_path: Path) -> None:
+    three = write_film_cache(tmp_path / "three", PATIENTS, labels=("normal", "a", "b"))
+    path = write_classifier(tmp_path / "run/checkpoints/best.ckpt", three, classes=3)
+    result = evaluate.evaluate(path, tmp_path / "out", corruptions=["jpeg"], show_progress=False)
+    plain = evaluate.evaluate(path, tmp_path / "plain", show_progress=False)
+    assert result["summary"]["auroc"] == plain["summary"]["auroc"]
+    assert result["summary"]["auroc_lost"]["low"] is not None
+    few = {"patient_a": "train", "patient_b": "test"}
+    one = write_film_cache(tmp_path / "one", few, films=1, by="image")
+    alone = write_classifier(tmp_path / "other/checkpoints/best.ckpt", one)
+    result = evaluate.evaluate(alone, tmp_path / "few", corruptions=["jpeg"], show_progress=False)
+    assert result["primary"] == "accuracy", "there is nothing to rank"
+    assert result["summary"]["accuracy_lost"]["low"] is None
+
+
 def test_segmenter(segmenter: Path, tmp_path: Path) -> None:
     words = ["--checkpoint", segmenter, "--corruptions", "jpeg", "occlusion", "--out"]
     assert run(*words, tmp_path / "out", "--absent-class", "one") == 0
