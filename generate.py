@@ -6,6 +6,8 @@ python generate.py --checkpoint runs/stylegan/checkpoints/best.ckpt --num-images
     --truncation 0.7 --seed 1 --out synthetic/films --interpolation synthetic/films.webp
 python generate.py --checkpoint runs/normal/checkpoints/best.ckpt \
     runs/abnormal/checkpoints/best.ckpt --balance data/nih --out synthetic/balanced
+python generate.py card --checkpoint runs/stylegan/checkpoints/best.ckpt
+python generate.py card --synthetic synthetic/films --licence nih
 """
 
 import json
@@ -20,7 +22,7 @@ from display.numbers import count
 from foreign_text import printable
 from gates.rules import parse_rules
 from generation.command import generate
-from licences import obligations
+from licences import Licence, obligations
 from provenance import UserError, read_json
 
 __all__ = ["generate", "main"]
@@ -57,6 +59,8 @@ def _with_list_of_checkpoints(words: Sequence[str]) -> list[str]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = sys.argv[1:] if arguments is None else arguments
+    if given and given[0] == "card":
+        return _card(given[1:])
     parser = verb_parser("generate.py", __doc__)
     parser.add_function_arguments(generate, as_group=False, skip={"show_progress"})
     parser.add_argument("--audit", type=str | None, nargs="?", const="", default=None, help=_AUDIT)
@@ -87,6 +91,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         status = _audit(out, root, audit_out, require, settings["device"])
     print("\n".join(obligations(made.licences)))
     return status
+
+
+def _write_card(
+    synthetic: Path | None = None,
+    checkpoint: Path | None = None,
+    licence: str | None = None,
+    out: Path | None = None,
+) -> int:
+    """Write the card of a finished synthetic set again, or that of a generator.
+
+    Args:
+        synthetic: A synthetic set, also of an earlier version: README.md and card.json in it.
+        checkpoint: Of a GAN or Pix2Pix run: README.md and card.json for whoever gets it.
+        licence: Of the data behind it, as for prepare.py --licence, where they are not stated. Of a
+            set whose licences are all stated it corrects them.
+        out: Folder of a generator's card. None: model_card in its run folder.
+
+    Raises:
+        UserError: Both or none of the two, or no such set or generator.
+    """
+    from generation.card import write_card_anew
+    from generation.cards.model import write_model_card
+
+    stated = None if licence is None else Licence.of_text(licence)
+    if (synthetic is None) == (checkpoint is None):
+        raise UserError("generate.py card: give either --synthetic SET or --checkpoint FILE.")
+    if synthetic is not None:
+        if out is not None:
+            raise UserError(f"--out {out}: a set's card lies in the set. Leave it out.")
+        told, folder = write_card_anew(synthetic, stated), synthetic
+    else:
+        assert checkpoint is not None
+        folder, told = write_model_card(checkpoint, out, stated)
+    print(f"Card: {folder} (README.md, card.json)")
+    print("\n".join(obligations(told)))
+    return 0
+
+
+def _card(words: Sequence[str]) -> int:
+    parser = verb_parser("generate.py card", _write_card.__doc__)
+    parser.add_function_arguments(_write_card, as_group=False)
+    settings = vars(parsed(parser, with_underscores(words)))
+    settings.pop("config")
+    return _write_card(**settings)
 
 
 def _cache_to_audit(wanted: str, checkpoint: Path | list[Path]) -> Path:

@@ -221,7 +221,12 @@ def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
             if named
             else "manifest.json names no training patient",
         ),
-        ("marked synthetic", "in this card, in manifest.json, and in each PNG file"),
+        (
+            "marked synthetic",
+            "in this card and in manifest.json; arrays cannot say it"
+            if manifest.get("image_format") == "npy"
+            else "in this card, in manifest.json, and in each PNG file",
+        ),
     ]
     return rows
 
@@ -262,7 +267,7 @@ def _cite(licences: Sequence[Licence], manifest: Mapping[str, Any]) -> list[str]
     data = [one.demands["attribution"] for one in licences if "attribution" in one.demands]
     version = manifest["versions"]["understudy"]
     return [
-        f"This set: its title, the SHA-256 of its manifest.json, and Understudy {version}.",
+        f"This set: its title, what made it (the first table), and Understudy {version}.",
         *(f"The data behind it: {sentence}" for sentence in data),
     ]
 

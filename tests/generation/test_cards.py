@@ -1,14 +1,16 @@
 """Cards: seven headings, what is known and what is not, terms, and a header that the hub reads."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCard, ModelCard
 
 import evaluate
+import generate
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.images.record import record_of
 from generation.card import finish_synthetic_set, record_audit, record_evaluation
@@ -16,9 +18,10 @@ from generation.cards.header import licence_fields
 from generation.cards.page import HEADINGS
 from knowledge import Knowledge
 from licences import PHANTOM, Licence, known_data
-from provenance import UserError, library_versions, read_json
+from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
 from tests.audit.test_command import write_set
 from tests.conftest import write_film_cache
+from tests.gan_runs import trained
 from tests.generation.test_card import AUDIT
 
 ORIGIN = {
@@ -152,3 +155,71 @@ def test_an_audit_and_an_evaluation_fill_the_card(
     assert told["audit"]["n"] == 30
     with pytest.raises(UserError, match="is of another set"):
         record_evaluation(root, {**record, "synthetic_sha256": "0" * 64})
+
+
+def card_of(*words: str) -> int:
+    return generate.main(["card", *words])
+
+
+def test_a_generator_has_a_card_for_whoever_gets_its_checkpoint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    films = write_film_cache(tmp_path / "films")
+    checkpoint = trained(films, "dcgan", tmp_path / "run", "--distance.num_images=8")
+    assert card_of("--checkpoint", str(checkpoint), "--licence", "kermany") == 0
+    assert "attribution: name Kermany's chest films" in capsys.readouterr().out
+    folder = tmp_path / "run/model_card"
+    text = (folder / "README.md").read_text()
+    assert re.findall(r"^## (\w+):", text, re.MULTILINE) == [*HEADINGS]
+    data = ModelCard(text).data
+    assert (data.license, data.library_name) == ("cc-by-4.0", "understudy")
+    assert data.pipeline_tag == "unconditional-image-generation"
+    told = read_json(folder / "card.json")["metrics"]
+    distance = next(one for one in data.eval_results or [] if "frechet" in one.metric_type)
+    assert distance.metric_value == told[distance.metric_type]["last"]
+    assert f"{distance.metric_value:.4g} at the end" in text
+    assert re.search(r"\| trained on \| 4 patients, \d+ images seen \|", text)
+    assert "**Not audited.**" in text
+    assert f"`{sha256_of(checkpoint)}`" in text
+    assert str(tmp_path) not in text + (folder / "card.json").read_text()
+    assert "patient_0" not in text + (folder / "card.json").read_text()
+    # Again, without the run it lies in: what nobody knows then is not measured.
+    assert card_of("--checkpoint", str(checkpoint)) == 0
+    assert ModelCard((folder / "README.md").read_text()).data.license == "unknown"
+    alone = tmp_path / "handed/on/given.ckpt"
+    alone.parent.mkdir(parents=True)
+    for ending in ("", ".sha256"):
+        shutil.copy(f"{checkpoint}{ending}", f"{alone}{ending}")
+    assert card_of("--checkpoint", str(alone), "--out", str(tmp_path / "card")) == 0
+    moved = (tmp_path / "card/README.md").read_text()
+    assert moved.count("not measured: make a set") == 2
+    assert ModelCard(moved).data.eval_results is None
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "thesis.md").write_text("mine")
+    with pytest.raises(UserError, match="holds something else than the card of this checkpoint"):
+        card_of("--checkpoint", str(alone), "--out", str(full))
+    assert [path.name for path in full.iterdir()] == ["thesis.md"]
+
+
+def test_a_set_of_an_earlier_version_gets_a_card_and_a_licence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    finished(tmp_path, of_classes(3))
+    manifest = read_json(tmp_path / "manifest.json")
+    for key in ("licences", "audit", "evaluations"):
+        del manifest[key]
+    write_json_atomic(tmp_path / "manifest.json", manifest)
+    known_by = SyntheticSet.open(tmp_path).content_sha256
+    assert card_of("--synthetic", str(tmp_path)) == 0
+    assert "not stated" in capsys.readouterr().out
+    assert card_of("--synthetic", str(tmp_path), "--licence", "nih") == 0
+    assert "NIH ChestX-ray14" in capsys.readouterr().out
+    made = SyntheticSet.open(tmp_path)
+    assert made.licences == [known_data("nih")]
+    assert made.content_sha256 == known_by
+    assert "- **NIH ChestX-ray14: free use" in (tmp_path / "README.md").read_text()
+    assert card_of("--synthetic", str(tmp_path), "--licence", "own") == 0  # it was wrong
+    assert SyntheticSet.open(tmp_path).licences == [known_data("own")]
+    with pytest.raises(UserError, match="give either --synthetic SET or --checkpoint"):
+        card_of("--licence", "own")
