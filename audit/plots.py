@@ -6,12 +6,15 @@ from numpy.typing import NDArray
 from audit.distances.spaces import Space
 from audit.measured import Measured
 from audit.planted import PLAIN
+from datamodules.beside_synthetic import spread
 from display.figures import COLOURS, new_figure, png, shared_legend, styled
 
 _HELD = (0.5, 0.9)
 """Shares of the real images that the drawn areas hold."""
 
 _CELLS = 120
+_SMOOTHED = 3000
+"""Images, evenly spread, that a density is made of: its time grows with their square."""
 
 
 @styled
@@ -105,14 +108,15 @@ def _areas(
     from scipy.stats import gaussian_kde
 
     low, high = every.min(0), every.max(0)
+    real = real[spread(len(real), _SMOOTHED)]
     margin = 0.15 * (high - low) + 1e-9
     x, y = (
         np.linspace(low[axis] - margin[axis], high[axis] + margin[axis], _CELLS) for axis in (0, 1)
     )
     # Images that lie in one point or on a line have no density: a hair's breadth of noise.
     hair = 1e-3 * (high - low).max() + 1e-9
-    noise = np.random.default_rng(0).normal(0, hair, real.shape)
-    smooth = gaussian_kde((real + noise).T)
+    real = real + np.random.default_rng(0).normal(0, hair, real.shape)
+    smooth = gaussian_kde(real.T)
     density = smooth(np.stack(np.meshgrid(x, y)).reshape(2, -1)).reshape(_CELLS, _CELLS)
     own = smooth(real.T)
     return x, y, density, sorted(np.quantile(own, [1 - share for share in _HELD]).tolist())

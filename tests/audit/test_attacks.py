@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 
 import audit.distances.membership
 import audit.statistics
@@ -21,6 +22,7 @@ from audit.distances.words import (
     reidentification_sentences,
 )
 from audit.images import AuditedSets, Images
+from audit.plots import components_plot
 from audit.search import distance_to_nearest
 from audit.statistics import difference_by_chance
 from audit.verdict import attacks_sentence
@@ -243,6 +245,27 @@ def test_the_answer_tells_of_attacks() -> None:
     assert "re-identification was not possible" in told(False, None)
     both = "a membership attack and re-identification did better than chance"
     assert both in told(True, True)
+
+
+def test_the_plot_that_is_handed_on_has_no_point_for_a_real_image(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    drawn: list[int] = []
+    scatter = Axes.scatter
+
+    def watched(self: Axes, x: np.ndarray, *args: Any, **more: Any) -> Any:
+        drawn.append(len(x))
+        return scatter(self, x, *args, **more)
+
+    monkeypatch.setattr(Axes, "scatter", watched)
+    space, _ = audited(points(37, 1, 5))
+    assert components_plot(space, points=False).startswith(b"\x89PNG")
+    assert drawn == [37]
+    components_plot(space, points=True)
+    assert drawn == [37, 37, 300, 240]
+    alike = torch.ones(40, DIM)  # no variance, and no density but of a point
+    same = Space("any", "any", alike, alike, alike, alike, torch.arange(40))
+    assert components_plot(same, points=False).startswith(b"\x89PNG")
 
 
 def test_every_extractor_is_told_under_its_name() -> None:
