@@ -28,8 +28,9 @@ def synthetic_sentence(mark: str) -> str:
         mark: What says it, see `synthetic_marks`.
     """
     return (
-        f"is synthetic: {mark}. Left out, since it is no image of a patient; --allow-synthetic, "
-        "into another --out, takes such files as if they were real, and all results then say so."
+        f"is synthetic: {mark}. Left out, since it is no image of a patient; prepare.py synthetic "
+        "makes a synthetic set of such files, and --allow-synthetic, into another --out, takes "
+        "them as if they were real, which all results then say."
     )
 
 

@@ -1,6 +1,7 @@
 """Sets in DICOM and NIfTI: the same pixels, new identities, marks, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from PIL import Image
 import generate
 import synthetic_marks as marks
 from datamodules.hounsfield import GreyScale
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
 from datamodules.synthetic import image_name as name_of
 from generation import dicom_file
@@ -20,6 +22,7 @@ from provenance import UserError, read_json
 from tests.conftest import write_cache, write_film_cache
 from tests.gan_runs import trained
 from tests.generation.test_slices import pix2pix
+from tests.prepare_runs import kits19
 
 WINDOW = {"width_hu": 300.0, "center_hu": 40.0}
 
@@ -225,3 +228,22 @@ def test_a_set_in_dicom_from_others_is_not_believed(of_films: Path, tmp_path: Pa
     path.write_bytes(bytes(1 << 20))
     with pytest.raises(UserError, match=r"it is larger than its manifest\.json says"):
         made.image(made.items[0])
+
+
+def test_exported_slices_come_back_as_they_lie(of_hu: Path, tmp_path: Path) -> None:
+    """By prepare.py, whose readers know nothing of how a set is written."""
+    made = make(of_hu, tmp_path / "set", format="nifti")
+    for number, item in enumerate(made.items):
+        case = tmp_path / f"source/case_{number:05d}"
+        case.mkdir(parents=True)
+        shutil.copy(made.root / name_of(item, "nifti"), case / "imaging.nii.gz")
+        shutil.copy(made.root / f"masks/{item.id}.nii.gz", case / "segmentation.nii.gz")
+    window = ("--window-width-hu", WINDOW["width_hu"], "--window-center-hu", WINDOW["center_hu"])
+    words = ("--split-all-to", "train", *window, "--allow-synthetic")
+    assert kits19(tmp_path / "source", tmp_path / "cache", *words) == 0
+    cache = SliceCache.open(tmp_path / "cache")
+    assert cache.num_synthetic == len(cache) == len(made.items)
+    for item, found in zip(made.items, cache.items, strict=True):
+        np.testing.assert_array_equal(cache.image(found), made.image(item))
+        np.testing.assert_array_equal(cache.mask(found), made.mask(item))
+        assert found.pixel_spacing_mm == pytest.approx(item.pixel_spacing_mm or (1, 1))
