@@ -4,7 +4,6 @@ The page shows patients, and stays with the data.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from augmentations.catalogue import OPERATIONS
+from augmentations.batch_mixing import mix_batch
+from augmentations.catalogue import BATCH_OPERATIONS, OPERATIONS
 from augmentations.language import read_policy
-from augmentations.operation import Images, Operation
+from augmentations.mixture import GROUP
+from augmentations.operation import BatchOperation, Images, Operation
+from augmentations.policy import Policy
 from augmentations.presets import PRESET_SOURCES, PRESETS
-from datamodules.film_cache import FilmCache
-from datamodules.film_dataset import FilmDataset
-from datamodules.film_dataset import to_unit as unit_films
 from datamodules.open_cache import open_cache
-from datamodules.prepared_cache import PreparedCache
-from datamodules.slice_cache import SliceCache
-from datamodules.slice_dataset import SliceDataset, unit_image
 from display.pages import PageFigure, render_page
-from display.sheet import ImageArray, overlay, sheet
-from display.tensor_images import image_arrays
+from display.sheet import sheet
 from provenance import UserError, write_text_atomic
+from studies.report.gallery_pictures import Picture, batch_of, training_pictures
 from studies.report.sheets import shrunk
 
 LEVELS = (1 / 3, 2 / 3, 1.0)
@@ -34,31 +30,6 @@ _LEVEL_NAMES = ("original", "1/3", "2/3", "1")
 _DRAWS = 5
 _TEMPLATE = Path(__file__).with_name("gallery.html.j2")
 _NO_PICTURE_OF = {"identity", "one_of", "one_at_a_level"}
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image of the cache as a network gets it.
-
-    Attributes:
-        image: (C, H, W) float32 in [-1, 1].
-        mask: (H, W) uint8; None for films.
-    """
-
-    image: Tensor
-    mask: Tensor | None
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """(H, W)."""
-        return self.image.shape[-2], self.image.shape[-1]
-
-    def shown(self) -> ImageArray:
-        """As a cell of a sheet; the outlines of the mask's areas are drawn over it."""
-        pixels: ImageArray = image_arrays(self.image[None])[0]
-        if self.mask is None:
-            return pixels
-        return overlay(pixels, self.mask.numpy(), opacity=0.15, contour=1)
 
 
 def write_gallery(
@@ -90,8 +61,9 @@ def write_gallery(
             f"--out {out}: is there already, and nothing is overwritten. Give another file."
         )
     cache = open_cache(str(root))
-    pictures, legend = _pictures(cache, images)
-    kind = Images(len(pictures[0].image), pictures[0].mask is not None, labels=True)
+    shown, names = training_pictures(cache, max(images, GROUP))
+    pictures, first = shown[:: len(shown) // images or 1][:images], shown[0]
+    kind = Images(len(first.image), first.mask is not None, first.label is not None)
     policies: dict[str, list[Any] | str] = {name: name for name in PRESETS if name != "none"}
     if augmentation is not None:
         own = read_policy(augmentation, kind, "--augmentation")
@@ -100,45 +72,16 @@ def write_gallery(
         _TEMPLATE,
         root=Path(root).name,
         seed=seed,
-        count=len(pictures),
+        count=len(shown),
         contents=cache.CONTENTS,
-        legend=legend,
+        legend=names[1:] if kind.masks else [],
         overview=_overview(pictures[0], kind, seed),
         operations=list(_operations(pictures, kind, seed)),
-        presets=list(_presets(policies, pictures, kind, seed)),
-        mixing=[],
+        presets=list(_presets(policies, pictures, kind, names, seed)),
+        mixing=list(_mixing(shown[:GROUP], kind, names, seed)) if len(shown) > 1 else [],
     )
     write_text_atomic(Path(out), page)
     return Path(out)
-
-
-def _pictures(cache: PreparedCache, count: int) -> tuple[list[Picture], list[str]]:
-    """Images spread evenly over the training split, and the names of their labels.
-
-    Of slices those with the rarest class, so that it is seen.
-    """
-    if isinstance(cache, FilmCache):
-        films = FilmDataset(cache, cache.indices("train"))
-        return [
-            Picture(unit_films({"image": films[k]["image"][None]})["image"][0], None)
-            for k in _spread(np.arange(len(films)), count)
-        ], []
-    assert isinstance(cache, SliceCache)
-    if not cache.has_images:
-        raise UserError(f"--data.root {cache.root}: holds label maps without images to augment.")
-    slices = SliceDataset(cache, cache.select("train", foreground_only=True))
-    held = np.array([item.class_pixels for item in slices.items])[:, 1:] > 0
-    chosen = np.flatnonzero(held[:, held.sum(axis=0).argmin()]) if held.size else np.arange(0)
-    chosen = np.arange(len(slices)) if len(chosen) < count else chosen
-    samples = [slices[int(k)] for k in _spread(chosen, count)]
-    return [Picture(unit_image(s["image"]), s["mask"]) for s in samples], cache.class_names
-
-
-def _spread(chosen: Any, count: int) -> list[int]:
-    if not len(chosen):
-        raise UserError("--data.root: its training split holds no image to show.")
-    inner = (np.arange(min(count, len(chosen))) + 0.5) / min(count, len(chosen))
-    return [int(chosen[int(place * len(chosen))]) for place in inner]
 
 
 def _at_full_strength(name: str, kind: Images) -> Operation | str:
@@ -219,34 +162,99 @@ def _operations(pictures: Sequence[Picture], kind: Images, seed: int) -> Iterato
 
 
 def _presets(
-    policies: dict[str, list[Any] | str], pictures: Sequence[Picture], kind: Images, seed: int
+    policies: dict[str, list[Any] | str],
+    pictures: Sequence[Picture],
+    kind: Images,
+    names: Sequence[str],
+    seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Each policy as a training would draw it."""
+    """Each policy as a training would draw it, for a batch of these pictures."""
     for name, written in policies.items():
-        policy = read_policy(written, kind)
-        rows = []
-        for place, picture in enumerate(pictures):
-            cells = [picture.shown()]
-            for draw in range(_DRAWS):
-                of_draw = np.random.default_rng([seed, place, draw]).integers(2**62)
-                drawn = policy.draw(int(of_draw), picture.size)
-                # Scaled already, so that what works on stored levels works on these.
-                changed = policy.apply(picture.image, picture.mask, drawn, lambda image: image)
-                cells.append(Picture(*changed).shown())
-            rows.append(cells)
-        names = ["original", *(f"draw {draw + 1}" for draw in range(_DRAWS))]
-        listed = [next(iter(entry)) for entry in policy.plain()]
-        yield {
+        told: dict[str, Any] = {
             "name": name,
             "source": PRESET_SOURCES.get(name, ""),
-            "operations": ", ".join(listed),
-            "figure": PageFigure(
-                "", shrunk(sheet(rows, column_titles=names, cell_size=180)), f"{name}, drawn anew"
-            ),
+            "operations": "",
+            "figure": None,
+            "refused": "",
+        }
+        try:
+            policy = read_policy(written, kind)
+        except UserError as error:
+            yield {**told, "refused": str(error).removeprefix("--data.augmentation ")}
+            continue
+        columns = [pictures]
+        for draw in range(_DRAWS):
+            of_draw = np.random.default_rng([seed, draw]).integers(2**62, size=len(pictures))
+            columns.append(_drawn(policy, pictures, names, of_draw.tolist()))
+        rows = [[one.shown() for one in row] for row in zip(*columns, strict=True)]
+        titles = ["original", *(f"draw {draw + 1}" for draw in range(_DRAWS))]
+        picture = sheet(rows, column_titles=titles, cell_size=180)
+        yield {
+            **told,
+            "operations": ", ".join(next(iter(entry)) for entry in policy.plain()),
+            "figure": PageFigure("", shrunk(picture), f"{name}, drawn anew"),
         }
 
 
-def _what(kind: type[Operation]) -> str:
+def _drawn(
+    policy: Policy, pictures: Sequence[Picture], names: Sequence[str], seeds: Sequence[int]
+) -> list[Picture]:
+    """A batch under a policy; of views the first is shown."""
+    changed = []
+    for picture, seed in zip(pictures, seeds, strict=True):
+        drawn = policy.draw(seed, picture.size)
+        # Scaled already, so that what works on stored levels works on these.
+        pair = policy.apply(picture.image, picture.mask, drawn, lambda image: image)
+        changed.append(Picture(*pair, picture.label))
+    if not policy.on_batches or len(changed) < 2:
+        return changed
+    mixed = mix_batch(batch_of(changed), policy.on_batches, seeds, len(names))
+    images = mixed["views"][:, 0] if "views" in mixed else mixed["image"]
+    masks = mixed.get("mask", [None] * len(changed))
+    return [Picture(*pair) for pair in zip(images, masks, strict=True)]
+
+
+def _mixing(
+    pictures: Sequence[Picture], kind: Images, names: Sequence[str], seed: int
+) -> Iterator[dict[str, Any]]:
+    """Each operation on a batch, done to all of a small one, as in the review's figure 5."""
+    batch = batch_of(pictures)
+    seeds = [int(np.random.default_rng([seed, k]).integers(2**62)) for k in range(len(pictures))]
+    for name, made in BATCH_OPERATIONS.items():
+        told: dict[str, Any] = {
+            "name": name,
+            "what": _what(made),
+            "breaks": made.breaks_meaning,
+            "source": made.source,
+            "figure": None,
+            "refused": "",
+        }
+        try:
+            policy = read_policy([{name: {"probability": 1}}], kind)
+        except UserError as error:
+            yield {**told, "refused": str(error).removeprefix("--data.augmentation: ")}
+            continue
+        mixed = mix_batch(batch, policy.on_batches, seeds, len(names))
+        views = mixed["views"].unbind(1) if "views" in mixed else (mixed["image"],)
+        masks = mixed.get("mask", [None] * len(pictures))
+        rows = [[one.shown() for one in pictures]]
+        rows += [
+            [Picture(*pair).shown() for pair in zip(view, masks, strict=True)] for view in views
+        ]
+        titles = ["before", *("after" if len(views) == 1 else f"view {k + 1}" for k in range(9))]
+        picture = sheet(rows, row_titles=titles[: len(rows)], cell_size=170)
+        shares = [_shares(target, names) for target in mixed.get("target", [])]
+        caption = f"Labels after it: {'; '.join(shares)}." if shares else ""
+        yield {**told, "figure": PageFigure("", shrunk(picture), f"{name} in a batch", caption)}
+
+
+def _shares(target: Tensor, names: Sequence[str]) -> str:
+    """Such as "normal 70 %, pneumonia 30 %"."""
+    held = [(float(share), name) for share, name in zip(target, names, strict=True)]
+    return ", ".join(f"{name} {share:.0%}" for share, name in held if share > 0.005)
+
+
+def _what(kind: type[Operation] | type[BatchOperation]) -> str:
     """The first sentence of an operation's docstring."""
     return " ".join((kind.__doc__ or "").split("\n\n")[0].split())
 

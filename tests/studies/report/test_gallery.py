@@ -1,17 +1,19 @@
 """The gallery of augmentations: every operation and preset, on the user's images, replayable."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import study
-from augmentations.catalogue import OPERATIONS
+from augmentations.catalogue import BATCH_OPERATIONS, OPERATIONS
 from augmentations.operation import Images
 from augmentations.presets import PRESETS
 from datamodules.open_cache import open_cache
 from provenance import UserError
-from studies.report.gallery import _overview, _pictures, write_gallery
+from studies.report.gallery import _overview, write_gallery
+from studies.report.gallery_pictures import training_pictures
 
 
 def test_slices_with_their_masks_again_by_the_same_seed(small_cache: Path, tmp_path: Path) -> None:
@@ -29,9 +31,12 @@ def test_slices_with_their_masks_again_by_the_same_seed(small_cache: Path, tmp_p
     assert all(f"<h3>{name}</h3>" in page for name in PRESETS if name != "none")
     assert "case_0" not in page, "names of patients are not needed"
     assert "grey images have one channel" in page  # channel_shuffle is refused, and says why
+    for name in BATCH_OPERATIONS:
+        assert f"<h3>{name}</h3>" in page
+    assert "a blend has no label map" in page  # augmix is refused for slices
     with pytest.raises(UserError, match=r"one\.html: is there already, and nothing is overwritten"):
         write_gallery(small_cache, tmp_path / "one.html")
-    picture = _pictures(open_cache(str(small_cache)), 1)[0][0]
+    picture = training_pictures(open_cache(str(small_cache)), 4)[0][0]
     again = _overview(picture, Images(1, masks=True, labels=True), 3)
     assert again.source in page, "the same seed gives the same pictures"
     assert _overview(picture, Images(1, masks=True, labels=True), 4).source not in page
@@ -44,6 +49,8 @@ def test_films_of_three_channels_and_what_is_asked_wrongly(
     write_gallery(films, tmp_path / "page.html", images=1)
     page = (tmp_path / "page.html").read_text(encoding="utf-8")
     assert "grey images have one channel" not in page
+    assert "a blend has no label map" not in page
+    assert re.search(r"Labels after it: .*(normal|abnormal) \d+%, (normal|abnormal) \d+%", page)
     with pytest.raises(UserError, match=r"--images is 0; it must be 1 or more"):
         write_gallery(films, tmp_path / "other.html", images=0)
     with pytest.raises(UserError, match=r"--augmentation: there is no operation gama\."):
