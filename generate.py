@@ -31,7 +31,7 @@ _AUDIT = (
     "Look for copies of training images in the finished set, as evaluate.py audit does, and write "
     "the answer into its card and manifest. Alone: with the cache that the generator was trained "
     "on; or the folder of that cache. Exit status 0: these tests found no copies; 3: images "
-    "resemble training images; 4: no answer."
+    "resemble training images, or an attack succeeded; 4: no answer."
 )
 _AUDIT_OUT = (
     "Folder of the audit, outside of the set: it shows patients. None: runs/audit_<name of the "

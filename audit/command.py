@@ -94,7 +94,7 @@ def audit(
     from audit.left_out import after_leaving_out
     from audit.measure import measured
     from audit.report import PAGE, STAYS, SUMMARY, write_report
-    from audit.verdict import headline, kind_of, sentences
+    from audit.verdict import headline, kind_of, sentences, succeeded
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
     from gates.judge import judged
@@ -168,6 +168,7 @@ def audit(
     }
     result["copies_at_most"], told = after_leaving_out(result, fakes.manifest)
     result["notes"] = [*sets.notes, *told]
+    result["attacks_succeeded"] = succeeded(result)
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
     if rules:
         result["require"] = judged(rules, figures_of(result))

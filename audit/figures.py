@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.statistics import largest_share
+from audit.verdict import succeeded
 from gates.figures import Figure, counted, of_entry
 from gates.rules import Rule
 
@@ -17,8 +18,8 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
 
     `copies` is the share of the set that are copies of the planted kinds: the excess of flagged
     images over the held-out rate, over the share of copies that is found, with its upper 95 %
-    bound. Every other score with an interval is there under its key, a planted disguise as
-    `found:plain`.
+    bound. A planted disguise is `found:plain`, and attacks and scores of the set have their keys,
+    such as `membership_auc` or `coverage`.
 
     Args:
         result: audit.json's content.
@@ -48,22 +49,31 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
         found[f"found:{row['disguise']}"] = Figure(
             row["found"], row["low"], row["high"], unit="planted copy", number=row["num"]
         )
-    for name, entry in _entries(result):
-        if name not in found:
-            patients = entry.get("num_patients") or result["num_held_out_patients"]
-            found[name] = of_entry(entry, "held-out patient", patients, _FEWEST_PATIENTS)
+    found["attacks_succeeded"] = counted(len(succeeded(result)))
+    for name, entry in _by_distance(result):
+        # Of several extractors the first one's has the short name.
+        found.setdefault(
+            name,
+            of_entry(entry, "held-out patient", result["num_held_out_patients"], _FEWEST_PATIENTS),
+        )
     return found
 
 
-def _entries(node: Any, name: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every score with an interval, however deep it lies, by its key."""
-    if not isinstance(node, dict):
-        return
-    if {"value", "low", "high"} <= set(node):
-        yield name, node
-        return
-    for key, inner in node.items():
-        yield from _entries(inner, key)
+def _by_distance(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Attacks and scores of the set: `membership_auc`, `coverage`, `coverage:held_out`, ..."""
+    for extractor, one in result["by_distance"].items():
+        parts = {
+            **{("", key): value for key, value in one["membership"].items()},
+            **{("reidentification", key): v for key, v in one["reidentification"].items()},
+        }
+        for side in ("synthetic", "held_out"):
+            for key, value in ((one.get("fidelity") or {}).get(side) or {}).items():
+                parts[key, "" if side == "synthetic" else side] = value
+        for names, entry in parts.items():
+            if isinstance(entry, dict) and {"value", "low", "high"} <= set(entry):
+                name = ":".join(filter(None, names))
+                yield name, entry
+                yield f"{name}:{extractor}", entry
 
 
 def _copies(result: Mapping[str, Any]) -> Figure:

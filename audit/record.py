@@ -28,8 +28,8 @@ def record_of(folder: Path) -> dict[str, Any]:
     Returns:
         The "answer" and its "sentence"; "n" images, how many were "flagged" and the
         "held_out_share" that would be; the "upper_bound" of the share of copies, the share of
-        planted copies that was found, and the smallest share that would have been shown; "seeds",
-        "extractor", what was required, and the SHA-256 of audit.json.
+        planted copies that was found, and the smallest share that would have been shown; which
+        attacks succeeded, "seeds", "extractor", what was required, and the SHA-256 of audit.json.
     """
     result = read_audit(folder)
     return {
@@ -41,6 +41,7 @@ def record_of(folder: Path) -> dict[str, Any]:
         "upper_bound": result["copies_at_most"],
         "planted_found_share": result["planted_found_share"],
         "smallest_share_shown": result["smallest_share_shown"],
+        "attacks_succeeded": result["attacks_succeeded"],
         "seeds": [2 * result["seed"], 2 * result["seed"] + 1],
         "extractor": "contrastive, trained on the generator's training images",
         "required": [

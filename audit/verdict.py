@@ -48,7 +48,8 @@ def exit_status(result: Mapping[str, Any]) -> int:
     """Of an audit that decides: by its rules, or by its answer where none were given."""
     if "require" in result:
         return judge.exit_status(result["require"])
-    return STATUS[kind_of(result)]
+    kind = kind_of(result)
+    return STATUS[COPIES if kind == NOTHING_FOUND and succeeded(result) else kind]
 
 
 def headline(result: Mapping[str, Any]) -> str:
@@ -151,8 +152,8 @@ def next_steps(result: Mapping[str, Any]) -> list[str]:
             "alike; copies lie on one another line by line.",
             "If they are: keep the set where the data are. Look for duplicates among the training "
             "images, train on more of them, or take an earlier checkpoint; then audit again.",
-            "Leaving out the flagged images alone leaves in those that were not found: count "
-            "with the table of planted copies.",
+            "Leaving out the flagged images (--drop-copies) leaves in those that were not found: "
+            "count with the table of planted copies, and audit the new set too.",
         ]
     attacked = (
         [

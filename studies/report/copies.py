@@ -17,10 +17,9 @@ _WHEN_COPIES_WERE_FOUND = (
     "copies lie on one another line by line.",
     "Then look for duplicates among the training images (duplicates.csv of the cache) and "
     "train on more of them, or take an earlier checkpoint: audit the sets of several, and "
-    "`python evaluate.py gate AUDIT ...` tells them side by side.",
-    "Or leave the suspicious images out, `python evaluate.py audit --synthetic SET --data.root "
-    "CACHE --out AUDIT --drop-copies NEW`, and audit NEW: what an audit missed is still there.",
-    "docs/audit.md has an example of all three.",
+    "evaluate.py gate tells the audits side by side.",
+    "Or leave the suspicious images out (evaluate.py audit --drop-copies NEW_SET), and audit the "
+    "new set too: copies that an audit missed are still there. docs/audit.md has an example.",
 )
 _NEEDED = ("verdict", "sentences", "num_synthetic", "flagged", "copies_at_most")
 
@@ -73,6 +72,7 @@ def copies(
         "headline": _headline(audits, num_sets),
         "lines": lines,
         "found": FOUND in verdicts,
+        "attacked": any(found.get("attacks_succeeded") for found in audits.values()),
         "clean": bool(audits) and verdicts == {NOTHING_FOUND} and len(audits) >= num_sets,
         "audited": len(audits),
     }
@@ -88,8 +88,14 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
         flagged = {name: audits[name] for name in copying}
         worst = max(flagged.values(), key=lambda one: one["flagged"] / one["num_synthetic"])
         return (
-            f"Copies: in {len(copying)} of {of} images resemble training images more than chance. "
-            f"{worst['sentences'][0]}"
+            f"Copies: images of {len(copying)} of {of} ({', '.join(copying)}) resemble training "
+            f"images more than by chance. {worst['sentences'][0]}"
+        )
+    attacked = [name for name, found in audits.items() if found.get("attacks_succeeded")]
+    if attacked:
+        return (
+            f"No copies found in {of}, but training patients can be told: an attack succeeded on "
+            f"{', '.join(attacked)}."
         )
     bounds = [found["copies_at_most"] for found in audits.values()]
     if unclear:
@@ -144,6 +150,11 @@ def next_steps(answer: Mapping[str, Any], found: Mapping[str, Any] | None) -> li
         steps.append(
             "Before a synthetic set leaves the place of its data, audit it: write `audit: true` "
             "into the study's YAML and run it again with the same --out. Nothing is trained again."
+        )
+    elif found["attacked"]:
+        steps.append(
+            "Keep the sets where the data are: somebody may learn from them who was in the "
+            "training set. Train the generator on more patients or for a shorter time."
         )
     elif found["clean"]:
         steps.append(

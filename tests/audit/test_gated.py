@@ -43,11 +43,16 @@ RESULT: dict[str, Any] = {
                 "membership_auc": {"value": 0.5, "low": 0.45, "high": 0.55}, "succeeds": False,
             },
             "reidentification": {"succeeds": False},
+            "fidelity": {
+                "synthetic": {"coverage": {"value": 0.7, "low": 0.65, "high": 0.75}},
+                "held_out": {"coverage": {"value": 0.9, "low": 0.85, "high": 0.95}},
+            },
         }
     },
 }  # fmt: skip
 
 
+GIVEN_AWAY = {"own": {"membership": {"succeeds": True}, "reidentification": {"succeeds": False}}}
 FOUND = {"planted_found_share": 0.9}
 
 
@@ -93,6 +98,10 @@ def test_a_share_that_no_number_of_images_shows_is_said() -> None:
 def test_every_score_with_an_interval_may_be_required() -> None:
     assert row_of("membership_auc<=0.55")["verdict"] == HOLDS
     assert row_of("membership_auc<=0.52")["verdict"] == CANNOT_BE_SAID
+    assert row_of("coverage>=0.6")["verdict"] == HOLDS
+    assert row_of("coverage:held_out>=0.8")["verdict"] == HOLDS
+    assert row_of("membership_auc:own<=0.55")["verdict"] == HOLDS
+    assert row_of("attacks_succeeded<=0")["verdict"] == HOLDS
     assert row_of("found:noise 0.2>=0.8")["verdict"] == HOLDS
     assert row_of("above_every_held_out<=0")["verdict"] == HOLDS
     assert "Did you mean copies?" in row_of("copys<=0.01")["sentence"]
@@ -111,6 +120,7 @@ def test_a_blind_audit_says_nothing_of_copies() -> None:
         ({"p_flagged": 0.001}, 3, COPIES),
         ({"like_a_plain_copy": 1}, 3, COPIES),
         ({"p_flagged": 0.03}, 4, NO_ANSWER),
+        ({"by_distance": GIVEN_AWAY}, 3, NOTHING_FOUND),
         ({"require": [{"verdict": HOLDS}], "p_flagged": 0.001}, 0, ""),
         ({"require": [{"verdict": DOES_NOT_HOLD}]}, 3, ""),
         ({"require": [{"verdict": CANNOT_BE_SAID}]}, 4, ""),

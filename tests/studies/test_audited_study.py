@@ -89,11 +89,23 @@ def test_copies_are_told_with_what_to_do(plan: dict, home: Path) -> None:
     outcome = go({**plan, "audit": {"require": "copies<=0.01"}}, home)
     assert outcome.required[0]["verdict"] == "does not hold"
     content = told(home)
-    assert content["copies"]["headline"].startswith("Copies: in 1 of 1 synthetic set images resem")
+    assert content["copies"]["headline"].startswith(
+        "Copies: images of 1 of 1 synthetic set (seed_0) resemble training images more than by"
+    )
     steps = " ".join(content["next_steps"])
     for wanted in ("Keep the sets where the data are", "duplicates", "earlier checkpoint",
                    "--drop-copies"):  # fmt: skip
         assert wanted in steps
+
+
+def test_an_attack_that_succeeds_is_no_clean_answer(plan: dict, home: Path) -> None:
+    go({**plan, "audit": True}, home)
+    file = home / "out/audits/seed_0/audit.json"
+    found = json.loads(file.read_text())
+    file.write_text(json.dumps({**found, "attacks_succeeded": ["a membership attack"]}))
+    content = told(home)
+    assert "an attack succeeded on seed_0" in content["copies"]["headline"]
+    assert "who was in the training set" in content["next_steps"][-1]
 
 
 def test_the_status_of_the_command_is_that_of_the_rules(
