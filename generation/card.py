@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet
+from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet, licences_in
 from generation.cards.dataset import dataset_card
 from licences import Licence, together
 from provenance import UserError, read_json, write_json_atomic
@@ -102,7 +102,12 @@ def _said_later(root: Path, content: Mapping[str, Any]) -> dict[str, Any]:
         return {}
     before = read_json(root / "manifest.json")
     same = all(before.get(key) == content.get(key) for key in ("items", "generator", "seed"))
-    return {key: before[key] for key in ("audit", "evaluations") if same and before.get(key)}
+    if not same:
+        return {}
+    found = {key: before[key] for key in ("audit", "evaluations") if before.get(key)}
+    if before.get("licences") and not all(one.is_stated for one in licences_in(content)):
+        found["licences"] = before["licences"]  # stated since, by generate.py card
+    return found
 
 
 def command_of(found: SyntheticSet) -> str:

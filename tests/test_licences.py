@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 import generate
 from datamodules.film_cache import FilmCache
@@ -18,7 +19,7 @@ from preparation.licence import licence_of_medmnist
 from provenance import UserError, read_json, sha256_of
 from studies.run.fingerprint import describe_data
 from tests.conftest import write_cache, write_film_cache
-from tests.film_runs import films, make_films
+from tests.film_runs import draw, films, make_films
 from tests.gan_runs import trained
 from tests.prepare_runs import contents, kits19, make_source, run
 
@@ -245,3 +246,26 @@ def test_a_record_with_a_strange_licence_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="licences is 'free'"):
         check_record({**record, "licences": "free"}, tmp_path / "x.ckpt")
     shutil.rmtree(tmp_path / "run")
+
+
+def test_a_set_of_another_program_has_that_of_its_cache_and_its_own(tmp_path: Path) -> None:
+    cache, source = tmp_path / "cache", tmp_path / "made"
+    assert films(make_films(tmp_path / "real", 40), cache, "--licence", "nih") == 0
+    source.mkdir()
+    for number in range(3):
+        Image.fromarray(draw(number, 32)).save(source / f"{number}.png")
+
+    def brought(name: str, *words: object) -> list[Licence]:
+        out = tmp_path / name
+        assert run("synthetic", "--source", source, "--out", out, *words) == 0
+        assert "licence of the data behind it" in (out / "README.md").read_text()
+        return SyntheticSet.open(out).licences
+
+    theirs = Licence("CC BY-NC 4.0", "Vendor")
+    said = ("--licence", "Vendor: cc-by-nc-4.0")
+    assert brought("a", "--trained-on", cache) == [known_data("nih")]
+    assert brought("b", "--trained-on", cache, *said) == [known_data("nih"), theirs]
+    assert brought("c", "--like", cache) == [Licence()]
+    assert generate.main(["card", "--synthetic", str(tmp_path / "c"), "--licence", "own"]) == 0
+    assert brought("c", "--like", cache) == [known_data("own")]  # the command says none again
+    assert brought("d", "--like", cache, *said) == [theirs]

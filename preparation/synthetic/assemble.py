@@ -76,7 +76,7 @@ def assemble(
         records: Of the others, in their order.
         origin: Where the images are from.
         classes: Which they show.
-        described: `made_by` and `prepared_like` of the manifest.
+        described: `made_by`, `prepared_like` and `licences` of the manifest.
         command: What was typed.
 
     Raises:
@@ -116,6 +116,7 @@ def assemble(
             "images_sha256": pixels,
         },
         "prepared_like": described["prepared_like"],
+        "licences": [one.plain() for one in described["licences"]],
         "channels": cache.channels if isinstance(cache, FilmCache) else 1,
         "image_format": "png",
         "versions": library_versions(),

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.film_cache import FilmCache
+from licences import Licence, together
 from output_folder import check_folder, claim_folder, locked
 from preparation.disk import full_disk_as_user_error
 from preparation.left_out import stop_at_the_first
@@ -51,6 +52,7 @@ def synthetic(
     values: tuple[float, ...] = (),
     classes: ClassOptions = ClassOptions(),
     choices: SliceChoices = SliceChoices(),
+    licence: str | None = None,
     workers: int = 1,
     strict: bool = False,
 ) -> SyntheticOutcome:
@@ -75,6 +77,8 @@ def synthetic(
             highest, and slices are in HU.
         classes: See `ClassOptions`.
         choices: See `SliceChoices`.
+        licence: Under which the images came, or that of the data behind them; as for the other
+            sources. That of the cache that their generator was trained on holds beside it.
         workers: Processes; each holds one file in memory.
         strict: Stop at the first file that cannot be used. Otherwise it is listed, the others are
             brought in, and the exit status is 3.
@@ -82,6 +86,7 @@ def synthetic(
     if workers < 1:
         raise UserError(f"--workers {workers}: expected 1 or more.")
     scale = scale_of(values)
+    stated = () if licence is None else (Licence.of_text(licence),)
     origin = chosen_origin(trained_on, trained_on_split, like)
     cache = origin.like
     files, notes = find_source(source)
@@ -133,6 +138,7 @@ def synthetic(
             classes=found,
             described={
                 "made_by": made_by,
+                "licences": together((*origin.licences, *stated)) or [Licence()],
                 "prepared_like": settings["prepared_like"] | {"processing": processing},
             },
             command=_command(settings, source, out, cache.root, choices, trained_on),

@@ -9,6 +9,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
 from knowledge import Knowledge
+from licences import Licence
 from preparation.films.film_layout import FilmLayout
 from preparation.synthetic.films import ReadFilms
 from preparation.synthetic.labels import ClassOptions
@@ -51,12 +52,14 @@ class Origin:
         trained_on: "unknown", or the kind of source of the cache that their generator learnt from.
         split_id: Of that cache; None where it is unknown.
         knowledge: Whom the generator knows.
+        licences: Of the data that it learnt from; none where these are unknown.
     """
 
     like: FilmCache | SliceCache
     trained_on: str
     split_id: str | None
     knowledge: Knowledge
+    licences: tuple[Licence, ...] = ()
 
 
 def chosen_origin(trained_on: str, split: str, like: Path | None) -> Origin:
@@ -89,7 +92,7 @@ def chosen_origin(trained_on: str, split: str, like: Path | None) -> Origin:
             "other slices. Give two of one kind, or leave --like out."
         )
     known = teacher.knowledge(teacher.indices("train" if split == "train" else None))
-    return Origin(cache, teacher.dataset, teacher.split_id, known)
+    return Origin(cache, teacher.dataset, teacher.split_id, known, (teacher.licence,))
 
 
 def _with_images(cache: FilmCache | SliceCache) -> FilmCache | SliceCache:

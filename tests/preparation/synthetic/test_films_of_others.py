@@ -217,7 +217,7 @@ def test_a_set_of_a_known_generator_joins_the_training_and_one_of_all_patients_d
     assert len(joined) == len(real) + 2
     assert joined.labels is not None
     assert sorted(joined.labels[-2:].tolist()) == [0, 1]
-    assert "unknown" not in (tmp_path / "a/README.md").read_text()
+    assert "| trained on | the training split of" in (tmp_path / "a/README.md").read_text()
     flags = ("--trained-on", cache, "--trained-on-split", "all")
     assert synthetic(folders, tmp_path / "b", *flags) == 0
     with pytest.raises(UserError, match="leaks"):
