@@ -4,6 +4,7 @@
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --corruptions all --out DIR
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
+    python evaluate.py images --real FOLDER --synthetic FOLDER --out DIR
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
 The first gives, for a segmenter, IoU per image, Dice and HD95 per patient; for a classifier AUROC,
@@ -12,7 +13,8 @@ With --corruptions it gives these models' scores on corrupted images instead. Th
 distances with their floors, for films and slices alike, and a card with all that is needed to
 compute them again. Both leave evaluation.json and pictures. The third asks whether the set copies
 its training images, and what share of copies it would have seen; it leaves audit.json, a page, and
-pictures that stay with the data. The last judges finished evaluations by other rules.
+pictures that stay with the data. Both take two plain folders of images too. The last judges
+finished evaluations by other rules.
 
 Each takes --require with rules for its numbers: exit status 0 where all hold, 3 where one does not,
 4 where one cannot be said.
@@ -20,7 +22,8 @@ Each takes --require with rules for its numbers: exit status 0 where all hold, 3
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +32,7 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
+from preparation.synthetic.plain_folders import PlainFolders, is_plain
 from provenance import UserError, sha256_of
 
 __all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "main"]
@@ -58,8 +62,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _gate(given[1:])
     function, description = _KINDS[kind]
     parser = verb_parser(f"evaluate.py {kind}".strip(), description)
-    parser.add_function_arguments(function, as_group=False, skip={"show_progress"})
+    parser.add_function_arguments(function, as_group=False, skip={"show_progress", "notes"})
     if kind:
+        parser.add_class_arguments(PlainFolders, as_group=False)
         parser.add_argument(
             "--record", type=bool, nargs="?", const=True, default=False, help=_RECORD
         )
@@ -68,12 +73,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = _one_name(with_underscores(given[int(bool(kind)) :]))
     settings = parsed(parser, flags, aliases=_ALIASES if kind else ("--data.root",))
     settings.pop("config")
+    chosen = vars(settings)
+    if kind:
+        own = [one.name for one in fields(PlainFolders)]
+        folders = PlainFolders(**{name: chosen.pop(name) for name in own})
+        chosen |= _prepared_folders(kind, chosen, folders)
     if kind == "audit":
-        return _audit(**vars(settings))
-    record = bool(kind) and settings.pop("record")
-    result = function(**vars(settings))
+        return _audit(**chosen)
+    record = bool(kind) and chosen.pop("record")
+    result = function(**chosen)
     if record:
-        _record_evaluation(settings.synthetic, settings.out)
+        _record_evaluation(chosen["synthetic"], chosen["out"])
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
     from gates.judge import exit_status, printed_lines
 
@@ -83,6 +93,61 @@ def main(arguments: Sequence[str] | None = None) -> int:
     required = result.get("require", [])
     print("\n".join(printed_lines(required)), end="\n" if required else "")
     return exit_status(required)
+
+
+def _prepared_folders(
+    kind: str, settings: Mapping[str, Any], folders: PlainFolders
+) -> dict[str, Any]:
+    """Settings of what was made of plain folders; none where a cache and a set were given.
+
+    Raises:
+        UserError: One is plain and the other is not, or a flag is for the other kind.
+    """
+    real, made = Path(settings["root"]), Path(settings["synthetic"])
+    plain = [is_plain(real), is_plain(made)]
+    if not all(plain):
+        for one in fields(PlainFolders):
+            value = getattr(folders, one.name)
+            if value != one.default:
+                raise UserError(
+                    f"--{one.name.replace('_', '-')} {value}: is for two plain folders of images, "
+                    f"and {made if plain[0] else real} is none. Leave it out."
+                )
+        if plain[0] and (made / "manifest.json").is_file():
+            raise UserError(
+                f"{real}: is a plain folder, but {made} is a synthetic set. Prepare the real "
+                "images (prepare.py image_folder, chest_xray, ...), or give two plain folders."
+            )
+        if plain[1] and (real / "manifest.json").is_file():
+            raise UserError(
+                f"{made}: is a plain folder, but {real} is a cache. Bring the images in first: "
+                f"python prepare.py synthetic --source {made} --like {real} --trained-on unknown "
+                "--out SET (or --trained-on CACHE), and give SET."
+            )
+        return {}
+    usual = "val" if kind == "images" else "val+test"
+    if settings["split"] != usual:
+        raise UserError(
+            f"--split {settings['split']}: two plain folders have no splits. Leave it out"
+            + ("; --held-out FOLDER names held-out images." if kind == "audit" else ".")
+        )
+    if kind == "images" and folders.held_out is not None:
+        raise UserError(
+            f"--held-out {folders.held_out}: is for evaluate.py audit. Leave it out, or compare "
+            "with that folder as --real."
+        )
+    from preparation.split import Split
+    from preparation.synthetic.pictures import prepared_pictures
+
+    divided = Split(all_to="test") if kind == "images" else Split(ratios=(0.7, 0.15, 0.15))
+    found = prepared_pictures(real, made, settings["out"], folders, divided)
+    print(f"{found.cache.parent}: holds the images as they are compared, and stays with the data.")
+    return {
+        "root": found.cache,
+        "synthetic": found.made,
+        "notes": found.notes,
+        "split": "test" if kind == "images" or folders.held_out else usual,
+    }
 
 
 def audit_and_record(**settings: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ called.
 
 import shlex
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -45,6 +46,7 @@ def audit(
     extractor: str | None = None,
     weights: Path | None = None,
     control_set: Path | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Look for copies of training images in a synthetic set.
 
@@ -78,6 +80,7 @@ def audit(
         control_set: A synthetic set of a generator that is known to copy images of this cache, such
             as one that was trained on fifty of them for too long: how many of its images are found
             is told beside the planted copies.
+        notes: Sentences for the reader, such as that plain folders were compared.
 
     Returns:
         The content of audit.json.
@@ -139,6 +142,7 @@ def audit(
     }
     check_folder(out, RESULT, identity, "audit", [PAGE, SUMMARY, STAYS])
     sets = audited_sets(fakes, cache, split, num_images, num_held_out, show_progress, copying)
+    sets.notes[:0] = notes
     _refuse_too_few(sets, fakes.root, cache.root, cache.split_by)
     found = measured(sets, cache.root, num_planted, chosen, seed, show_progress, network)
     words = ["--synthetic", synthetic, "--data.root", root, "--out", out, "--split", split]

@@ -113,7 +113,7 @@ def audited_sets(
         "cache that the set's generator was trained on, or prepare it with --image-size "
         f"{fakes.image_size}.",
     )
-    known, notes = _known(fakes, cache)
+    known, notes = _known(fakes, cache, split)
     usable = np.ones(len(cache), bool)
     if isinstance(cache, SliceCache):
         usable = np.array([item.has_foreground for item in cache.items], bool)
@@ -184,9 +184,16 @@ def _refuse_control(
         )
 
 
-def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_], list[str]]:
-    """(N,) which images of the cache the generator knew, and what is to be said about it."""
+def _known(
+    fakes: SyntheticSet, cache: PreparedCache, split: HeldOutSplit
+) -> tuple[NDArray[np.bool_], list[str]]:
+    """(N,) which images of the cache the generator knew, and what is to be said about it.
+
+    Where nobody knows, all that are not held out: it may have known any.
+    """
     learnt = fakes.learnt()
+    if learnt.of_unknown and not learnt.patients:
+        return _all_but(cache, split)
     train = np.zeros(len(cache), bool)
     train[cache.indices("train")] = True
     if not learnt.patients and not learnt.items and not len(learnt.pixels):
@@ -218,6 +225,23 @@ def _known(fakes: SyntheticSet, cache: PreparedCache) -> tuple[NDArray[np.bool_]
             "training split. They were searched for copies too."
         )
     return known, notes
+
+
+def _all_but(cache: PreparedCache, split: HeldOutSplit) -> tuple[NDArray[np.bool_], list[str]]:
+    """(N,) all images whose patients are not held out, and what that means."""
+    of_split = np.concatenate([cache.indices(name) for name in split.split("+")])
+    searched: NDArray[np.bool_] = ~np.isin(
+        cache.patient_ids, np.unique(cache.patient_ids[of_split])
+    )
+    held_out = len(cache) - int(searched.sum())
+    return searched, [
+        "What the set's generator was trained on is unknown, as whoever brought the set in says. "
+        f"It was compared with all {int(searched.sum())} images that are not held out; of what the "
+        "generator learnt elsewhere no copy can be seen here.",
+        f"The {held_out} images of held-out patients ({split}) say what a likeness by chance is, "
+        "and were not searched for copies. If the generator may know them too, audit the set with "
+        "--split val and with --split test: each searches the images that the other holds out.",
+    ]
 
 
 def _of_classes(fakes: SyntheticSet, cache: PreparedCache, notes: list[str]) -> NDArray[np.bool_]:

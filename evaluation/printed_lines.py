@@ -99,7 +99,7 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
                 f"  {key}, {count(entry['num_values'], 'pair')} of {split} patients: "
                 f"{_interval(entry)}"
             )
-    return lines
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
 def _with_range(entry: Mapping[str, Any]) -> str:

@@ -166,10 +166,13 @@ def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageS
         "image size": f"{size} px",
         "channels": fakes.manifest.get("channels", 1),
         "quantisation": f"8 bits, {fakes.image_format} files",
-        "generator": origin.get("checkpoint_sha256", "unknown"),
-        "images seen by it": origin.get("images_seen", "unknown"),
-        "seed": fakes.manifest.get("seed", "unknown"),
+        "generator": origin.get("checkpoint_sha256", origin.get("made_by", "unknown")),
     }
+    if "made_by" in origin:
+        facts["trained on"] = origin.get("trained_on", "unknown")
+    else:
+        facts["images seen by it"] = origin.get("images_seen", "unknown")
+        facts["seed"] = fakes.manifest.get("seed", "unknown")
     if any(item.label for item in items):
         facts["labels"] = _counts(item.label or "none" for item in items)
     return ImageSet([item.id for item in items], read, fakes.content_sha256, facts)
@@ -199,6 +202,13 @@ def describe_training_overlap(fakes: SyntheticSet, cache: PreparedCache, real: I
     That there are such, and what cannot be compared, is said on stderr.
     """
     patients, learnt = set(real.patients), fakes.learnt()
+    if learnt.of_unknown and not learnt.patients:
+        print(
+            f"{fakes.root}: what its generator was trained on is unknown, so whether it knew the "
+            "real patients of this comparison cannot be told.",
+            file=sys.stderr,
+        )
+        return f"unknown, as whoever brought the set in says; {len(patients)} patients"
     if not learnt.patients:
         return f"unknown: the set does not name whom; {len(patients)} patients"
     known = np.unique(cache.patient_ids[learnt.overlap(cache).known]).tolist()

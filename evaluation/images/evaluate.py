@@ -41,6 +41,7 @@ def evaluate_images(
     seed: int = 0,
     show_progress: bool = True,
     require: str | None = None,
+    notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Compare a synthetic set with the real images of a cache, of films or of CT slices.
 
@@ -72,6 +73,7 @@ def evaluate_images(
         require: Rules for the scores, such as "coverage>=0.6". Of a number with
             an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
             one cannot be said, as with too few images. The evaluation is written in any case.
+        notes: Sentences for the reader, such as that plain folders were compared.
 
     Returns:
         The content of evaluation.json.
@@ -159,6 +161,7 @@ def evaluate_images(
         "scores": scores,
         "pairs": summaries(rows),
         "pairs_with_changed_label_map": differing,
+        "notes": list(notes),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": _versions(extractor),
         "command": _command(

@@ -48,7 +48,7 @@ def fid_card(result: Mapping[str, Any]) -> str:
 {count(result["num_synthetic"], "synthetic image")} against \
 {count(result["num_real"], "real image")} of {count(result["num_real_patients"], "patient")}.
 {note}
-
+{_notes(result)}
 ## Scores of the two sets
 
 {_required(result)}{_between_sets(result)}
@@ -84,6 +84,11 @@ def _without_folders(command: str) -> str:
         if words[flag] in _OF_PATHS:
             words[flag + 1] = Path(os.path.abspath(value)).name
     return shlex.join(words)
+
+
+def _notes(result: Mapping[str, Any]) -> str:
+    """What to know before one relies on it, where there is anything."""
+    return "".join(f"\n- {note}" for note in result["notes"]) + "\n" * bool(result["notes"])
 
 
 def _required(result: Mapping[str, Any]) -> str:

@@ -95,28 +95,33 @@ def sheet_of_slices(
 ) -> ImageArray:
     """Columns of label map, synthetic image and real image; of one slice each where it is known."""
     size = max(128, min(192, cache.image_size))
+
+    def mask_of(fake: SyntheticItem) -> ImageArray | None:
+        return fakes.mask(fake) if fakes.has_label_maps else None
+
     if pairs:
         some = [pairs[i] for i in spread(len(pairs), _COLUMNS)]
-        columns = [(fakes.mask(f), fakes.image(f), cache.image(item)) for f, item in some]
+        columns = [(mask_of(f), fakes.image(f), cache.image(item)) for f, item in some]
         title = "real slice of that label map"
     else:
         real = cache.select(split, foreground_only=True)
         others = [real[i] for i in spread(len(real), _COLUMNS)]
         some_fakes = [fakes.items[i] for i in spread(len(fakes.items), _COLUMNS)]
         columns = [
-            (fakes.mask(f), fakes.image(f), cache.image(item))
+            (mask_of(f), fakes.image(f), cache.image(item))
             for f, item in zip(some_fakes, others, strict=False)
         ]
         title = "other real slices"
+    masks = [colour_mask(mask) for mask, _, _ in columns if mask is not None]
     rows = [
-        [colour_mask(mask) for mask, _, _ in columns],
+        *([masks] if masks else []),
         [fake for _, fake, _ in columns],
         [image for _, _, image in columns],
     ]
     return sheet(
         rows,
-        ["label map", "synthetic", title.replace(" of ", "\nof ")],
+        [*(["label map"] if masks else []), "synthetic", title.replace(" of ", "\nof ")],
         cell_size=size,
         caption=f"{len(columns)} of {len(fakes.items)} synthetic images, evenly spread.",
-        legend=cache.class_names,
+        legend=cache.class_names if masks else None,
     )

@@ -143,7 +143,7 @@ class ImageFileReader:
             raise _rejection_of(error, file) from error
         return Film(
             pixels=pixels,
-            patient=self._patient(file.name, folder),
+            patient=self.patient_of(file.name),
             each_alone=self.patient_from == "file",
             keys=tuple(dict.fromkeys((file.name, name.name, name.stem))),
             labels={"label": as_text(folder).lower()} if self.label_from_folder and folder else {},
@@ -152,10 +152,12 @@ class ImageFileReader:
             pixel_sha256=digest,
         )
 
-    def _patient(self, name: str, folder: str | None) -> str | None:
+    def patient_of(self, name: str) -> str | None:
+        """The identifier of the patient whom the film of this relative name shows, or None."""
         if self.patient_pattern is not None:
             start, end = self._found(name)
             return name[start:end] or None
+        folder = PurePosixPath(name).parent.name or None
         return {"none": None, "folder": folder, "file": name}[self.patient_from]
 
     def _found(self, name: str) -> tuple[int, int]:

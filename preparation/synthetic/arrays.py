@@ -12,6 +12,7 @@ from datamodules.named_files import read_array
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, RejectedFilm
 from preparation.films.grey_range import grey_range
 from preparation.raised import raised
+from preparation.synthetic.source import SourceFile
 from preparation.volumes.volume import AIR_HU, MAX_HU
 
 _COLOURS = (1, 3)
@@ -43,11 +44,33 @@ class Stack:
         Raises:
             RejectedFilm: not_finite.
         """
-        for plane in self.planes:
-            own = np.asarray(plane)
-            if own.dtype.kind == "f" and not np.isfinite(own).all():
-                raise RejectedFilm("not_finite", "holds pixels that are not finite numbers.")
-            yield own
+        for index in range(len(self)):
+            yield self.plane(index)
+
+    def plane(self, index: int) -> NDArray[Any]:
+        """One picture, checked.
+
+        Raises:
+            RejectedFilm: not_finite.
+        """
+        own = np.asarray(self.planes[index])
+        if own.dtype.kind == "f" and not np.isfinite(own).all():
+            raise RejectedFilm("not_finite", "holds pixels that are not finite numbers.")
+        return own
+
+
+def stack_of(source: SourceFile, colour: bool) -> Stack:
+    """The pictures of a NumPy or a NIfTI file.
+
+    Args:
+        source: The file.
+        colour: See `read_npy`.
+
+    Raises:
+        RejectedFilm: See `read_npy` and `read_nifti`.
+    """
+    path = source.file.path
+    return read_npy(path, colour) if source.kind == "NumPy file" else read_nifti(path)
 
 
 def read_npy(path: Path, colour: bool) -> Stack:

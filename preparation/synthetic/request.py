@@ -11,13 +11,15 @@ from datamodules.slice_cache import SliceCache
 from knowledge import Knowledge
 from licences import Licence
 from preparation.films.film_layout import FilmLayout
-from preparation.synthetic.films import ReadFilms
+from preparation.synthetic.films import ReadFilms, ReadPictures
 from preparation.synthetic.labels import ClassOptions
 from preparation.synthetic.slices import ReadSlices
 from preparation.synthetic.source import SourceFile, find_source
 from provenance import UserError
 
 UNKNOWN = "unknown"
+PICTURES = "pictures"
+"""Dataset of the caches that `pictures.py` makes of plain folders."""
 _PREPARATION = ("on_nonsquare", "clahe", "clahe_clip_limit", "margin", "channels")
 
 
@@ -147,7 +149,8 @@ def film_reader(cache: FilmCache, processing: str, scale: tuple[float, float] | 
     )
     if processing == "none":
         layout = replace(layout, clahe="none", margin=0.0)
-    return ReadFilms(layout, layout.channels, scale)
+    pictures = ReadPictures(layout.channels, scale, with_ct=cache.dataset == PICTURES)
+    return ReadFilms(layout, pictures)
 
 
 def slice_reader(

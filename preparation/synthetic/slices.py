@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from preparation.films.film import FilmFile, RejectedFilm
 from preparation.films.image_files import ImageFileReader
-from preparation.synthetic.arrays import Stack, as_grey, as_hounsfield, read_nifti, read_npy
+from preparation.synthetic.arrays import Stack, as_grey, as_hounsfield, stack_of
 from preparation.synthetic.reading import Made, Outcome
 from preparation.synthetic.source import SourceFile
 from preparation.volumes.geometry import fit_image, fit_mask, outline_of
@@ -35,6 +35,11 @@ class Slices:
     spacing_mm: tuple[float, float] | None = None
     header: Any = None
     series: str | None = None
+
+    @property
+    def first(self) -> NDArray[Any]:
+        """The first of them."""
+        return self.images.plane(0) if isinstance(self.images, Stack) else self.images[0]
 
 
 @dataclass(frozen=True)
@@ -73,13 +78,10 @@ class ReadSlices:
         series = found.series
         if self.volume_from == "folder" and series is None and found.is_one:
             series = source.file.name.rpartition("/")[0]
-        images = found.images.each() if isinstance(found.images, Stack) else iter(found.images)
-        for index, plane in enumerate(images):
+        for index in range(len(found.images)):
             at = None if found.is_one else index
             try:
-                image, remarks = (
-                    self._values(plane) if isinstance(found.images, Stack) else (plane, ())
-                )
+                image, remarks = self._values(found, index)
                 if image.min() == image.max() and found.is_one:
                     raise RejectedFilm("constant", "has the same value everywhere.")
                 mask = None if masks is None else masks[index]
@@ -93,8 +95,11 @@ class ReadSlices:
             else:
                 yield at, RejectedFilm("no_foreground", "its label map marks nothing.")
 
-    def _values(self, plane: NDArray[Any]) -> tuple[NDArray[Any], tuple[str, ...]]:
-        """HU, or grey of 8 bits, of one slice of a NumPy or NIfTI file, and remarks on it."""
+    def _values(self, found: Slices, index: int) -> tuple[NDArray[Any], tuple[str, ...]]:
+        """HU, or grey of 8 bits, of one slice, and remarks on it."""
+        if not isinstance(found.images, Stack):
+            return found.images[index], ()
+        plane = found.images.plane(index)
         if plane.dtype == np.uint8:
             return plane, ()
         if self.scale is None or plane.min() == plane.max():
@@ -107,13 +112,9 @@ class ReadSlices:
             case "picture":
                 return Slices([_grey(source.file)], True)
             case "DICOM file":
-                return _of_dicom(source)
+                return slices_of_dicom(source)
             case _:
-                read = (
-                    read_npy(source.file.path, colour=False)
-                    if source.kind == "NumPy file"
-                    else read_nifti(source.file.path)
-                )
+                read = stack_of(source, colour=False)
                 return Slices(read, read.is_one, read.spacing_mm)
 
     def _masks(self, source: SourceFile, found: Slices) -> Any:
@@ -136,10 +137,7 @@ class ReadSlices:
                 "label_map", "has a label map in DICOM; expected PNG, NIfTI or NumPy."
             )
         else:
-            path = file.file.path
-            masks = (
-                read_npy(path, colour=False) if file.kind == "NumPy file" else read_nifti(path)
-            ).planes
+            masks = stack_of(file, colour=False).planes
         if len(masks) != len(found.images):
             raise RejectedFilm(
                 "label_map", f"has {len(found.images)} slices, and its label map {len(masks)}."
@@ -201,7 +199,7 @@ def _grey(file: FilmFile) -> NDArray[np.uint8]:
     return np.rint(255 * film.pixels).astype(np.uint8)
 
 
-def _of_dicom(source: SourceFile) -> Slices:
+def slices_of_dicom(source: SourceFile) -> Slices:
     """A CT slice in HU; of another modality, such as a secondary capture, grey as it is shown."""
     from preparation.films.dicom.film_reader import DicomFilmReader
     from preparation.volumes.dicom_file import is_axial, read_dicom, slice_of

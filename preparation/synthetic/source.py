@@ -94,7 +94,7 @@ def find_source(source: Path, flag: str = "--source") -> tuple[list[SourceFile],
     found: list[SourceFile] = []
     others: Counter[str] = Counter()
     for path in paths:
-        kind = _kind_of(path)
+        kind = kind_of(path)
         if kind is None:
             others[path.suffix.lower() or "no suffix"] += 1
             continue
@@ -142,7 +142,8 @@ def _visible(source: Path, flag: str) -> list[Path]:
     return found
 
 
-def _kind_of(path: Path) -> Kind | None:
+def kind_of(path: Path) -> Kind | None:
+    """How a file is read; None where it is no image."""
     name = path.name.lower()
     if name.endswith(SUFFIXES):
         return "picture"

@@ -181,6 +181,22 @@ def test_a_control_set_copies_what_is_searched(films_root: Path, tmp_path: Path)
         audited_sets(ours, cache, "val", None, 2000, False, small)
 
 
+def test_where_nobody_knows_the_generator_all_but_the_held_out_are_searched(
+    films_root: Path, tmp_path: Path
+) -> None:
+    cache = FilmCache.open(films_root)
+    image, unknown = centre(cache, 0), Knowledge(of_unknown=True)
+    made = SyntheticSet.open(write_set(tmp_path / "a", [image], unknown))
+    found = audited_sets(made, cache, "test", None, 2000, False)
+    assert found.training.ids == cache.ids[cache.splits < 2].tolist()
+    assert found.held_out.ids == cache.ids[cache.indices("test")].tolist()
+    assert "is unknown, as whoever brought the set in says" in found.notes[0]
+    assert "with all 27 images that are not held out" in found.notes[0]
+    assert "--split val and with --split test" in found.notes[1]
+    both = audited_sets(made, cache, "val+test", None, 2000, False)
+    assert both.training.ids == cache.ids[cache.indices("train")].tolist()
+
+
 def test_whom_the_generator_knew_is_searched_and_held_out_of_the_held_out(
     films_root: Path, tmp_path: Path
 ) -> None:
