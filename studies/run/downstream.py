@@ -44,6 +44,11 @@ def ready(study: Study) -> Study:
             study's target among them, or without the columns of its subgroups.
     """
     _check_target(study)
+    if study.labels is not None and study.specification.synthetic is not None:
+        raise UserError(
+            f"--labels {study.labels}: are for a generator, and this study has a finished set in "
+            "its place (`synthetic`). Leave it out."
+        )
     columns = study.specification.subgroups
     check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
     generator = study.specification.generator
@@ -89,6 +94,8 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
         "generator": generator if specification.needs_images(cell.scenario) else None,
     }
+    if specification.synthetic is not None and specification.needs_images(cell.scenario):
+        found["synthetic_set"] = inputs.synthetic_sha256
     pretrain = cell.scenario.pretrain
     if pretrain is not None:
         assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
@@ -187,7 +194,7 @@ def _make_images(job: Job, seed: int) -> None:
 def _train_and_score(job: Job) -> None:
     """Train a model, after a pretraining where the scenario has one, and score it."""
     specification, folder, cell = job.study.specification, job.study.folder, job.cell
-    trainings = trainings_of_cell(specification, cell, folder.synthetic(cell.seed))
+    trainings = trainings_of_cell(specification, cell, job.study.images(cell.seed))
     after: list[str] = []
     if _FIRST in trainings:
         pretrained = job.fit(cell.model.config, trainings[_FIRST], part=_FIRST)

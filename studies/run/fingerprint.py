@@ -21,11 +21,13 @@ class Inputs:
         data: Its cache, see `describe_data`.
         labels: The cache whose label maps condition the generator, likewise; None: its own.
         weights_sha256: Of the extractor of a study of generators.
+        synthetic_sha256: Of the set that stands in place of a generator; None without one.
     """
 
     data: dict[str, Any]
     labels: dict[str, Any] | None = None
     weights_sha256: str | None = None
+    synthetic_sha256: str | None = None
 
 
 def describe_data(root: Path) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from output_folder import differences, plain_values
 from provenance import (
@@ -21,6 +23,7 @@ from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
     Specification,
+    find_path,
     generator_name,
     seed_of_generator,
 )
@@ -120,6 +123,21 @@ class Study:
         """Paths inside the study's folder."""
         return StudyFolder(self.out)
 
+    @cached_property
+    def synthetic_set(self) -> SyntheticSet | None:
+        """The set in place of a generator; None without one.
+
+        Raises:
+            UserError: There is no finished set.
+        """
+        written = self.specification.synthetic
+        return SyntheticSet.open(find_path(written)) if written is not None else None
+
+    def images(self, seed: int) -> Path:
+        """Folder of the synthetic images of a seed: of its generator, or the set of all seeds."""
+        made = self.synthetic_set
+        return made.root if made is not None else self.folder.synthetic(seed)
+
     def inputs(self) -> Inputs:
         """What it is given, by content as it is now.
 
@@ -130,6 +148,7 @@ class Study:
             describe_data(self.root),
             describe_data(self.labels) if self.labels else None,
             sha256_of(self.weights) if self.weights else None,
+            self.synthetic_set.content_sha256 if self.synthetic_set else None,
         )
 
 

@@ -116,8 +116,8 @@ def run_study(
         if folder.record(cell.name).is_file():
             outcome.already_done.append(cell.name)
             continue
-        needs_images = specification.needs_images(cell.scenario)
-        generator = generator_name(cell.seed) if needs_images else None
+        needs_one = specification.needs_generator(cell.scenario)
+        generator = generator_name(cell.seed) if needs_one else None
         if generator and folder.record(generator).is_file():
             generator = None
         if generator:

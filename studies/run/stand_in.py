@@ -51,6 +51,11 @@ def write_stand_in(folder: Path, cache: PreparedCache, generator: GeneratorPlan)
     return folder
 
 
+def is_stand_in(folder: Path) -> bool:
+    """Whether a set is one that `write_stand_in` wrote: all its images are one file."""
+    return (folder / "image.png").is_file()
+
+
 def _items(cache: PreparedCache, generator: GeneratorPlan) -> list[dict[str, Any]]:
     if not isinstance(cache, SliceCache):
         labels = [

@@ -10,16 +10,22 @@ from tempfile import TemporaryDirectory
 
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
+from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from provenance import UserError
 from spelling import meant
 from studies.run.downstream import trainings_of_cell, trainings_of_generator
 from studies.run.folder import Study
-from studies.run.stand_in import write_stand_in
+from studies.run.stand_in import is_stand_in, write_stand_in
 from studies.run.verbs import Rehearsal, Verbs
 from studies.specification.claims import claims
 from studies.specification.paths import from_this_folder
-from studies.specification.specification import Specification, seed_of_generator, words_of
+from studies.specification.specification import (
+    Specification,
+    find_path,
+    seed_of_generator,
+    words_of,
+)
 from studies.statistics.fairness import is_about_synthetic, unfairness
 from studies.statistics.score_names import score_names
 
@@ -71,8 +77,13 @@ class Training:
 def all_trainings(
     specification: Specification, cache: PreparedCache | None, images: Path
 ) -> list[Training]:
-    """Every training, once for all its seeds; generators first. Makes the stand-in `images`."""
+    """Every training, once for all its seeds; generators first.
+
+    Makes the stand-in `images` for those of a generator; a set in its place is there already.
+    """
     found = []
+    if specification.synthetic is not None:
+        images = SyntheticSet.open(find_path(specification.synthetic)).root
     generator = specification.generator
     needing = [one for one in specification.scenarios if specification.needs_images(one)]
     if generator is not None and needing:
@@ -237,7 +248,7 @@ def _rehearse(
     except UserError as error:
         sentence = str(error)
         for flag, value in pairwise(training.flags):
-            if flag == "--data.synthetic":  # a stand-in that nobody knows
+            if flag == "--data.synthetic" and is_stand_in(Path(value)):  # which nobody knows
                 images = "the images of the study's generator (`generator.num_images`)"
                 sentence = sentence.replace(value, images)
         told = f"the training of {training.name} would be refused: {sentence}"

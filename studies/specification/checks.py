@@ -126,11 +126,22 @@ def _wrong_references(specification: Specification) -> list[str]:
     for identifier in (specification.baseline_scenario, *pairs):
         if identifier not in scenarios:
             found.append(f"there is no scenario {identifier!r}; there are {', '.join(scenarios)}.")
+    if specification.synthetic and specification.generator:
+        found.append(
+            "synthetic and generator: each says where the synthetic images are from. Leave one out."
+        )
+    if specification.synthetic and not any(one.synthetic for one in specification.scenarios):
+        found.append("synthetic: no scenario is `synthetic: true`, so the set joins none.")
+    if specification.synthetic and specification.distances:
+        found.append("synthetic: a study with `distances` trains generators on real films alone.")
     if specification.distances and specification.target:
         found.append("target: a study with `distances` trains generators, which find no class.")
     for scenario in specification.scenarios:
-        if scenario.synthetic and specification.generator is None:
-            found.append(f"scenario {scenario.id} is synthetic, but there is no generator. Add it.")
+        if scenario.synthetic and not (specification.generator or specification.synthetic):
+            found.append(
+                f"scenario {scenario.id} is synthetic, but there is no generator. Add it, or give "
+                "a finished set with `synthetic: FOLDER`."
+            )
         if scenario.pretrain is not None and not (scenario.synthetic or scenario.control_of):
             found.append(
                 f"scenario {scenario.id} pretrains on synthetic images: add `synthetic: true`."

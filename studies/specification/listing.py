@@ -49,7 +49,7 @@ def size_of(study: Specification) -> str:
         trained = {
             seed
             for scenario in study.scenarios
-            if study.needs_images(scenario)
+            if study.needs_generator(scenario)
             for seed in study.seeds_of(scenario)
         }
         per_class = " of each class" if study.generator.per_class else ""
@@ -88,6 +88,8 @@ def _needs(study: Specification, needs_of: Callable[[Path], Iterable[str]]) -> I
             yield f"the file {value}"
     if study.generator is not None and study.generator.labels:
         yield f"the label maps of {study.generator.labels}"
+    if study.synthetic is not None:
+        yield f"the synthetic set {study.synthetic}"
     if study.distances is not None and study.distances.extractor != "random_vgg":
         yield f"the weights of {study.distances.extractor} (--weights)"
     if study.subgroups:

@@ -50,6 +50,8 @@ def with_found_paths(specification: Specification, folder: Path) -> Specificatio
             for one in specification.models
         ),
     )
+    if specification.synthetic is not None:
+        found = replace(found, synthetic=_found(specification.synthetic, folder))
     generator = specification.generator
     if generator is None:
         return found

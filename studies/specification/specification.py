@@ -213,7 +213,9 @@ class Specification:
         scenarios: Rows of the table.
         models: Columns of the table.
         baseline_scenario: The scenario that all others are tested against.
-        generator: Needed when a scenario is `synthetic`.
+        generator: Needed when a scenario is `synthetic`, or else `synthetic` is.
+        synthetic: Folder of a finished set of synthetic images in place of a generator, such as
+            prepare.py synthetic makes of another program's. All seeds share it.
         arguments: Flags of `train.py fit` given to every model (not to the generator).
         extra_comparisons: Further pairs (scenario, against) that join the tested family.
         primary: What Holm's family holds: scenarios, as (id,), and pairs (id, against). None: see
@@ -240,6 +242,7 @@ class Specification:
     models: tuple[Model, ...]
     baseline_scenario: str
     generator: GeneratorPlan | None = None
+    synthetic: str | None = None
     distances: Distances | None = None
     arguments: tuple[str, ...] = ()
     extra_comparisons: tuple[tuple[str, str], ...] = ()
@@ -299,6 +302,10 @@ class Specification:
         least, end = _DRAWN_SEEDS
         drawn = hashlib.sha256(f"{cell.scenario.id}/{cell.seed}".encode()).digest()
         return least + int.from_bytes(drawn[:8], "big") % (end - least)
+
+    def needs_generator(self, scenario: Scenario) -> bool:
+        """Whether a generator is trained for its cells: images are needed, and no set is given."""
+        return self.synthetic is None and self.needs_images(scenario)
 
     def needs_images(self, scenario: Scenario) -> bool:
         """Whether its cells need synthetic images, if only to know how many there are."""

@@ -1,6 +1,7 @@
 """What the report of a study of downstream models states, as plain values for report.json."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from display.numbers import count
@@ -45,7 +46,7 @@ def analyse(
         ],
         "worst": _worst(specification, records),
         "worst_by": _worst_by(specification, records),
-        "data_notes": _data_notes(records),
+        "data_notes": [*_set_notes(specification), *_data_notes(records)],
     }
     withhold(specification, content)
     target = target_metric(specification, records)
@@ -184,6 +185,17 @@ def _worst_by(specification: Specification, records: Sequence[Record]) -> dict[s
         "percent": metric.percent,
         "higher_is_better": metric.higher_is_better,
     }
+
+
+def _set_notes(specification: Specification) -> list[str]:
+    """What a finished set in place of a generator leaves open."""
+    if specification.synthetic is None:
+        return []
+    return [
+        f"All seeds share one set of synthetic images ({Path(specification.synthetic).name}): it "
+        "is one draw. How much another set of its generator, or another training of that, would "
+        "change the scores is not in the intervals: they hold for this set."
+    ]
 
 
 def _data_notes(records: Sequence[Record]) -> list[str]:

@@ -1,12 +1,14 @@
 """Tables and figures of a study of downstream models, by the names of its template."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from datamodules.film_cache import FilmCache
 from datamodules.named_files import inside
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticSet
 from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
@@ -21,7 +23,7 @@ from studies.report.sheets import (
     shrunk_file,
 )
 from studies.run.folder import StudyFolder
-from studies.specification.specification import Specification
+from studies.specification.specification import Specification, find_path
 
 TITLES = {
     "target": "The class in question",
@@ -102,7 +104,7 @@ def page_figures(
             )
         )
     if any(scenario.synthetic for scenario in specification.scenarios):
-        figures["sheets"].append(_sheet(folder, content, generators))
+        figures["sheets"].append(_sheet(folder, specification, content, generators, records))
     figures["predictions"] = _predictions(folder, specification, content, records)
     return figures
 
@@ -182,19 +184,42 @@ def _study_data(content: Mapping[str, Any]) -> SliceCache | FilmCache:
 
 
 def _sheet(
-    folder: StudyFolder, content: Mapping[str, Any], generators: Sequence[Mapping[str, Any]]
+    folder: StudyFolder,
+    specification: Specification,
+    content: Mapping[str, Any],
+    generators: Sequence[Mapping[str, Any]],
+    records: Sequence[Mapping[str, Any]],
 ) -> PageFigure:
     title = "Real and synthetic images"
     alt = "Rows of real and of synthetic images."
-    if not generators:
+    if not generators and specification.synthetic is None:
         return PageFigure(title, None, alt, "no generator is finished.")
-    seed = generators[0]["settings"]["seed"]
     try:
-        cache, synthetic = _study_data(content), inside(folder.root, f"synthetic/seed_{seed}")
+        if specification.synthetic is not None:
+            synthetic = _given_set(specification.synthetic, records)
+            told = f"The set {synthetic.name}, of all seeds."
+        else:
+            seed = generators[0]["settings"]["seed"]
+            synthetic = inside(folder.root, f"synthetic/seed_{seed}")
+            told = f"Generator of seed {seed}."
+        cache = _study_data(content)
         if isinstance(cache, FilmCache):
             png, caption = real_synthetic_films(cache, synthetic)
         else:
             png, caption = real_synthetic_sheet(cache, synthetic)
     except (UserError, OSError, ValueError, KeyError) as error:
         return PageFigure(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
-    return PageFigure(title, png, alt, f"{caption} Generator of seed {seed}.")
+    return PageFigure(title, png, alt, f"{caption} {told}")
+
+
+def _given_set(written: str, records: Sequence[Mapping[str, Any]]) -> Path:
+    """The set in place of a generator, if it is the one that the cells were trained with.
+
+    Raises:
+        UserError: It is not there any more, or another one is.
+    """
+    found = SyntheticSet.open(find_path(written))
+    used = {record["settings"].get("synthetic_set") for record in records} - {None}
+    if used != {found.content_sha256}:
+        raise UserError(f"{found.root}: holds other images than those of the study.")
+    return found.root
