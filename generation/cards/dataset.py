@@ -212,7 +212,7 @@ def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
         )
         for row in audit.get("required", ()):
             rows.append(("required", f"{printable(row['rule'])}: {row['verdict']}"))
-    named = "training_patients" in origin
+    named = bool(origin.get("training_patients"))
     rows += [
         (
             "about patients",

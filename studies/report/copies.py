@@ -1,12 +1,13 @@
 """The second answer of a study's report: do its synthetic sets copy training images?"""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from provenance import UserError, read_json
-from studies.run.audits import AUDIT
+from studies.run.audits import AUDIT, GIVEN
 from studies.run.folder import StudyFolder
 from studies.specification.specification import Specification
 
@@ -24,8 +25,12 @@ _WHEN_COPIES_WERE_FOUND = (
 _NEEDED = ("verdict", "sentences", "num_synthetic", "flagged", "copies_at_most")
 
 
-def read_audits(folder: StudyFolder) -> dict[str, dict[str, Any]]:
+def read_audits(folder: StudyFolder, given: Path | None = None) -> dict[str, dict[str, Any]]:
     """The finished audits of a study's sets as they are now, by the names of the sets.
+
+    Args:
+        folder: Of the study.
+        given: The set in place of a generator, if there is one.
 
     Raises:
         UserError: A file there is none.
@@ -35,14 +40,17 @@ def read_audits(folder: StudyFolder) -> dict[str, dict[str, Any]]:
         found = read_json(path)
         if not isinstance(found, dict) or not all(key in found for key in _NEEDED):
             raise UserError(f"{path}: is not what evaluate.py audit writes. Remove its folder.")
-        if not _of_other_images(folder, path.parent.name, found):
+        if not _of_other_images(folder, given, path.parent.name, found):
             audits[path.parent.name] = found
     return audits
 
 
-def _of_other_images(folder: StudyFolder, name: str, found: Mapping[str, Any]) -> bool:
+def _of_other_images(
+    folder: StudyFolder, given: Path | None, name: str, found: Mapping[str, Any]
+) -> bool:
     """Whether the set was made anew after its audit."""
     sets = [folder.root / room / name for room in ROOMS_OF_SETS]
+    sets += [given] if given is not None and name == GIVEN else []
     there = [path for path in sets if (path / "manifest.json").is_file()]
     return any(
         SyntheticSet.open(at).content_sha256 != found.get("synthetic_sha256") for at in there

@@ -18,7 +18,7 @@ from studies.run.decisions import changes_told
 from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import duration, seconds_of
-from studies.specification.specification import Specification
+from studies.specification.specification import Specification, find_path
 from studies.statistics.results import Record
 
 
@@ -74,9 +74,11 @@ def build_report(out: Path) -> Path:
         for path in sorted((folder.root / room).glob("*.failed.json"))
     ]
     content = kind.analyse(specification, records, failures)
-    audits = read_audits(folder)
+    written = specification.synthetic
+    given = find_path(written) if written is not None else None
+    audits = read_audits(folder, given)
     content["audits"] = {name: _of_report(found) for name, found in audits.items()}
-    content["copies"] = copies(specification, audits, _num_sets(folder))
+    content["copies"] = copies(specification, audits, _num_sets(folder, given))
     if study.get("subgroups"):
         of_cells = of_study(specification, records)
         content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
@@ -128,9 +130,11 @@ def build_report(out: Path) -> Path:
     return folder.root / "report.html"
 
 
-def _num_sets(folder: StudyFolder) -> int:
-    """Finished synthetic sets of a study."""
-    return sum(len([*folder.root.glob(f"{room}/*/manifest.json")]) for room in ROOMS_OF_SETS)
+def _num_sets(folder: StudyFolder, given: Path | None) -> int:
+    """Finished synthetic sets of a study; the one in place of a generator counts as one."""
+    return (given is not None) + sum(
+        len([*folder.root.glob(f"{room}/*/manifest.json")]) for room in ROOMS_OF_SETS
+    )
 
 
 def _of_report(found: Mapping[str, Any]) -> dict[str, Any]:

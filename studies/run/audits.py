@@ -20,6 +20,7 @@ from studies.run.verbs import Verbs
 from studies.specification.specification import Specification
 
 AUDIT = "audit.json"
+GIVEN = "given"  # the name of the audit of a set in place of a generator
 
 
 def check_audit(specification: Specification) -> None:
@@ -35,6 +36,8 @@ def check_audit(specification: Specification) -> None:
 def sets_of(study: Study) -> dict[str, Path]:
     """The synthetic sets of this study that are finished, by the names of their audits."""
     folder, cells = study.folder, study.specification.cells()
+    if study.synthetic_set is not None:
+        return {GIVEN: study.synthetic_set.root}
     if study.specification.kind == "generators":
         names = {cell.name: folder.films(cell.name) for cell in cells}
     else:

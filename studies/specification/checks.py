@@ -75,7 +75,8 @@ def _wrong_audit(specification: Specification) -> list[str]:
     if plan is None:
         return []
     found = []
-    if specification.generator is None and specification.distances is None:
+    makers = (specification.generator, specification.distances, specification.synthetic)
+    if all(one is None for one in makers):
         found.append("audit: this study makes no synthetic set to audit. Leave it out.")
     if plan.split not in _AUDITED_SPLITS:
         found.append(f"audit.split: {plan.split}: expected one of {', '.join(_AUDITED_SPLITS)}.")

@@ -72,6 +72,19 @@ def test_no_generator_is_trained_and_all_seeds_share_the_set(
     assert "generator" not in size_of(parse_specification(given, "a"))
 
 
+def test_the_set_is_audited_once(given: dict[str, Any], home: Path) -> None:
+    go(given | {"audit": {"require": "copies<=0.5"}}, home, only="3__fpn*")
+    assert [event for event in fake_verbs.events() if event.startswith("audit")] == [
+        "audit vendor copies<=0.5"
+    ]
+    report = json.loads((build_report(home / "out").parent / "report.json").read_text())
+    assert [*report["audits"]] == ["given"]
+    assert report["copies"]["audited"] == 1
+    write_set(home / "vendor", grey=12)  # another set in its place: the audit was not of it
+    report = json.loads((build_report(home / "out").parent / "report.json").read_text())
+    assert report["audits"] == {}
+
+
 def test_another_set_in_its_place_is_another_study(given: dict[str, Any], home: Path) -> None:
     go(given, home, only="3__fpn__seed0")
     moved = (home / "vendor").rename(home / "elsewhere")
