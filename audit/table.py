@@ -17,10 +17,10 @@ def table_of_audits(results: Mapping[str, Mapping[str, Any]]) -> Table:
     order = sorted(results, key=lambda name: results[name].get("generator_images_seen") or 0)
     rows = [_row(name, results[name]) for name in order]
     free = [name for name in order if results[name]["verdict"] == NOTHING_FOUND]
-    known = all(results[name].get("generator_images_seen") is not None for name in order)
+    seen = {results[name].get("generator_images_seen") for name in order}
     note = (
         [f"The longest trained of which these tests found no copies: {free[-1]}."]
-        if free and known and len(order) > 1
+        if free and None not in seen and len(seen) > 1
         else []
     )
     columns = (
