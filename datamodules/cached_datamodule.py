@@ -16,6 +16,7 @@ from augmentations.catalogue import name_of
 from augmentations.policy import NOTHING, Policy
 from datamodules.batch_order import OrderedBatches
 from datamodules.controls import check_control, epoch_of_real_images, stand_ins
+from datamodules.fewer_patients import check_fraction, patients_warning, some_patients
 from datamodules.leak_check import check_no_leak
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
@@ -39,6 +40,8 @@ class CachedDataModule(L.LightningDataModule):
         control: None: the synthetic images join. "steps" and "real" leave them out, and show real
             images in their places or shorten the epochs; see `datamodules/controls.py`.
         real_images: False: train on the synthetic images alone.
+        fraction_of_patients: Share of the training patients whose images are used.
+        patients_seed: Of the choice of these patients; None: `seed`.
 
     Raises:
         UserError: A number below the least that makes sense, or a control of nothing.
@@ -56,6 +59,8 @@ class CachedDataModule(L.LightningDataModule):
         seed: int,
         control: Literal["steps", "real"] | None,
         real_images: bool,
+        fraction_of_patients: float = 1.0,
+        patients_seed: int | None = None,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -66,6 +71,7 @@ class CachedDataModule(L.LightningDataModule):
             if value is not None and value < least:
                 raise UserError(f"--data.{name} is {value}; it must be {least} or more.")
         check_control(control, synthetic, real_images)
+        check_fraction(fraction_of_patients)
         self.left_out: frozenset[str] = frozenset()
         """Ids of images that no split holds: an evaluation leaves out what its model has seen."""
         self.root = root
@@ -75,6 +81,8 @@ class CachedDataModule(L.LightningDataModule):
         self.images_per_epoch = images_per_epoch
         self.num_workers = num_workers
         self.seed = seed
+        self.fraction_of_patients = fraction_of_patients
+        self.patients_seed = seed if patients_seed is None else patients_seed
 
     balance: str = "none"
     """How the classes of training images are balanced; modules that can do it have a flag."""
@@ -114,6 +122,14 @@ class CachedDataModule(L.LightningDataModule):
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Scale a batch where it lies: images travel as integers."""
         raise NotImplementedError
+
+    @cached_property
+    def chosen_patients(self) -> frozenset[str]:
+        """Training patients whose images are used: all, or those that the seed draws."""
+        patients = self.cache.patients("train")
+        if self.fraction_of_patients < 1:
+            patients = some_patients(patients, self.fraction_of_patients, self.patients_seed)
+        return frozenset(patients)
 
     @cached_property
     def synthetic_set(self) -> SyntheticSet | None:
@@ -164,6 +180,9 @@ class CachedDataModule(L.LightningDataModule):
         if synthetic is None:
             return None
         check_no_leak(synthetic, self.cache)
+        unfair = patients_warning(synthetic, self.fraction_of_patients, self.patients_seed)
+        if unfair is not None:
+            rank_zero_only(print)(unfair, file=sys.stderr)
         fits = synthetic.has_label_maps if with_label_maps else not synthetic.of_slices
         if not fits and synthetic.items:
             raise UserError(

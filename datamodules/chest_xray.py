@@ -76,6 +76,11 @@ class ChestXrayDataModule(CachedDataModule):
             What is drawn is the same.
         imbalance_seed: Of the choice of films that `imbalance` keeps; None: `seed`. Trainings with
             seeds of their own that are compared, and their generator, keep the same ones by it.
+        fraction_of_patients: Share of the training patients whose films are used, such as 0.25:
+            what a smaller data set would have given. A smaller share is a part of a larger one of
+            the same seed; validation and test stay whole. Comes before `imbalance`.
+        patients_seed: Of the choice of these patients; None: `seed`. Trainings with seeds of their
+            own that are compared, and their generator, use the same patients by it.
     """
 
     cache: FilmCache
@@ -101,10 +106,13 @@ class ChestXrayDataModule(CachedDataModule):
         imbalance_seed: int | None = None,
         augmentation: list[Any] | str = "none",
         augment_on: Where = "loader",
+        fraction_of_patients: float = 1.0,
+        patients_seed: int | None = None,
     ) -> None:
         super().__init__(
-            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films
-        )
+            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films,
+            fraction_of_patients, patients_seed,
+        )  # fmt: skip
         if imbalance is not None and not imbalance >= 1:  # NaN neither
             raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
         self.synthetic_share = synthetic_share
@@ -148,6 +156,9 @@ class ChestXrayDataModule(CachedDataModule):
             UserError: There are none, or not so unequal a choice of them as asked for.
         """
         indices = self.cache.indices(split)
+        if split == "train":
+            chosen = sorted(self.chosen_patients)
+            indices = indices[np.isin(self.cache.patient_ids[indices], chosen)]
         if self.label_column is not None:
             indices = self._chosen(indices, self.label_column, training=split == "train")
         if self.left_out:

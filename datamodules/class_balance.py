@@ -1,11 +1,11 @@
 """How many films of each class are trained on, and which are taken away to make it so."""
 
-import hashlib
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.fewer_patients import patient_ranks
 from datamodules.film_cache import FilmCache
 from provenance import UserError
 
@@ -60,8 +60,7 @@ def keep_per_class(
         The films kept, in the order of `indices`.
     """
     patients, owner = np.unique(cache.patient_ids[indices], return_inverse=True)
-    digests = (hashlib.sha256(f"{seed}/{patient}".encode()).digest() for patient in patients)
-    rank = np.array([int.from_bytes(digest[:8], "big") for digest in digests], np.uint64)
+    rank = patient_ranks(patients.tolist(), seed)
     order = np.argsort(rank[owner], kind="stable")
     kept = [order[labels[order] == label][:count] for label, count in enumerate(counts)]
     return indices[np.sort(np.concatenate(kept))]

@@ -50,6 +50,11 @@ class KiTS19DataModule(CachedDataModule):
             what they do from what longer training does: "steps" shows real slices of the same
             labels in their places, "real" shortens the epochs so that as many real slices are
             shown as beside them, to a whole batch. The set then says only how many.
+        fraction_of_patients: Share of the training patients whose slices are used, such as 0.25:
+            what a smaller data set would have given. A smaller share is a part of a larger one of
+            the same seed; validation and test stay whole.
+        patients_seed: Of the choice of these patients; None: `seed`. Trainings with seeds of their
+            own that are compared use the same patients by it.
     """
 
     cache: SliceCache
@@ -70,10 +75,13 @@ class KiTS19DataModule(CachedDataModule):
         seed: int = 0,
         control: Literal["steps", "real"] | None = None,
         augment_on: Where = "loader",
+        fraction_of_patients: float = 1.0,
+        patients_seed: int | None = None,
     ) -> None:
         super().__init__(
-            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_slices
-        )
+            root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_slices,
+            fraction_of_patients, patients_seed,
+        )  # fmt: skip
         check_synthetic_flags(synthetic, synthetic_share, real_slices, what="slices")
         self.synthetic_share = synthetic_share
         self.real_slices = real_slices
@@ -118,6 +126,8 @@ class KiTS19DataModule(CachedDataModule):
         """
         items = self.cache.select(split, foreground_only=self.slices == "foreground")
         items = [item for item in items if item.id not in self.left_out]
+        if split == "train":
+            items = [item for item in items if item.patient_id in self.chosen_patients]
         if not items:
             held = f" with {' or '.join(self.cache.foreground)}"
             raise UserError(

@@ -31,6 +31,7 @@ _OF_TRAINING = (
     "augment_on",
     "sampling",
     "imbalance",
+    "fraction_of_patients",
     "balance",
     "images_per_epoch",
 )

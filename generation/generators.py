@@ -115,9 +115,16 @@ class TrainedGenerator:
             "trained_on_label": self.data.get("only_label"),
             "imbalance": self.data.get("imbalance"),
             "data_seed": self._seed_of_choice(),
+            **self._share_of_patients(),
             "batch_statistics": STATISTICS_CORRECTED if self.corrected else None,
         }
         return {name: value for name, value in described.items() if value is not None}
+
+    def _share_of_patients(self) -> dict[str, Any]:
+        """Of the training patients that it saw, and the seed that chose them; nothing for all."""
+        share, own = self.data.get("fraction_of_patients", 1.0), self.data.get("patients_seed")
+        seed = self.data.get("seed") if own is None else own
+        return {} if share == 1 else {"fraction_of_patients": share, "patients_seed": seed}
 
     def _seed_of_choice(self) -> Any:
         """Of the films that `--data.imbalance` kept."""
@@ -242,6 +249,8 @@ def class_shortfalls(generators: Sequence[TrainedGenerator], root: Path) -> dict
         ("label_column", [one.data.get("label_column") for one in generators]),
         ("imbalance", [one.data.get("imbalance") for one in generators]),
         ("seed", [one.data.get("seed") for one in generators if one.data.get("imbalance")]),
+        ("fraction_of_patients", [one.data.get("fraction_of_patients", 1.0) for one in generators]),
+        ("patients_seed", [one.data.get("patients_seed") for one in generators]),
     ):
         if len(set(settings)) > 1:
             flag = "--seed_everything" if name == "seed" else f"--data.{name}"
@@ -255,6 +264,8 @@ def class_shortfalls(generators: Sequence[TrainedGenerator], root: Path) -> dict
         str(root),
         label_column=None if column == "none" else column,
         imbalance=first.data.get("imbalance"),
+        fraction_of_patients=first.data.get("fraction_of_patients", 1.0),
+        patients_seed=first.data.get("patients_seed"),
         seed=first.data.get("seed", 0),
     )
     if data.cache.split_id != first.record["split"]["split_id"]:

@@ -133,12 +133,14 @@ def next_steps(answer: Mapping[str, Any], found: Mapping[str, Any] | None) -> li
     """What to do, by both answers.
 
     Args:
-        answer: Of the study: "lines" with their verdicts.
+        answer: Of the study: "lines" with their verdicts, and its "recommendations" if it has any.
         found: As `copies` gives it.
     """
     verdicts = [line["verdict"] for line in answer["lines"]]
-    steps = []
-    if "helps" in verdicts:
+    steps = list(answer.get("recommendations", ()))
+    if steps:
+        pass  # they say it by method and size
+    elif "helps" in verdicts:
         steps.append(
             "It helps where the first answer says so: train with it there, and confirm it on data "
             "of another site before anybody relies on it."

@@ -17,7 +17,7 @@ from studies.run.claim import Claim, holder
 from studies.run.folder import Study
 from studies.run.progress import duration
 from studies.run.verbs import Verbs
-from studies.specification.specification import Specification
+from studies.specification.specification import Specification, set_name
 
 AUDIT = "audit.json"
 GIVEN = "given"  # the name of the audit of a set in place of a generator
@@ -41,8 +41,8 @@ def sets_of(study: Study) -> dict[str, Path]:
     if study.specification.kind == "generators":
         names = {cell.name: folder.films(cell.name) for cell in cells}
     else:
-        seeds = dict.fromkeys(c.seed for c in cells if study.specification.needs_images(c.scenario))
-        names = {f"seed_{seed}": folder.synthetic(seed) for seed in seeds}
+        made = [name for c in cells if (name := study.specification.generator_of(c)) is not None]
+        names = {set_name(name): folder.synthetic(name) for name in made}
     return {name: path for name, path in names.items() if (path / "manifest.json").is_file()}
 
 

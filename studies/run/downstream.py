@@ -28,6 +28,7 @@ from studies.specification.specification import (
     Specification,
     find_path,
     seed_of_generator,
+    size_of_generator,
     words_of,
 )
 from studies.statistics.results import holds_score, known_scores
@@ -61,6 +62,7 @@ def ready(study: Study) -> Study:
         study = replace(study, specification=_with_pretraining(study))
     if study.labels is None and generator is not None and generator.labels:
         study = replace(study, labels=find_path(generator.labels))
+    _check_label_maps(study)
     if study.weights is not None:
         raise UserError(
             f"--weights {study.weights}: this study has no extractor that takes weights. Leave it "
@@ -85,7 +87,9 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
             generator["per_class"] = list(plan.per_class)
     seed = seed_of_generator(name)
     if seed is not None:
-        return {"seed": seed, "data": inputs.data, "generator": generator}
+        of = {"seed": seed, "data": inputs.data, "generator": generator}
+        some = specification.patients_flags(seed, size_of_generator(name))
+        return {**of, "patients": some} if some else of
     cell = specification.cell(name)
     found: dict[str, Any] = {
         "seed": specification.training_seed(cell),
@@ -114,12 +118,16 @@ def perform(job: Job) -> None:
         _make_images(job, seed)
 
 
-def trainings_of_generator(generator: GeneratorPlan) -> dict[str, list[str]]:
-    """Flags of a seed's trainings by their part: one per class, or one without a name."""
+def trainings_of_generator(specification: Specification, name: str) -> dict[str, list[str]]:
+    """Flags of a generator's trainings by their part: one per class, or one without a name."""
+    generator, seed = specification.generator, seed_of_generator(name)
+    assert generator is not None
+    assert seed is not None
     assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
     return {
         part: [
             *from_this_folder(generator.arguments),
+            *specification.patients_flags(seed, size_of_generator(name)),
             *(("--data.only_label", part) if part else ()),
         ]
         for part in generator.per_class or ("",)
@@ -153,6 +161,7 @@ def trainings_of_cell(
         return {"": [*before, *flags]}
     assert isinstance(pretrain, tuple)  # `ready` put the data's flags there
     words = [*specification.arguments, *pretrain, *cell.model.arguments]
+    words += specification.patients_flags(cell.seed, cell.scenario.size)
     return {_FIRST: [*synthetic, *kept, *from_this_folder(words)], "": flags}
 
 
@@ -171,9 +180,9 @@ def _make_images(job: Job, seed: int) -> None:
     assert generator is not None  # the specification refuses synthetic scenarios without one
     fits = [
         job.fit(generator.config, flags, generator.checkpoint, part)
-        for part, flags in trainings_of_generator(generator).items()
+        for part, flags in trainings_of_generator(job.study.specification, job.name).items()
     ]
-    out = job.study.folder.synthetic(seed)
+    out = job.study.folder.synthetic(job.name)
     if not all(fit.reused for fit in fits) and out.exists():
         # Images of an earlier checkpoint; those of this one would be gone on with.
         shutil.rmtree(out)
@@ -194,7 +203,7 @@ def _make_images(job: Job, seed: int) -> None:
 def _train_and_score(job: Job) -> None:
     """Train a model, after a pretraining where the scenario has one, and score it."""
     specification, folder, cell = job.study.specification, job.study.folder, job.cell
-    trainings = trainings_of_cell(specification, cell, job.study.images(cell.seed))
+    trainings = trainings_of_cell(specification, cell, job.study.images(cell))
     after: list[str] = []
     if _FIRST in trainings:
         pretrained = job.fit(cell.model.config, trainings[_FIRST], part=_FIRST)
@@ -255,6 +264,21 @@ def _check_target(study: Study) -> None:
         raise UserError(
             f"target: {target}: {study.root} has no such class to find; there is "
             f"{', '.join(looked_for)}. Correct `target` in the study's YAML."
+        )
+
+
+def _check_label_maps(study: Study) -> None:
+    """Refuse to paint images of few patients from the label maps of all of them."""
+    fewer = [
+        one.id
+        for one in study.specification.scenarios
+        if one.size not in (None, 1) and study.specification.needs_generator(one)
+    ]
+    if fewer and study.labels is None and isinstance(open_cache(study.root), SliceCache):
+        raise UserError(
+            f"scenario {fewer[0]}: its generator would paint the label maps of all training "
+            "patients, and the scenario is about a share of them. Give label maps of other "
+            "people: --labels CACHE, or generator.labels in the study's YAML."
         )
 
 

@@ -22,10 +22,12 @@ from studies.run.fingerprint import Inputs, by_content, describe_data, digest
 from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
+    Cell,
     Specification,
     find_path,
     generator_name,
     seed_of_generator,
+    set_name,
 )
 from wandb_runs.environment import NOT_LOGGED, Destination
 
@@ -73,13 +75,13 @@ class StudyFolder:
 
     def run(self, name: str, part: str = "") -> Path:
         """Run folder of a job's training; `part` names one of several trainings of a job."""
-        seed = seed_of_generator(name)
-        room, run = ("runs", name) if seed is None else ("generators", f"seed_{seed}")
+        of_cell = seed_of_generator(name) is None
+        room, run = ("runs", name) if of_cell else ("generators", set_name(name))
         return self.root / room / (f"{run}__{part}" if part else run)
 
-    def synthetic(self, seed: int) -> Path:
-        """The images that the generator of this seed made."""
-        return self.root / "synthetic" / f"seed_{seed}"
+    def synthetic(self, generator: str) -> Path:
+        """The images that the generator of this name made."""
+        return self.root / "synthetic" / set_name(generator)
 
     def films(self, name: str) -> Path:
         """The films that a cell's generator made, in a study of generators."""
@@ -133,10 +135,15 @@ class Study:
         written = self.specification.synthetic
         return SyntheticSet.open(find_path(written)) if written is not None else None
 
-    def images(self, seed: int) -> Path:
-        """Folder of the synthetic images of a seed: of its generator, or the set of all seeds."""
-        made = self.synthetic_set
-        return made.root if made is not None else self.folder.synthetic(seed)
+    def images(self, cell: Cell) -> Path:
+        """Folder of a cell's synthetic images: of its generator, or the set of all seeds.
+
+        Of one that needs none, where nothing will be read.
+        """
+        made, name = self.synthetic_set, self.specification.generator_of(cell)
+        if made is not None:
+            return made.root
+        return self.folder.synthetic(name or generator_name(cell.seed))
 
     def inputs(self) -> Inputs:
         """What it is given, by content as it is now.
@@ -167,7 +174,8 @@ def open_study(
     """
     specification, folder, inputs = study.specification, study.folder, study.inputs()
     cells = specification.cells()
-    known = {cell.name for cell in cells} | {generator_name(cell.seed) for cell in cells}
+    known = {cell.name for cell in cells}
+    known |= {name for cell in cells if (name := specification.generator_of(cell)) is not None}
     changes: dict[str, list[str]] = {}
     records = folder.finished() + folder.finished_generators()
     for record in records:

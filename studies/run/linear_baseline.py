@@ -91,6 +91,7 @@ def _settings(study: Study) -> dict[str, Any]:
         "label_column": setting("label_column"),
         "imbalance": None if imbalance is None else float(imbalance),
         "seed": specification.seeds[0],
+        **({} if baseline.size is None else {"fraction_of_patients": baseline.size}),
     }
 
 

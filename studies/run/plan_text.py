@@ -97,7 +97,7 @@ def _role(specification: Specification, scenario: Scenario) -> str:
     if specification.kind == "generators":
         return ""
     of = [one.id for one in specification.scenarios if scenario.id in _controls(one)]
-    told = ["baseline"] if scenario.id == specification.baseline_scenario else []
+    told = ["baseline"] if scenario.id == specification.baseline_of(scenario) else []
     told += [f"control of {', '.join(of)}"] if of else []
     return "; ".join(told)
 

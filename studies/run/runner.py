@@ -23,7 +23,6 @@ from studies.run.workers import InlinePool, WorkerPool
 from studies.specification.arms import with_placebo
 from studies.specification.specification import (
     Specification,
-    generator_name,
     seed_of_generator,
 )
 from wandb_runs.environment import NOT_LOGGED, Destination, WandbMode
@@ -116,8 +115,7 @@ def run_study(
         if folder.record(cell.name).is_file():
             outcome.already_done.append(cell.name)
             continue
-        needs_one = specification.needs_generator(cell.scenario)
-        generator = generator_name(cell.seed) if needs_one else None
+        generator = specification.generator_of(cell)
         if generator and folder.record(generator).is_file():
             generator = None
         if generator:

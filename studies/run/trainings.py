@@ -21,8 +21,11 @@ from studies.run.verbs import Rehearsal, Verbs
 from studies.specification.claims import claims
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
+    FRACTION,
+    PATIENTS_SEED,
     Specification,
     find_path,
+    generator_name,
     seed_of_generator,
     words_of,
 )
@@ -36,7 +39,7 @@ ONE_PER_CLASS = "one per class"  # as many as data have classes that are not kno
 _SAME_STEP = {
     "--data.synthetic", "--data.control", "--data.synthetic_share", "--data.real_films",
     "--data.real_slices", "--data.balance", "--data.imbalance", "--data.imbalance_seed",
-    "--data.only_label",
+    "--data.only_label", FRACTION, PATIENTS_SEED,
     "--data.sampling", "--data.images_per_epoch", "--trainer.max_epochs",
 }  # fmt: skip
 
@@ -87,21 +90,26 @@ def all_trainings(
     generator = specification.generator
     needing = [one for one in specification.scenarios if specification.needs_images(one)]
     if generator is not None and needing:
-        seeds = {seed for one in needing for seed in specification.seeds_of(one)}
-        parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
-        if isinstance(generator.per_class, tuple):
-            parts = trainings_of_generator(generator)
-        for part, flags in parts.items():
-            found.append(_training(GENERATOR, GENERATOR, part, len(seeds), generator.config, flags))
+        for size in dict.fromkeys(one.size for one in needing):
+            alike = [one for one in needing if one.size == size]
+            seeds = {seed for one in alike for seed in specification.seeds_of(one)}
+            parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
+            if isinstance(generator.per_class, tuple):
+                name = generator_name(specification.seeds[0], size)
+                parts = trainings_of_generator(specification, name)
+            for part, flags in parts.items():
+                found.append(
+                    _training(GENERATOR, GENERATOR, part, len(seeds), generator.config, flags)
+                )
         if cache is not None:
             write_stand_in(images, cache, generator)
-    count = len(specification.seeds)
     for cell in specification.cells()[: len(specification.scenarios) * len(specification.models)]:
         parts = {"": from_this_folder(specification.flags_of(cell))}
         if cell.scenario.pretrain is not None:
             parts = {"pretrain": [], "": []}
         if cache is not None and specification.kind == "downstream":
             parts = trainings_of_cell(specification, cell, images)
+        count = len(specification.seeds_of(cell.scenario))
         for part, flags in parts.items():
             found.append(
                 _training(cell.scenario.id, cell.model.name, part, count, cell.model.config, flags)

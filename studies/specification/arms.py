@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from foreign_text import configuration_of
 from studies.specification.specification import (
+    FRACTION,
     PLACEBO,
     Model,
     Scenario,
@@ -40,8 +41,19 @@ def with_arms(specification: Specification) -> Specification:
         if scenario.controls is True:
             whole = _with_controls(whole, scenario)
     if whole.placebo and PLACEBO not in {scenario.id for scenario in whole.scenarios}:
-        whole = replace(whole, scenarios=(*whole.scenarios, _placebo(whole)))
+        whole = replace(whole, scenarios=(*whole.scenarios, *_placebos(whole)))
     return whole
+
+
+def with_sizes(specification: Specification) -> Specification:
+    """The study with a scenario for each size: `none` and 0.25 make `none_25`."""
+    scenarios: list[Scenario] = []
+    for scenario in specification.scenarios:
+        scenarios += [
+            replace(scenario, id=f"{scenario.id}_{100 * size:g}", sizes=(), size=size)
+            for size in scenario.sizes
+        ] or [scenario]
+    return replace(specification, scenarios=tuple(scenarios))
 
 
 def with_placebo(specification: Specification) -> Specification:
@@ -50,8 +62,13 @@ def with_placebo(specification: Specification) -> Specification:
 
 
 def flags_beside_synthetic(scenario: Scenario) -> list[tuple[str, ...]]:
-    """A scenario's flags but for those that say how many synthetic images join."""
+    """A scenario's flags but for those that say how many synthetic images join.
+
+    The share of the patients is one of them.
+    """
     flags: list[tuple[str, ...]] = []
+    if scenario.size not in (None, 1):
+        flags.append((FRACTION, f"{scenario.size:g}"))
     for word in words_of(scenario.arguments):
         if word.startswith("--"):
             flags.append((word,))
@@ -134,6 +151,8 @@ def _control(arm: Scenario, control: Any) -> Scenario:
         id=f"{arm.id}_{control}",
         name=f"{arm.name}: {in_words[control]}",
         arguments=arm.arguments,
+        size=arm.size,
+        num_seeds=arm.num_seeds,
         pretrain=arm.pretrain if control == "steps" else None,
         control_of=arm.id,
         control=control,
@@ -206,8 +225,21 @@ def _in_file(config: str, keys: Sequence[str]) -> Any:
     return content
 
 
-def _placebo(specification: Specification) -> Scenario:
-    """The baseline again; only its seeds, which `Specification.seeds_of` gives, are others."""
+def _placebos(specification: Specification) -> list[Scenario]:
+    """The baseline again; only its seeds, which `Specification.seeds_of` gives, are others.
+
+    One more for each size that the baseline has with all of the seeds.
+    """
     baseline = specification.scenario(specification.baseline_scenario)
-    name = f"{baseline.name} again, with other seeds"
-    return replace(baseline, id=PLACEBO, name=name, controls=(), placebo=True)
+    same = [one for one in specification.scenarios if specification.baseline_of(one) == one.id]
+    others = [one for one in same if one != baseline and one.num_seeds is None]
+    return [
+        replace(
+            one,
+            id=PLACEBO if one == baseline else f"{PLACEBO}_{100 * (one.size or 1):g}",
+            name=f"{one.name} again, with other seeds",
+            controls=(),
+            placebo=True,
+        )
+        for one in (baseline, *others)
+    ]

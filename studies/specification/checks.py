@@ -5,7 +5,14 @@ from collections.abc import Sequence
 
 from provenance import UserError
 from studies.specification.arms import SHARE
-from studies.specification.specification import PLACEBO, Scenario, Specification, words_of
+from studies.specification.specification import (
+    FRACTION,
+    PATIENTS_SEED,
+    PLACEBO,
+    Scenario,
+    Specification,
+    words_of,
+)
 
 # Names become file names, and "__" separates the parts of a cell's name.
 _PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -18,6 +25,7 @@ _RUNNERS_OWN_FLAGS = (
     "--data.synthetic",
     "--data.control",
     "--data.only_label",
+    PATIENTS_SEED,
     "--model.start_from",
     "--resume",
 )
@@ -34,6 +42,7 @@ def check_specification(specification: Specification, source: str) -> None:
     """
     for sentence in (
         _wrong_flags(specification)
+        + _wrong_sizes(specification)
         + _wrong_names(specification)
         + _wrong_references(specification)
         + _wrong_controls(specification)
@@ -61,12 +70,36 @@ def _wrong_flags(specification: Specification) -> list[str]:
         for flag in (word.split("=")[0] for word in words)
         if flag in _RUNNERS_OWN_FLAGS
     ]
+    found += [
+        f"{key}: {FRACTION}: write `sizes: [0.25]` beside a scenario instead, which makes one for "
+        "each share of the patients, and gives its generator the same patients."
+        for key, words in given.items()
+        if FRACTION in words_of(words)
+    ]
     if specification.distances:
         flags = {f"--distance.{name}" for name in _DISTANCE_FLAGS}
         doubled = flags & {word.split("=")[0] for words in given.values() for word in words}
         found += [
             f"arguments: {f} stands under `distances` in this study." for f in sorted(doubled)
         ]
+    return found
+
+
+def _wrong_sizes(specification: Specification) -> list[str]:
+    found, seeds = [], len(specification.seeds)
+    for scenario in specification.scenarios:
+        name, size, trained = f"scenario {scenario.id}", scenario.size, scenario.num_seeds
+        if size is not None and not 0 < size <= 1:
+            found.append(
+                f"{name}: sizes are shares of the training patients, above 0 and at most 1; found "
+                f"{size:g}."
+            )
+        if size is not None and specification.distances:
+            found.append(f"{name}: a study with `distances` knows no sizes. Leave them out.")
+        if trained is not None and not 1 <= trained <= seeds:
+            found.append(
+                f"{name}: num_seeds is {trained}, expected 1 to {seeds}, the number of seeds."
+            )
     return found
 
 
@@ -114,7 +147,7 @@ def _wrong_names(specification: Specification) -> list[str]:
         f"scenario {scenario.id}: this name is kept for the placebo, which `placebo: true` beside "
         "the scenarios adds. Take another id, and leave out `placebo` there."
         for scenario in specification.scenarios
-        if scenario.placebo != (scenario.id == PLACEBO)
+        if scenario.placebo != (scenario.id.partition("_")[0] == PLACEBO)
     ]
     return found
 
@@ -235,7 +268,7 @@ def _wrong_primary(specification: Specification) -> list[str]:
     scenarios = [scenario.id for scenario in specification.scenarios]
     for named in specification.primary:
         unknown = [identifier for identifier in named if identifier not in scenarios]
-        if specification.placebo and PLACEBO in named:
+        if specification.placebo and any(one.partition("_")[0] == PLACEBO for one in named):
             found.append("primary: the placebo is shown beside the others, and decides nothing.")
         elif unknown:
             found.append(f"primary: there is no scenario {unknown[0]!r}.")
@@ -256,7 +289,7 @@ def _wrong_pairs(specification: Specification) -> list[str]:
     ]
     named = {"extra_comparisons": [tuple(pair) for pair in extra]}
     named["primary"] = [
-        one if len(one) == 2 else (*one, specification.baseline_scenario)
+        one if len(one) == 2 else (*one, _baseline_of(specification, one[0]))
         for one in specification.primary or ()
         if len(one) == 2 or (len(one) == 1 and not _has_controls(specification, one[0]))
     ]
@@ -269,6 +302,12 @@ def _wrong_pairs(specification: Specification) -> list[str]:
         if pair[0] == specification.baseline_scenario
     ]
     return found
+
+
+def _baseline_of(specification: Specification, identifier: str) -> str:
+    named = [one for one in specification.scenarios if one.id == identifier]
+    known = specification.baseline_scenario in {one.id for one in specification.scenarios}
+    return specification.baseline_of(named[0]) if named and known else ""
 
 
 def _both_signs(pairs: Sequence[tuple[str, ...]]) -> list[str]:

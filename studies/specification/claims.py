@@ -33,9 +33,10 @@ def claims(specification: Specification) -> list[Claim]:
     """Every comparison of a study, for each of its models, in the order of the report.
 
     By default the family holds every scenario against its controls or, where it has none, against
-    the baseline, and the extra pairs. `primary` names others: a scenario, or a pair. Controls are
-    compared with nothing by themselves. A scenario with controls is compared with the baseline
-    too, where that is none of them; so is the placebo. Both are never in the family by default.
+    the baseline (of its size), and the extra pairs. `primary` names others: a scenario, or a pair.
+    Controls are compared with nothing by themselves. A scenario with controls is compared with the
+    baseline too, where that is none of them; so are the placebos, and the baseline of another size.
+    These are never in the family by default.
     """
     baseline = specification.baseline_scenario
     family: list[tuple[str, tuple[str, ...]]] = []
@@ -44,9 +45,13 @@ def claims(specification: Specification) -> list[Claim]:
         if scenario.id == baseline or scenario.placebo or scenario.control_of:
             continue
         assert isinstance(scenario.controls, tuple)  # `with_arms` put the scenarios there
-        family.append((scenario.id, scenario.controls or (baseline,)))
-        if scenario.controls and baseline not in scenario.controls:
+        against = specification.baseline_of(scenario)
+        if against == scenario.id:  # the baseline of another size: more patients are no method
             explored.append((scenario.id, (baseline,)))
+            continue
+        family.append((scenario.id, scenario.controls or (against,)))
+        if scenario.controls and against not in scenario.controls:
+            explored.append((scenario.id, (against,)))
     for treated, control in specification.extra_comparisons:
         if not any(one == treated and control in against for one, against in family):
             family.append((treated, (control,)))
@@ -54,12 +59,14 @@ def claims(specification: Specification) -> list[Claim]:
         named = [_named(specification, one) for one in specification.primary]
         explored = [one for one in family + explored if one not in named]
         family = list(dict.fromkeys(named))
-    placebos = [scenario.id for scenario in specification.scenarios if scenario.placebo]
+    placebos = [
+        (one.id, specification.baseline_of(one)) for one in specification.scenarios if one.placebo
+    ]
     explored = [one for one in dict.fromkeys(explored) if one not in family]
     return [
         *(Claim(*one, "primary") for one in family),
         *(Claim(*one, "exploratory") for one in explored),
-        *(Claim(placebo, (baseline,), "placebo") for placebo in placebos),
+        *(Claim(placebo, (again,), "placebo") for placebo, again in placebos),
     ]
 
 
@@ -68,4 +75,5 @@ def _named(specification: Specification, primary: tuple[str, ...]) -> tuple[str,
         return primary[0], primary[1:]
     controls = specification.scenario(primary[0]).controls
     assert isinstance(controls, tuple)
-    return primary[0], controls or (specification.baseline_scenario,)
+    against = specification.baseline_of(specification.scenario(primary[0]))
+    return primary[0], controls or (against,)

@@ -46,12 +46,7 @@ def size_of(study: Specification) -> str:
     parts = " x ".join(f"{number} {word}{'s' * (number != 1)}" for number, word in counts)
     said = [f"{len(study.cells())} trainings ({parts})"]
     if study.generator is not None:
-        trained = {
-            seed
-            for scenario in study.scenarios
-            if study.needs_generator(scenario)
-            for seed in study.seeds_of(scenario)
-        }
+        trained = {study.generator_of(cell) for cell in study.cells()} - {None}
         per_class = " of each class" if study.generator.per_class else ""
         said.append(f"{len(trained)} generator{'s' * (len(trained) != 1)}{per_class}")
     lengths = {

@@ -11,7 +11,7 @@ from jsonargparse import ArgumentError, ArgumentParser
 from foreign_text import read_yaml
 from provenance import UserError
 from spelling import from_here, meant, meant_path
-from studies.specification.arms import with_arms
+from studies.specification.arms import with_arms, with_sizes
 from studies.specification.checks import check_specification
 from studies.specification.paths import refuse_missing_configs, with_found_paths
 from studies.specification.specification import (
@@ -30,10 +30,12 @@ _SHOWN_AS = {
     Model: ("title", "name"),
     Scenario: ("name", "id"),
 }
-_NUMBERS = (bool, int, float, tuple[int, ...], tuple[float, ...])
+_NUMBERS = (bool, int, float, int | None, float | None, tuple[int, ...], tuple[float, ...])
 _EXPECTED: dict[Any, str] = {
     str: "text",
     int: "a whole number",
+    int | None: "a whole number",
+    float | None: "a number",
     float: "a number",
     bool: "true or false",
     tuple[int, ...]: "whole numbers such as [0, 1]",
@@ -93,9 +95,10 @@ def parse_specification(content: Any, source: str, folder: Path | None = None) -
             they were found before.
     """
     try:
-        specification: Specification = _section(Specification, _in_full(content), "")
+        read: Specification = _section(Specification, _in_full(content), "")
     except UserError as error:
         raise UserError(f"{source}: {error}") from None
+    specification = with_sizes(read)
     check_specification(specification, source)
     if folder is not None:
         specification = with_found_paths(specification, folder)

@@ -2,13 +2,14 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PLACEBO = "placebo"  # id of the scenario that `placebo: true` adds
 _GENERATOR = "generator__seed"
+FRACTION, PATIENTS_SEED = "--data.fraction_of_patients", "--data.patients_seed"
 # Far above what anyone counts seeds to, so that seeds may be added to a study with a placebo.
 _PLACEBO_SEEDS = 10_000
 # Seeds of trainings that are drawn from their arm's name have nine digits, more than anyone counts.
@@ -55,6 +56,10 @@ class Scenario:
             second; the second starts from its weights. True: one on synthetic images alone, which
             becomes the data's flag before a study runs. None: one training.
         ratios: In a YAML a scenario for each of these `--data.synthetic_share`; see `arms`.
+        sizes: In a YAML a scenario for each of these shares of the training patients; see `arms`.
+        size: The share of the training patients that it, and its generator, sees; None: all. Which
+            these are depends on the study's seed alone, so all scenarios of a seed see the same.
+        num_seeds: It is trained with the first so many of the study's seeds; None: with all.
         controls: Scenarios without synthetic images that it must all beat to help, where True:
             the study makes them, as many images and as many real ones.
         control_of: The scenario that this one is the control of, with its flags.
@@ -68,6 +73,9 @@ class Scenario:
     arguments: tuple[str, ...] = ()
     pretrain: tuple[str, ...] | bool | None = None
     ratios: tuple[float, ...] = ()
+    sizes: tuple[float, ...] = ()
+    size: float | None = None
+    num_seeds: int | None = None
     controls: tuple[str, ...] | bool = ()
     control_of: str | None = None
     control: Literal["steps", "real"] | None = None
@@ -273,20 +281,50 @@ class Specification:
         """The model with this name."""
         return next(model for model in self.models if model.name == name)
 
+    def baseline_of(self, scenario: Scenario) -> str:
+        """Id of what a scenario is tested against: the baseline, of its own size if there is one.
+
+        Of one size with the baseline are the scenarios that differ from it in nothing else.
+        """
+        baseline = self.scenario(self.baseline_scenario)
+        if scenario.size == baseline.size:
+            return baseline.id
+        alike = replace(baseline, id="", size=scenario.size, num_seeds=None)
+        for other in self.scenarios:
+            if replace(other, id="", num_seeds=None) == alike:
+                return other.id
+        return baseline.id
+
     def cells(self) -> list[Cell]:
         """Every cell, seed by seed, so that a whole table exists as early as possible."""
         return [
             Cell(scenario, model, self.seeds_of(scenario)[turn])
             for turn in range(len(self.seeds))
             for scenario in self.scenarios
+            if turn < len(self.seeds_of(scenario))
             for model in self.models
         ]
 
     def seeds_of(self, scenario: Scenario) -> tuple[int, ...]:
         """Seeds that a scenario's cells are named by, and of the generators that they need."""
-        if scenario.placebo:
-            return tuple(_PLACEBO_SEEDS + seed for seed in self.seeds)
-        return self.seeds
+        seeds = self.seeds[: scenario.num_seeds]
+        return tuple(_PLACEBO_SEEDS + seed for seed in seeds) if scenario.placebo else seeds
+
+    def generator_of(self, cell: Cell) -> str | None:
+        """Name of the generator whose images a cell needs; None where it needs none."""
+        if not self.needs_generator(cell.scenario):
+            return None
+        return generator_name(cell.seed, cell.scenario.size)
+
+    def patients_flags(self, seed: int, size: float | None) -> list[str]:
+        """Flags that leave a training a share of the patients, the same ones for a seed.
+
+        A placebo and its generator, whose seeds are others, see those of the seed they stand for.
+        """
+        if size in (None, 1):
+            return []
+        own = seed if seed in self.seeds else seed - _PLACEBO_SEEDS
+        return [FRACTION, f"{size:g}", PATIENTS_SEED, str(own)]
 
     def training_seed(self, cell: Cell) -> int:
         """Seed of a cell's training.
@@ -321,7 +359,8 @@ class Specification:
 
     def flags_of(self, cell: Cell) -> list[str]:
         """The study's flags of a cell's training. Later ones win: model over scenario over all."""
-        return [*self.arguments, *cell.scenario.arguments, *cell.model.arguments]
+        own = [*self.arguments, *cell.scenario.arguments, *cell.model.arguments]
+        return [*own, *self.patients_flags(cell.seed, cell.scenario.size)]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, in the YAML's own format: `parse_specification` reads them back."""
@@ -331,14 +370,27 @@ class Specification:
         return {key: value for key, value in plain.items() if value is not None}
 
 
-def generator_name(seed: int) -> str:
-    """Name of a seed's generator among the jobs of a study."""
-    return f"{_GENERATOR}{seed}"
+def generator_name(seed: int, size: float | None = None) -> str:
+    """Name of a seed's generator, of a share of the patients, among the jobs of a study."""
+    return f"{_GENERATOR}{seed}" + ("" if size in (None, 1) else f"__size{size:g}")
 
 
 def seed_of_generator(name: str) -> int | None:
     """Seed of the generator that has this name; None: a cell has it."""
-    return int(name.removeprefix(_GENERATOR)) if name.startswith(_GENERATOR) else None
+    if not name.startswith(_GENERATOR):
+        return None
+    return int(name.removeprefix(_GENERATOR).partition("__")[0])
+
+
+def size_of_generator(name: str) -> float | None:
+    """Share of the training patients that the generator of this name sees; None: all."""
+    size = name.partition("__size")[2]
+    return float(size) if size else None
+
+
+def set_name(generator: str) -> str:
+    """Such as `seed_0`, from the name of a generator: of its folder and its synthetic set."""
+    return f"seed_{generator.removeprefix(_GENERATOR)}"
 
 
 def find_path(written: str) -> Path:

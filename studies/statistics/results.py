@@ -296,7 +296,7 @@ def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T])
     own = specification.seeds_of(specification.scenario(scenario))
     return {
         seed: by_seed[given]
-        for seed, given in zip(specification.seeds, own, strict=True)
+        for seed, given in zip(specification.seeds, own, strict=False)
         if given in by_seed
     }
 

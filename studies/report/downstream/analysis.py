@@ -7,6 +7,7 @@ from typing import Any
 from display.numbers import count
 from studies.report.downstream.answer import answer
 from studies.report.downstream.arms import images_shown, withhold
+from studies.report.downstream.methods import about_methods, has_sizes
 from studies.report.downstream.target import SENSITIVITY, about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
@@ -49,6 +50,9 @@ def analyse(
         "data_notes": [*_set_notes(specification), *_data_notes(records)],
     }
     withhold(specification, content)
+    content["methods"] = []
+    if has_sizes(specification):
+        content["methods"] = about_methods(specification, records, content)
     target = target_metric(specification, records)
     if target is None:
         content["target"] = None

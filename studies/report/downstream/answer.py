@@ -7,6 +7,7 @@ from typing import Any
 from display.numbers import count, difference, p_phrase, score
 from studies.report.downstream.arms import WITHHELD, unfair
 from studies.report.downstream.intervals import interval_notes
+from studies.report.downstream.methods import could_have_shown, recommendations
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import ONE_TRAINING, by_claim
@@ -29,7 +30,8 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     every = by_claim(content["comparisons"])
     primary = [rows for rows in every if rows[0]["role"] == "primary"]
     isolating = [rows for rows in primary if rows[0]["isolates_synthetic"]]
-    chosen = isolating or primary
+    # A study of methods at several sizes is about all of them, a generator's images among them.
+    chosen = primary if content["methods"] else isolating or primary
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
     synthetic = [rows for rows in chosen if _is_synthetic(specification, rows)]
     others = [rows for rows in chosen if rows not in synthetic]
@@ -41,12 +43,15 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     if not headline and len(specification.scenarios) == 1:
         headline = "One scenario: nothing is compared."
     headline = headline or "No answer yet: no comparison has both of its scenarios."
+    if content["methods"]:
+        headline = f"{could_have_shown(specification, content)} {headline}".strip()
     target = content["target"]
     if target and target["sentence"]:
         headline = f"{target['sentence']} {headline}"
     return {
         "headline": headline,
         "lines": [_line(specification, rows) for rows in chosen + placebos],
+        "recommendations": recommendations(specification, content) if content["methods"] else [],
         "limits": _limits(specification, content, chosen),
     }
 
@@ -123,7 +128,8 @@ def _measured(specification: Specification, tested: Sequence[Claimed]) -> str:
 def _model_and_arm(specification: Specification, rows: Claimed) -> str:
     title = specification.model(rows[0]["model"]).title
     if len(rows) > 1:
-        return f"{title} ({specification.scenario(rows[0]['scenario']).name})"
+        scenario = specification.scenario(rows[0]["scenario"])
+        return f"{title} ({scenario.name if scenario.size is None else scenario.id})"
     return f"{title} ({rows[0]['scenario']} against {rows[0]['against']})"
 
 
@@ -134,6 +140,8 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
     pair = f"scenario {scenario.id} against {_listed([row['against'] for row in rows])}"
     if first["role"] == "placebo":
         pair = "placebo: the difference that nothing made"
+        if scenario.size is not None:
+            pair = f"placebo of {first['against']}: the difference that nothing made"
     elif len(rows) > 1:
         pair = f"{scenario.name}: {pair}"
     line = {

@@ -14,6 +14,7 @@ from display.tables import Table
 from provenance import UserError
 from studies.report.downstream import plots, tables
 from studies.report.downstream.linear import linear_table
+from studies.report.downstream.method_tables import heat_map, method_tables
 from studies.report.downstream.subgroups import subgroup_tables
 from studies.report.downstream.target import target_table
 from studies.report.sheets import (
@@ -23,12 +24,13 @@ from studies.report.sheets import (
     shrunk_file,
 )
 from studies.run.folder import StudyFolder
-from studies.specification.specification import Specification, find_path
+from studies.specification.specification import Specification, find_path, set_name
 
 TITLES = {
     "target": "The class in question",
     "main": "Scores",
     "comparisons": "Tests",
+    "methods": "Methods and sizes",
     "linear": "What a linear model reaches",
     "subgroups": "Who gains, who loses",
     "further": "All scores",
@@ -44,6 +46,7 @@ def page_tables(
         "target": target_table(specification, content),
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
+        "methods": method_tables(specification, content) if content["methods"] else [],
         "linear": linear_table(content) if "linear" in content else None,
         "subgroups": subgroup_tables(specification, content) if "subgroups" in content else [],
         "further": tables.further_tables(specification, content) if content["further"] else [],
@@ -105,6 +108,18 @@ def page_figures(
         )
     if any(scenario.synthetic for scenario in specification.scenarios):
         figures["sheets"].append(_sheet(folder, specification, content, generators, records))
+    if content["methods"]:
+        figures["methods"] = [
+            PageFigure(
+                "Methods and sizes",
+                heat_map(specification, content),
+                "Differences of every method to none, by size; the table below holds the numbers.",
+                "Difference to no method at the same size, blue better and orange worse. In "
+                "brackets what decides; with a star where a test shows it."
+                if any(one["against_baseline"] for one in content["methods"])
+                else nothing,
+            )
+        ]
     figures["predictions"] = _predictions(folder, specification, content, records)
     return figures
 
@@ -199,9 +214,9 @@ def _sheet(
             synthetic = _given_set(specification.synthetic, records)
             told = f"The set {synthetic.name}, of all seeds."
         else:
-            seed = generators[0]["settings"]["seed"]
-            synthetic = inside(folder.root, f"synthetic/seed_{seed}")
-            told = f"Generator of seed {seed}."
+            name = set_name(generators[0]["name"])
+            synthetic = inside(folder.root, f"synthetic/{name}")
+            told = f"Generator of {name.replace('__', ', ').replace('_', ' ')}."
         cache = _study_data(content)
         if isinstance(cache, FilmCache):
             png, caption = real_synthetic_films(cache, synthetic)

@@ -23,7 +23,7 @@ def main_table(specification: Specification, content: Mapping[str, Any]) -> Tabl
         for c in content["comparisons"]
         if c["significant"]
         and (
-            c["against"] == specification.baseline_scenario
+            c["against"] == specification.baseline_of(specification.scenario(c["scenario"]))
             or specification.scenario(c["scenario"]).controls == tuple(c["claim_against"])
         )
     }
@@ -38,8 +38,9 @@ def main_table(specification: Specification, content: Mapping[str, Any]) -> Tabl
                 notes = ["no finished cell"]
             elif group["seed_spread"] is not None:
                 notes.append(f"seed sd {score(group['seed_spread'], metric.percent)}")
-            if group["seeds"] and len(group["seeds"]) < len(specification.seeds):
-                notes.append(f"only {len(group['seeds'])} of {len(specification.seeds)} seeds")
+            planned = len(specification.seeds_of(scenario))
+            if group["seeds"] and len(group["seeds"]) < planned:
+                notes.append(f"only {len(group['seeds'])} of {planned} seeds")
             if group["paper"] is not None:
                 digits = "paper {:.2f}" if metric.percent else "paper {:g}"
                 notes.append(digits.format(group["paper"]))
@@ -113,6 +114,8 @@ def _of_controls(comparison: Mapping[str, Any]) -> bool:
 
 def _what_is_beaten(specification: Specification) -> str:
     baseline = f"scenario {specification.baseline_scenario}"
+    if any(scenario.size is not None for scenario in specification.scenarios):
+        baseline = "the baseline of its size"
     if any(scenario.controls for scenario in specification.scenarios):
         return f"its controls, or from {baseline} where it has none,"
     return baseline

@@ -1,0 +1,74 @@
+"""Training on some of the patients: what a small data set would have given."""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.synthetic import SyntheticSet
+from provenance import UserError
+
+
+def check_fraction(fraction: float) -> None:
+    """Refuse a share of patients that is none.
+
+    Raises:
+        UserError: Not above 0 and at most 1.
+    """
+    if not 0 < fraction <= 1:  # NaN neither
+        raise UserError(
+            f"--data.fraction_of_patients is {fraction:g}; it must be above 0 and at most 1, such "
+            "as 0.25 for a quarter of the training patients."
+        )
+
+
+def some_patients(patients: Sequence[str], fraction: float, seed: int) -> list[str]:
+    """A share of the patients, at least one, in an order that the seed draws.
+
+    A smaller share is a part of a larger one, and a patient's rank depends on nobody else. No
+    random state is used or changed.
+
+    Args:
+        patients: Their names, each once.
+        fraction: Above 0, at most 1: of their number, rounded.
+        seed: Of the order.
+    """
+    order = np.argsort(patient_ranks(patients, seed), kind="stable")
+    return [patients[index] for index in order[: max(1, round(fraction * len(patients)))]]
+
+
+def patients_warning(synthetic: SyntheticSet, fraction: float, seed: int) -> str | None:
+    """A warning if a set's generator has learnt from training patients that a run leaves out.
+
+    That is no leak of test data; but a comparison would then be one of more real patients with
+    fewer.
+
+    Args:
+        synthetic: The set; its manifest says of which patients its generators were trained.
+        fraction: Of the run.
+        seed: Of the run's choice of patients.
+
+    Returns:
+        A sentence to print, or None where no generator was, or no manifest says.
+    """
+    if fraction == 1:
+        return None
+    for maker in synthetic.manifest["generator"].get("generators", []):
+        share, chosen = maker.get("fraction_of_patients", 1.0), maker.get("patients_seed")
+        if share > fraction or chosen != seed:
+            told = "all training patients" if share == 1 else f"{share:g} of them, seed {chosen}"
+            return (
+                f"{synthetic.root}: its generator was trained on {told}, and this run uses "
+                f"{fraction:g} of the training patients, seed {seed}. So it has learnt from "
+                "patients that this run leaves out, which makes a comparison unfair to runs "
+                "without synthetic images. Train it with this run's --data.fraction_of_patients "
+                "and --data.patients_seed."
+            )
+    return None
+
+
+def patient_ranks(patients: Sequence[str], seed: int) -> NDArray[np.uint64]:
+    """(N,) a number for each patient that decides the order, drawn from the seed and the name."""
+    digests = (hashlib.sha256(f"{seed}/{patient}".encode()).digest() for patient in patients)
+    return np.array([int.from_bytes(digest[:8], "big") for digest in digests], np.uint64)
