@@ -10,6 +10,12 @@ from torch import Tensor
 _BLOCK_ENTRIES = 2**24
 """Cosines held at once: 64 MiB in float32, whatever the number of images."""
 
+_SHORTLIST = 128
+"""Nearest images among which the nearest patients are sought first: one pass in place of many."""
+
+_TAKEN = -2.0
+"""In place of a cosine: below all of them."""
+
 
 def nearest(
     queries: Tensor, references: Tensor, patients: Tensor, num_patients: int, num_more: int = 0
@@ -29,20 +35,40 @@ def nearest(
     num_patients = min(num_patients, int(patients.unique().numel()))
     num_more = min(num_more, len(references) - num_patients)
     height = max(1, _BLOCK_ENTRIES // max(1, len(references)))
+    shortest = min(len(references), max(_SHORTLIST, num_patients + num_more))
     found = [queries.new_empty((0, num_patients + num_more), dtype=torch.long)]
     for block in queries.split(height):
         cosines = block @ references.T
-        left = cosines.clone()
-        chosen = []
-        for _ in range(num_patients):
-            index = left.argmax(1)
-            chosen.append(index)
-            left.masked_fill_(patients == patients[index][:, None], -2.0)
-        of_patients = torch.stack(chosen, 1)
-        cosines.scatter_(1, of_patients, -2.0)
-        more = cosines.topk(num_more, dim=1).indices
-        found.append(torch.cat([of_patients, more], 1))
+        values, listed = cosines.topk(shortest, dim=1)
+        places, complete = _best_of_patients(values, patients[listed], num_patients)
+        of_patients = listed.gather(1, places)
+        if not complete.all():  # one patient's images fill the list: look at all
+            rows = ~complete
+            of_patients[rows] = _best_of_patients(cosines[rows], patients, num_patients)[0]
+        chosen = (listed[:, :, None] == of_patients[:, None]).any(2)
+        more = values.masked_fill(chosen, _TAKEN).topk(num_more, dim=1).indices
+        found.append(torch.cat([of_patients, listed.gather(1, more)], 1))
     return torch.cat(found)
+
+
+def _best_of_patients(cosines: Tensor, patients: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """(N, count) places of the best of each of the best patients, and (N,) whether they are all.
+
+    Args:
+        cosines: (N, C).
+        patients: (N, C), or (C,) for all rows.
+        count: Of patients.
+    """
+    patients = patients.expand_as(cosines)
+    left = cosines.clone()
+    places = []
+    complete = torch.ones_like(left[:, 0], dtype=torch.bool)
+    for _ in range(count):
+        best, place = left.max(1, keepdim=True)
+        complete &= best[:, 0] > _TAKEN
+        places.append(place)
+        left.masked_fill_(patients == patients.gather(1, place), _TAKEN)
+    return torch.cat(places, 1), complete
 
 
 def distance_to_nearest(

@@ -36,9 +36,12 @@ def gallery(films: Tensor, network: CopyEmbedding) -> Gallery:
     return Gallery(training, torch.arange(NUM_TRAINING), points_of(network, training))
 
 
-@pytest.mark.parametrize("block", [7, 2**24])
-def test_nearest_is_brute_force(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+@pytest.mark.parametrize(("block", "shortlist"), [(7, 128), (2**24, 128), (2**24, 1)])
+def test_nearest_is_brute_force(
+    monkeypatch: pytest.MonkeyPatch, block: int, shortlist: int
+) -> None:
     monkeypatch.setattr(audit.search, "_BLOCK_ENTRIES", block)
+    monkeypatch.setattr(audit.search, "_SHORTLIST", shortlist)  # 1: one patient's fill it
     source = torch.Generator().manual_seed(0)
     queries, references = (
         torch.nn.functional.normalize(torch.randn(count, 8, generator=source), dim=1)
