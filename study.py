@@ -4,6 +4,7 @@ python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits
 python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
     --out runs/kits19_study
 python study.py report runs/kits19_study
+python study.py compare runs/films runs/slices --out compared.html
 python study.py augmentations --data.root data/kits19 --out gallery.html
 python study.py list
 """
@@ -37,6 +38,10 @@ _NO_PLAN_FLAGS: set[str | int] = {
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
+)
+_COMPARE = (
+    "Show several studies of methods at several sizes on one page: tasks, methods and sizes side "
+    "by side. Each is tested by itself."
 )
 _GALLERY = (
     "Show every augmentation at three strengths, and every preset, on images of your own. The page "
@@ -137,17 +142,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     listing.add_argument("folder", type=Path, nargs="?", default=STUDIES, help="Where to look.")
     reporting = verb_parser("study.py report", _REPORT)
     reporting.add_argument("out", type=Path, help="Folder that `study.py run` wrote.")
+    comparing = verb_parser("study.py compare", _COMPARE)
+    comparing.add_argument(
+        "folders", type=Path, nargs="+", help="Folders that `study.py run` wrote, two or more."
+    )
+    comparing.add_argument("--out", type=Path, required=True, help="The HTML file to write.")
     parser = verb_parser("study.py", __doc__)
     commands = parser.add_subcommands(required=True, dest="command")
     commands.add_subcommand("run", running, help=running.description)
     commands.add_subcommand("plan", planning, help=planning.description)
     commands.add_subcommand("report", reporting, help=_REPORT)
+    commands.add_subcommand("compare", comparing, help=_COMPARE)
     commands.add_subcommand("augmentations", showing, help=showing.description)
     commands.add_subcommand("list", listing, help=_LIST)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    given = parsed(parser, words, (running, planning, reporting, showing, listing))
+    given = parsed(parser, words, (running, planning, reporting, comparing, showing, listing))
     if given.command == "report":
         report(given.report.out)
+        return 0
+    if given.command == "compare":
+        from studies.report.side_by_side import write_side_by_side
+
+        print(f"Page: {write_side_by_side(given.compare.folders, given.compare.out)}")
         return 0
     if given.command == "augmentations":
         from studies.report.gallery import write_gallery

@@ -1,5 +1,6 @@
 """Methods x sizes as tables and a heat map."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ from studies.report.downstream.intervals import interval_notes
 from studies.report.downstream.methods import size_in_words
 from studies.specification.specification import Specification
 
-_MARKS = {"helps": "+", "hurts": "\u2212"}
+_MARKS = ("helps", "hurts")
 
 
 def method_tables(specification: Specification, content: Mapping[str, Any]) -> list[Table]:
@@ -19,7 +20,7 @@ def method_tables(specification: Specification, content: Mapping[str, Any]) -> l
     for model in specification.models:
         entries = [one for one in content["methods"] if one["model"] == model.name]
         tables += [
-            _grid(specification, model.title, entries),
+            grid(specification, model.title, entries),
             *_rankings(specification, model.title, entries),
             _costs(model.title, entries),
         ]
@@ -36,9 +37,10 @@ def _row(one: Mapping[str, Any]) -> str:
     return "placebo" if one["placebo"] else str(one["method"])
 
 
-def _grid(specification: Specification, title: str, entries: Sequence[Mapping[str, Any]]) -> Table:
+def grid(specification: Specification, title: str, entries: Sequence[Mapping[str, Any]]) -> Table:
+    """Differences of the methods of one model to none, by size; those with a finished cell."""
     percent = specification.metric.percent
-    methods, sizes = _axes(entries)
+    methods, sizes = _axes([one for one in entries if one["score"]["value"] is not None])
     by_place = {(_row(one), one["size"]): one for one in entries}
     rows = []
     for method in methods:
@@ -69,7 +71,8 @@ def _grid(specification: Specification, title: str, entries: Sequence[Mapping[st
 def _said(one: Mapping[str, Any]) -> str:
     if one["placebo"]:
         return "nothing made it"
-    return str(one["verdict"] or one["role"])
+    said = str(one["verdict"] or one["role"])
+    return f"{said} (against its controls)" if len(one["claimed"]) > 1 else said
 
 
 def _rankings(
@@ -131,49 +134,72 @@ def _costs(title: str, entries: Sequence[Mapping[str, Any]]) -> Table:
 
 
 @styled
-def heat_map(specification: Specification, content: Mapping[str, Any]) -> bytes | None:
-    """Difference of every method to no method, by size; numbers in the cells, signs of verdicts.
+def heat_map(
+    studies: Sequence[tuple[Specification, Mapping[str, Any]]],
+) -> bytes | None:
+    """Difference of every method to no method, by size: a panel for each study and model.
 
-    Blue is better and orange worse, both darker the further from 0; the numbers say it too.
+    Numbers stand in the cells. Blue is better and orange worse, darker the further from 0, on a
+    scale of each study's own, since scores of different tasks have no common one.
     """
-    from matplotlib.colors import LinearSegmentedColormap
-
-    shown = [
-        one for one in content["methods"]
-        if one["against_baseline"] and one["against_baseline"]["value"] is not None
-    ]  # fmt: skip
-    if not shown:
+    shown = [[one for one in content["methods"] if _has_difference(one)] for _, content in studies]
+    if not any(shown):
         return None
-    percent = specification.metric.percent
-    sign = 1 if specification.metric.higher_is_better else -1
-    factor = 100 if percent else 1
-    most = max(abs(factor * one["against_baseline"]["value"]) for one in shown) or 1.0
-    methods, sizes = _axes(shown)
-    models = specification.models
+    methods = _axes([one for entries in shown for one in entries])[0]
+    panels = [
+        (specification, model, entries)
+        for (specification, _), entries in zip(studies, shown, strict=True)
+        for model in specification.models
+        if entries
+    ]
+    widths = [0.4 + len(_axes(entries)[1]) for _, _, entries in panels]
     figure, axes = new_figure(
         1,
-        len(models),
-        figsize=(2.6 + (0.4 + 1.0 * len(sizes)) * len(models), 1.2 + 0.3 * len(methods)),
+        len(panels),
+        figsize=(2.6 + sum(max(width, 2.4) for width in widths), 1.2 + 0.3 * len(methods)),
         squeeze=False,
+        width_ratios=widths,
     )
-    colours = LinearSegmentedColormap.from_list("told", ["#E69F00", "#ffffff", "#56B4E9"])
-    for column, model in enumerate(models):
+    for column, (specification, model, entries) in enumerate(panels):
         panel = axes[0][column]
-        values = [[float("nan")] * len(sizes) for _ in methods]
-        for one in shown:
-            if one["model"] != model.name:
-                continue
-            row, place = methods.index(_row(one)), sizes.index(one["size"])
-            value = one["against_baseline"]["value"]
-            values[row][place] = sign * factor * value
-            text = difference(value, percent) + ("*" if one["verdict"] in _MARKS else "")
-            if one["role"] == "primary":
-                text = f"[{text}]"
-            panel.text(place, row, text, ha="center", va="center", fontsize=9, color="#111111")
-        panel.imshow(values, cmap=colours, vmin=-most, vmax=most, aspect="auto")
-        panel.set_xticks(range(len(sizes)), [f"{100 * size:g} %" for size in sizes])
+        _fill(panel, specification, [e for e in entries if e["model"] == model.name], methods)
         panel.set_yticks(range(len(methods)), methods if column == 0 else [""] * len(methods))
-        panel.set_title(model.title, fontsize=10, loc="left")
-        panel.set_xlabel("share of the training patients")
-        panel.grid(visible=False)
+        metric = specification.metric
+        unit = ", points" if metric.percent else ""
+        told = f"{model.title}: {metric.title}{unit}" if len(studies) > 1 else model.title
+        panel.set_title(textwrap.fill(told, 14 * len(_axes(entries)[1])), fontsize=9, loc="left")
+    figure.supxlabel("share of the training patients", fontsize=10)
     return png(figure)
+
+
+def _fill(
+    panel: Any,
+    specification: Specification,
+    entries: Sequence[Mapping[str, Any]],
+    methods: Sequence[str],
+) -> None:
+    """Draw the cells of one study and model."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    percent = specification.metric.percent
+    sign = 1 if specification.metric.higher_is_better else -1
+    sizes = _axes(entries)[1]
+    values = [[float("nan")] * len(sizes) for _ in methods]
+    for one in entries:
+        row, place = methods.index(_row(one)), sizes.index(one["size"])
+        value = one["against_baseline"]["value"]
+        values[row][place] = sign * value
+        text = difference(value, percent) + ("*" if one["verdict"] in _MARKS else "")
+        if one["role"] == "primary":
+            text = f"[{text}]"
+        panel.text(place, row, text, ha="center", va="center", fontsize=9, color="#111111")
+    most = max((abs(one["against_baseline"]["value"]) for one in entries), default=0) or 1.0
+    colours = LinearSegmentedColormap.from_list("told", ["#E69F00", "#ffffff", "#56B4E9"])
+    panel.imshow(values, cmap=colours, vmin=-most, vmax=most, aspect="auto")
+    panel.set_xticks(range(len(sizes)), [f"{100 * size:g} %" for size in sizes])
+    panel.grid(visible=False)
+
+
+def _has_difference(one: Mapping[str, Any]) -> bool:
+    beside = one["against_baseline"]
+    return beside is not None and beside["value"] is not None

@@ -44,9 +44,9 @@ def page_tables(
     """Scores, tests, all further scores, and the worst test items."""
     return {
         "target": target_table(specification, content),
+        "methods": method_tables(specification, content) if content["methods"] else [],
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
-        "methods": method_tables(specification, content) if content["methods"] else [],
         "linear": linear_table(content) if "linear" in content else None,
         "subgroups": subgroup_tables(specification, content) if "subgroups" in content else [],
         "further": tables.further_tables(specification, content) if content["further"] else [],
@@ -112,7 +112,7 @@ def page_figures(
         figures["methods"] = [
             PageFigure(
                 "Methods and sizes",
-                heat_map(specification, content),
+                heat_map([(specification, content)]),
                 "Differences of every method to none, by size; the table below holds the numbers.",
                 "Difference to no method at the same size, blue better and orange worse. In "
                 "brackets what decides; with a star where a test shows it."

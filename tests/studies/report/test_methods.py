@@ -1,14 +1,17 @@
 """Methods x sizes: the first sentence, the grid, the ranking, the cost and what to take."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import fake_verbs
 import pytest
 
+import study
 from provenance import UserError
 from studies.report.downstream.methods import recommendations
+from studies.report.side_by_side import write_side_by_side
 from studies.report.write import build_report
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
@@ -94,6 +97,27 @@ def test_few_patients_are_not_painted_from_the_label_maps_of_all(methods: dict, 
     specification = parse_specification(methods, "plan")
     with pytest.raises(UserError, match="scenario gan_50: its generator would paint the label map"):
         run_study(specification, home / "data", home / "out", fake_verbs.load_verbs, workers=0)
+
+
+def test_studies_stand_side_by_side(methods: dict, home: Path) -> None:
+    report(methods, home, geo_50=0.3)
+    other = home / "other"
+    shutil.copytree(home / "out", other)
+    page = home / "pages" / "compared.html"
+    assert study.main(["compare", str(home / "out"), str(other), "--out", str(page)]) == 0
+    text = page.read_text()
+    assert text.count("With 50 % of patients: take geometric (+") == 2
+    assert text.count("<img ") == 1
+    with pytest.raises(UserError, match="is there already"):
+        write_side_by_side([home / "out", other], page)
+    with pytest.raises(UserError, match="two or more folders of studies, each once"):
+        write_side_by_side([home / "out", home / "out"], home / "new.html")
+    kept = json.loads((other / "study.json").read_text())
+    for scenario in kept["specification"]["scenarios"]:
+        scenario["size"] = None
+    (other / "study.json").write_text(json.dumps(kept))
+    with pytest.raises(UserError, match="its scenarios have no `sizes`"):
+        write_side_by_side([home / "out", other], home / "new.html")
 
 
 def entry(method: str, verdict: str | None, value: float, **more: Any) -> dict[str, Any]:
