@@ -3,8 +3,10 @@
 python benchmarks/augmentations.py [--size 128] [--seconds 0.4] [--device cpu] [--out FILE.json]
 
 Each row draws and applies on one image and, where pixels move, its mask: best of three stretches,
-in turn with the library's. Both have one thread, and on a CPU the seconds are those of its core,
-so that other processes count little. "-" is where torchvision, MONAI and scikit-image have none.
+in turn with the library's. Operations on a batch, and presets that end with one, get batches of
+--batch images with labels, and masks where they take them. Both have one thread, and on a CPU the
+seconds are those of its core, so that other processes count little. "-" is where torchvision, MONAI
+and scikit-image have none.
 """
 
 import argparse
@@ -25,7 +27,8 @@ from torchvision.transforms import v2
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from augmentations.catalogue import OPERATIONS
+from augmentations.batch_mixing import mix_batch
+from augmentations.catalogue import BATCH_OPERATIONS, OPERATIONS
 from augmentations.language import read_policy
 from augmentations.operation import Images, Operation
 from augmentations.policy import Policy
@@ -33,8 +36,10 @@ from augmentations.presets import PRESETS
 from provenance import library_versions
 
 REPEATS = 3
-_PRESETS_OF_IMAGES = ("nnunet", "nnunet_da5", "trivial", "medical")
 _COLOUR = {"channel_shuffle", "saturation"}
+_NO_MASKS = {"mixup", "augmix", "augmix_medical"}  # refused for images with label maps
+_CHOICES = {"identity", "one_of", "one_at_a_level"}  # are as fast as what they choose
+_NUM_CLASSES = 2
 Pair = tuple[Tensor, Tensor]
 
 
@@ -85,6 +90,44 @@ def of_policy(policy: Policy, pair: Pair) -> Callable[[int], Any]:
         return image if image.is_floating_point() else to_unit(image)
 
     return work
+
+
+def of_batches(policy: Policy, pair: Pair, count: int, masks: bool) -> Callable[[int], Any]:
+    """Draw and apply a policy that ends with operations on a batch of `count` images."""
+    alone = of_policy(Policy(policy.on_images), pair) if policy.on_images else None
+    batch = batch_example(pair, count, masks)
+
+    def work(seed: int) -> Any:
+        mixed = batch
+        if alone is not None:
+            images = [alone(seed * count + row) for row in range(count)]
+            mixed = {**batch, "image": torch.stack(images)}
+        seeds = range(seed * count, (seed + 1) * count)
+        return mix_batch(mixed, policy.on_batches, seeds, _NUM_CLASSES)
+
+    return work
+
+
+def batch_example(pair: Pair, count: int, masks: bool) -> dict[str, Any]:
+    """As a datamodule gives it, in float32."""
+    image, mask = pair
+    labels = torch.arange(count, device=image.device) % _NUM_CLASSES
+    batch = {"image": image.repeat(count, 1, 1, 1), "label": labels}
+    return batch | {"mask": mask.repeat(count, 1, 1).long()} if masks else batch
+
+
+def torchvision_of_batches(name: str, batch: dict[str, Any]) -> Callable[[int], Any] | None:
+    """Torchvision's MixUp and CutMix on images and labels, its AugMix's two views of each image."""
+    images, labels = batch["image"], batch["label"]
+    if name in ("mixup", "cutmix"):
+        kind = v2.MixUp if name == "mixup" else v2.CutMix
+        mix = kind(num_classes=_NUM_CLASSES)
+        return lambda _: mix(images, labels)
+    if name == "augmix":
+        levels = ((images + 1) * 127.5).round().to(torch.uint8)
+        views = v2.AugMix()
+        return lambda _: [views(image) for image in levels for _ in range(2)]
+    return None
 
 
 def torchvision_transforms() -> dict[str, tuple[Any, str]]:
@@ -176,25 +219,22 @@ def of_library(name: str, pair: Pair, size: int) -> tuple[Callable[[int], Any] |
     return None, "-"
 
 
-def measured(size: int, seconds: float, device: str) -> list[dict[str, Any]]:
+def measured(size: int, seconds: float, device: str, count: int) -> list[dict[str, Any]]:
     """A row for each operation and preset."""
     rows = []
-    names = [name for name in OPERATIONS if name not in ("identity", "one_of", "one_at_a_level")]
-    for name in (*names, *_PRESETS_OF_IMAGES):
-        channels = 3 if name in _COLOUR else 1
-        pair = example(channels, size, device)
-        policy = read_policy(name if name in PRESETS else [name], Images(channels, masks=True))
-        alone = name in OPERATIONS
-        work = ours(policy.on_images[0], pair) if alone else of_policy(policy, pair)
-        library, whose = of_library(name, pair, size)
+    names = [name for name in (*OPERATIONS, *BATCH_OPERATIONS, *PRESETS) if name != "none"]
+    for name in dict.fromkeys(names):
+        if name in _CHOICES:
+            continue
+        work, library, whose, images = both_of(name, size, device, count)
         own, theirs = [], []
         work(0)
         if library is not None:
             library(0)
         for _ in range(REPEATS):
-            own.append(rate(work, seconds, device))
+            own.append(images * rate(work, seconds, device))
             if library is not None:
-                theirs.append(rate(library, seconds, device))
+                theirs.append(images * rate(library, seconds, device))
         rows.append(
             {
                 "name": name,
@@ -205,6 +245,22 @@ def measured(size: int, seconds: float, device: str) -> list[dict[str, Any]]:
         )
         print(as_row(rows[-1]), flush=True)
     return rows
+
+
+def both_of(
+    name: str, size: int, device: str, count: int
+) -> tuple[Callable[[int], Any], Callable[[int], Any] | None, str, int]:
+    """One of ours, the library's or None, the library's name, and images per call."""
+    channels, masks = 3 if name in _COLOUR else 1, name not in _NO_MASKS
+    pair = example(channels, size, device)
+    kind = Images(channels, masks=masks, labels=True)
+    policy = read_policy(name if name in PRESETS else [name], kind)
+    if policy.on_batches:
+        library = torchvision_of_batches(name, batch_example(pair, count, masks=False))
+        whose = "-" if library is None else "torchvision"
+        return of_batches(policy, pair, count, masks), library, whose, count
+    work = ours(policy.on_images[0], pair) if name in OPERATIONS else of_policy(policy, pair)
+    return work, *of_library(name, pair, size), 1
 
 
 def as_row(row: dict[str, Any]) -> str:
@@ -220,6 +276,7 @@ def main() -> None:
     """Print the table; write it where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--size", type=int, default=128, help="Side of the images in pixels.")
+    parser.add_argument("--batch", type=int, default=32, help="Images in a batch, of mixing.")
     parser.add_argument("--seconds", type=float, default=0.4, help="Of each stretch.")
     parser.add_argument("--device", default="cpu", help="cpu or cuda.")
     parser.add_argument("--out", type=Path, default=None, help="JSON file to write.")
@@ -227,9 +284,10 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     torch.set_num_threads(1)
     print("| operation | images/s | library | its images/s | ratio |\n|---|---:|---|---:|---:|")
-    rows = measured(given.size, given.seconds, given.device)
+    rows = measured(given.size, given.seconds, given.device, given.batch)
     if given.out is not None:
-        told = {"size": given.size, "device": given.device, "machine": platform.processor()}
+        told = {"size": given.size, "batch": given.batch, "device": given.device}
+        told |= {"machine": platform.processor()}
         versions = library_versions()
         content = {**told, "versions": versions, "rows": rows}
         given.out.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
