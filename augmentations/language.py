@@ -42,7 +42,7 @@ def written_list(written: Written, flag: str = "--data.augmentation") -> Written
         looks_like_a_path = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
         near = meant_path(path) if looks_like_a_path else meant(written, list(PRESETS))
         if written in OPERATIONS or written in BATCH_OPERATIONS:
-            near = f" The operation of that name alone is --data.augmentation '[{written}]'."
+            near = f" The operation of that name alone is {flag} '[{written}]'."
         raise UserError(
             f"{flag} {written}: expected {', '.join(PRESETS)}, a list of operations, or a YAML "
             f"file with such a list, and this is none of them.{near}"
@@ -67,6 +67,11 @@ def read_policy(written: Written, images: Images, flag: str = "--data.augmentati
     Raises:
         UserError: Something in it is unknown, out of range, or not defined for these images.
     """
+    if not isinstance(written, str) and not _is_list(written):
+        raise UserError(
+            f"{flag}: is {_kind(written)}, expected the name of a preset, a list of operations, "
+            "such as [{rotation: {max_degrees: 10}}], or a YAML file with one."
+        )
     named = f"{flag} {written}" if isinstance(written, str) else flag
     content = written_list(written, flag)
     entries = PRESETS[content] if isinstance(content, str) else content
@@ -129,12 +134,27 @@ def _operation(entry: Any, flag: str) -> Operation | BatchOperation:
             f"{flag}: {entry!r} is no operation. Expected its name, or its name with settings, "
             "such as {rotation: {max_degrees: 10}}; " + _WHERE + "."
         )
+    if name in PRESETS and name not in known:
+        raise UserError(f"{flag}: {_as_preset(name, entry)}")
     if name not in known:
         raise UserError(
             f"{flag}: there is no operation {name}.{meant(name, [*known, *PRESETS])} There are "
             f"{', '.join(known)}; {_WHERE}."
         )
     return _made(known[name], name, settings, flag)
+
+
+def _as_preset(name: str, entry: Any) -> str:
+    """Why a preset cannot stand where it stands: the list itself takes its name alone."""
+    if isinstance(entry, Mapping):
+        return (
+            f"{name} is a preset and takes no settings. Write its name alone, or copy its "
+            f"operations and change them; {_WHERE}."
+        )
+    return (
+        f"{name} is a preset, a list of operations, and one_of and one_at_a_level choose one "
+        f"operation. Write those of {name} that are to be chosen among; {_WHERE}."
+    )
 
 
 def _made(kind: Any, name: str, settings: Mapping[Any, Any], flag: str) -> Any:
@@ -191,6 +211,10 @@ def _checked(value: Any, field: Field[Any], name: str, flag: str) -> Any:
     if not fits:
         raise UserError(f"{where} is {value!r}, expected {expected}.")
     return float(value) if isinstance(default, float) else value
+
+
+def _is_list(written: Any) -> bool:
+    return isinstance(written, Sequence) and not isinstance(written, bytes)
 
 
 def _kind(content: Any) -> str:

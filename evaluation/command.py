@@ -94,6 +94,8 @@ def evaluate(
         from evaluation.robustness.measure import score_corrupted
 
         seed = corruption_seed or 0
+        if seed < 0:
+            raise UserError(f"--corruption-seed {seed}: must be 0 or more.")
         return score_corrupted(
             opened, Path(out), corruptions, seed, absent_class, show_progress, rules
         )

@@ -14,6 +14,7 @@ from evaluation.classification.evaluate import predictions
 from lightning_modules import Segmenter
 from metrics.segmentation import AbsentClass, confusion_iou, image_confusion
 from provenance import UserError
+from spelling import meant
 
 ALL = "all"
 
@@ -30,13 +31,20 @@ def conditions_of(names: Sequence[str]) -> list[Condition]:
     """The clean images, then every severity of the corruptions asked for, in the table's order.
 
     Raises:
-        UserError: A name that is none.
+        UserError: A name that is none, or one given twice.
     """
     unknown = [name for name in names if name not in (*PARAMETERS, ALL)]
     if unknown or not names:
         raise UserError(
             f"--corruptions {' '.join(unknown) or '(nothing)'}: expected {ALL}, or some of "
-            f"{', '.join(PARAMETERS)}."
+            f"{', '.join(PARAMETERS)}.{meant(unknown[0], [*PARAMETERS, ALL]) if unknown else ''}"
+        )
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice or (ALL in names and len(names) > 1):
+        raise UserError(
+            f"--corruptions {' '.join(names)}: "
+            + (f"names {' and '.join(twice)} twice" if twice else f"{ALL} holds the others already")
+            + f". Give each once, or {ALL} alone."
         )
     chosen = [name for name in PARAMETERS if ALL in names or name in names]
     return [Condition(), *(Condition(name, each) for name in chosen for each in SEVERITIES)]

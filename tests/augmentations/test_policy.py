@@ -1,6 +1,7 @@
 """Policies: how they are written, drawn and replayed."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -83,12 +84,17 @@ def test_a_file_a_list_and_names_are_one_language(tmp_path: Path) -> None:
         ([{"horizontal_flip": {"strength": 0.5}}], "horizontal_flip: strength is 0.5, and it is"),
         ([3], "3 is no operation. Expected its name"),
         ([{"zoom": 3}], "is no operation. Expected its name"),
+        ([{"nnunet": {"strength": 0.5}}], "nnunet is a preset and takes no settings. Write its"),
+        ([{"trivial": None}], "trivial is a preset and takes no settings"),
+        ([{"one_of": {"operations": ["nnunet"]}}], "nnunet is a preset, a list of operations, and"),
+        ({"rotation": {"max_degrees": 3}}, "augmentation: is a mapping, expected the name of a"),
+        (None, "augmentation: is NoneType, expected"),
         ("geometrc", "geometrc: expected none.* Did you mean geometric?"),
         ("rotation", "The operation of that name alone is --data.augmentation '\\[rotation\\]'"),
         ("no/policy.yaml", "no/policy.yaml: expected none"),
     ],
 )  # fmt: skip
-def test_what_is_not_known_is_refused_by_name(written: list[object] | str, message: str) -> None:
+def test_what_is_not_known_is_refused_by_name(written: Any, message: str) -> None:
     with pytest.raises(UserError, match=message):
         read_policy(written, SLICES)
 

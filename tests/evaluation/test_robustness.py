@@ -185,7 +185,7 @@ def test_segmenter(segmenter: Path, tmp_path: Path) -> None:
 
 def test_all_corruptions_are_one_word() -> None:
     assert len(conditions_of(["all"])) == 1 + 5 * len(PARAMETERS)
-    assert conditions_of(["all", "jpeg"]) == conditions_of(["all"])
+    assert conditions_of(["jpeg"])[1:] == [Condition("jpeg", each) for each in range(1, 6)]
 
 
 def test_means_of_conditions_by_hand() -> None:
@@ -211,6 +211,14 @@ def test_wrong_input_is_a_sentence(classifier: Path, segmenter: Path, tmp_path: 
 
     assert "--corruptions snow: expected all, or some of gaussian_noise" in sentence(
         classifier, corruptions=["snow"]
+    )
+    misspelt = sentence(classifier, corruptions=["gausian_noise"])
+    assert misspelt.endswith("Did you mean gaussian_noise?")
+    twice = sentence(classifier, corruptions=["jpeg", "jpeg"])
+    assert twice == "--corruptions jpeg jpeg: names jpeg twice. Give each once, or all alone."
+    assert "all holds the others already" in sentence(classifier, corruptions=["all", "jpeg"])
+    assert sentence(classifier, corruptions=["jpeg"], corruption_seed=-1) == (
+        "--corruption-seed -1: must be 0 or more."
     )
     assert "(nothing)" in sentence(classifier, corruptions=[])
     assert "Give one of the two" in sentence(classifier, corruptions=["jpeg"], compare=[tmp_path])

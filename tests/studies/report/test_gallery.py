@@ -55,4 +55,6 @@ def test_films_of_three_channels_and_what_is_asked_wrongly(
         write_gallery(films, tmp_path / "other.html", images=0)
     with pytest.raises(UserError, match=r"--augmentation: there is no operation gama\."):
         write_gallery(films, tmp_path / "other.html", augmentation=["gama"])
+    with pytest.raises(UserError, match=r"alone is --augmentation '\[mixup\]'"):
+        write_gallery(films, tmp_path / "other.html", augmentation="mixup")
     assert not (tmp_path / "other.html").exists()
