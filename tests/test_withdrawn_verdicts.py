@@ -19,7 +19,7 @@ CITED = re.compile(
 
 # Below docs/results: pages of studies that counted other trainings from the start, or were repeated
 # with that. A repeated study's page is named here, and loses the sentence.
-COUNTS_TRAININGS = ("placebo/", "synthetic_films/")
+COUNTS_TRAININGS = ("placebo/", "synthetic_films/", "classifiers_nih/")
 
 PAGES = [
     ROOT / "README.md",
