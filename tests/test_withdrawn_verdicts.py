@@ -18,8 +18,9 @@ CITED = re.compile(
 )
 
 # Below docs/results: pages of studies that counted other trainings from the start, or were repeated
-# with that. A repeated study's page is named here, and loses the sentence.
-COUNTS_TRAININGS = ("placebo/", "synthetic_films/", "classifiers_nih/")
+# with that. A repeated study's page is named here, and loses the sentence. Audits
+# are of one set each, and compare no methods.
+COUNTS_TRAININGS = ("placebo/", "synthetic_films/", "classifiers_nih/", "augmentations/", "audit/")
 
 PAGES = [
     ROOT / "README.md",
