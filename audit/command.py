@@ -16,8 +16,8 @@ from licences import obligations
 from output_folder import check_folder
 from provenance import (
     UserError,
+    command_for_others,
     library_versions,
-    without_paths,
     write_json_atomic,
 )
 
@@ -152,22 +152,19 @@ def audit(
     words += ["--extractor", extractor] if extractor is not None else []
     words += ["--weights", weights] if weights is not None else []
     words += ["--control-set", control_set] if control_set is not None else []
-    shown: list[str] = without_paths([str(word) for word in words])  # they may name a person
+    command = shlex.join(["python", "evaluate.py", "audit", *map(str, words)])
     result = {
         **identity,
-        "synthetic": fakes.root.name,
-        "cache": cache.root.name,
         "dataset": cache.dataset,
         "generator_images_seen": fakes.images_seen,
         "image_size": sets.synthetic.pixels.shape[-1],
-        "control_set_name": copying and copying.root.name,
         **found.plain(),
         "by_distance": by_distance(found.spaces, sets, seed),
         "notes": sets.notes,
         "obligations": obligations(fakes.licences),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": library_versions(),
-        "command": shlex.join(["python", "evaluate.py", "audit", *shown]),
+        "command": command_for_others(command),
         "seconds": round(time.perf_counter() - started, 1),
     }
     result["copies_at_most"], told = after_leaving_out(result, fakes.manifest)
@@ -176,7 +173,7 @@ def audit(
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
     if rules:
         result["require"] = judged(rules, figures_of(result))
-    write_report(out, result, found)
+    write_report(out, result, found, command)
     write_json_atomic(out / RESULT, result)
     return result
 

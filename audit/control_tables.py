@@ -54,7 +54,7 @@ def planted_table(result: Mapping[str, Any]) -> Table:
     ]
     others = [(f"no copies: {row['what']}", row) for row in result["no_copies"]]
     if result["control_set"] is not None:
-        others.append((f"control set: {result['control_set_name']}", result["control_set"]))
+        others.append(("control set", result["control_set"]))
     rows += [
         (
             what,

@@ -203,15 +203,15 @@ def _known(
             "nothing."
         ]
     known = learnt.overlap(cache, by_item=cache.split_by != "patient").known
-    gap = learnt.not_compared(fakes.root.name, cache)
+    gap = learnt.not_compared("The set", cache)
     if not known.any():
         raise UserError(
             f"{fakes.root}: its generator learnt from {len(learnt.patients)} patients, and none of "
             f"them is in {cache.root}. An audit looks for copies of its training images: give the "
             "cache that it was trained on." + (f" {gap.sentence}" if gap else "")
         )
-    # A report is handed on; where things lie on this machine may name a person.
-    notes = [gap.sentence.replace(str(cache.root), cache.root.name)] if gap else []
+    # A report is handed on; what things are called on this machine may name a person.
+    notes = [gap.sentence.replace(str(cache.root), "the cache")] if gap else []
     notes += cache.synthetic_notes
     here = len(np.unique(cache.patient_ids[known]))
     if len(learnt.patients) > here:

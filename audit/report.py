@@ -19,6 +19,7 @@ from audit.verdict import LIMITS, headline, next_steps, sentences
 from display.pages import PageFigure, render_page
 from display.sheet import save_png
 from display.tables import Table, as_text, markdown
+from foreign_text import printable
 from gates.judge import table_of
 from provenance import whole_file, write_text_atomic
 
@@ -34,20 +35,23 @@ COMPONENTS = (
 _NOTICE = """This folder shows real images of patients and names them as the cache does.
 
 In components.png each of them is a point, by which whoever has the image may find it again.
-All of it stays with the data. Hand on report.html, report.md and audit.json without it.
+command.txt is the command with its folders. All of it stays with the data. Hand on report.html,
+report.md and audit.json without it.
 """
 
 
-def write_report(out: Path, result: Mapping[str, Any], found: Measured) -> None:
+def write_report(out: Path, result: Mapping[str, Any], found: Measured, command: str) -> None:
     """Write the page, the text, and the folder that stays.
 
     Args:
         out: The audit's folder.
         result: audit.json's content.
         found: What it was made from.
+        command: What was typed, with its folders; it stays.
     """
     folder = out / STAYS
     write_text_atomic(folder / "README.txt", _NOTICE)
+    write_text_atomic(folder / "command.txt", f"{command}\n")
     for name, images, scores, matches, regions, most in (
         ("pairs.png", found.sets.synthetic, found.synthetic, found.matches, found.regions, _PAIRS),
         (
@@ -110,7 +114,7 @@ def _text(
 ) -> str:
     required = _required(result)
     parts = [
-        f"# Audit for copies: {result['synthetic']} against {result['cache']}",
+        f"# Audit for copies: a synthetic set of {printable(result['dataset'])}",
         f"**{headline(result)}**",
         _listed(sentences(result)),
         *(["## What was required", markdown(required).strip()] if required else []),

@@ -124,7 +124,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     ]
     if result["control_set"] is not None:
         told.append(
-            f"Of {count(result['control_set']['num'], 'image')} of {result['control_set_name']}, "
+            f"Of {count(result['control_set']['num'], 'image')} of the control set, "
             f"which is known to copy, {percent(result['control_set']['found'])} lie above it."
         )
     one, other = result["embeddings_flagged"]

@@ -131,8 +131,8 @@ class PreparedCache:
         if not self.num_synthetic:
             return []
         return [
-            f"{self.root.name}: {self.num_synthetic:,} of its {len(self):,} {self.CONTENTS} say "
-            "that they are synthetic, and were taken in as if they were real (--allow-synthetic). "
+            f"Of the cache's {len(self):,} {self.CONTENTS} {self.num_synthetic:,} say that they "
+            "are synthetic, and were taken in as if they were real (--allow-synthetic). "
             "What is found on them is not found on patients."
         ]
 
@@ -271,7 +271,7 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
         if root.resolve() not in _told and os.environ.get("LOCAL_RANK", "0") == "0":
             _told.add(root.resolve())
             for note in cache.synthetic_notes:
-                print(f"note: {note}", file=sys.stderr)
+                print(f"note: {root}: {note}", file=sys.stderr)
         return cache
     except (LookupError, TypeError, ValueError, AttributeError, OverflowError, csv.Error) as error:
         raise UserError(

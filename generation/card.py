@@ -8,7 +8,7 @@ from typing import Any
 from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet, licences_in
 from generation.cards.dataset import dataset_card
 from licences import Licence, together
-from provenance import UserError, read_json, write_json_atomic
+from provenance import UserError, command_for_others, read_json, write_json_atomic
 
 
 def finish_synthetic_set(
@@ -41,8 +41,12 @@ def record_audit(root: Path, audit: Mapping[str, Any]) -> None:
 def write_set(
     root: Path, items: list[SyntheticItem], content: dict[str, Any], command: str
 ) -> None:
-    """Write a set's card, and its manifest as it is given."""
-    dataset_card(items, content, command).write(root)
+    """Write a set's card, and its manifest as it is given.
+
+    Sets of earlier versions have names of folders in their command. These do not come into the
+    card; the manifest stays as it is, since a set is known by it.
+    """
+    dataset_card(items, content, command_for_others(command)).write(root)
     write_json_atomic(root / "manifest.json", content)
 
 

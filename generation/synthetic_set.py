@@ -30,8 +30,8 @@ from lightning_modules.training_module import derived_seed
 from output_folder import check_folder, claim_folder, locked
 from provenance import (
     UserError,
+    command_for_others,
     library_versions,
-    without_paths,
 )
 from synthetic_marks import as_json
 
@@ -193,7 +193,7 @@ class Generation:
         finish_synthetic_set(self.out, items, manifest, self._command(flags))
 
     def _command(self, flags: dict[str, Any]) -> str:
-        """What to type for the same set; without where on this machine things lie."""
+        """What to type for the same set; without what things are called on this machine."""
         checkpoints = [str(generator.checkpoint) for generator in self.generators]
         given: dict[str, Any] = {
             "num_images": None if self.balance is not None else self.generators[0].num_images,
@@ -207,7 +207,7 @@ class Generation:
             if value is not None:
                 spelt = str(value).lower() if isinstance(value, bool) else str(value)
                 words += ["--" + name.replace("_", "-"), spelt]
-        return shlex.join(without_paths(words))
+        return command_for_others(shlex.join(words))
 
 
 def value_or_list(values: list[Any]) -> Any:

@@ -14,6 +14,7 @@ from preparation.text_file import as_text
 from provenance import UserError, whole_file
 
 PATIENTS, FILES, SKIPPED = "patients.csv", "files.csv", "skipped.csv"
+COMMAND = "command.txt"
 _OWNER_FOLDER, _OWNER_FILE = 0o700, 0o600
 
 
@@ -73,6 +74,15 @@ def replace_rows(
     return path if own else None
 
 
+def keep_command(out: Path, command: str) -> None:
+    """Write what was typed, with its files and folders, beside what is handed on without them.
+
+    Raises:
+        UserError: It cannot be written.
+    """
+    _write_text(out, COMMAND, f"{command}\n", "It names your files and folders")
+
+
 def _rows(path: Path, columns: Sequence[str]) -> set[tuple[str, ...]]:
     if not path.is_file():
         return set()
@@ -92,19 +102,23 @@ def _as_texts(rows: Iterable[Sequence[str]]) -> set[tuple[str, ...]]:
 
 
 def _write(out: Path, file: str, columns: Sequence[str], rows: Iterable[tuple[str, ...]]) -> None:
-    path = private_folder(out) / file
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(sorted(rows))
+    _write_text(out, file, text.getvalue(), "It says whose pseudonym is whose")
+
+
+def _write_text(out: Path, file: str, text: str, what: str) -> None:
+    path = private_folder(out) / file
     try:
         made_private_folder(out)
         path.parent.mkdir(mode=_OWNER_FOLDER, exist_ok=True)
         with whole_file(path) as stream:
-            stream.write(text.getvalue().encode())
+            stream.write(text.encode("utf-8", "backslashreplace"))
         path.chmod(_OWNER_FILE)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}). It says whose pseudonym is "
-            "whose and lies beside the cache; give an --out in a folder that can be written."
+            f"{path}: cannot be written ({error.strerror or error}). {what}, and lies beside the "
+            "output; give an --out in a folder that can be written."
         ) from error

@@ -1,15 +1,13 @@
 """The card of a comparison of images: all that another lab needs to compute its numbers again."""
 
-import os
-import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from display.numbers import count, interval, number
 from display.tables import markdown, text_table
 from gates.judge import table_of
 from metrics.image_sets import INTERVAL, NUM_NEIGHBOURS, NUM_SPLITS
+from provenance import command_for_others
 
 _ESTIMATORS = {
     "Frechet distance": "covariances with N - 1, all images, float64; biased upwards at small N",
@@ -24,8 +22,6 @@ _ESTIMATORS = {
     "floor": "mean over 10 random splits of the real patients into halves of the distance between "
     "them; beside it that of one half to as many synthetic images",
 }
-# Flags whose value is a path.
-_OF_PATHS = {"--real", "--synthetic", "--weights", "--out"}
 
 
 def fid_card(result: Mapping[str, Any]) -> str:
@@ -63,9 +59,9 @@ on a side. Compare it with the column before it, of the same number, not with th
 {markdown(text_table(("", "real", "synthetic"), _sides(result)))}
 {markdown(text_table(("", ""), _setting(result)))}
 ```
-{_without_folders(result["command"])}
+{command_for_others(result["command"])}
 ```
-Of each folder and file it holds the last part of the path: give them as they lie with you.
+Words in capitals stand for files and folders: give them as they lie with you.
 
 ## What they do not say
 
@@ -75,15 +71,6 @@ Of each folder and file it holds the last part of the path: give them as they li
 generator was trained on: {result["real_patients_trained_on"]}.
 - Closeness to real images in these features is no evidence for a diagnosis, and none of privacy.
 """
-
-
-def _without_folders(command: str) -> str:
-    """A command with the last part of each path: who reads the card has other folders."""
-    words = shlex.split(command)
-    for flag, value in enumerate(words[1:]):
-        if words[flag] in _OF_PATHS:
-            words[flag + 1] = Path(os.path.abspath(value)).name
-    return shlex.join(words)
 
 
 def _notes(result: Mapping[str, Any]) -> str:

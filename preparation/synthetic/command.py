@@ -14,6 +14,7 @@ from licences import Licence, together
 from output_folder import check_folder, claim_folder, locked
 from preparation.disk import full_disk_as_user_error
 from preparation.left_out import stop_at_the_first
+from preparation.private_table import keep_command
 from preparation.synthetic.assemble import NO_LABEL, SyntheticOutcome, assemble
 from preparation.synthetic.labels import Classes, ClassOptions, classes_of_films
 from preparation.synthetic.reading import SourceReader
@@ -34,7 +35,7 @@ from preparation.synthetic.write import (
     in_chunks,
     record_of,
 )
-from provenance import UserError, read_json, without_paths
+from provenance import UserError, command_for_others, read_json
 from worker_pool import in_processes
 
 _REQUEST = "request.json"
@@ -90,6 +91,7 @@ def synthetic(
     origin = chosen_origin(trained_on, trained_on_split, like)
     cache = origin.like
     files, notes = find_source(source)
+    _refuse_one_in_the_other(out, source, choices.masks)
     reader: SourceReader
     if isinstance(cache, FilmCache):
         refuse_flags(choices, SliceChoices(), f"{cache.root} holds films")
@@ -115,7 +117,7 @@ def synthetic(
         "values": list(values),
         "made_by": made_by,
         **{key: value for key, value in asdict(classes).items() if key != "labels"},
-        "label_map": list(classes.label_map),
+        "label_map": _pairs_of(classes),
         "classes": hashlib.sha256(repr(sorted(found.of_file.items())).encode()).hexdigest(),
         **asdict(choices),
         "masks": choices.masks is not None,
@@ -129,6 +131,8 @@ def synthetic(
             stop_at_the_first((one.file.name, ": ".join(NO_LABEL)) for one in lacking)
         used = [one for one in files if not _lacks_label(one, found, classes)]
         records, num_resumed = _made(out, used, reader, workers, strict)
+        command = _command(settings, source, out, cache.root, classes, choices, trained_on, licence)
+        keep_command(out, command)
         outcome = assemble(
             out=out,
             files=files,
@@ -141,7 +145,7 @@ def synthetic(
                 "licences": together((*origin.licences, *stated)) or [Licence()],
                 "prepared_like": settings["prepared_like"] | {"processing": processing},
             },
-            command=_command(settings, source, out, cache.root, choices, trained_on),
+            command=command_for_others(command),
         )
     outcome.num_resumed = num_resumed
     outcome.notes[:0] = notes + more
@@ -193,10 +197,12 @@ def _command(
     source: Path,
     out: Path,
     like: Path,
+    classes: ClassOptions,
     choices: SliceChoices,
     trained_on: str,
+    licence: str | None,
 ) -> str:
-    """What to type for the same set; without where on this machine things lie."""
+    """What to type for the same set."""
     words: list[Any] = ["--source", source, "--trained-on", trained_on]
     if trained_on != str(like):
         words += ["--like", like]
@@ -208,10 +214,42 @@ def _command(
     for flag in ("label", "label_column", "key_column", "window_width_hu", "window_center_hu"):
         if settings[flag] is not None:
             words += [f"--{flag.replace('_', '-')}", settings[flag]]
+    if classes.labels is not None:
+        words += ["--labels", classes.labels]
     if settings["label_map"]:
         words += ["--label-map", *settings["label_map"]]
+    if classes.unlabelled != "reject":
+        words += ["--unlabelled", classes.unlabelled]
     if choices.masks is not None:
         words += ["--masks", choices.masks, "--slices", choices.slices]
+    if choices.volume_from != "file":
+        words += ["--volume-from", choices.volume_from]
+    if licence is not None:
+        words += ["--licence", licence]
     words += ["--made-by", settings["made_by"], "--out", out]
-    shown = without_paths([str(word) for word in words])
-    return shlex.join(["python", "prepare.py", "synthetic", *shown])
+    return shlex.join(["python", "prepare.py", "synthetic", *map(str, words)])
+
+
+def _pairs_of(classes: ClassOptions) -> list[str]:
+    """The label map as it was given; what a file of it holds, since its name tells nobody."""
+    if all("=" in word for word in classes.label_map):
+        return list(classes.label_map)
+    return [f"{old}={new}" for old, new in classes.new_names.items()]
+
+
+def _refuse_one_in_the_other(out: Path, source: Path, masks: Path | None) -> None:
+    """Raise where the set would lie among what it is made of, or the other way round."""
+    for flag, given in (("--source", source), ("--masks", masks)):
+        if given is None:
+            continue
+        own, theirs = out.resolve(), given.resolve()
+        if own.is_relative_to(theirs):
+            raise UserError(
+                f"--out {out}: lies in {flag} {given}, whose files are only read, and the set's "
+                "own images would be taken for some of them the next time. Give a folder outside."
+            )
+        if theirs.is_relative_to(own):
+            raise UserError(
+                f"{flag} {given}: lies in --out {out}, which is to hold the set and nothing else. "
+                "Give another --out."
+            )

@@ -94,13 +94,13 @@ def audited(synthetic: Path, cache: Path, out: Path, *more: str) -> dict[str, An
 def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     films_root: Path, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    cache_root = shutil.copytree(films_root, tmp_path / "cache")
+    cache_root = shutil.copytree(films_root, tmp_path / "Mueller")
     cache = FilmCache.open(cache_root)
     train = cache.indices("train")
     copies = [centre(cache, index)[:, ::-1].copy() for index in train[:5].tolist()]
     fresh = [centre(cache, index) for index in cache.indices("test")[:6].tolist()]
     learnt = cache.knowledge(train)
-    synthetic = write_set(tmp_path / "set", copies + fresh, learnt)
+    synthetic = write_set(tmp_path / "Hans", copies + fresh, learnt)
     out = tmp_path / "out"
     copying = write_set(tmp_path / "copying", copies, learnt)
     more = ["--split=val+test", "--device=cpu", f"--control-set={copying}"]
@@ -114,7 +114,6 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     assert made["num"] == rebuilt["num"] == 12
     (blurred,) = result["no_copies"]
     assert blurred["what"] == f"held-out images {rebuilt['disguise']}"
-    assert result["control_set_name"] == "copying"
     assert (result["control_set"]["num"], result["control_set"]["found"]) == (5, 1.0)
     assert list(result["by_distance"]) == ["own embedding", "random_vgg"]
     for one in result["by_distance"].values():
@@ -142,9 +141,15 @@ def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
     for name in ("report.html", "report.md"):
         text = (out / name).read_text()
         assert "Can somebody tell who was in the training set, by random_vgg?" in text
-        assert "control set: copying" in text
+        assert "control set" in text
+        assert f"Audit for copies: a synthetic set of {cache.dataset}" in text
     for name in ("report.html", "report.md", "audit.json"):
-        assert str(tmp_path) not in (out / name).read_text()
+        text = (out / name).read_text()
+        assert "--synthetic SET --data.root CACHE --out FOLDER" in text
+        for folder in (str(tmp_path), "Mueller", "Hans", "copying"):
+            assert folder not in text
+    typed = (out / "shows_patients/command.txt").read_text()
+    assert f"--synthetic {synthetic} --data.root {cache_root} --out {out}" in typed
     assert "stays with the data" in (out / "shows_patients/README.txt").read_text()
     assert (out / "shows_patients/components.png").read_bytes().startswith(b"\x89PNG")
     pairs = (out / "shows_patients/pairs.csv").read_text().splitlines()

@@ -172,9 +172,9 @@ def test_the_card_names_what_another_lab_needs(
     ):
         assert fact in card, fact
     command = next(line for line in card.splitlines() if line.startswith("python evaluate.py"))
-    folders = {path.name: str(path) for path in (cache.root, synthetic, out)}
+    folders = {"CACHE": str(cache.root), "SET": str(synthetic), "FOLDER": str(out)}
     assert not [folder for folder in folders.values() if folder in card]  # another lab has its own
-    assert "the last part of the path: give them as they lie with you" in card
+    assert "stand for files and folders: give them as they lie with you" in card
     words = [folders.get(word, word) for word in shlex.split(command)[2:]]
     assert evaluate.main([*words, "--device", "cpu"]) == 0  # again, same folder
     again = json.loads((out / "evaluation.json").read_text())
@@ -338,12 +338,10 @@ def test_places_are_spread_evenly() -> None:
 
 
 @pytest.mark.parametrize("folder", ["/home/Doe/cache", "../Doe/cache", "Doe/x/../cache/", "cache"])
-def test_the_command_of_the_card_names_no_folder_around_what_was_given(
-    results: dict[str, Any], folder: str
-) -> None:
+def test_the_command_of_the_card_names_no_folder(results: dict[str, Any], folder: str) -> None:
     words = ["--real", folder, "--split", "test", "--synthetic", folder, "--weights", f"{folder}/w"]
     command = shlex.join(["python", "evaluate.py", "images", *words, "--out", folder])
     card = fid_card({**results["copy"], "command": command})
-    expected = "--real cache --split test --synthetic cache --weights w --out cache"
+    expected = "--real CACHE --split test --synthetic SET --weights WEIGHTS --out FOLDER"
     assert f"\npython evaluate.py images {expected}\n" in card
     assert "Doe" not in card

@@ -110,7 +110,7 @@ def test_a_set_has_so_many_of_each_class_and_each_is_its_own_generators(
         assert f"| generator of {name} | GAN, " in card
         assert sha256 in card
     assert "| labels | 11 abnormal, 11 normal |" in card
-    assert "--num-images 11 --out both --seed 2\n" in card
+    assert "--num-images 11 --out SET --seed 2\n" in card
     assert str(tmp_path) not in card + (out / "manifest.json").read_text()
     assert len(ChestXrayDataModule(str(films), synthetic=str(out)).training_set()) == 24 + 22
 
@@ -156,7 +156,7 @@ def test_balance_makes_what_the_training_split_lacks(
     assert "normal is among the largest classes; no film of it is made" in capsys.readouterr().err
     assert files(out) == files(make(abnormal, tmp_path / "alone", num_images=12))
     card = (out / "README.md").read_text()
-    assert "--balance films --out set --seed 0\n" in card
+    assert "--balance CACHE --out SET --seed 0\n" in card
     assert "--num-images" not in card
     assert files(make(abnormal, out, balance=films)) == files(out)  # the same set: it goes on
 

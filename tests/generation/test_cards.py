@@ -18,7 +18,14 @@ from generation.cards.header import licence_fields
 from generation.cards.page import HEADINGS
 from knowledge import Knowledge
 from licences import PHANTOM, Licence, known_data
-from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
+from provenance import (
+    UserError,
+    command_for_others,
+    library_versions,
+    read_json,
+    sha256_of,
+    write_json_atomic,
+)
 from tests.audit.test_command import write_set
 from tests.conftest import write_film_cache
 from tests.gan_runs import trained
@@ -64,6 +71,45 @@ def test_a_card_has_the_seven_headings_and_says_what_was_not_measured(tmp_path: 
     assert "- **KiTS19: CC BY-NC-SA 4.0**" in card
     assert "  - share-alike: what is made over from the data is shared under CC BY-NC-SA" in card
     assert "Heller et al. 2019" in card.partition("## How to cite")[2]
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            "generate.py --checkpoint 'H Doe/a.ckpt' b.ckpt --balance /Doe --out Doe --seed 0",
+            "generate.py --checkpoint CHECKPOINT CHECKPOINT_2 --balance CACHE --out SET --seed 0",
+        ),
+        (
+            "prepare.py synthetic --trained-on Doe --like Doe --labels none --licence 'A: b'",
+            "prepare.py synthetic --trained-on CACHE --like CACHE --labels none --licence 'A: b'",
+        ),
+        (
+            "prepare.py synthetic --trained-on unknown --labels Doe.csv --label x --out Doe",
+            "prepare.py synthetic --trained-on unknown --labels LABELS --label x --out SET",
+        ),
+        (
+            "evaluate.py audit --synthetic a --control-set b --data.root Doe --out Doe",
+            "evaluate.py audit --synthetic SET --control-set SET_2 --data.root CACHE --out FOLDER",
+        ),
+    ],
+)
+def test_a_command_that_is_handed_on_names_no_file(
+    tmp_path: Path, command: str, expected: str
+) -> None:
+    assert command_for_others(f"python {command}") == f"python {expected}"
+    assert command_for_others("not recorded") == "not recorded"
+    # A set of an earlier version has the names in its manifest, by which it is known.
+    items = of_classes(2)
+    finished(tmp_path, items)
+    made = SyntheticSet.open(tmp_path)
+    known_by = {**made.manifest, "command": f"python {command}"}
+    write_json_atomic(tmp_path / "manifest.json", known_by)
+    record_audit(tmp_path, AUDIT)
+    for name in ("README.md", "card.json"):
+        assert "Doe" not in (tmp_path / name).read_text()
+        assert "python " + expected.partition(" ")[0] in (tmp_path / name).read_text()
+    assert SyntheticSet.open(tmp_path).manifest["command"] == f"python {command}"
 
 
 @pytest.mark.parametrize(

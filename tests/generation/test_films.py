@@ -66,7 +66,7 @@ def test_set_takes_its_class_from_the_run_and_joins_the_training(
     card = (out / "README.md").read_text()
     for words in ("None is a picture of a patient", "11 abnormal", "only of abnormal", "| 0.5 |"):
         assert words in card
-    assert "--num-images 11 --out set --seed 0 --truncation 0.5\n" in card
+    assert "--num-images 11 --out SET --seed 0 --truncation 0.5\n" in card
     assert str(tmp_path) not in card + (out / "manifest.json").read_text()
 
     data = ChestXrayDataModule(str(films), synthetic=str(out))

@@ -48,7 +48,7 @@ def both_ways(
     assert len(cache) > used
     assert cache.num_synthetic == len(cache) - used
     [note] = cache.synthetic_notes
-    assert f"{cache.num_synthetic} of its {len(cache)}" in note
+    assert note.startswith(f"Of the cache's {len(cache)} {kind.CONTENTS} {cache.num_synthetic} say")
 
 
 def test_pictures_of_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

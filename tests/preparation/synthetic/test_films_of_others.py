@@ -1,6 +1,8 @@
 """Films that another program made become a set: alike those of the cache, whatever their files."""
 
 import json
+import re
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +113,50 @@ def test_images_of_a_generator_of_the_cache_are_not_equalised_again(
         np.testing.assert_array_equal(made.image(item), image)
     again = SyntheticSet.open(tmp_path / "as")
     assert not np.array_equal(again.image(again.items[0]), centre(cache)[0])
+
+
+def test_what_is_handed_on_has_the_command_without_names_and_what_stays_has_it_whole(
+    cache: Path, tmp_path: Path
+) -> None:
+    folder, names = tmp_path / "Mueller_Hans", tmp_path / "Mueller_map.txt"
+    for number, name in enumerate(("healthy", "covid")):
+        (folder / name).mkdir(parents=True)
+        Image.fromarray(draw(number)).save(folder / name / "a.png")
+    names.write_text("healthy=normal\ncovid=abnormal\n")
+    licence = "Vendor: internal use only"
+    out = tmp_path / "Hans_set"
+    words = ["--label-map", names, "--licence", licence, "--unlabelled", "keep"]
+    assert synthetic(folder, out, *words, like=cache) == 0
+    expected = [
+        *("python", "prepare.py", "synthetic", "--source", "SOURCE", "--trained-on", "unknown"),
+        *("--like", "CACHE", "--label-map", "healthy=normal", "covid=abnormal"),
+        *("--unlabelled", "keep", "--licence", licence),
+        *("--made-by", "another generator", "--out", "SET"),
+    ]
+    assert shlex.split(json.loads((out / "manifest.json").read_text())["command"]) == expected
+    for path in (path for path in out.rglob("*") if path.is_file()):
+        assert not re.search(rb"Mueller|Hans", path.read_bytes()), path
+    for name in ("README.md", "card.json"):
+        assert "--source SOURCE" in (out / name).read_text()
+    typed = shlex.split((tmp_path / "Hans_set.private/command.txt").read_text())
+    assert typed[4] == str(folder)
+    assert typed[-1] == str(out)
+    assert run(*typed[2:-1], tmp_path / "again") == 0  # it can be given as it stands there
+
+
+def test_a_set_does_not_lie_among_the_images_that_it_is_made_of(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    Image.fromarray(draw(1)).save(folder / "a.png")
+    (tmp_path / "link").symlink_to(folder)
+    for out in (folder, folder / "set", tmp_path / "link" / "deep" / "set"):
+        assert synthetic(folder, out, like=cache) == 2
+        assert "lies in --source" in capsys.readouterr().err
+    assert synthetic(folder, tmp_path, like=cache) == 2
+    assert "lies in --out" in capsys.readouterr().err
+    assert [path.name for path in folder.iterdir()] == ["a.png"]
 
 
 def test_files_that_say_that_they_are_synthetic_are_welcome_here(
