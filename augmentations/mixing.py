@@ -22,6 +22,10 @@ _NOTHING_TO_LEARN = (
 )
 
 _BY_AREA = "Labels count by area, wherever the finding lies."
+_PIECES = (
+    "Each pixel keeps its true label, but pieces of an organ come to lie outside the body or in "
+    "another organ, cut off where no anatomy ends: position and shape mislead there."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +118,7 @@ class CutMix(Mixing):
 
     source: ClassVar[str] = "Yun et al. 2019, arXiv:1905.04899"
     breaks_meaning: ClassVar[str] = _BY_AREA
+    breaks_meaning_of_masks: ClassVar[str] = _PIECES
 
     def draw(
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
@@ -145,6 +150,7 @@ class Ricap(Mixing):
 
     source: ClassVar[str] = "Takahashi et al. 2018, arXiv:1811.09030"
     breaks_meaning: ClassVar[str] = _BY_AREA
+    breaks_meaning_of_masks: ClassVar[str] = _PIECES
 
     def draw(
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
@@ -195,6 +201,7 @@ class PerlinMix(Mixing):
 
     source: ClassVar[str] = "Bae et al. 2018, doi:10.1038/s41598-018-36047-2"
     breaks_meaning: ClassVar[str] = _BY_AREA
+    breaks_meaning_of_masks: ClassVar[str] = _PIECES
 
     def draw(
         self, generators: Generators, height: int, width: int, labels: Tensor | None = None
@@ -223,10 +230,10 @@ class PerlinMix(Mixing):
 
 @dataclass(frozen=True, kw_only=True)
 class Cutout(BatchOperation):
-    """A square of an image is blank, and the image still shows what it shows.
+    """A square of each image turns mid-grey; label and mask stay as they are.
 
-    A label stays, and so does a mask: the anatomy is where it was, and the network has to tell it
-    from what is around (as in nnU-Net's blank rectangles).
+    The anatomy is where it was, and the network has to tell it from what is around (as in nnU-Net's
+    blank rectangles).
 
     Args:
         side: Of the square, as a share of the image's; the square's centre is anywhere in the
@@ -240,6 +247,10 @@ class Cutout(BatchOperation):
 
     source: ClassVar[str] = "DeVries and Taylor 2017, arXiv:1708.04552"
     breaks_meaning: ClassVar[str] = "The square may hide what the label says."
+    breaks_meaning_of_masks: ClassVar[str] = (
+        "The square may hide a structure whole, such as a small tumour, and its label stays: the "
+        "network learns to guess it."
+    )
 
     def undefined_for(self, images: Images) -> str | None:
         """See `BatchOperation`."""

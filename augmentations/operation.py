@@ -235,6 +235,7 @@ class BatchOperation:
     Attributes:
         source: The paper that it follows.
         breaks_meaning: When the changed images do not mean what their labels say.
+        breaks_meaning_of_masks: The same of images with label maps, where that is something else.
         meets: Whether an image meets others of its batch.
         makes_views: Whether it adds views of the images as they are by then, so that none that
             changes images may follow.
@@ -245,6 +246,7 @@ class BatchOperation:
     source: ClassVar[str] = ""
     library: ClassVar[str] = "own"
     breaks_meaning: ClassVar[str] = ""
+    breaks_meaning_of_masks: ClassVar[str] = ""
     graded: ClassVar[bool] = True
     meets: ClassVar[bool] = False
     makes_views: ClassVar[bool] = False

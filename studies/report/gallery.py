@@ -19,6 +19,7 @@ from augmentations.operation import BatchOperation, Images, Operation
 from augmentations.policy import Policy
 from augmentations.presets import PRESET_SOURCES, PRESETS
 from datamodules.open_cache import open_cache
+from display.numbers import count
 from display.pages import PageFigure, render_page
 from display.sheet import sheet
 from provenance import UserError, write_text_atomic
@@ -29,7 +30,8 @@ LEVELS = (1 / 3, 2 / 3, 1.0)
 _LEVEL_NAMES = ("original", "1/3", "2/3", "1")
 _DRAWS = 5
 _TEMPLATE = Path(__file__).with_name("gallery.html.j2")
-_NO_PICTURE_OF = {"identity", "one_of", "one_at_a_level"}
+_CHOICES = {"identity", "one_of", "one_at_a_level"}  # look like what they choose
+_NUMBERED = [name for name in OPERATIONS if name not in _CHOICES]
 
 
 def write_gallery(
@@ -41,12 +43,13 @@ def write_gallery(
 ) -> Path:
     """Show every augmentation of images at three strengths, and every preset, on your own images.
 
-    Masks are drawn over slices. The page shows patients: it stays with the data.
+    Outlines of masks are drawn over slices. The page shows patients: it stays with the data.
 
     Args:
         root: Cache that prepare.py wrote. Images of its training split are shown.
         out: The HTML file to write; one that is there is not overwritten.
-        images: How many images to show, spread evenly over the split.
+        images: How many images to show, spread evenly over the split; for mixing up to three more
+            are borrowed.
         seed: Of what is drawn: the same seed gives the same page.
         augmentation: A policy of your own, shown beside the presets: a list of operations or a YAML
             file with one, as in --data.augmentation of train.py.
@@ -64,6 +67,7 @@ def write_gallery(
     shown, names = training_pictures(cache, max(images, GROUP))
     pictures, first = shown[:: len(shown) // images or 1][:images], shown[0]
     kind = Images(len(first.image), first.mask is not None, first.label is not None)
+    others = [one for one in shown if all(one is not each for each in pictures)]
     policies: dict[str, list[Any] | str] = {name: name for name in PRESETS if name != "none"}
     if augmentation is not None:
         own = read_policy(augmentation, kind, "--augmentation")
@@ -72,12 +76,12 @@ def write_gallery(
         _TEMPLATE,
         root=Path(root).name,
         seed=seed,
-        count=len(shown),
-        contents=cache.CONTENTS,
+        count=count(len(pictures), cache.CONTENTS.removesuffix("s")),
+        borrowed=len(others),
         legend=names[1:] if kind.masks else [],
-        overview=_overview(pictures[0], kind, seed),
-        operations=list(_operations(pictures, kind, seed)),
-        presets=list(_presets(policies, pictures, kind, names, seed)),
+        overview=_overview(pictures[0], kind, names, seed),
+        operations=list(_operations(pictures, kind, names, seed)),
+        presets=list(_presets(policies, pictures, others, kind, names, seed)),
         mixing=list(_mixing(shown[:GROUP], kind, names, seed)) if len(shown) > 1 else [],
     )
     write_text_atomic(Path(out), page)
@@ -102,22 +106,27 @@ def _changed(
     return Picture(*operation.apply(picture.image, picture.mask, drawn)), drawn
 
 
-def _overview(picture: Picture, kind: Images, seed: int) -> PageFigure:
+def _legend(kind: Images, names: Sequence[str]) -> Sequence[str] | None:
+    """Class names for a sheet's colour key; None where no outlines are drawn."""
+    return names if kind.masks else None
+
+
+def _overview(picture: Picture, kind: Images, classes: Sequence[str], seed: int) -> PageFigure:
     """One image under every operation at full strength, as in the review's figure 1."""
     cells, names = [picture.shown()], ["original"]
-    for name in OPERATIONS:
+    for number, name in enumerate(_NUMBERED, start=1):
         operation = _at_full_strength(name, kind)
-        if name not in _NO_PICTURE_OF and isinstance(operation, Operation):
+        if isinstance(operation, Operation):
             changed = _changed(operation, picture, seed, 1.0)[0]
             cells.append(changed.shown())
-            names.append(f"[{len(names)}] {name.replace('_', ' ')}")
+            names.append(f"[{number}] {name.replace('_', ' ')}")
     width = 6
     titled = [
         np.asarray(sheet([[cell]], column_titles=[name], cell_size=170), dtype=np.uint8)
         for cell, name in zip(cells, names, strict=True)
     ]
     rows = [titled[start : start + width] for start in range(0, len(titled), width)]
-    picture_of_all = sheet(rows, cell_size=195)
+    picture_of_all = sheet(rows, cell_size=195, legend=_legend(kind, classes))
     return PageFigure(
         "Every operation at full strength",
         shrunk(picture_of_all),
@@ -126,11 +135,12 @@ def _overview(picture: Picture, kind: Images, seed: int) -> PageFigure:
     )
 
 
-def _operations(pictures: Sequence[Picture], kind: Images, seed: int) -> Iterator[dict[str, Any]]:
+def _operations(
+    pictures: Sequence[Picture], kind: Images, classes: Sequence[str], seed: int
+) -> Iterator[dict[str, Any]]:
     """Name, meaning and figure of every operation."""
-    for name, made in OPERATIONS.items():
-        if name in _NO_PICTURE_OF:
-            continue
+    for name in _NUMBERED:
+        made = OPERATIONS[name]
         operation = _at_full_strength(name, kind)
         told: dict[str, Any] = {
             "name": name,
@@ -153,8 +163,8 @@ def _operations(pictures: Sequence[Picture], kind: Images, seed: int) -> Iterato
         names = _LEVEL_NAMES if made.graded else ("original", "done")
         figure = PageFigure(
             "",
-            shrunk(sheet(rows, column_titles=names, cell_size=170)),
-            f"{name} on {len(pictures)} images",
+            shrunk(sheet(rows, column_titles=names, cell_size=170, legend=_legend(kind, classes))),
+            f"{name} on {count(len(pictures), 'image')}",
             "It changes nothing of these images." if same else _numbers(drawn),
             "" if made.graded else "narrow",
         )
@@ -164,16 +174,20 @@ def _operations(pictures: Sequence[Picture], kind: Images, seed: int) -> Iterato
 def _presets(
     policies: dict[str, list[Any] | str],
     pictures: Sequence[Picture],
+    others: Sequence[Picture],
     kind: Images,
     names: Sequence[str],
     seed: int,
 ) -> Iterator[dict[str, Any]]:
-    """Each policy as a training would draw it, for a batch of these pictures."""
+    """Each policy as a training would draw it, for a batch of these pictures.
+
+    Of a policy that mixes images the batch also holds `others`, whose rows are not shown.
+    """
     for name, written in policies.items():
         told: dict[str, Any] = {
             "name": name,
             "source": PRESET_SOURCES.get(name, ""),
-            "operations": "",
+            "operations": [],
             "figure": None,
             "refused": "",
         }
@@ -182,17 +196,27 @@ def _presets(
         except UserError as error:
             yield {**told, "refused": str(error).removeprefix("--data.augmentation ")}
             continue
+        meets = any(one.meets for one in policy.on_batches)
+        batch = [*pictures, *others][: max(len(pictures), GROUP)] if meets else [*pictures]
+        if meets and len(batch) < 2:
+            yield {**told, "refused": "it mixes images, and the training split holds one alone."}
+            continue
         columns = [pictures]
         for draw in range(_DRAWS):
-            of_draw = np.random.default_rng([seed, draw]).integers(2**62, size=len(pictures))
-            columns.append(_drawn(policy, pictures, names, of_draw.tolist()))
+            of_draw = np.random.default_rng([seed, draw]).integers(2**62, size=len(batch))
+            columns.append(_drawn(policy, batch, names, of_draw.tolist())[: len(pictures)])
         rows = [[one.shown() for one in row] for row in zip(*columns, strict=True)]
         titles = ["original", *(f"draw {draw + 1}" for draw in range(_DRAWS))]
-        picture = sheet(rows, column_titles=titles, cell_size=180)
+        picture = sheet(rows, column_titles=titles, cell_size=180, legend=_legend(kind, names))
         yield {
             **told,
-            "operations": ", ".join(next(iter(entry)) for entry in policy.plain()),
-            "figure": PageFigure("", shrunk(picture), f"{name}, drawn anew"),
+            "operations": [_entry(one) for one in policy.plain()],
+            "figure": PageFigure(
+                "",
+                shrunk(picture),
+                f"{name}, drawn anew",
+                f"Mixed with {count(len(batch) - 1, 'image')} of the split." if meets else "",
+            ),
         }
 
 
@@ -206,7 +230,7 @@ def _drawn(
         # Scaled already, so that what works on stored levels works on these.
         pair = policy.apply(picture.image, picture.mask, drawn, lambda image: image)
         changed.append(Picture(*pair, picture.label))
-    if not policy.on_batches or len(changed) < 2:
+    if not policy.on_batches:
         return changed
     mixed = mix_batch(batch_of(changed), policy.on_batches, seeds, len(names))
     images = mixed["views"][:, 0] if "views" in mixed else mixed["image"]
@@ -224,7 +248,7 @@ def _mixing(
         told: dict[str, Any] = {
             "name": name,
             "what": _what(made),
-            "breaks": made.breaks_meaning,
+            "breaks": (kind.masks and made.breaks_meaning_of_masks) or made.breaks_meaning,
             "source": made.source,
             "figure": None,
             "refused": "",
@@ -242,10 +266,31 @@ def _mixing(
             [Picture(*pair).shown() for pair in zip(view, masks, strict=True)] for view in views
         ]
         titles = ["before", *("after" if len(views) == 1 else f"view {k + 1}" for k in range(9))]
-        picture = sheet(rows, row_titles=titles[: len(rows)], cell_size=170)
+        picture = sheet(
+            rows, row_titles=titles[: len(rows)], cell_size=170, legend=_legend(kind, names)
+        )
         shares = [_shares(target, names) for target in mixed.get("target", [])]
         caption = f"Labels after it: {'; '.join(shares)}." if shares else ""
         yield {**told, "figure": PageFigure("", shrunk(picture), f"{name} in a batch", caption)}
+
+
+def _entry(plain: dict[str, Any]) -> str:
+    """An operation as a policy writes it, with those it holds; full strength and 1 are left out."""
+    [(name, settings)] = plain.items()
+    told = [
+        f"{key}: {_value(value)}"
+        for key, value in settings.items()
+        if not (key in ("probability", "strength") and value == 1)
+    ]
+    return f"{name}: {{{', '.join(told)}}}" if told else name
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(_entry(one) for one in value)}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _shares(target: Tensor, names: Sequence[str]) -> str:

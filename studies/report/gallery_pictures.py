@@ -43,7 +43,7 @@ class Picture:
         pixels: ImageArray = image_arrays(self.image[None])[0]
         if self.mask is None:
             return pixels
-        return overlay(pixels, self.mask.numpy(), opacity=0.15, contour=1)
+        return overlay(pixels, self.mask.numpy(), opacity=0, contour=1)
 
 
 def training_pictures(cache: PreparedCache, count: int) -> tuple[list[Picture], list[str]]:
