@@ -22,7 +22,8 @@ Each takes --require with rules for its numbers: exit status 0 where all hold, 3
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -204,6 +205,19 @@ def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
     return exit_status(required)
 
 
+@contextmanager
+def _whole(file: Path) -> Iterator[None]:
+    """A sentence where a finished evaluation lacks what every one holds now."""
+    try:
+        yield
+    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+        what = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
+        raise UserError(
+            f"{file}: {what}. It was changed, or an earlier version of this software wrote it, so "
+            "no rule was judged. Evaluate or audit the set again, into another folder."
+        ) from error
+
+
 def _gate(words: Sequence[str]) -> int:
     """Judge finished evaluations; the worst verdict gives the exit status."""
     from audit.command import RESULT
@@ -212,27 +226,36 @@ def _gate(words: Sequence[str]) -> int:
     from audit.table import table_of_audits
     from display.tables import markdown
     from evaluation.figures import figures_of
+    from evaluation.folder import RESULT as EVALUATION
     from evaluation.folder import read_evaluation
     from gates.judge import exit_status, judged, printed_lines
+    from gates.names import OF_ANY
     from gates.rules import parse_rules
 
     parser = verb_parser("evaluate.py gate", _GATE)
     parser.add_argument("folders", type=Path, nargs="+", help="Folders of finished evaluations.")
     parser.add_argument("--require", type=str | None, default=None, help="Rules for the numbers.")
     given = parsed(parser, with_underscores(words))
-    rules = parse_rules(given.require)
+    rules = parse_rules(given.require, OF_ANY)
     audits = {at: read_audit(at) for at in given.folders if (at / RESULT).is_file()}
-    if audits:
-        print(markdown(table_of_audits({str(at): found for at, found in audits.items()})))
-    every = []
+    numbers, found = {}, {}
     for at in given.folders:
-        figures = of_audit(audits[at]) if at in audits else figures_of(read_evaluation(at))
-        found = judged(rules, figures)
-        every += found
-        if found:
-            print("\n".join([f"{at}:", *(f"  {line}" for line in printed_lines(found))]))
+        with _whole(at / (RESULT if at in audits else EVALUATION)):
+            if at in audits:
+                table_of_audits({str(at): audits[at]})
+                numbers[at] = of_audit(audits[at])
+            else:
+                numbers[at] = figures_of(read_evaluation(at))
+            found[at] = judged(rules, numbers[at])
+    if audits:
+        print(markdown(table_of_audits({str(at): result for at, result in audits.items()})))
+    every = []
+    for at, rows in found.items():
+        every += rows
+        if rows:
+            print("\n".join([f"{at}:", *(f"  {line}" for line in printed_lines(rows))]))
         elif at not in audits:
-            print(f"{at}: numbers for --require: {', '.join(figures)}")
+            print(f"{at}: numbers for --require: {', '.join(numbers[at])}")
     return exit_status(every)
 
 

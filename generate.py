@@ -20,6 +20,7 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from foreign_text import printable
+from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from generation.command import generate
 from licences import Licence, obligations
@@ -73,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if value is not None and wanted is None:
             raise UserError(f"{flag} {value}: is about the audit. Add --audit, or leave it out.")
     root = None if wanted is None else _cache_to_audit(wanted, settings["checkpoint"])
-    parse_rules(require)  # one that is none is refused before the images are made
+    parse_rules(require, OF_AUDITS)  # one that is none is refused before the images are made
     out = generate(**settings)
     made = SyntheticSet.open(out)
     counts = Counter(item.label for item in made.items)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from device import Device, chosen_device
+from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from licences import obligations
 from output_folder import check_folder
@@ -117,7 +118,7 @@ def audit(
             "--weights: needs --extractor inception or timm:<model>; "
             + ("random_vgg uses no weights file." if extractor else "none was given.")
         )
-    rules = parse_rules(require)
+    rules = parse_rules(require, OF_AUDITS)
     network = None if extractor is None else build_extractor(extractor, weights)
     out, chosen = Path(out), chosen_device(device)
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))

@@ -49,6 +49,8 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
         found[f"found:{row['disguise']}"] = Figure(
             row["found"], row["low"], row["high"], unit="planted copy", number=row["num"]
         )
+    if "by_distance" not in result:  # audits of before there were attacks: the rest may be judged
+        return found
     found["attacks_succeeded"] = counted(len(succeeded(result)))
     for name, entry in _by_distance(result):
         # Of several extractors the first one's has the short name.
@@ -79,6 +81,7 @@ def _by_distance(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
 def _copies(result: Mapping[str, Any]) -> Figure:
     share, held_out = result["flagged_share"], result["held_out_flagged_share"] or 0.0
     power = result["planted_found_share"] - held_out
+    alike = result["num_synthetic"] / result["num_synthetic_independent"]
     return Figure(
         min(1.0, max(0.0, share - held_out) / power) if power > 0 else None,
         None,
@@ -86,15 +89,14 @@ def _copies(result: Mapping[str, Any]) -> Figure:
         unit="synthetic image",
         number=result["num_synthetic"],
         lacking="" if power > 0 else "planted copies were found no oftener than held-out images",
-        needed=lambda rule: _images_needed(result, rule),
+        needed=lambda rule: _images_needed(result, rule, alike),
     )
 
 
-def _images_needed(result: Mapping[str, Any], rule: Rule) -> int | None:
+def _images_needed(result: Mapping[str, Any], rule: Rule, alike: float) -> int | None:
     """The smallest set that would show a share of copies below the limit, flagged as often."""
     share, low = result["flagged_share"], result["held_out_flagged_low"]
     found = result["planted_found_share"]
-    alike = result["num_synthetic"] / result["num_synthetic_independent"]
 
     def shows(number: int) -> bool:
         return rule.allows(largest_share(math.floor(share * number), number, low, found))

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from device import Device
 from evaluation.folder import Split
+from gates.names import OF_CHECKPOINTS
 from gates.rules import parse_rules
 from provenance import UserError
 
@@ -75,7 +76,7 @@ def evaluate(
     from evaluation.segmentation import score_segmenter
     from lightning_modules import Segmenter
 
-    rules = parse_rules(require)
+    rules = parse_rules(require, OF_CHECKPOINTS)
     opened = open_checkpoint(
         Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
     )

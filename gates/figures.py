@@ -38,6 +38,11 @@ class Figure:
     also: tuple[str, ...] = ()
     needed: Callable[[Rule], int | None] | None = None
 
+    def __post_init__(self) -> None:
+        for one in (self.value, self.low, self.high, self.number):
+            if one is not None and not isinstance(one, int | float):
+                raise TypeError(f"{one!r} stands where a number should")
+
     def number_needed(self, rule: Rule) -> int | None:
         """How many of the unit would show a rule that the value satisfies and its bound does not.
 

@@ -82,9 +82,10 @@ def digits(value: float | None) -> str:
 
 
 def plural(unit: str) -> str:
-    """Such as `images of either set` for `image of either set`."""
+    """Such as `images of either set` for `image of either set`, and `copies` for `copy`."""
     noun, of, rest = unit.partition(" of ")
-    return f"{noun}s{of}{rest}"
+    many = f"{noun[:-1]}ies" if noun.endswith("y") else f"{noun}s"
+    return f"{many}{of}{rest}"
 
 
 def _judged(rule: Rule, figures: Mapping[str, Figure]) -> dict[str, Any]:
@@ -92,7 +93,7 @@ def _judged(rule: Rule, figures: Mapping[str, Figure]) -> dict[str, Any]:
     if figure is None:
         known = [other for name, one in figures.items() for other in (name, *one.also)]
         near = meant(rule.name, known)
-        why = f"this evaluation has no such number.{near} There is {', '.join(figures)}"
+        why = f"this evaluation did not measure it.{near} There is {', '.join(figures)}"
         return _row(rule, Figure(None), CANNOT_BE_SAID, why)
     if figure.value is None:
         return _row(rule, figure, CANNOT_BE_SAID, figure.lacking or "it is undefined here")
@@ -103,7 +104,7 @@ def _judged(rule: Rule, figures: Mapping[str, Figure]) -> dict[str, Any]:
     if not rule.allows(figure.value):
         return _row(rule, figure, DOES_NOT_HOLD, "")
     if bound is None:
-        why, needed = figure.lacking or "it has no interval", None
+        why, needed = figure.lacking or _no_bound(rule, figure), None
         if not figure.lacking and figure.number < figure.fewest:
             why, needed = f"too few {plural(figure.unit)}", figure.fewest
             why += f": {figure.number:,} where at least {needed:,} are needed"
@@ -119,6 +120,13 @@ def _judged(rule: Rule, figures: Mapping[str, Figure]) -> dict[str, Any]:
         f"there are {figure.number:,}"
     )
     return _row(rule, figure, CANNOT_BE_SAID, why, needed)
+
+
+def _no_bound(rule: Rule, figure: Figure) -> str:
+    if figure.low is figure.high is None:
+        return "it has no interval"
+    there, missing = ("lower", "upper") if rule.reads_upper else ("upper", "lower")
+    return f"it has a 95 % bound on the {there} side alone, and this rule reads the {missing} one"
 
 
 def _row(

@@ -2,10 +2,13 @@
 
 import math
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal, cast
 
+from gates.names import Kind, kind_of
 from provenance import UserError
+from spelling import meant
 
 Sign = Literal["<=", ">=", "<", ">"]
 
@@ -21,11 +24,13 @@ class Rule:
         name: Of the number.
         sign: `<=` or `<` for a number that must be small, `>=` or `>` for one that must be large.
         limit: Finite.
+        in_percent: Whether it was written so.
     """
 
     name: str
     sign: Sign
     limit: float
+    in_percent: bool = field(default=False, compare=False)
 
     def __str__(self) -> str:
         """As it is typed."""
@@ -44,16 +49,18 @@ class Rule:
         }[self.sign]  # fmt: skip
 
 
-def parse_rules(text: str | None, flag: str = "--require") -> list[Rule]:
+def parse_rules(text: str | None, known: Mapping[str, Kind], flag: str = "--require") -> list[Rule]:
     """The rules in a text; none where there is no text.
 
     Args:
-        text: Names, each with a sign and a number, and commas between them. A number may be a
+        text: Names, each with a sign and a number, and commas between them. Of a share it may be a
             percentage: `copies<=1%`.
+        known: The numbers that rules may be about, as in `gates.names`.
         flag: Where the text was given, for the sentence.
 
     Raises:
-        UserError: It is no list of rules; the sentence names the part that is wrong.
+        UserError: It is no list of rules, a name is unknown, or a rule is one that no number
+            satisfies; the sentence names the part that is wrong.
     """
     if text is None:
         return []
@@ -73,11 +80,41 @@ def parse_rules(text: str | None, flag: str = "--require") -> list[Rule]:
                 f"{flag} {text!r}: {found['limit']!r} of the rule {found[0].strip(' ,')!r} is no "
                 f"number. {_EXPECTED}."
             )
-        rules.append(Rule(found["name"], cast(Sign, found["sign"]), limit))
+        percent = found["limit"].endswith("%")
+        rules.append(Rule(found["name"], cast(Sign, found["sign"]), limit, percent))
         place = found.end()
     if not rules:
         raise UserError(f"{flag}: holds no rule. {_EXPECTED}, or leave it out.")
+    for rule in rules:
+        _check(rule, known, flag)
     return rules
+
+
+def _check(rule: Rule, known: Mapping[str, Kind], flag: str) -> None:
+    kind = kind_of(rule.name, known)
+    if kind is None:
+        names = [name for name in known if "*" not in name]
+        raise UserError(
+            f"{flag} {rule}: there is no number {rule.name!r}.{meant(rule.name, names)} "
+            "`evaluate.py gate DIR` names the numbers of a finished evaluation."
+        )
+    if rule.in_percent and not kind.in_percent:
+        share = f"{rule.name}_share"
+        instead = (
+            f"Its share of the images is {share}: {share}{rule.sign}{100 * rule.limit:g} %."
+            if share in known
+            else "Give the number itself, without %."
+        )
+        raise UserError(
+            f"{flag} {rule.name}{rule.sign}{100 * rule.limit:g} %: {rule.name} is {kind.what}, and "
+            f"a percentage of it means nothing. {instead}"
+        )
+    least, most = kind.range
+    beyond = rule.limit < least if rule.reads_upper else rule.limit > most
+    at_end = rule.limit == (least if rule.reads_upper else most)
+    if beyond or (at_end and rule.sign in ("<", ">")):
+        span = f"from {least:g} to {most:g}" if math.isfinite(most) else f"at least {least:g}"
+        raise UserError(f"{flag} {rule}: nothing satisfies it. {rule.name} is {kind.what}, {span}.")
 
 
 def _number(text: str) -> float | None:

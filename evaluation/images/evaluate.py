@@ -14,6 +14,7 @@ from typing import Any
 
 from device import Device, chosen_device
 from evaluation.folder import RESULT, Split, write_csv
+from gates.names import OF_SETS
 from gates.rules import parse_rules
 from output_folder import check_folder
 from provenance import (
@@ -103,7 +104,7 @@ def evaluate_images(
     from metrics.inception import inception_weights
 
     started = time.perf_counter()
-    rules = parse_rules(require)
+    rules = parse_rules(require, OF_SETS)
     _check_flags(extractor, weights, download, num_images, batch_size)
     out, chosen = Path(out), chosen_device(device)
     file = inception_weights(weights, download) if extractor == "inception" else weights

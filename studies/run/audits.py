@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import SyntheticSet
+from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from provenance import UserError, read_json
 from studies.run.attempt import record_failure
@@ -30,7 +31,7 @@ def check_audit(specification: Specification) -> None:
         UserError: Names the rule.
     """
     if specification.audit is not None:
-        parse_rules(specification.audit.require, "audit.require")
+        parse_rules(specification.audit.require, OF_AUDITS, "audit.require")
 
 
 def sets_of(study: Study) -> dict[str, Path]:
@@ -92,7 +93,8 @@ def finished_audit(study: Study, name: str, path: Path) -> dict[str, Any] | None
         return None
     found: dict[str, Any] = read_json(file)
     wanted = {**_settings(study), "synthetic_sha256": SyntheticSet.open(path).content_sha256}
-    rules = [str(rule) for rule in parse_rules(wanted.pop("require"), "audit.require")]
+    required = parse_rules(wanted.pop("require"), OF_AUDITS, "audit.require")
+    rules = [str(rule) for rule in required]
     same = all(found.get(key) == value for key, value in wanted.items())
     return found if same and [row["rule"] for row in found.get("require", ())] == rules else None
 

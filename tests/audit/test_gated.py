@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import evaluate
+from audit.disguises import disguises
 from audit.figures import figures_of
 from audit.left_out import after_leaving_out, most_missed
 from audit.record import record_of
@@ -20,6 +21,7 @@ from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, exit_status
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticSet
 from gates.judge import CANNOT_BE_SAID, DOES_NOT_HOLD, HOLDS, judged
+from gates.names import OF_AUDITS, kind_of
 from gates.rules import parse_rules
 from generation.without_copies import write_without_copies
 from knowledge import Knowledge
@@ -52,12 +54,13 @@ RESULT: dict[str, Any] = {
 }  # fmt: skip
 
 
+_NOT_READ = ("p_flagged", "p_above_every_held_out")
 GIVEN_AWAY = {"own": {"membership": {"succeeds": True}, "reidentification": {"succeeds": False}}}
 FOUND = {"planted_found_share": 0.9}
 
 
 def row_of(rule: str, **changed: Any) -> dict[str, Any]:
-    [row] = judged(parse_rules(rule), figures_of({**RESULT, **changed}))
+    [row] = judged(parse_rules(rule, OF_AUDITS), figures_of({**RESULT, **changed}))
     return row
 
 
@@ -104,7 +107,55 @@ def test_every_score_with_an_interval_may_be_required() -> None:
     assert row_of("attacks_succeeded<=0")["verdict"] == HOLDS
     assert row_of("found:noise 0.2>=0.8")["verdict"] == HOLDS
     assert row_of("above_every_held_out<=0")["verdict"] == HOLDS
-    assert "Did you mean copies?" in row_of("copys<=0.01")["sentence"]
+    told = row_of("membership_tpr<=0.1")
+    assert told["verdict"] == CANNOT_BE_SAID
+    assert "did not measure it. Did you mean membership_auc?" in told["sentence"]
+
+
+def test_an_audit_of_before_there_were_attacks_is_judged_by_what_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = {key: value for key, value in RESULT.items() if key != "by_distance"}
+    (tmp_path / "audit.json").write_text(json.dumps(old))
+    rules = "copies<=0.05, coverage>=0.1, attacks_succeeded<=0"
+    assert evaluate.main(["gate", str(tmp_path), "--require", rules]) == 4
+    printed = capsys.readouterr().out
+    assert "copies<=0.05: holds" in printed
+    assert "coverage>=0.1: cannot be said: this evaluation did not measure it" in printed
+    assert "attacks_succeeded<=0: cannot be said: this evaluation did not measure it" in printed
+
+
+@pytest.mark.parametrize("key", sorted(set(RESULT) - {"task", "verdict", "by_distance", "seed"}))
+@pytest.mark.parametrize("damage", ["missing", "text"])
+def test_a_damaged_audit_is_a_sentence(tmp_path: Path, key: str, damage: str) -> None:
+    broken = {**RESULT, key: "damaged"}
+    if damage == "missing":
+        del broken[key]
+    (tmp_path / "audit.json").write_text(json.dumps(broken))
+    every = ["copies<=0.9", "flagged<=9", "planted_found_share>=0.5", "num_synthetic>=1"]
+    every += ["held_out_flagged<=0.9", "smallest_share_shown<=0.9", "like_a_plain_copy<=0"]
+    every += ["flagged_share<=0.9", "above_every_held_out<=0", "num_held_out_images>=1"]
+    every += ["num_held_out_patients>=1", "num_training_patients>=1", "found:noise 0.2>=0.1"]
+    words = ["gate", str(tmp_path), "--require", ", ".join(every)]
+    if key in _NOT_READ:
+        assert evaluate.main(words) == 0
+        return
+    with pytest.raises(UserError, match=r"audit.json: .*no rule was judged"):
+        evaluate.main(words)
+
+
+@pytest.mark.parametrize("broken", [{"own": {}}, {"own": 1}, [], {"own": {"membership": None}}])
+def test_damaged_attacks_are_a_sentence(tmp_path: Path, broken: object) -> None:
+    (tmp_path / "audit.json").write_text(json.dumps({**RESULT, "by_distance": broken}))
+    with pytest.raises(UserError, match=r"audit.json: .*no rule was judged"):
+        evaluate.main(["gate", str(tmp_path), "--require", "copies<=0.9"])
+
+
+def test_every_number_of_an_audit_has_a_name_that_rules_know() -> None:
+    for name in figures_of(RESULT):
+        assert kind_of(name, OF_AUDITS) is not None, name
+    for name in disguises():
+        assert f"found:{name}" in OF_AUDITS
 
 
 def test_a_blind_audit_says_nothing_of_copies() -> None:

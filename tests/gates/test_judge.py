@@ -11,10 +11,13 @@ from gates.judge import (
     HOLDS,
     exit_status,
     judged,
+    plural,
     printed_lines,
     table_of,
 )
-from gates.rules import parse_rules
+from gates.names import COUNT, SHARE
+from gates.rules import Rule
+from gates.rules import parse_rules as parsed
 
 FIGURES = {
     "copies": Figure(0.0, None, 0.008, unit="synthetic image", number=400),
@@ -28,6 +31,13 @@ FIGURES = {
     ),
     "undefined": Figure(None, lacking="no image holds a tumour"),
 }  # fmt: skip
+
+OPEN = {"flagged": COUNT}
+OWN = ("copies", "coverage", "coverage_vgg", "dice", "auroc")
+
+
+def parse_rules(text: str) -> list[Rule]:
+    return parsed(text, dict.fromkeys(("undefined", "covrage", "not_measured", *OWN), SHARE) | OPEN)
 
 
 def verdicts(rules: str) -> list[str]:
@@ -85,13 +95,23 @@ def test_no_interval_names_what_is_lacking() -> None:
     assert verdicts("dice>=0.7, auroc>=0.8, undefined>=0.8") == 3 * [CANNOT_BE_SAID]
 
 
+def test_one_bound_alone_is_told_and_copies_are_no_copys() -> None:
+    assert sentence("copies>=0") == (
+        "copies>=0: cannot be said: 0; it has a 95 % bound on the upper side alone, and this rule "
+        "reads the lower one."
+    )
+    assert [plural(one) for one in ("planted copy", "image of either set", "patient")] == [
+        "planted copies", "images of either set", "patients",
+    ]  # fmt: skip
+
+
 def test_a_value_that_breaks_the_rule_breaks_it_without_an_interval() -> None:
     assert verdicts("dice>=0.9") == [DOES_NOT_HOLD]
 
 
-def test_an_unknown_name_lists_what_there_is() -> None:
+def test_a_name_that_was_not_measured_lists_what_there_is() -> None:
     told = sentence("covrage>=0.6")
-    assert "no such number. Did you mean coverage? There is copies, coverage_vgg, flagged" in told
+    assert "did not measure it. Did you mean coverage? There is copies, coverage_vgg" in told
     assert verdicts("covrage>=0.6") == [CANNOT_BE_SAID]
 
 
@@ -102,7 +122,7 @@ def test_an_unknown_name_lists_what_there_is() -> None:
         ("copies<=0.01, flagged<3", 3),
         ("copies<=0.01, coverage>=0.6", 4),
         ("flagged<3, coverage>=0.6", 3),
-        ("no_such>1", 4),
+        ("not_measured>0.1", 4),
     ],
 )
 def test_exit_status_is_that_of_the_worst(rules: str, status: int) -> None:

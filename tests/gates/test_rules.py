@@ -2,8 +2,16 @@
 
 import pytest
 
-from gates.rules import Rule, parse_rules
+from gates.names import COUNT, DIFFERENCE, NUMBER, OF_ANY, POSITIVE, SHARE, kind_of
+from gates.rules import Rule
+from gates.rules import parse_rules as parsed
 from provenance import UserError
+
+KNOWN = OF_ANY | dict.fromkeys(("a", "b", "x"), NUMBER) | {"found:*": SHARE}
+
+
+def parse_rules(text: str | None) -> list[Rule]:
+    return parsed(text, KNOWN)
 
 
 def test_rules_are_read_with_and_without_blanks() -> None:
@@ -77,3 +85,54 @@ def test_what_is_no_rule_is_named(text: str, named: str) -> None:
     assert named in str(error.value)
     assert "'copies<=0.01, coverage>=0.6'" in str(error.value)
     assert str(error.value).startswith("--require")
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (
+            "flagged<=50 %",
+            "--require flagged<=50 %: flagged is a count, and a percentage of it means nothing. "
+            "Its share of the images is flagged_share: flagged_share<=50 %.",
+        ),
+        ("num_synthetic>=10%", "is a count, and a percentage of it means nothing. Give the number"),
+        ("fid<=20 %", "fid is a number, and a percentage of it means nothing"),
+        ("copies<=-1", "copies<=-1: nothing satisfies it. copies is a share, from 0 to 1."),
+        ("copies<0", "nothing satisfies it"),
+        ("coverage>=60", "coverage>=60: nothing satisfies it. coverage is a share, from 0 to 1."),
+        ("coverage>=101 %", "nothing satisfies it"),
+        ("coverage>1", "nothing satisfies it"),
+        ("flagged<0", "flagged<0: nothing satisfies it. flagged is a count, at least 0."),
+        ("auroc_minus:other>=1.5", "a difference of shares, from -1 to 1"),
+        ("copys<=0.01", "there is no number 'copys'. Did you mean copies?"),
+        ("covrage>=0.6", "Did you mean coverage?"),
+        ("found:nosie 0.2>=0.9", "Did you mean found:noise 0.2?"),
+        ("zzz<=1", "there is no number 'zzz'. `evaluate.py gate DIR` names the numbers"),
+    ],
+)
+def test_a_rule_that_nothing_satisfies_is_refused(text: str, told: str) -> None:
+    with pytest.raises(UserError) as error:
+        parsed(text, OF_ANY)
+    assert told in str(error.value)
+
+
+def test_limits_at_the_ends_are_rules() -> None:
+    told = "copies<=0, coverage>=1, flagged<=0, kernel<=-0.1, found:noise 0.2>=90 %, copies>=0"
+    assert len(parsed(told, OF_ANY)) == 6
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("flagged", COUNT),
+        ("found:rebuilt from 15 principal components", SHARE),
+        ("membership_auc:random_vgg", SHARE),
+        ("dice_left kidney", SHARE),
+        ("dice_tumour_lost:jpeg", DIFFERENCE),
+        ("diversity_random_vgg:real", POSITIVE),
+        ("*", None),
+        ("found:nothing", None),
+    ],
+)
+def test_names_are_known_before_anything_is_measured(name: str, kind: object) -> None:
+    assert kind_of(name, OF_ANY) == kind

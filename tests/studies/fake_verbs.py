@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from datamodules.synthetic import SyntheticSet
+from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from provenance import UserError
 from studies.run.verbs import Verbs
@@ -364,7 +365,7 @@ def audit(
         )
     copying = ordered("audit") == "copies"
     flagged = 3 if copying else 0
-    rules = [str(rule) for rule in parse_rules(require)]
+    rules = [str(rule) for rule in parse_rules(require, OF_AUDITS)]
     told = "3 of 8 images resemble" if copying else "These tests found no copies; they would have"
     result = {
         "task": "audit",
