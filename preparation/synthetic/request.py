@@ -16,6 +16,7 @@ from preparation.synthetic.labels import ClassOptions
 from preparation.synthetic.slices import ReadSlices
 from preparation.synthetic.source import SourceFile, find_source
 from provenance import UserError
+from spelling import meant
 
 UNKNOWN = "unknown"
 PICTURES = "pictures"
@@ -86,6 +87,11 @@ def chosen_origin(trained_on: str, split: str, like: Path | None) -> Origin:
                 "contrast and window the images get."
             )
         return Origin(_with_images(open_cache(like)), UNKNOWN, None, Knowledge(of_unknown=True))
+    if not Path(trained_on).exists() and (near := meant(trained_on, [UNKNOWN])):
+        raise UserError(
+            f"--trained-on {trained_on}: is neither a folder nor the word {UNKNOWN}.{near} Give "
+            "the cache that the generator was trained on, or that word."
+        )
     teacher = open_cache(Path(trained_on))
     cache = _with_images(teacher if like is None else open_cache(like))
     if isinstance(cache, FilmCache) != isinstance(teacher, FilmCache):

@@ -144,6 +144,22 @@ def test_what_is_handed_on_has_the_command_without_names_and_what_stays_has_it_w
     assert run(*typed[2:-1], tmp_path / "again") == 0  # it can be given as it stands there
 
 
+def test_unknown_is_understood_when_it_is_misspelt(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "made").mkdir()
+    Image.fromarray(draw(1)).save(tmp_path / "made/a.png")
+    words = ("--trained-on", "uknown", "--like", cache)
+    assert synthetic(tmp_path / "made", tmp_path / "set", *words) == 2
+    assert "--trained-on uknown: is neither a folder nor the word" in (
+        err := capsys.readouterr().err
+    )
+    assert "Did you mean unknown?" in err
+    assert synthetic(tmp_path / "made", tmp_path / "set", "--trained-on", tmp_path / "cacne") == 2
+    assert "Did you mean unknown?" not in capsys.readouterr().err
+    assert not (tmp_path / "set").exists()
+
+
 def test_a_set_does_not_lie_among_the_images_that_it_is_made_of(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
