@@ -2,18 +2,13 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
-from datamodules.synthetic import (
-    SyntheticItem,
-    has_label_maps,
-    image_name,
-    licences_in,
-    mask_name,
-)
+from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
 from display.numbers import count
 from foreign_text import printable
+from generation.cards.facts import facts_of
+from generation.cards.files import marks, named_files, pixels
 from generation.cards.header import dataset_header
 from generation.cards.page import Card, Row
 from generation.cards.scores import rows_of
@@ -53,11 +48,12 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         task = "image-classification"
     if has_label_maps(items):
         task = "image-segmentation"
+    use, opened = _use(items, manifest)
     data = [one.data or printable(manifest["dataset"]) for one in licences]
     return Card(
         title=title,
         statement=_WHAT_OUTSIDE if outside else _WHAT,
-        facts=_facts(items, manifest, outside),
+        facts=facts_of(items, manifest, outside),
         command=command,
         copies=_audit_in_words(manifest.get("audit"), bool(manifest.get("without_copies"))),
         sections={
@@ -67,11 +63,11 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
             "Completeness": _completeness(items, manifest),
             "Compliance": _compliance(items, manifest),
             "Comprehension": [
-                ("use", _USE),
+                ("use", use),
                 ("not for", _NOT_FOR),
                 ("effect", _HELPS),
-                ("files", _files(items, manifest)),
-                ("to open it", "`train.py fit --data.synthetic SET`, or read manifest.json"),
+                ("files", named_files(items, manifest)),
+                ("to open it", opened),
             ],
             "Consistency": _consistency(manifest, outside),
         },
@@ -83,35 +79,31 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
     )
 
 
-def _facts(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], outside: bool) -> list[Row]:
-    origin = manifest["generator"]
-    size, colour = manifest["image_size"], manifest.get("channels") == 3
-    makers = origin.get("generators", [origin])
-    rows: dict[str, Any] = {
-        "images": f"{len(items)}, {size}x{size}, 8-bit {'colour' if colour else 'grey'}",
-        "labels": _labels_in_words(items, manifest),
-        **(_brought_in(manifest) if outside else _generators_in_words(makers)),
-        "trained on": _trained_on(origin, makers),
-        "truncation": manifest.get("truncation"),
-        "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
-    }
-    if any(item.label_patient_id for item in items):
-        rows["label maps"] = (
-            f"{len({item.label_item_id for item in items})} of "
-            f"{count(len({item.label_patient_id for item in items}), 'patient')}"
+def _use(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """What the set is good for, and how it is opened.
+
+    A classifier refuses a film without a class, a segmenter a slice without a label map.
+    """
+    lacking = sum(one.label is None for one in items)
+    if has_label_maps(items) or (manifest.get("shows") != "slices" and not lacking):
+        return _USE, "`train.py fit --data.synthetic SET`, or read manifest.json"
+    compared = "`evaluate.py images` and `audit` `--synthetic SET`, or read manifest.json"
+    if manifest.get("shows") == "slices":
+        return (
+            "to be compared with real images, and audited. No training takes slices without "
+            "label maps",
+            compared,
         )
-    if without := manifest.get("without_copies"):
-        rows["left out"] = (
-            f"{without['left_out']:,} of {without['of']:,} images, which an audit found suspicious "
-            f"(audit.json of SHA-256 `{without['audit_sha256']}`)"
-        )
-    rows |= {
-        "licence of the data behind it": "; ".join(one.in_words for one in licences_in(manifest)),
-        "format": manifest.get("files"),
-        "seed": manifest.get("seed"),
-        "software": f"Understudy {manifest['versions']['understudy']}",
-    }
-    return [(name, str(value)) for name, value in rows.items() if value is not None]
+    whose = (
+        "none of its images has a class"
+        if lacking == len(items)
+        else f"{count(lacking, 'image')} without a class"
+    )
+    return (
+        f"to be compared with real images, to be audited, and to join the training split of a GAN "
+        f"without classes. A classifier cannot learn from it: {whose}",
+        f"{compared}; of a GAN `train.py fit --data.synthetic SET --data.label_column none`",
+    )
 
 
 def _audit_in_words(audit: Mapping[str, Any] | None, without_copies: bool) -> str:
@@ -151,11 +143,7 @@ def _variety(items: Sequence[SyntheticItem]) -> list[Row]:
 
 def _constraint(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
     rows = [
-        (
-            "pixels",
-            "8 bits, 0 to 255, on the grey scale of the prepared training images; every one is a "
-            "number",
-        )
+        ("pixels", pixels(manifest)),
     ]
     if any(item.class_pixels for item in items):
         names = manifest["class_names"]
@@ -221,12 +209,7 @@ def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
             if named
             else "manifest.json names no training patient",
         ),
-        (
-            "marked synthetic",
-            "in this card and in manifest.json; arrays cannot say it"
-            if manifest.get("image_format") == "npy"
-            else "in this card, in manifest.json, and in each PNG file",
-        ),
+        ("marked synthetic", marks(items, manifest)),
     ]
     return rows
 
@@ -270,55 +253,3 @@ def _cite(licences: Sequence[Licence], manifest: Mapping[str, Any]) -> list[str]
         f"This set: its title, what made it (the first table), and Understudy {version}.",
         *(f"The data behind it: {sentence}" for sentence in data),
     ]
-
-
-def _files(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str:
-    image_format, example = manifest.get("image_format", "png"), replace(items[0], id="ID")
-    maps = f", {mask_name(example, image_format)} (label maps)" if has_label_maps(items) else ""
-    images = image_name(example, image_format)
-    return f"{images}{maps}, manifest.json, sheet.png, card.json (this page as data)"
-
-
-def _brought_in(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """Rows of a set whose images another program made."""
-    origin, source = manifest["generator"], manifest["source"]
-    kinds = ", ".join(f"{number:,} {kind}" for kind, number in source["kinds"].items())
-    return {
-        "made by": printable(origin["made_by"]),
-        "came as": f"{kinds}; {source['num_left_out']:,} left out",
-        "prepared like": printable(manifest["prepared_like"]["dataset"])
-        + f", split id `{manifest['prepared_like']['split_id'][:16]}`",
-    }
-
-
-def _trained_on(origin: Mapping[str, Any], makers: Sequence[dict[str, Any]]) -> str:
-    """The row of whom the generator knows."""
-    if origin.get("trained_on") == "unknown":
-        return "unknown: whether its images copy anybody's, and whom, cannot be told from here"
-    patients = count(len(origin["training_patients"]), "patient")
-    if "trained_on" in origin:
-        return f"the training split of {printable(origin['trained_on'])}, {patients}"
-    only = makers[0].get("trained_on_label") if len(makers) == 1 else None
-    seen = f"{patients}, {count(origin['images_seen'], 'image')} seen"
-    split = f"; split id `{origin['split_id'][:16]}`" if "split_id" in origin else ""
-    return f"{seen}, only of {only}{split}" if only else f"{seen}{split}"
-
-
-def _generators_in_words(makers: Sequence[Mapping[str, Any]]) -> dict[str, str]:
-    """One row each."""
-    if len(makers) == 1:
-        module = f"{makers[0]['module']}, " if "module" in makers[0] else ""
-        return {"generator": f"{module}checkpoint SHA-256 `{makers[0]['checkpoint_sha256']}`"}
-    return {
-        f"generator of {maker['label']}": f"{maker['module']}, {maker['images_seen']} images seen, "
-        f"checkpoint SHA-256 `{maker['checkpoint_sha256']}`"
-        for maker in makers
-    }
-
-
-def _labels_in_words(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str | None:
-    """The row of labels: of pixels, of images with how many, or none."""
-    if has_label_maps(items):
-        return ", ".join(f"{i} {name}" for i, name in enumerate(manifest["class_names"]))
-    counts = Counter(item.label for item in items if item.label is not None)
-    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items())) or None

@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, ModelCard
 import evaluate
 import generate
 from datamodules.synthetic import SyntheticItem, SyntheticSet
+from datamodules.synthetic_films import classes_of
 from evaluation.images.record import record_of
 from generation.card import finish_synthetic_set, record_audit, record_evaluation
 from generation.cards.header import licence_fields
@@ -71,6 +72,62 @@ def test_a_card_has_the_seven_headings_and_says_what_was_not_measured(tmp_path: 
     assert "- **KiTS19: CC BY-NC-SA 4.0**" in card
     assert "  - share-alike: what is made over from the data is shared under CC BY-NC-SA" in card
     assert "Heller et al. 2019" in card.partition("## How to cite")[2]
+
+
+@pytest.mark.parametrize(
+    ("image_format", "window", "of_images", "of_label_maps"),
+    [
+        ("png", None, "each PNG file", ""),
+        ("npy", None, "arrays cannot say it", "; label maps are PNG files"),
+        (
+            "dicom",
+            {"width_hu": 400, "center_hu": 40},
+            "SyntheticData (0008,001C)",
+            "; label maps are NIfTI",
+        ),
+        ("secondary_capture", None, "SyntheticData (0008,001C)", "; label maps are NIfTI"),
+        ("nifti", {"width_hu": 400, "center_hu": 40}, "each NIfTI file (descrip and", ""),
+    ],
+)
+def test_a_card_says_of_its_format_where_the_marks_are(
+    tmp_path: Path,
+    image_format: str,
+    window: dict[str, Any] | None,
+    of_images: str,
+    of_label_maps: str,
+) -> None:
+    told = {"image_format": image_format} | ({"window": window} if window else {})
+    painted = [SyntheticItem("a", 0, "slice_1", "patient_1", (60, 4))]
+    card = finished(tmp_path / "slices", painted, **told, class_names=["background", "kidney"])
+    [row] = [line for line in card.splitlines() if line.startswith("| marked synthetic")]
+    assert of_images in row
+    assert of_label_maps in row
+    assert ("PNG" in row) == (image_format in ("png", "npy"))
+    assert ("-160 to 240 HU" in card) == (window is not None)
+    assert ("8-bit grey" in card) == ("8 bits, 0 to 255" in card) == (window is None)
+    without = finished(tmp_path / "films", of_classes(2), **told)
+    assert "label maps are" not in without
+    if image_format == "png":
+        finished(tmp_path / "of_earlier", painted, class_names=["background", "kidney"])
+        earlier = (tmp_path / "of_earlier/README.md").read_text()
+        assert row in earlier
+
+
+def test_a_card_offers_no_training_that_refuses_the_set(tmp_path: Path) -> None:
+    labelled = finished(tmp_path / "labelled", of_classes(3))
+    assert "| use | to join the training split of a model" in labelled
+    for name, items, whose in (
+        ("none", [SyntheticItem("a", 0), SyntheticItem("b", 1)], "none of its images has a class"),
+        ("some", [*of_classes(3), SyntheticItem("b", 1)], "1 image without a class"),
+    ):
+        card = finished(tmp_path / name, items)
+        assert f"A classifier cannot learn from it: {whose}" in card
+        assert "a GAN without classes" in card
+        with pytest.raises(UserError, match="has no label, but this run tells apart"):
+            classes_of(SyntheticSet.open(tmp_path / name), ["normal", "abnormal"])
+    slices = finished(tmp_path / "slices", [SyntheticItem("a", 0)], shows="slices")
+    assert "No training takes slices without label maps" in slices
+    assert "train.py fit --data.synthetic" not in slices
 
 
 @pytest.mark.parametrize(
