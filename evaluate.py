@@ -25,10 +25,11 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
-from audit.command import audit
+from audit.command import audit, check_settings
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
@@ -75,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = parsed(parser, flags, aliases=_ALIASES if kind else ("--data.root",))
     settings.pop("config")
     chosen = vars(settings)
+    if kind == "audit":  # before plain folders are prepared, which takes its time
+        given_settings = signature(check_settings).parameters
+        check_settings(**{name: chosen[name] for name in given_settings})
     if kind:
         own = [one.name for one in fields(PlainFolders)]
         folders = PlainFolders(**{name: chosen.pop(name) for name in own})

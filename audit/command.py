@@ -31,6 +31,8 @@ FEWEST_TRAINING = 10
 FEWEST_HELD_OUT = 30
 """Patients. Of fewer, nobody can say what a likeness by chance is."""
 
+FEWEST_PLANTED = 20
+
 
 def audit(
     synthetic: Path,
@@ -66,8 +68,9 @@ def audit(
             the same audit is computed again.
         split: Where held-out patients come from. Those whom the generator knew are left out.
         num_images: At most so many synthetic images, evenly spread; None: all.
-        num_held_out: At most so many held-out images, evenly spread.
-        num_planted: Copies of each disguise.
+        num_held_out: At most so many held-out images, evenly spread; those of 30 patients are
+            needed.
+        num_planted: Copies of each disguise; 20 or more.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         seed: Of the embeddings, the planted copies, the halves and the permutations.
         show_progress: Progress bars with the time left.
@@ -105,19 +108,7 @@ def audit(
     from metrics.features import build_extractor
 
     started = time.perf_counter()
-    for flag, value in (("images", num_images), ("held-out", num_held_out)):
-        if value is not None and value < 1:
-            raise UserError(f"--num-{flag} is {value}; it must be 1 or more.")
-    if num_planted < 20:
-        raise UserError(
-            f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
-            "fewer than 20."
-        )
-    if weights is not None and extractor in (None, "random_vgg"):
-        raise UserError(
-            "--weights: needs --extractor inception or timm:<model>; "
-            + ("random_vgg uses no weights file." if extractor else "none was given.")
-        )
+    check_settings(num_images, num_held_out, num_planted, extractor, weights, require)
     rules = parse_rules(require, OF_AUDITS)
     network = None if extractor is None else build_extractor(extractor, weights)
     out, chosen = Path(out), chosen_device(device)
@@ -177,6 +168,39 @@ def audit(
     write_report(out, result, found, command)
     write_json_atomic(out / RESULT, result)
     return result
+
+
+def check_settings(
+    num_images: int | None,
+    num_held_out: int,
+    num_planted: int,
+    extractor: str | None,
+    weights: Path | None,
+    require: str | None,
+) -> None:
+    """Refuse what no audit can be made with, before any image is read; settings as of `audit`.
+
+    Raises:
+        UserError: Names the flag.
+    """
+    if num_images is not None and num_images < 1:
+        raise UserError(f"--num-images is {num_images}; it must be 1 or more.")
+    if num_held_out < FEWEST_HELD_OUT:
+        raise UserError(
+            f"--num-held-out is {num_held_out}; an audit needs images of {FEWEST_HELD_OUT} "
+            "held-out patients, so it must be that or more."
+        )
+    if num_planted < FEWEST_PLANTED:
+        raise UserError(
+            f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
+            f"fewer than {FEWEST_PLANTED}."
+        )
+    if weights is not None and extractor in (None, "random_vgg"):
+        raise UserError(
+            "--weights: needs --extractor inception or timm:<model>; "
+            + ("random_vgg uses no weights file." if extractor else "none was given.")
+        )
+    parse_rules(require, OF_AUDITS)
 
 
 def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: str) -> None:

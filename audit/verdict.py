@@ -75,8 +75,9 @@ def headline(result: Mapping[str, Any]) -> str:
             else ""
         )
         return (
-            f"These tests found no copies; they would have found {percent(found)} of copies, and "
-            f"shown them at a share of {percent(result['smallest_share_shown'])} of the set.{but}"
+            f"These tests found no copies. {_excluded(result)} They find {percent(found)} of such "
+            f"copies, and had {percent(result['smallest_share_shown'])} of the set been copies, "
+            f"they would have said so in 95 of 100 cases.{but}"
         )
     p = min(result["p_flagged"], result["p_above_every_held_out"])
     if p <= _UNSURE:
@@ -109,6 +110,12 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         f"At most {percent(result['copies_at_most'])} of the set are copies of the planted kinds "
         "(upper 95 % bound)."
     )
+    if kind_of(result) == NOTHING_FOUND:
+        told[-1] += (
+            " That holds for this set, by the images that were in fact flagged. The "
+            f"{percent(result['smallest_share_shown'])} are what any set of this size would need "
+            "for these tests to speak: from fewer copies, the flags could be chance likenesses."
+        )
     worst = min(result["planted"], key=lambda row: row["found"])
     least = (
         ""
@@ -218,6 +225,15 @@ def percent(share: float | None) -> str:
     if share in (0.0, 1.0):
         return f"{100 * share:.0f} %"
     return f"{100 * share:.2g} %" if share < 0.1 else f"{min(100 * share, 99.9):.1f} %"
+
+
+def _excluded(result: Mapping[str, Any]) -> str:
+    if result["copies_at_most"] >= 1:
+        return "No share of copies is excluded."
+    return (
+        f"Excluded, with 95 % confidence, is that more than {percent(result['copies_at_most'])} of "
+        "the set are copies of the planted kinds."
+    )
 
 
 def _of(some: int, number: int) -> str:

@@ -194,7 +194,7 @@ def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
     rows = [("copies of training images", told)]
     if audit is not None and "n" in audit:
         bound = audit.get("upper_bound")
-        at_most = "" if bound is None else f"; copies make at most {100 * bound:.2g} %"
+        at_most = "" if bound is None else f"; at most {100 * bound:.2g} % are copies (95 % bound)"
         rows.append(
             ("audited images", f"{audit['n']:,}, of them flagged {audit['flagged']:,}{at_most}")
         )

@@ -111,8 +111,8 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
     if len(audits) < num_sets:
         return f"No copies found in {len(audits)} of {of}; the others are not audited."
     return (
-        f"No copies found in {of}: at most {_percent(max(bounds))} of a set are copies of the "
-        "planted kinds (upper 95 % bound)."
+        f"No copies found in {of}. Excluded, with 95 % confidence, is that more than "
+        f"{_percent(max(bounds))} of a set are copies of the planted kinds."
     )
 
 
@@ -123,7 +123,7 @@ def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": found["verdict"],
         "sentence": found["sentences"][0],
         "numbers": f"{found['flagged']:,} of {found['num_synthetic']:,} images above the "
-        f"threshold; copies at most {_percent(found['copies_at_most'])}",
+        f"threshold; more than {_percent(found['copies_at_most'])} of copies excluded",
         "required": rules,
         "notes": list(found.get("notes", ())),
     }

@@ -182,8 +182,8 @@ class AuditPlan:
         require: Rules for its numbers, such as "copies<=0.01"; None: the answer alone is told.
         split: Where held-out patients come from: val, test or val+test.
         num_images: At most so many images of each set; 0: all.
-        num_held_out: At most so many held-out images.
-        num_planted: Copies of each disguise that are made to see which would be found.
+        num_held_out: At most so many held-out images; 30 or more.
+        num_planted: Copies of each disguise that are made to see which would be found; 20 or more.
     """
 
     require: str | None = None

@@ -348,6 +348,7 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
         "like_a_plain_copy": 0,
         "planted_found_share": 0.97,
         "smallest_share_shown": 0.013,
+        "copies_at_most": 0.008,
         "by_distance": {},
     } | changed
 
@@ -355,8 +356,10 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "kind", "words"),
     [
-        ({}, NOTHING_FOUND, "found no copies; they would have found 97.0 % of copies, and shown "
-         "them at a share of 1.3 % of the set."),
+        ({}, NOTHING_FOUND, "found no copies. Excluded, with 95 % confidence, is that more than "
+         "0.8 % of the set are copies of the planted kinds. They find 97.0 % of such copies, and "
+         "had 1.3 % of the set been copies, they would have said so in 95 of 100 cases."),
+        ({"copies_at_most": 1.0}, NOTHING_FOUND, "No share of copies is excluded."),
         ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 30}, COPIES,
          "30 of 1,000 images resemble training images more than any of 500 held-out images does."),
         ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 0}, COPIES,

@@ -205,3 +205,22 @@ def test_what_does_not_go_together_is_said(
     with pytest.raises(UserError, match=re.escape(sentence)):
         evaluate.main([*given, "--out", str(tmp_path / "out")])
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        (["--num-planted", "15"], r"--num-planted is 15; .* fewer than 20"),
+        (["--num-held-out", "29"], r"--num-held-out is 29; .* images of 30 held-out patients"),
+        (["--require", "copys<=0.01"], r"Did you mean copies\?"),
+    ],
+)
+def test_numbers_of_an_audit_are_checked_before_anything_is_prepared(
+    tmp_path: Path, more: list[str], sentence: str
+) -> None:
+    real = real_folder(tmp_path / "real", range(4))
+    made = stack(tmp_path / "made/a.npy", range(4)).parent
+    words = ["audit", "--data.root", real, "--synthetic", made, "--out", tmp_path / "out", *more]
+    with pytest.raises(UserError, match=sentence):
+        evaluate.main(list(map(str, words)))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["made", "real"]

@@ -246,7 +246,7 @@ def test_an_audit_and_an_evaluation_fill_the_card(
     entry = result["distances"]["frechet_random_vgg"]
     assert f"{entry['value']:.4g} [{entry['low']:.4g} to {entry['high']:.4g}]" in card
     assert f"{len(made.items)} synthetic images, {result['num_real']} real of" in card
-    assert "30, of them flagged 2; copies make at most 13 %" in card
+    assert "30, of them flagged 2; at most 13 % are copies (95 % bound)" in card
     for nothing in ("not measured: `python evaluate.py images", "Not audited", str(tmp_path)):
         assert nothing not in card
     # The same again takes its place; another split stands beside it.

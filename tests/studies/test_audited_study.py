@@ -68,8 +68,8 @@ def test_the_report_opens_with_both_answers(plan: dict, home: Path) -> None:
     go({**plan, "audit": {"require": "copies<=0.5"}}, home)
     content = told(home)
     assert content["copies"]["headline"] == (
-        "No copies found in 1 synthetic set: at most 30.0 % of a set are copies of the planted "
-        "kinds (upper 95 % bound)."
+        "No copies found in 1 synthetic set. Excluded, with 95 % confidence, is that more than "
+        "30.0 % of a set are copies of the planted kinds."
     )
     [line] = content["copies"]["lines"]
     assert (line["set"], line["verdict"]) == ("seed_0", "nothing found")
