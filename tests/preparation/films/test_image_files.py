@@ -403,7 +403,7 @@ def test_kermany_films():
     files = find_image_files(KERMANY)
     assert len(files) == 5216
     reader = ImageFileReader(patient_pattern=r"(IM-\d+|person\d+)", label_from_folder=True)
-    assert len({reader._patient(file.name, None) for file in files}) == 2635
+    assert len({reader.patient_of(file.name) for file in files}) == 2635
     films = [reader(file) for file in files[::100]]
     assert {film.labels["label"] for film in films} == {"normal", "pneumonia"}
     assert {film.pixels.shape for film in films} == {(224, 224)}
