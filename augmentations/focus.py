@@ -138,25 +138,36 @@ class Median(GreyValues):
     """Each pixel becomes the median of its square: no noise, and no fine lines.
 
     Args:
-        max_size: Side of the square in pixels; 1 changes nothing.
+        min_size: Side of the smallest square in pixels; 1 changes nothing.
+        max_size: Side of the largest one; each whole number between is equally frequent.
     """
 
+    min_size: int = setting(1, 1, 31)
     max_size: int = setting(5, 1, 31)
 
     source = "nnU-Net, nnUNetTrainerDA5 (MedianFilterTransform)"
     library = "SciPy median_filter"
     breaks_meaning = _FINE
 
+    def __post_init__(self) -> None:
+        """See `Operation`."""
+        super().__post_init__()
+        if self.min_size > self.max_size:
+            raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}")
+
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
-        return {"size": 1 + round(draws.share() * (self.max_size - 1))}
+        least, most = (
+            1 + round((side - 1) * draws.strength) for side in (self.min_size, self.max_size)
+        )
+        return {"size": min(most, least + int(draws.unit() * (most - least + 1)))}
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`; on the CPU."""
         from scipy.ndimage import median_filter
 
         side = parameters["size"]
-        found = median_filter(image.cpu().numpy(), size=(1, side, side), mode="mirror")
+        found = median_filter(image.cpu().numpy(), size=(1, side, side))
         return torch.from_numpy(found).to(image)
 
 
@@ -179,10 +190,10 @@ class LowResolution(GreyValues):
         return {"scale": 1 - draws.share() * (1 - self.min_scale)}
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
-        """See `GreyValues`; nearest on the way down and bicubic up, as there."""
+        """See `GreyValues`; nearest on the way down and bilinear up, as there."""
         size = image.shape[-2:]
         fewer = [max(1, round(side * parameters["scale"])) for side in size]
         if fewer == list(size):
             return image
         small = F.interpolate(image[None], fewer, mode="nearest-exact")
-        return F.interpolate(small, list(size), mode="bicubic", align_corners=False)[0]
+        return F.interpolate(small, list(size), mode="bilinear", align_corners=False)[0]

@@ -1,6 +1,7 @@
 """Changes of grey values that are alike all over the image: brightness, contrast, gamma, noise."""
 
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import torch
 from torch import Tensor
@@ -51,16 +52,24 @@ class BrightnessShift(GreyValues):
 
     Args:
         max_shift: In standard deviations of the image, uniform in +- this.
+        normal: Not uniform but normal, with a third of max_shift as the standard deviation, as in
+            nnU-Net, and cut off at max_shift.
     """
 
     max_shift: float = setting(0.5, 0, 10)
+    normal: bool = setting(False)
 
     source = "nnU-Net, nnUNetTrainerDA5 (BrightnessTransform)"
     breaks_meaning = _WINDOW
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
-        return {"shift": draws.signed() * self.max_shift}
+        if not self.normal or draws.level is not None:
+            return {"shift": draws.signed() * self.max_shift}
+        # One number for one, so that it is used up alike; 0 and 1 have no quantile.
+        quantile = min(max(draws.uniform(), 1e-6), 1 - 1e-6)
+        deviations = min(max(NormalDist().inv_cdf(quantile), -3.0), 3.0)
+        return {"shift": draws.strength * deviations / 3 * self.max_shift}
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`."""

@@ -87,17 +87,30 @@ class BrightnessGradient(_Bump):
     """One side is brighter or darker: a grid askew, a coil close by.
 
     Args:
-        max_change: At its strongest place, in standard deviations of the image, in +- this.
+        max_change: At its strongest place, in standard deviations of the image, brighter or darker.
+        min_change: At least so much there; 0 lets it be faint.
     """
 
     max_change: float = setting(1.0, 0, 10)
+    min_change: float = setting(0.0, 0, 10)
 
     source = "nnU-Net, nnUNetTrainerDA5 (BrightnessGradientAdditiveTransform)"
     breaks_meaning = "A bright side looks like a veil of fluid by strong changes."
 
+    def __post_init__(self) -> None:
+        """See `Operation`."""
+        super().__post_init__()
+        if self.min_change > self.max_change:
+            raise ValueError(f"min_change {self.min_change:g} is above {self.max_change:g}")
+
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
-        return {"change": draws.signed() * self.max_change, **self.place(draws)}
+        signed = draws.signed()
+        least = math.copysign(self.min_change * draws.strength, signed)
+        return {
+            "change": least + signed * (self.max_change - self.min_change),
+            **self.place(draws),
+        }
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`."""
@@ -112,17 +125,39 @@ class LocalGamma(_Bump):
     Args:
         min_gamma: Brightest.
         max_gamma: Darkest.
+        least_bright: None between this and 1 is drawn, so that a bright place is seen to be one.
+        least_dark: None between 1 and this, of dark places.
     """
 
     min_gamma: float = setting(0.5, 0.01, 1)
     max_gamma: float = setting(2.0, 1, 20)
+    least_bright: float = setting(1.0, 0.01, 1)
+    least_dark: float = setting(1.0, 1, 20)
 
     source = "nnU-Net, nnUNetTrainerDA5 (LocalGammaTransform)"
     breaks_meaning = "A part is brighter than tissue there can be, by strong values."
 
+    def __post_init__(self) -> None:
+        """See `Operation`."""
+        super().__post_init__()
+        if self.min_gamma > self.least_bright or self.least_dark > self.max_gamma:
+            raise ValueError(
+                f"no gamma is from min_gamma {self.min_gamma:g} to least_bright "
+                f"{self.least_bright:g}, or from least_dark {self.least_dark:g} to max_gamma "
+                f"{self.max_gamma:g}"
+            )
+
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
-        return {"gamma": draws.factor(self.min_gamma, self.max_gamma), **self.place(draws)}
+        gamma = draws.factor(self.min_gamma, self.max_gamma)
+        nearest, farthest = (
+            (self.least_bright, self.min_gamma) if gamma < 1 else (self.least_dark, self.max_gamma)
+        )
+        if farthest != 1:
+            # From 1 to the farthest, squeezed to begin at the nearest; at strength 0 all is 1.
+            share = (gamma - 1) / (farthest - 1)
+            gamma = 1 + draws.strength * (nearest - 1) + share * (farthest - nearest)
+        return {"gamma": gamma, **self.place(draws)}
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`; from the image's darkest to its brightest value."""

@@ -69,8 +69,12 @@ class Draws:
 
     def share(self) -> float:
         """Uniform in [0, strength)."""
+        return self.unit() * self.strength
+
+    def unit(self) -> float:
+        """Uniform in [0, 1), or the level where there is one."""
         drawn = self.uniform()
-        return (drawn if self.level is None else self.level) * self.strength
+        return drawn if self.level is None else self.level
 
     def factor(self, least: float, most: float) -> float:
         """Between least and 1, or between 1 and most, equally often: 1 is no change.

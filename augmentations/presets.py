@@ -8,7 +8,7 @@ from typing import Any
 
 _NNUNET: list[Any] = [
     {"rotation": {"max_degrees": 180, "probability": 0.2}},
-    {"zoom": {"min_factor": 0.7, "max_factor": 1.4, "probability": 0.2}},
+    {"zoom": {"min_factor": 0.7, "max_factor": 1.4, "of_grid": True, "probability": 0.2}},
     {"noise": {"max_share": 0.1, "probability": 0.1}},
     {"gaussian_blur": {"min_sigma": 0.5, "max_sigma": 1.0, "probability": 0.1}},
     {"brightness": {"min_factor": 0.75, "max_factor": 1.25, "probability": 0.15}},
@@ -22,20 +22,20 @@ _NNUNET: list[Any] = [
 
 _NNUNET_DA5: list[Any] = [
     {"rotation": {"max_degrees": 180, "probability": 0.2}},
-    {"zoom": {"min_factor": 0.7, "max_factor": 1.43, "probability": 0.2}},
+    {"zoom": {"min_factor": 0.7, "max_factor": 1.43, "of_grid": True, "probability": 0.2}},
     {"quarter_turns": {"probability": 0.5}},
     {"transpose": {"probability": 0.5}},
     {
         "one_of": {
             "operations": [
-                {"median": {"max_size": 7, "probability": 0.1}},
+                {"median": {"min_size": 2, "max_size": 7, "probability": 0.1}},
                 {"gaussian_blur": {"min_sigma": 0.3, "max_sigma": 1.5, "probability": 0.1}},
             ]
         }
     },
     {"noise": {"max_share": 0.1, "probability": 0.1}},
-    # Uniform with the standard deviation 0.5 of the source's normal distribution.
-    {"brightness_shift": {"max_shift": 0.87, "probability": 0.05}},
+    # Standard deviation 0.5.
+    {"brightness_shift": {"max_shift": 1.5, "normal": True, "probability": 0.05}},
     {
         "one_of": {
             "operations": [
@@ -57,8 +57,16 @@ _NNUNET_DA5: list[Any] = [
     {"horizontal_flip": {"probability": 0.5}},
     {"vertical_flip": {"probability": 0.5}},
     {"blank_rectangles": {"probability": 0.2}},
-    {"brightness_gradient": {"probability": 0.15}},
-    {"local_gamma": {"min_gamma": 0.01, "max_gamma": 4, "probability": 0.15}},
+    {"brightness_gradient": {"min_change": 1, "max_change": 2, "probability": 0.15}},
+    {
+        "local_gamma": {
+            "min_gamma": 0.01,
+            "least_bright": 0.8,
+            "least_dark": 1.5,
+            "max_gamma": 4,
+            "probability": 0.15,
+        }
+    },
     {"sharpening": {"max_factor": 5.3, "probability": 0.1}},
 ]
 
@@ -123,16 +131,19 @@ PRESET_SOURCES: dict[str, str] = {
         "paper names none."
     ),
     "nnunet": (
-        "Isensee et al. 2021, nnU-Net v2, nnUNetTrainer.get_training_transforms for 2D: its order, "
-        "ranges and probabilities. Departures: rotation and zoom are two samplings where both "
-        "happen; brightness is counted from black, since images are not normalised to mean 0; "
-        "noise is a share of each image's standard deviation; values stay in [-1, 1]."
+        "Isensee et al. 2021, nnU-Net 2.8.1 with batchgeneratorsv2 0.3.5, "
+        "nnUNetTrainer.get_training_transforms for 2D: its order, ranges and probabilities. "
+        "Departures: rotation and zoom are two samplings where both happen; masks take the nearest "
+        "label, there a bilinear vote of labels; outside is the image's lowest value, there 0, the "
+        "mean; brightness is counted from black, since images are not normalised to mean 0; noise "
+        "is a share of each image's standard deviation; values stay in [-1, 1]."
     ),
     "nnunet_da5": (
-        "nnU-Net v2, nnUNetTrainerDA5: its order and probabilities, both gammas of the negative as "
-        "there. Departures: as nnunet; one zoom for both sides; sharpening is torchvision's with "
-        "an edge of the same height; the brightness gradient reaches 1 standard deviation and not "
-        "5, since values stay in [-1, 1]."
+        "nnU-Net 2.8.1, nnUNetTrainerDA5: its order, ranges and probabilities, both gammas of the "
+        "negative as there. Departures: as nnunet; one zoom for both sides; sharpening is "
+        "torchvision's with an edge of the same height, and may be fainter than there; the "
+        "brightness gradient is 1 to 2 standard deviations and not 1 to 5, and a brightness shift "
+        "is cut off at 3 of its own, since values stay in [-1, 1]."
     ),
     "trivial": (
         "Müller and Hutter 2021, arXiv:2103.10158, TrivialAugment (Wide), as torchvision has it. "

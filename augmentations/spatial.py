@@ -201,17 +201,26 @@ class Zoom(Affine):
     Args:
         min_factor: Smallest.
         max_factor: Largest.
+        of_grid: The factor is that of the grid at which the image is read, as in nnU-Net: things
+            become 1 / factor as large, and the factor is uniform from the smallest to the largest.
     """
 
     min_factor: float = setting(0.8, 0.1, 1)
     max_factor: float = setting(1.25, 1, 10)
+    of_grid: bool = setting(False)
 
     source = "Kim and Bae 2020, Fig. 1 [11]"
     breaks_meaning = "Sizes in centimetres change. " + _LEAVES
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
-        return {"factor": draws.factor(self.min_factor, self.max_factor)}
+        if not self.of_grid:
+            return {"factor": draws.factor(self.min_factor, self.max_factor)}
+        if draws.level is None:
+            factor = 1 + draws.strength * (draws.uniform(self.min_factor, self.max_factor) - 1)
+        else:
+            factor = draws.factor(self.min_factor, self.max_factor)
+        return {"factor": 1 / factor}
 
     def matrix(self, parameters: Parameters, size: Size) -> dict[str, Any]:
         """See `Affine`."""

@@ -175,7 +175,7 @@ def monai_transforms() -> dict[str, tuple[Any, str]]:
 
     keys = ["image", "mask"]
     modes: Any = ["bilinear", "nearest"]
-    low: Any = {"prob": 1, "zoom_range": (0.5, 1), "upsample_mode": "bicubic"}
+    low: Any = {"prob": 1, "zoom_range": (0.5, 1), "upsample_mode": "bilinear"}
     return {
         "grid_distortion": (
             monai.RandGridDistortiond(keys, 5, prob=1, distort_limit=0.3, mode=modes),

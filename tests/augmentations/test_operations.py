@@ -228,6 +228,93 @@ def test_low_resolution_has_no_more_pixels_than_it_says() -> None:
     assert LowResolution().change(lines, {"scale": 0.5}).std() < 1e-6  # every second column is left
 
 
+def test_low_resolution_is_bilinear_on_the_way_up() -> None:
+    """As batchgeneratorsv2's SimulateLowResolutionTransform for two dimensions."""
+    image = example()[0]
+    small = torch.nn.functional.interpolate(image[None], (24, 24), mode="nearest-exact")
+    expected = torch.nn.functional.interpolate(small, (40, 40), mode="bilinear")[0]
+    assert torch.equal(LowResolution().change(image, {"scale": 0.6}), expected)
+
+
+def drawn_by(preset: str, name: str, key: str, count: int = 4000) -> Tensor:
+    """What an operation of a preset draws at full strength."""
+    entries = str(PRESETS[preset])
+    assert f"'{name}'" in entries
+    found = read_policy(preset, GREY).on_images
+    inner = [one for each in found for one in getattr(each, "operations", (each,))]
+    [operation] = [one for one in inner if isinstance(one, OPERATIONS[name])]
+    return torch.tensor(
+        [operation.parameters(Draws(source(seed)), SIZE)[key] for seed in range(count)],
+        dtype=torch.float64,
+    )
+
+
+@pytest.mark.parametrize(("preset", "most"), [("nnunet", 1.4), ("nnunet_da5", 1.43)])
+def test_zoom_of_nnunet_is_that_of_the_grid(preset: str, most: float) -> None:
+    """batchgeneratorsv2, SpatialTransform: scaling is uniform, "larger numbers = smaller"."""
+    grid = 1 / drawn_by(preset, "zoom", "factor")
+    assert 0.7 <= grid.min() < 0.702
+    assert most - 0.002 < grid.max() <= most
+    assert abs(grid.mean() - (0.7 + most) / 2) < 0.01
+    assert abs((grid < 1).double().mean() - 0.3 / (most - 0.7)) < 0.03
+
+
+def test_zoom_of_a_grid_of_1_25_makes_things_a_fifth_smaller() -> None:
+    mask = torch.zeros(100, 100, dtype=torch.uint8)
+    mask[25:75, 25:75] = 1
+    zoom = made("zoom", of_grid=True, min_factor=1, max_factor=1.25)
+    parameters = zoom.parameters(Draws(source(0), level=1.0), (100, 100))
+    assert parameters == {"factor": 0.8}
+    moved = zoom.apply(torch.zeros(1, 100, 100), mask, parameters)[1]
+    assert moved is not None
+    assert int(moved.sum()) == 40 * 40
+    half = made("zoom", of_grid=True, strength=0.5)
+    factors = [1 / half.parameters(Draws(source(k), 0.5), SIZE)["factor"] for k in range(500)]
+    assert 0.9 <= min(factors) < 0.91
+    assert 1.115 < max(factors) <= 1.125
+
+
+def test_draws_of_nnunet_da5_are_those_of_its_trainer() -> None:
+    """nnUNetTrainerDA5 of nnU-Net 2.8.1."""
+    gamma = drawn_by("nnunet_da5", "local_gamma", "gamma")
+    bright, dark = gamma[gamma < 1], gamma[gamma > 1]
+    assert abs(len(bright) / len(gamma) - 0.5) < 0.03
+    for part, low, high in ((bright, 0.01, 0.8), (dark, 1.5, 4.0)):
+        assert low <= part.min() < low + 0.01
+        assert high - 0.01 < part.max() <= high
+        assert abs(part.mean() - (low + high) / 2) < 0.05
+    change = drawn_by("nnunet_da5", "brightness_gradient", "change")
+    assert 1 <= change.abs().min() < 1.01
+    assert 1.99 < change.abs().max() <= 2
+    assert abs((change > 0).double().mean() - 0.5) < 0.03
+    size = drawn_by("nnunet_da5", "median", "size")
+    assert sorted(set(size.tolist())) == [2, 3, 4, 5, 6, 7]
+    assert abs((size == 2).double().mean() - 1 / 6) < 0.03
+    shift = drawn_by("nnunet_da5", "brightness_shift", "shift")
+    assert abs(shift.std() - 0.5) < 0.02
+    assert abs((shift.abs() < 0.5).double().mean() - 0.6827) < 0.03
+    assert shift.abs().max() <= 1.5
+
+
+def test_gaps_close_as_strength_goes_to_0() -> None:
+    for name, key, unchanged in (
+        ("local_gamma", "gamma", 1.0),
+        ("brightness_gradient", "change", 0),
+    ):
+        wide = {"local_gamma": {"least_bright": 0.6, "least_dark": 1.8}}
+        settings = wide.get(name, {"min_change": 1.0, "max_change": 2.0})
+        operation = made(name, **settings)
+        for seed in range(50):
+            drawn = operation.parameters(Draws(source(seed), 0.001), SIZE)[key]
+            assert drawn == pytest.approx(unchanged, abs=0.003)
+    with pytest.raises(UserError, match="min_change 2 is above 1"):
+        made("brightness_gradient", min_change=2)
+    with pytest.raises(UserError, match=r"no gamma is from min_gamma 0\.5 to least_bright 0\.2"):
+        made("local_gamma", least_bright=0.2)
+    with pytest.raises(UserError, match="min_size 9 is above max_size 5"):
+        made("median", min_size=9)
+
+
 def test_clahe_is_that_of_scikit_image_on_each_channel() -> None:
     from skimage.exposure import equalize_adapthist
 
