@@ -190,7 +190,7 @@ def _fill(
         value = one["against_baseline"]["value"]
         values[row][place] = sign * value
         text = difference(value, percent) + ("*" if one["verdict"] in _MARKS else "")
-        if one["role"] == "primary":
+        if one["role"] == "primary" and len(one["claimed"]) == 1:  # controls decide of others
             text = f"[{text}]"
         panel.text(place, row, text, ha="center", va="center", fontsize=9, color="#111111")
     most = max((abs(one["against_baseline"]["value"]) for one in entries), default=0) or 1.0
