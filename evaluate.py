@@ -158,7 +158,7 @@ def _prepared_folders(
 def audit_and_record(**settings: Any) -> dict[str, Any]:
     """An audit whose answer is written into the set's card and manifest; settings as of `audit`."""
     from audit.record import record_of
-    from generation.card import record_audit
+    from cards.finish import record_audit
 
     result = audit(**settings)
     record_audit(settings["synthetic"], record_of(settings["out"]))
@@ -167,8 +167,8 @@ def audit_and_record(**settings: Any) -> dict[str, Any]:
 
 def _record_evaluation(synthetic: Path, out: Path) -> None:
     """Write a finished comparison of images into the set's card and manifest."""
+    from cards.finish import record_evaluation
     from evaluation.images.record import record_of
-    from generation.card import record_evaluation
 
     record_evaluation(synthetic, record_of(out))
 

@@ -112,8 +112,8 @@ def _write_card(
     Raises:
         UserError: Both or none of the two, or no such set or generator.
     """
-    from generation.card import write_card_anew
-    from generation.cards.model import write_model_card
+    from cards.finish import write_card_anew
+    from generation.model_card import write_model_card
 
     stated = None if licence is None else Licence.of_text(licence)
     if (synthetic is None) == (checkpoint is None):

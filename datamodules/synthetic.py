@@ -1,4 +1,4 @@
-"""Synthetic sets on disk, as `generation/card.py` finishes them.
+"""Synthetic sets on disk, as `cards/finish.py` finishes them.
 
 A set is a folder: `images/<id>.png` (8-bit grey or RGB), `.npy` (uint8), `.dcm` or `.nii.gz`, for
 slices `masks/<id>.png` (8-bit labels; `.nii.gz` beside DICOM and NIfTI), `manifest.json` (per

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from tqdm import tqdm
 
+from cards.finish import finish_synthetic_set
 from datamodules.synthetic import SyntheticItem
 from display.tensor_images import image_arrays
-from generation.card import finish_synthetic_set
 from generation.generators import TrainedGenerator
 from generation.set_files import SetFiles
 from licences import Licence, together

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cards.finish import command_of, write_set
 from datamodules.synthetic import SyntheticSet
-from generation.card import command_of, write_set
 from generation.synthetic_set import REQUEST
 from output_folder import check_folder, claim_folder, locked
 from provenance import UserError, whole_file

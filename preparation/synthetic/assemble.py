@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cards.finish import finish_synthetic_set
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from foreign_text import printable
-from generation.card import finish_synthetic_set
 from preparation.private_table import FILES, SKIPPED, keep_rows, replace_rows
 from preparation.synthetic.labels import Classes
 from preparation.synthetic.request import Origin

@@ -20,11 +20,11 @@ from audit.disguises import disguises
 from audit.embedding import train_embedding
 from audit.images import audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
+from cards.finish import finish_synthetic_set
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from generation.card import finish_synthetic_set
 from knowledge import Knowledge
 from provenance import UserError, library_versions, sha256_of
 from tests.conftest import write_cache, write_film_cache

@@ -12,11 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
+from cards.finish import finish_synthetic_set
 from datamodules import ChestXrayDataModule
 from datamodules.batch_order import Draw
 from datamodules.synthetic import SyntheticItem
 from datamodules.synthetic_films import filling_up, share_of
-from generation.card import finish_synthetic_set
 from provenance import UserError
 from tests.datamodules.test_chest_xray import many
 

@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from cards.finish import finish_synthetic_set
 from datamodules import ChestXrayDataModule
 from datamodules.batch_order import Draw
 from datamodules.film_cache import FilmCache
 from datamodules.film_dataset import collate, to_unit
 from datamodules.leak_check import check_no_leak
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from generation.card import finish_synthetic_set
 from provenance import UserError
 
 MakeCache = Callable[..., Path]

@@ -16,12 +16,12 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 import evaluate
+from cards.finish import finish_synthetic_set
 from datamodules.beside_synthetic import spread
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.images.compared_sets import compared_sets
 from evaluation.images.fid_card import fid_card
-from generation.card import finish_synthetic_set
 from metrics import features
 from metrics.diversity import pair_similarity
 from metrics.image_sets import (

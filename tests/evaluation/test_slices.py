@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 import evaluate
+from cards.finish import finish_synthetic_set
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem
-from generation.card import finish_synthetic_set
 from provenance import UserError, library_versions
 
 

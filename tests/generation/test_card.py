@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from cards.finish import finish_synthetic_set, record_audit
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from generation.card import finish_synthetic_set, record_audit
 from provenance import library_versions, sha256_of
 
 MANIFEST: dict[str, Any] = {

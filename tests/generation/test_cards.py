@@ -11,12 +11,12 @@ from huggingface_hub import DatasetCard, ModelCard
 
 import evaluate
 import generate
+from cards.finish import finish_synthetic_set, record_audit, record_evaluation
+from cards.header import licence_fields
+from cards.page import HEADINGS
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from datamodules.synthetic_films import classes_of
 from evaluation.images.record import record_of
-from generation.card import finish_synthetic_set, record_audit, record_evaluation
-from generation.cards.header import licence_fields
-from generation.cards.page import HEADINGS
 from knowledge import Knowledge
 from licences import PHANTOM, Licence, known_data
 from provenance import (

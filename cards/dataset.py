@@ -4,14 +4,14 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cards.facts import facts_of
+from cards.files import marks, named_files, pixels
+from cards.header import dataset_header
+from cards.page import Card, Row
+from cards.scores import rows_of
 from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
 from display.numbers import count
 from foreign_text import printable
-from generation.cards.facts import facts_of
-from generation.cards.files import marks, named_files, pixels
-from generation.cards.header import dataset_header
-from generation.cards.page import Card, Row
-from generation.cards.scores import rows_of
 from licences import Licence
 
 _WHAT = "Every image here was made by a neural network. None is a picture of a patient."

@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from cards.dataset import dataset_card
 from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet, licences_in
-from generation.cards.dataset import dataset_card
 from licences import Licence, together
 from provenance import UserError, command_for_others, read_json, write_json_atomic
 

@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cards.files import depth
+from cards.page import Row
 from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
 from display.numbers import count
 from foreign_text import printable
-from generation.cards.files import depth
-from generation.cards.page import Row
 
 
 def facts_of(

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cards.header import model_header
+from cards.page import Card, Row
 from display.numbers import count
 from foreign_text import printable
-from generation.cards.header import model_header
-from generation.cards.page import Card, Row
 from generation.generators import TrainedGenerator
 from licences import Licence
 from provenance import UserError, read_json, write_json_atomic

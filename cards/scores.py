@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from cards.page import Row
 from display.numbers import count, interval, number
-from generation.cards.page import Row
 
 _OF_COVERAGE = ("recall", "coverage", "diversity", "ms_ssim")
 MEASURE = (
