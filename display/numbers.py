@@ -12,7 +12,13 @@ NONE = "\u2014"
 
 def number(value: float | None, style: str = ".3f", missing: str = NONE) -> str:
     """A number in one of Python's format styles, such as ".4g"."""
-    return missing if value is None else format(value, style)
+    return missing if value is None else _zero_unsigned(format(value, style))
+
+
+def _zero_unsigned(text: str) -> str:
+    """The text of a number; a rounded -0.000 is none."""
+    is_zero = text.startswith("-") and not any(digit in text for digit in "123456789")
+    return text[1:] if is_zero else text
 
 
 def probability(value: float | None) -> str:
@@ -46,7 +52,7 @@ def interval(
         return missing
     if callable(style):
         return f"{style(low)}{between}{style(high)}"
-    return f"{format(low, style)}{between}{format(high, style)}"
+    return f"{_zero_unsigned(format(low, style))}{between}{_zero_unsigned(format(high, style))}"
 
 
 def bracketed(

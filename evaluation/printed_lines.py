@@ -69,6 +69,10 @@ def _robustness_lines(result: Mapping[str, Any]) -> list[str]:
     lines += [f"  {key:<24} {_interval(entry)}" for key, entry in result["summary"].items()]
     primary = result["primary"]
     lost = {name: each["lost"][primary] for name, each in result["corruption_scores"].items()}
+    told = ", ".join(
+        f"{name} {number(value)}" for name, value in result["trivial"]["scores"].items()
+    )
+    lines.append(f"  {result['trivial']['what']} would score, clean: {told}")
     lines.append(f"  {primary} lost by corruption, mean of its severities:")
     for name in sorted(lost, key=lambda name: -(lost[name]["value"] or 0)):
         lines.append(f"    {name:<16} {_interval(lost[name])}")

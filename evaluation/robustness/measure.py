@@ -21,6 +21,7 @@ from evaluation.robustness.conditions import (
 from evaluation.robustness.page import page
 from evaluation.robustness.plot import severity_plot
 from evaluation.robustness.scores import ConditionScores, classifier_scores, segmenter_scores
+from evaluation.robustness.trivial import nothing_to_lose, trivial_classifier, trivial_segmenter
 from gates.judge import judged
 from gates.rules import Rule
 from lightning_modules import Segmenter
@@ -74,7 +75,13 @@ def score_corrupted(
     ]
     class_names = datamodule.class_names
     scores = segmenter_scores(passes, class_names) if of_segmenter else classifier_scores(passes)
+    if of_segmenter:
+        absent = absent_class or opened.module.absent_class
+        trivial = trivial_segmenter(passes[0], class_names, absent)
+    else:
+        trivial = trivial_classifier(passes[0], class_names)
     corrupted = range(1, len(conditions))
+    summary = _summary(scores, corrupted)
     result: dict[str, Any] = {
         **identity,
         "kind": "segmenter" if of_segmenter else "classifier",
@@ -88,7 +95,8 @@ def score_corrupted(
         "class_names": class_names,
         "primary": scores[0].name,
         **opened.of_seen,
-        "summary": _summary(scores, corrupted),
+        "summary": summary,
+        "trivial": trivial,
         "corruption_scores": {
             name: {
                 "meaning": MEANINGS[name],
@@ -108,7 +116,7 @@ def score_corrupted(
             }
             for k, each in enumerate(conditions)
         ],
-        "notes": opened.notes,
+        "notes": [*nothing_to_lose(summary, trivial), *opened.notes],
         "versions": library_versions(),
     }
     if rules:

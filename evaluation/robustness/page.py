@@ -92,13 +92,15 @@ def _summary(result: Mapping[str, Any]) -> Table:
     rows = [
         (
             TableCell(score_title(name)),
+            TableCell(number(result["trivial"]["scores"].get(name))),
             _cell(result["summary"][name]),
             _cell(result["summary"][f"{name}_corrupted"]),
             _cell(result["summary"][f"{name}_lost"], "+.3f"),
         )
         for name in names
     ]
-    columns = ("Score", "Clean", "Corrupted, mean over all", "Lost")
+    skill = result["trivial"]["what"].capitalize()
+    columns = ("Score", skill, "Clean", "Corrupted, mean over all", "Lost")
     note = (
         "The mean gives every corruption and severity the same weight. What a clinic meets has "
         "other shares, so compare models by it, and do not read it as the score of a clinic."

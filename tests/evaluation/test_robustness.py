@@ -12,10 +12,16 @@ import torch
 import command_line
 import evaluate
 from augmentations.corruptions import PARAMETERS
+from display.numbers import interval, number
 from evaluation.checkpoint import open_checkpoint
 from evaluation.printed_lines import lines_of
 from evaluation.robustness.conditions import Condition, CorruptedCheckpoint, conditions_of
 from evaluation.robustness.scores import ConditionScores, classifier_scores
+from evaluation.robustness.trivial import (
+    nothing_to_lose,
+    trivial_classifier,
+    trivial_segmenter,
+)
 from metrics.auroc_intervals import score_difference
 from metrics.intervals import Interval, patient_interval
 from metrics.jackknife import jackknife_mean
@@ -80,7 +86,9 @@ def test_what_an_evaluation_holds(of_classifier: tuple[Path, dict[str, Any]]) ->
     assert lost["low"] < lost["value"] < lost["high"]
     noise = result["corruption_scores"]["gaussian_noise"]["lost"]["auroc"]["value"]
     assert noise == pytest.approx(clean - np.mean(corrupted[:5]))
+    assert result["trivial"]["scores"]["accuracy"] >= 0.5
     page = (out / "report.html").read_text()
+    assert result["trivial"]["what"].capitalize() in page
     assert "corruption seed 0" in page
     assert "arXiv:2406.17536" in page
     lines, _ = lines_of(result)
@@ -181,6 +189,39 @@ def test_segmenter(segmenter: Path, tmp_path: Path) -> None:
     assert result["primary"] == "iou_foreground"
     assert result["corruptions"] == ["jpeg", "occlusion"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == FILES
+
+
+def test_a_model_without_skill_has_nothing_to_lose() -> None:
+    """One class called for all films; background everywhere; and models that have learnt."""
+    films = [{"label": label} for label in [0] * 8 + [1] * 2]
+    trivial = trivial_classifier(films, ["normal", "abnormal"])
+    assert trivial == {"what": "always normal", "scores": {"auroc": 0.5, "accuracy": 0.8}}
+    failed = {"auroc": {"value": 0.52}, "accuracy": {"value": 0.8}}
+    sentences = nothing_to_lose(failed, trivial)
+    assert len(sentences) == 2
+    assert (
+        "accuracy is 0.800 clean, and always normal scores 0.800: there is nothing" in sentences[1]
+    )
+    learnt = {"auroc": {"value": 0.9}, "accuracy": {"value": 0.85}}
+    assert nothing_to_lose(learnt, trivial) == []
+    slices = [
+        {"confusion": np.array([[90, 0], [8, 2]])},
+        {"confusion": np.array([[80, 0], [10, 10]])},
+    ]
+    background = trivial_segmenter(slices, ["background", "kidney"], "skip")
+    assert background["scores"] == {
+        "iou_foreground": 0, "iou_mean": pytest.approx((0.9 + 0.8) / 4), "dice_kidney": 0
+    }  # fmt: skip
+    missed = {"iou_foreground": {"value": 0.02}, "dice_kidney": {"value": 0.03}}
+    assert "dice_kidney is 0.030 clean" in nothing_to_lose(missed, background)[1]
+    assert nothing_to_lose({"dice_kidney": {"value": 0.5}}, background) == []
+
+
+def test_a_loss_of_nothing_has_no_sign() -> None:
+    assert number(-0.0001) == "0.000"
+    assert number(-0.0004, "+.3f") == "0.000"
+    assert number(-0.001) == "-0.001"
+    assert interval(-0.0, 0.002) == "0.000 to 0.002"
 
 
 def test_all_corruptions_are_one_word() -> None:
