@@ -21,6 +21,7 @@ from datamodules.beside_synthetic import (
     refuse_other_images,
     spread,
 )
+from datamodules.fewer_patients import patients_of_generators
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
@@ -218,6 +219,14 @@ def _known(
         notes.append(
             f"Its generator learnt from {len(learnt.patients)} patients, of whom {here} are in "
             "this cache. Copies of the others' images cannot be seen here."
+        )
+    trained = cache.patients("train")
+    chosen = patients_of_generators(fakes, trained)
+    if chosen is not None and learnt.patients == frozenset(trained):
+        known &= np.isin(cache.patient_ids, sorted(chosen))
+        notes.append(
+            f"Its generator was trained on {len(chosen)} of the {len(trained)} training patients, "
+            "chosen by seed. Only their images were searched for copies."
         )
     if (known & ~train).any():
         notes.append(

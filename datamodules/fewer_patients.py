@@ -68,6 +68,24 @@ def patients_warning(synthetic: SyntheticSet, fraction: float, seed: int) -> str
     return None
 
 
+def patients_of_generators(synthetic: SyntheticSet, patients: Sequence[str]) -> set[str] | None:
+    """Who of the training patients was among those that a set's generators were trained on.
+
+    Args:
+        synthetic: The set; its manifest says what share the generators saw, and by which seed.
+        patients: Of the training split that they were trained on, in its order.
+
+    Returns:
+        None where they saw all, or not all the same share.
+    """
+    makers = synthetic.manifest.get("generator", {}).get("generators", [])
+    shares = {(one.get("fraction_of_patients"), one.get("patients_seed")) for one in makers}
+    if len(shares) != 1:
+        return None
+    fraction, seed = shares.pop()
+    return None if fraction is None else set(some_patients(patients, fraction, seed))
+
+
 def patient_ranks(patients: Sequence[str], seed: int) -> NDArray[np.uint64]:
     """(N,) a number for each patient that decides the order, drawn from the seed and the name."""
     digests = (hashlib.sha256(f"{seed}/{patient}".encode()).digest() for patient in patients)

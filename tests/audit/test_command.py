@@ -21,6 +21,7 @@ from audit.embedding import train_embedding
 from audit.images import audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
 from cards.finish import finish_synthetic_set
+from datamodules.fewer_patients import some_patients
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
@@ -230,6 +231,23 @@ def test_whom_the_generator_knew_is_searched_and_held_out_of_the_held_out(
     other = write_set(tmp_path / "other", [image], strangers)
     with pytest.raises(UserError, match=r"none of them is in .* give the cache"):
         audited_sets(SyntheticSet.open(other), cache, "test", None, 2000, False)
+
+
+def test_of_a_generator_of_a_quarter_of_the_patients_these_are_searched(
+    films_root: Path, tmp_path: Path
+) -> None:
+    cache = FilmCache.open(films_root)
+    learnt = cache.knowledge(cache.indices("train"))
+    path = write_set(tmp_path / "set", [centre(cache, 0)], learnt)
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["generator"]["generators"] = [{"fraction_of_patients": 0.25, "patients_seed": 3}]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    sets = audited_sets(SyntheticSet.open(path), cache, "test", None, 2000, False)
+    expected = some_patients(cache.patients("train"), 0.25, 3)
+    assert sorted(set(sets.training.patients)) == sorted(expected)
+    assert len(expected) == 3
+    assert sets.held_out.ids == cache.ids[cache.indices("test")].tolist()
+    assert "trained on 3 of the 12 training patients" in sets.notes[0]
 
 
 def test_images_are_read_as_they_are_and_averaged_alike(tmp_path: Path) -> None:
