@@ -77,7 +77,7 @@ class OneAtALevel(OneOf):
     """One of several operations, at one of equally spaced levels: TrivialAugment.
 
     Args:
-        operations: To choose from; their probabilities are 1.
+        operations: To choose from, each with its own probability then; TrivialAugment's are 1.
         levels: Steps from 0, which changes nothing, to all of an operation's strength.
     """
 

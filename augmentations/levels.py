@@ -141,7 +141,9 @@ class Solarisation(GreyValues):
 
     source = "Müller and Hutter 2021, arXiv:2103.10158"
     library = "torchvision solarize"
-    breaks_meaning = _DENSITIES
+    breaks_meaning = (
+        _DENSITIES + " However small the strength, white itself turns black: none is faint."
+    )
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""

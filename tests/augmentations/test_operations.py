@@ -296,6 +296,15 @@ def test_draws_of_nnunet_da5_are_those_of_its_trainer() -> None:
     assert shift.abs().max() <= 1.5
 
 
+def test_solarisation_turns_white_black_at_any_strength() -> None:
+    """A threshold just below white is above every other value."""
+    image = torch.tensor([[[1.0, 0.999, 0.0, -1.0]]])
+    drawn = made("solarisation", strength=1e-6).draw(source(0), (1, 4), 1.0)
+    assert drawn is not None
+    found = made("solarisation").apply(image, None, drawn)[0]
+    assert torch.allclose(found, torch.tensor([[[-1.0, 0.999, 0.0, -1.0]]]))
+
+
 def test_gaps_close_as_strength_goes_to_0() -> None:
     for name, key, unchanged in (
         ("local_gamma", "gamma", 1.0),
