@@ -5,6 +5,7 @@ called.
 """
 
 import shlex
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,7 +152,7 @@ def audit(
         "generator_images_seen": fakes.images_seen,
         "image_size": sets.synthetic.pixels.shape[-1],
         **found.plain(),
-        "by_distance": by_distance(found.spaces, sets, seed),
+        "by_distance": by_distance(found.spaces, sets, seed, show_progress),
         "notes": sets.notes,
         "obligations": obligations(fakes.licences),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
@@ -165,6 +166,8 @@ def audit(
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}
     if rules:
         result["require"] = judged(rules, figures_of(result))
+    if show_progress:
+        print("pictures and pages ...", file=sys.stderr)
     write_report(out, result, found, command)
     write_json_atomic(out / RESULT, result)
     return result

@@ -17,6 +17,7 @@ from audit.matching import Gallery, Matches, match, points_of
 from audit.measured import Measured
 from audit.planted import Planted, plant
 from audit.statistics import (
+    PERMUTATIONS,
     BoolArray,
     FloatArray,
     Scale,
@@ -60,7 +61,7 @@ def measured(
         show_progress: Bars with the time left.
         extractor: Distances are measured by it too.
     """
-    planted, rebuilt = plant(sets, num_planted, seed)
+    planted, rebuilt = plant(sets, num_planted, seed, show_progress)
     groups = {"": sets.synthetic.pixels, "held out": sets.held_out.pixels}
     groups |= {name: copies.pixels for name, copies in planted.items()}
     groups[rebuilt.what] = rebuilt.pixels
@@ -77,34 +78,50 @@ def measured(
         for number in range(2):
             networks.append(kept_or_trained(folder, training, 2 * seed + number, bar.update))
             bar.update((number + 1) * STEPS - bar.n)  # one that was kept takes no steps
-    with tqdm(total=queries, desc="looking", unit="image", disable=not show_progress) as bar:
+    with tqdm(
+        total=queries, desc="search for copies", unit="image", disable=not show_progress
+    ) as bar:
         for network in networks:
+            bar.set_postfix_str("training images get their places")
             gallery = Gallery(training, owners, points_of(network, training))
+            bar.set_postfix_str("")
             for name, pixels in groups.items():
                 mine = own.to(device) if own is not None and not name else None
                 found[name].append(
                     _on_cpu(match(network, gallery, pixels.to(device), mine, bar.update))
                 )
-    beside = []
-    if extractor is not None:
-        beside.append(space_of(extractor, sets, list(planted.values()), device))
     likenesses = {
         name: np.mean([likenesses_of(one) for one in each], 0) for name, each in found.items()
     }
     scale = Scale.of(likenesses["held out"])
     scores = {name: scale.scores(each) for name, each in likenesses.items()}
-    return Measured(
-        scores[""],
-        scores["held out"],
-        held_out_flags(likenesses["held out"], sets.held_out.patients, seed),
-        threshold_of(scores["held out"]),
-        by_chance(
+    with tqdm(
+        total=PERMUTATIONS, desc="permutations", unit="draw", disable=not show_progress
+    ) as bar:
+        chance = by_chance(
             likenesses[""],
             sets.synthetic.patients,
             likenesses["held out"],
             sets.held_out.patients,
             seed,
-        ),
+            bar.update,
+        )
+    copies_of_all = list(planted.values())
+    extractors = 1 if extractor is None else 2
+    with tqdm(
+        total=extractors, desc="distances", unit="extractor", disable=not show_progress
+    ) as bar:
+        spaces = [own_space(networks, sets, copies_of_all, device)]
+        bar.update()
+        if extractor is not None:
+            spaces.append(space_of(extractor, sets, copies_of_all, device))
+            bar.update()
+    return Measured(
+        scores[""],
+        scores["held out"],
+        held_out_flags(likenesses["held out"], sets.held_out.patients, seed),
+        threshold_of(scores["held out"]),
+        chance,
         {
             name: Planted(
                 scores[name],
@@ -122,7 +139,7 @@ def measured(
         effective_number(scores[""], sets.synthetic.patients),
         None if own is None else _own_facts(found[""][0], own, sets),
         None if sets.control is None else Planted(scores[_CONTROL], sets.control.patients),
-        [own_space(networks, sets, list(planted.values()), device), *beside],
+        spaces,
         sets,
     )
 

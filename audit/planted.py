@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from audit.disguises import disguises
 from audit.images import AuditedSets
-from audit.rebuilding import NUM_COPIED, Rebuilding, over_trained
+from audit.rebuilding import NUM_COPIED, STEPS, Rebuilding, over_trained
 from audit.statistics import BoolArray, FloatArray
 
 PLAIN = "plain"
@@ -58,7 +59,9 @@ class NoCopies:
     patients: list[str]
 
 
-def plant(sets: AuditedSets, count: int, seed: int) -> tuple[dict[str, Copies], NoCopies]:
+def plant(
+    sets: AuditedSets, count: int, seed: int, show_progress: bool = False
+) -> tuple[dict[str, Copies], NoCopies]:
     """So many copies of each disguise, and as many held-out images rebuilt as copies were.
 
     Rebuilt images are blurred: were the blur flagged, so would a set be that is blurred and holds
@@ -72,16 +75,18 @@ def plant(sets: AuditedSets, count: int, seed: int) -> tuple[dict[str, Copies], 
         one.pixels[at].float() / 255
         for one, at in ((sets.training, rows), (sets.held_out, strange))
     )
-    made = {
-        name: Copies(_bytes(disguise(images, others, source)), rows)
-        for name, disguise in disguises().items()
-    }
+    bar = tqdm(disguises().items(), "planted copies", unit="kind", disable=not show_progress)
+    made = {name: Copies(_bytes(disguise(images, others, source)), rows) for name, disguise in bar}
     rebuilding = Rebuilding(sets.training.pixels, seed)
     by = f"rebuilt from {rebuilding.number} principal components"
     made[by] = Copies(_bytes(rebuilding(images)), rows)
     repeated = images[:NUM_COPIED]
+    with tqdm(
+        total=STEPS, desc="generator that copies", unit="step", disable=not show_progress
+    ) as steps:
+        drawn = over_trained(repeated, len(rows), seed, steps.update)
     made["drawn again by a generator trained on them alone"] = Copies(
-        _bytes(over_trained(repeated, len(rows), seed)),
+        _bytes(drawn),
         rows[:NUM_COPIED].repeat(-(-len(rows) // len(repeated)))[: len(rows)],
     )
     return made, NoCopies(

@@ -6,6 +6,7 @@ former miss the latter (Koeken 2025, arXiv:2510.01793), so both are planted.
 """
 
 import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ NUM_COPIED = 50
 
 _LEARNT_FROM = 5000
 _NUM_LATENTS = 64
-_STEPS = 400
+STEPS = 400
 _SIDE = 64
 _LEARNING_RATE = 5e-3
 _LATENT_RATE = 2e-2
@@ -56,7 +57,9 @@ class Rebuilding:
         return rebuilt.view_as(images).clamp(0, 1)
 
 
-def over_trained(images: Tensor, count: int, seed: int) -> Tensor:
+def over_trained(
+    images: Tensor, count: int, seed: int, on_step: Callable[[int], object] = lambda _: None
+) -> Tensor:
     """What a small generator makes that was trained on these images until it repeats them.
 
     Each image has a latent of its own, learnt with the network's weights; latents near an image's
@@ -66,6 +69,7 @@ def over_trained(images: Tensor, count: int, seed: int) -> Tensor:
         images: (N, 1, S, S) in [0, 1], on the CPU.
         count: Images to make: of the first, the second, ... and from the first again.
         seed: Of weights and latents.
+        on_step: Called with the number of steps that are done since, for a progress bar.
 
     Returns:
         (count, 1, S, S) in [0, 1].
@@ -80,15 +84,16 @@ def over_trained(images: Tensor, count: int, seed: int) -> Tensor:
         trained: list[dict[str, Any]] = [{"params": network.parameters()}, {"params": [latents]}]
         optimiser = torch.optim.Adam(trained)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, [_LEARNING_RATE, _LATENT_RATE], total_steps=_STEPS
+            optimiser, [_LEARNING_RATE, _LATENT_RATE], total_steps=STEPS
         )
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
             around = latents + 0.1 * torch.randn(latents.shape)
             loss = F.l1_loss(network(around), target)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
+            on_step(1)
         which = torch.arange(count) % len(images)
         with torch.no_grad():
             drawn = latents[which]

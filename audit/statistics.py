@@ -3,7 +3,7 @@
 Nothing here rests on images being independent: held-out images count by their patients.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 _SPREAD_TO = 0.9  # quantile; a higher one is unsteady with a hundred images
-_PERMUTATIONS = 2000
+PERMUTATIONS = 2000
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def by_chance(
     held_out: FloatArray,
     held_out_patients: Sequence[str],
     seed: int,
+    on_draw: Callable[[int], object] = lambda _: None,
 ) -> Chance:
     """Permutation test by patient: is the audited set more like the training images?
 
@@ -94,13 +95,15 @@ def by_chance(
         held_out: (m, K) likewise.
         held_out_patients: Likewise.
         seed: Of the permutations.
+        on_draw: Called with the number of permutations that are done since, for a progress bar.
     """
     both = np.concatenate([likenesses, held_out])
     seen = _statistics(both, np.arange(len(both)) < len(likenesses))
     reached = np.zeros(2, int)
     for drawn in _labellings(patients, held_out_patients, seed):
         reached += np.array(_statistics(both, drawn)) >= np.array(seen) - 1e-12
-    flagged, above_all = ((1 + reached) / (1 + _PERMUTATIONS)).tolist()
+        on_draw(1)
+    flagged, above_all = ((1 + reached) / (1 + PERMUTATIONS)).tolist()
     return Chance(flagged, above_all)
 
 
@@ -125,7 +128,7 @@ def difference_by_chance(
         difference(drawn) >= seen - 1e-12
         for drawn in _labellings(patients, held_out_patients, seed)
     )
-    return (1 + reached) / (1 + _PERMUTATIONS)
+    return (1 + reached) / (1 + PERMUTATIONS)
 
 
 def _labellings(
@@ -137,7 +140,7 @@ def _labellings(
     _, owner = np.unique(np.array(names, str), return_inverse=True)
     size = np.bincount(owner)
     random = np.random.default_rng(seed)
-    for _ in range(_PERMUTATIONS):
+    for _ in range(PERMUTATIONS):
         order = random.permutation(len(size))
         # Blocks until the audited set's number of images is reached, as nearly as they fit.
         ends = size[order].cumsum()

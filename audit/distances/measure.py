@@ -5,8 +5,10 @@ extractors. They ask more widely, though: not whether an image is a copy, but wh
 whole lies nearer to those whom its generator knew.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
+
+from tqdm import tqdm
 
 from audit.distances.fidelity import fidelity
 from audit.distances.membership import membership
@@ -14,15 +16,24 @@ from audit.distances.reidentification import reidentification
 from audit.distances.spaces import Space
 from audit.images import AuditedSets
 
+_PARTS: Mapping[str, Callable[[Space, AuditedSets, int], dict[str, Any] | None]] = {
+    "membership": membership,
+    "reidentification": reidentification,
+    "fidelity": fidelity,
+}
 
-def by_distance(spaces: Iterable[Space], sets: AuditedSets, seed: int) -> dict[str, dict[str, Any]]:
+
+def by_distance(
+    spaces: Sequence[Space], sets: AuditedSets, seed: int, show_progress: bool = False
+) -> dict[str, dict[str, Any]]:
     """Plain values for audit.json, by the extractors' names; nothing of them names a patient."""
-    return {
-        space.name: {
-            "description": space.description,
-            "membership": membership(space, sets, seed),
-            "reidentification": reidentification(space, sets, seed),
-            "fidelity": fidelity(space, sets, seed),
-        }
-        for space in spaces
-    }
+    found: dict[str, dict[str, Any]] = {}
+    total = len(spaces) * len(_PARTS)
+    with tqdm(total=total, desc="attacks and scores", disable=not show_progress) as bar:
+        for space in spaces:
+            found[space.name] = {"description": space.description}
+            for name, measure in _PARTS.items():
+                bar.set_postfix_str(f"{name}, {space.name}")
+                found[space.name][name] = measure(space, sets, seed)
+                bar.update()
+    return found

@@ -36,7 +36,7 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit.distances.membership, "_RESAMPLES", 100)
     monkeypatch.setattr(audit.distances.membership, "_SPLITS", 60)
     monkeypatch.setattr(audit.distances.membership, "_PLACEBOS", 4)
-    monkeypatch.setattr(audit.statistics, "_PERMUTATIONS", 400)
+    monkeypatch.setattr(audit.statistics, "PERMUTATIONS", 400)
 
 
 def patients_of(count: int, each: int, name: str) -> list[str]:

@@ -77,7 +77,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     some = {name: disguises()[name] for name in ("plain", "flipped")}
     monkeypatch.setattr(audit.planted, "disguises", lambda: some)
 
-    def repeated(images: torch.Tensor, count: int, seed: int) -> torch.Tensor:
+    def repeated(images: torch.Tensor, count: int, *_: Any) -> torch.Tensor:
         return images[torch.arange(count) % len(images)]
 
     monkeypatch.setattr(audit.planted, "over_trained", repeated)

@@ -222,7 +222,13 @@ def test_an_audit_is_written_before_it_fails_and_again_judged_without_it(
     require = "copies<=0.01, num_synthetic>=11"
     more = ["--require", require, "--record", "--drop-copies", str(without)]
     assert evaluate.main(words(planted, out, *more)) == 3
-    printed = capsys.readouterr().out
+    printed, progress = capsys.readouterr()
+    for stage in (
+        "training images", "held-out images", "synthetic images", "planted copies",
+        "generator that copies", "embeddings", "search for copies", "permutations",
+        "attacks and scores", "pictures and pages",
+    ):  # fmt: skip
+        assert f"{stage}:" in progress or f"{stage} ..." in progress, stage
     assert "Required: 1 of 2 rules not met (exit status 3)" in printed
     assert re.search(r"copies<=0.01: does not hold: 0\.\d+, upper 95 % bound 0\.\d+\.", printed)
     assert "num_synthetic>=11: holds: 11." in printed

@@ -60,7 +60,7 @@ def test_held_out_rate_is_near_one_percent_and_judged_by_other_patients() -> Non
 def test_p_values_are_even_without_copies_also_for_patients_with_many_images(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(audit.statistics, "_PERMUTATIONS", 200)
+    monkeypatch.setattr(audit.statistics, "PERMUTATIONS", 200)
     low = []
     for seed in range(60):
         held_out, patients = of_patients(30, 8, seed)
