@@ -222,3 +222,26 @@ def write_film_cache(
 def film_cache() -> Callable[..., Path]:
     """`write_film_cache` for tests that need films."""
     return write_film_cache
+
+
+@pytest.fixture
+def quick_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An audit with embeddings of a few steps, two disguises, and a generator that only repeats."""
+    from functools import partial
+
+    import torch
+
+    import audit.kept_embedding
+    import audit.planted
+    from audit.disguises import disguises
+    from audit.embedding import train_embedding
+
+    some = {name: disguises()[name] for name in ("plain", "flipped")}
+    monkeypatch.setattr(audit.planted, "disguises", lambda: some)
+
+    def repeated(images: torch.Tensor, count: int, *_: object) -> torch.Tensor:
+        return images[torch.arange(count) % len(images)]
+
+    monkeypatch.setattr(audit.planted, "over_trained", repeated)
+    trained = partial(train_embedding, steps=15)
+    monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)

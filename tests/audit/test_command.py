@@ -4,20 +4,14 @@ import json
 import re
 import shutil
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import audit.kept_embedding
-import audit.planted
 import evaluate
-from audit.disguises import disguises
-from audit.embedding import train_embedding
 from audit.images import audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
 from cards.finish import finish_synthetic_set
@@ -71,20 +65,6 @@ def write_set(
     return root
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings of a few steps, two disguises, and a generator that repeats its images."""
-    some = {name: disguises()[name] for name in ("plain", "flipped")}
-    monkeypatch.setattr(audit.planted, "disguises", lambda: some)
-
-    def repeated(images: torch.Tensor, count: int, *_: Any) -> torch.Tensor:
-        return images[torch.arange(count) % len(images)]
-
-    monkeypatch.setattr(audit.planted, "over_trained", repeated)
-    trained = partial(train_embedding, steps=15)
-    monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)
-
-
 def audited(synthetic: Path, cache: Path, out: Path, *more: str) -> dict[str, Any]:
     words = ["audit", "--synthetic", synthetic, "--data.root", cache, "--out", out]
     assert evaluate.main([*map(str, words), "--num-planted", "20", *more]) == 0
@@ -93,7 +73,7 @@ def audited(synthetic: Path, cache: Path, out: Path, *more: str) -> dict[str, An
 
 
 def test_copies_are_found_and_nothing_handed_on_shows_or_names_a_patient(
-    films_root: Path, tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
+    films_root: Path, tmp_path: Path, quick_audit: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     cache_root = shutil.copytree(films_root, tmp_path / "Mueller")
     cache = FilmCache.open(cache_root)

@@ -26,9 +26,9 @@ from gates.rules import parse_rules
 from generation.without_copies import write_without_copies
 from knowledge import Knowledge
 from provenance import UserError, read_json, sha256_of
-from tests.audit.test_command import centre, films_root, quick, write_set
+from tests.audit.test_command import centre, films_root, write_set
 
-__all__ = ["films_root", "quick"]
+__all__ = ["films_root"]
 
 RESULT: dict[str, Any] = {
     "task": "audit", "seed": 0, "num_synthetic": 300, "num_synthetic_independent": 300.0,
@@ -215,7 +215,10 @@ def words(planted: tuple[Path, Path], out: Path, *more: str) -> list[str]:
 
 
 def test_an_audit_is_written_before_it_fails_and_again_judged_without_it(
-    planted: tuple[Path, Path], tmp_path: Path, quick: None, capsys: pytest.CaptureFixture[str]
+    planted: tuple[Path, Path],
+    tmp_path: Path,
+    quick_audit: None,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     out, without = tmp_path / "out", tmp_path / "without"
     before = sha256_of(planted[1] / "manifest.json")

@@ -3,21 +3,15 @@
 import json
 import re
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-import audit.kept_embedding
-import audit.planted
 import evaluate
-from audit.disguises import disguises
-from audit.embedding import train_embedding
 from audit.verdict import COPIES
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticSet
@@ -112,22 +106,8 @@ def test_volumes_are_compared_slice_by_slice_in_one_window(tmp_path: Path) -> No
     assert np.abs(made.image(made.items[0]) - expected).max() <= 1
 
 
-@pytest.fixture
-def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Embeddings of a few steps, two disguises, and a generator that repeats its images."""
-    some = {name: disguises()[name] for name in ("plain", "flipped")}
-    monkeypatch.setattr(audit.planted, "disguises", lambda: some)
-
-    def repeated(images: torch.Tensor, count: int, *_: object) -> torch.Tensor:
-        return images[torch.arange(count) % len(images)]
-
-    monkeypatch.setattr(audit.planted, "over_trained", repeated)
-    trained = partial(train_embedding, steps=15)
-    monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)
-
-
 def test_plain_folders_are_audited_with_held_out_images_of_a_third(
-    tmp_path: Path, quick: None
+    tmp_path: Path, quick_audit: None
 ) -> None:
     real = real_folder(tmp_path / "real", range(12))
     held = real_folder(tmp_path / "held", range(20, 50))

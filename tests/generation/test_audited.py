@@ -9,10 +9,10 @@ import evaluate
 import generate
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError, sha256_of
-from tests.audit.test_command import films_root, quick
+from tests.audit.test_command import films_root
 from tests.gan_runs import trained
 
-__all__ = ["films_root", "quick"]
+__all__ = ["films_root"]
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def test_a_set_is_audited_and_says_so(
     checkpoint: Path,
     films_root: Path,
     tmp_path: Path,
-    quick: None,
+    quick_audit: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
