@@ -139,6 +139,7 @@ def test_costs_on_a_line_are_extrapolated_along_it() -> None:
     assert found.audit(40_000, 100_000) == pytest.approx(expected)
 
 
+@pytest.mark.slow
 def test_a_second_call_goes_on_and_the_page_counts_what_is_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -86,6 +86,7 @@ def test_two_processes_of_four_images_train_a_classifier_as_one_of_eight(
         assert two[name] == pytest.approx(one[name], abs=1e-9), name
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_of_four_slices_train_a_segmenter_as_one_of_eight(
     small_cache: Path, tmp_path: Path
