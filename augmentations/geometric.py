@@ -1,17 +1,16 @@
 """Rotation, shift and scale in one movement (Choe et al. 2022, section 3.3)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from torch import Tensor
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms.v2 import functional as transform
 
-from augmentations.operation import Movement, Parameters, Size, setting
+from augmentations.operation import Parameters, Size, setting
+from augmentations.spatial import LEAVES_THE_IMAGE, Affine
 
 
 @dataclass(frozen=True, kw_only=True)
-class Geometric(Movement):
+class Geometric(Affine):
     """Random rotation, shift and scale together; Choe et al. name the three, not their ranges.
 
     It breaks meaning where what it moves out of the image is what the label says.
@@ -30,8 +29,7 @@ class Geometric(Movement):
     max_scale: float = setting(1.15, 1, 10)
 
     source = "Choe et al. 2022, section 3.3 (the three; the ranges are ours)"
-    library = "torchvision affine"
-    breaks_meaning = "A finding at the border may leave the image, and the film's label stays."
+    breaks_meaning = LEAVES_THE_IMAGE
 
     def draw(
         self, generator: torch.Generator, size: Size, level: float | None = None
@@ -51,22 +49,13 @@ class Geometric(Movement):
             "scale": scale**self.strength,
         }
 
-    def move(
-        self,
-        pixels: Tensor,
-        parameters: Parameters,
-        interpolation: InterpolationMode,
-        fill: list[float],
-    ) -> Tensor:
-        """See `Movement`; also of images as they are stored, in integers."""
-        height, width = pixels.shape[-2:]
-        shift = [round(parameters["shift_x"] * width), round(parameters["shift_y"] * height)]
-        return transform.affine(
-            pixels,
-            angle=parameters["rotation_degrees"],
-            translate=shift,
-            scale=parameters["scale"],
-            shear=[0.0, 0.0],
-            interpolation=interpolation,
-            fill=fill,
-        )
+    def matrix(self, parameters: Parameters, size: Size) -> dict[str, Any]:
+        """See `Affine`; the shift is of whole pixels."""
+        height, width = size
+        return {
+            "angle": parameters["rotation_degrees"],
+            "translate": [
+                round(parameters["shift_x"] * width), round(parameters["shift_y"] * height)
+            ],
+            "scale": parameters["scale"],
+        }  # fmt: skip

@@ -14,7 +14,7 @@ _MIRRORS = (
     "Left and right, or head and feet, change places: a heart on the right, a liver on the left, a "
     "side marker in mirror writing. Wrong where a label or a finding has a side."
 )
-_LEAVES = "A finding at the border may leave the image, and the film's label stays."
+LEAVES_THE_IMAGE = "A finding at the border may leave the image, and the film's label stays."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +165,7 @@ class Shift(Affine):
 
     source = "Kim and Bae 2020, Fig. 1 [10]"
     resamples = False
-    breaks_meaning = _LEAVES
+    breaks_meaning = LEAVES_THE_IMAGE
 
     def __post_init__(self) -> None:
         """See `Operation`."""
@@ -210,7 +210,7 @@ class Zoom(Affine):
     of_grid: bool = setting(False)
 
     source = "Kim and Bae 2020, Fig. 1 [11]"
-    breaks_meaning = "Sizes in centimetres change. " + _LEAVES
+    breaks_meaning = "Sizes in centimetres change. " + LEAVES_THE_IMAGE
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
