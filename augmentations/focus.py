@@ -65,12 +65,6 @@ class GaussianBlur(GreyValues):
     library = "torchvision gaussian_blur"
     breaks_meaning = _FINE
 
-    def __post_init__(self) -> None:
-        """See `Operation`."""
-        super().__post_init__()
-        if self.min_sigma > self.max_sigma:
-            raise ValueError(f"min_sigma {self.min_sigma:g} is above max_sigma {self.max_sigma:g}")
-
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
         least = self.min_sigma * draws.strength
@@ -148,12 +142,6 @@ class Median(GreyValues):
     source = "nnU-Net, nnUNetTrainerDA5 (MedianFilterTransform)"
     library = "SciPy median_filter"
     breaks_meaning = _FINE
-
-    def __post_init__(self) -> None:
-        """See `Operation`."""
-        super().__post_init__()
-        if self.min_size > self.max_size:
-            raise ValueError(f"min_size {self.min_size} is above max_size {self.max_size}")
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""

@@ -28,12 +28,6 @@ class BlankRectangles(GreyValues):
     source = "nnU-Net, nnUNetTrainerDA5 (BlankRectangleTransform)"
     breaks_meaning = "A rectangle may cover the finding, and the film's label stays."
 
-    def __post_init__(self) -> None:
-        """See `Operation`."""
-        super().__post_init__()
-        if self.min_side > self.max_side:
-            raise ValueError(f"min_side {self.min_side:g} is above max_side {self.max_side:g}")
-
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`: top, left, height and width in shares of the side."""
         count = draws.whole(1, self.max_count) if draws.level is None else self.max_count
@@ -96,12 +90,6 @@ class BrightnessGradient(_Bump):
 
     source = "nnU-Net, nnUNetTrainerDA5 (BrightnessGradientAdditiveTransform)"
     breaks_meaning = "A bright side looks like a veil of fluid by strong changes."
-
-    def __post_init__(self) -> None:
-        """See `Operation`."""
-        super().__post_init__()
-        if self.min_change > self.max_change:
-            raise ValueError(f"min_change {self.min_change:g} is above {self.max_change:g}")
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""

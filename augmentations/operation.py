@@ -129,6 +129,10 @@ class Operation:
                 f"strength is {self.strength:g}, and it is done or not, with nothing between: 1, "
                 "or 0 for never. Set its probability"
             )
+        for name, least in vars(self).items():
+            other = name.replace("min_", "max_", 1)
+            if name.startswith("min_") and least > getattr(self, other, least):
+                raise ValueError(f"{name} {least:g} is above {other} {getattr(self, other):g}")
 
     def undefined_for(self, images: Images) -> str | None:
         """Why it is not defined for such images, in words after "name: "; None where it is."""

@@ -316,7 +316,7 @@ def test_gaps_close_as_strength_goes_to_0() -> None:
         for seed in range(50):
             drawn = operation.parameters(Draws(source(seed), 0.001), SIZE)[key]
             assert drawn == pytest.approx(unchanged, abs=0.003)
-    with pytest.raises(UserError, match="min_change 2 is above 1"):
+    with pytest.raises(UserError, match="min_change 2 is above max_change 1"):
         made("brightness_gradient", min_change=2)
     with pytest.raises(UserError, match=r"no gamma is from min_gamma 0\.5 to least_bright 0\.2"):
         made("local_gamma", least_bright=0.2)
