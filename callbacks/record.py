@@ -35,7 +35,8 @@ class RunRecord(L.Callback):
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """A checkpoint says what it is, so that it can be used without its run folder."""
-        checkpoint[RECORD_KEY] = self.record
+        assert isinstance(module, TrainingModule)
+        checkpoint[RECORD_KEY] = {**self.record, **module.record_of_state()}
 
     def on_load_checkpoint(
         self, trainer: L.Trainer, module: L.LightningModule, checkpoint: dict[str, Any]

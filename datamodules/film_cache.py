@@ -56,6 +56,7 @@ class FilmCache(PreparedCache):
                 "split_id", "shards", "labels", "num_items", "sha256_items")  # fmt: skip
     CONTENTS = "films"
     PREPARATION = ("clahe", "clahe_clip_limit", "on_nonsquare", "resample", "margin", "channels")
+    IMAGE_FORM = (*PREPARATION, "image_size", "bit_depth")
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         super().__init__(root, manifest)
@@ -68,12 +69,18 @@ class FilmCache(PreparedCache):
         self._sha256: NDArray[np.void] = columns["sha256"]
         self._labels: dict[str, NDArray[np.int16]] = columns["labels"]
         self._spacing: NDArray[np.float32] = columns["spacing"]
+        self.views: list[str] = columns["views"]
         self._checked = np.zeros(len(self.ids), dtype=bool)
 
     @property
     def stored_size(self) -> int:
         """Side of the stored films in pixels, larger than `image_size` by the crop's margin."""
         return int(self.manifest["stored_size"])
+
+    @property
+    def image_form(self) -> dict[str, Any]:
+        """With the views of its films, such as PA, as far as their files tell them."""
+        return {**super().image_form, "views": self.views}
 
     @property
     def channels(self) -> int:
@@ -172,13 +179,14 @@ def _read_items(root: Path, manifest: dict[str, Any]) -> dict[str, Any]:
     labels = {name: np.full(count, UNLABELLED, np.int16) for name in classes}
     # Fixed-width text takes its width from what is stored, and only ids need it.
     ids, patients = np.empty(count, "U32"), np.empty(count, "U32")
-    read = 0
+    read, views = 0, set[str]()
     with open(path, newline="", encoding="utf-8") as stream:
         for read, entry in enumerate(csv.DictReader(stream), start=1):
             index = read - 1
             ids[index], patients[index] = entry["id"], entry["patient_id"]
             split[index] = SPLITS.index(entry["split"])
             shard[index], row[index] = number[entry["shard"]], int(entry["row"])
+            views.add(entry.get("view") or "")
             sha256[index] = bytes.fromhex(entry["sha256"])
             if entry["spacing_row_mm"]:
                 spacing[index] = float(entry["spacing_row_mm"]), float(entry["spacing_column_mm"])
@@ -188,7 +196,7 @@ def _read_items(root: Path, manifest: dict[str, Any]) -> dict[str, Any]:
         raise ValueError(f"num_items {count}, {read} in items.csv")
     return {
         "id": ids, "patient_id": patients, "split": split, "shard": shard, "row": row,
-        "sha256": sha256, "labels": labels, "spacing": spacing,
+        "sha256": sha256, "labels": labels, "spacing": spacing, "views": sorted(views - {""}),
     }  # fmt: skip
 
 

@@ -43,7 +43,7 @@ class PreparedCache:
 
     A kind of cache says in `FORMAT`, `FORMAT_VERSION` and `REQUIRED` what its manifest holds, in
     `CONTENTS` what sentences call its images, in `PREPARATION` which entries say how they were
-    made, and fills `ids`, `patient_ids` and `splits`.
+    made, in `IMAGE_FORM` those and of what size, and fills `ids`, `patient_ids` and `splits`.
 
     Attributes:
         root: The cache folder.
@@ -58,6 +58,7 @@ class PreparedCache:
     REQUIRED: ClassVar[tuple[str, ...]]
     CONTENTS: ClassVar[str]
     PREPARATION: ClassVar[tuple[str, ...]]
+    IMAGE_FORM: ClassVar[tuple[str, ...]]
 
     ids: NDArray[np.str_]
     patient_ids: NDArray[np.str_]
@@ -109,6 +110,11 @@ class PreparedCache:
     def preparation(self) -> dict[str, Any]:
         """How its images were made of those of the source, as plain values; their size apart."""
         return {key: self.manifest.get(key) or None for key in self.PREPARATION}
+
+    @property
+    def image_form(self) -> dict[str, Any]:
+        """All that makes an image of the source one of the cache, as plain values."""
+        return {"kind": self.CONTENTS} | {key: self.manifest.get(key) for key in self.IMAGE_FORM}
 
     @property
     def content(self) -> Any:

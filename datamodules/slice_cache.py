@@ -84,6 +84,7 @@ class SliceCache(PreparedCache):
                 "items")  # fmt: skip
     CONTENTS = "slices"
     PREPARATION = ("window", "resample")
+    IMAGE_FORM = (*PREPARATION, "image_size")
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         super().__init__(root, manifest)

@@ -21,6 +21,8 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "class_names": (list, tuple, type(None)),
     "dataset": (str,),
     "preparation": (dict,),
+    "image_form": (dict,),
+    "thresholds": (dict,),
     "licences": (list, tuple),
     "earlier_licences": (list, tuple),
     "split": (dict,),

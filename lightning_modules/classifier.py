@@ -19,6 +19,7 @@ from lightning_modules.distributed import average_buffers
 from lightning_modules.predictions import (
     Predictions,
     gather_predictions,
+    thresholds_on,
     validation_metrics,
 )
 from lightning_modules.start_from import start_from_checkpoint
@@ -100,6 +101,7 @@ class Classifier(TrainingModule):
         self.start_from = start_from
         self.validation: Predictions | None = None
         """All validation images' predictions, in the split's order, after a validation."""
+        self._validated_at: int | None = None
         self._undefined: set[str] = set()
         given = torch.tensor(class_weights) if isinstance(class_weights, list | tuple) else None
         self.register_buffer("class_weights", given, persistent=False)
@@ -233,6 +235,7 @@ class Classifier(TrainingModule):
                 "validation images are not finite. Checkpoints are kept. Lower "
                 "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
             )
+        self._validated_at = None if self.trainer.sanity_checking else self.images_seen
         metrics = validation_metrics(self.validation)
         for name, value in metrics.items():
             if value is None and name not in self._undefined:
@@ -240,6 +243,17 @@ class Classifier(TrainingModule):
                 self._print_undefined(name)
         known = {f"val/{name}": value for name, value in metrics.items() if value is not None}
         self.log_dict(known, logger=False, rank_zero_only=True)
+
+    def record_of_state(self) -> dict[str, Any]:
+        """Thresholds chosen on the validation split, where these weights were validated on it.
+
+        So that new films can be called without any data of the training.
+        """
+        if self.validation is None or self._validated_at != self.images_seen:
+            return {}
+        rules = thresholds_on(self.validation)
+        found = {"split": "val", "num_images": len(self.validation.labels), "rules": rules}
+        return {"thresholds": found} if rules else {}
 
     def _print_undefined(self, name: str) -> None:
         assert self.validation is not None

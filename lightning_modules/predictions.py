@@ -10,6 +10,7 @@ from torch import Tensor
 from lightning_modules.distributed import gather_rows, process_count
 from metrics import classification
 from metrics.ranking import auroc, average_precision
+from metrics.thresholds import chosen_thresholds
 
 
 @dataclass(frozen=True)
@@ -48,6 +49,17 @@ def gather_predictions(probabilities: Tensor, labels: Tensor, losses: Tensor) ->
     in_order = np.empty_like(rows)
     in_order[dealt] = rows
     return Predictions(in_order[:, 2:], in_order[:, 0].astype(np.int64), in_order[:, 1])
+
+
+def thresholds_on(predictions: Predictions) -> dict[str, float]:
+    """The threshold of each rule of `metrics.thresholds`, chosen on these; none without a choice.
+
+    Of two classes where both have images. The usual 0.5 is no choice, so it is not among them.
+    """
+    if predictions.probabilities.shape[1] != 2:
+        return {}
+    chosen = chosen_thresholds(predictions.probabilities[:, 1], predictions.labels)
+    return {rule: threshold for rule, threshold in chosen.items() if rule != "default"}
 
 
 def validation_metrics(predictions: Predictions) -> dict[str, float | None]:

@@ -306,6 +306,10 @@ class TrainingModule(L.LightningModule):
                 "epochs, or --model.decay_from 1.0 for a constant rate."
             )
 
+    def record_of_state(self) -> dict[str, Any]:
+        """What a checkpoint's record says of the weights as they are now, as plain values."""
+        return {}
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the counters on which data order and randomness depend."""
         checkpoint["progress"] = {"steps_done": self.steps_done, "images_seen": self.images_seen}

@@ -307,6 +307,7 @@ class TrainCLI(LightningCLI):
             "class_names": self.datamodule.class_names,
             "dataset": cache.dataset,
             "preparation": cache.preparation,
+            "image_form": cache.image_form,
             "licences": self.datamodule.licences(),
             "split": patient_split_of(cache),
             "patient_names": cache.patient_names.plain(),

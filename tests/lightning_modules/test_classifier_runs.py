@@ -14,6 +14,7 @@ from callbacks.checkpoints import Checkpoints
 from datamodules import ChestXrayDataModule
 from lightning_modules import Classifier
 from lightning_modules.loading import load_module
+from metrics.thresholds import chosen_thresholds
 from provenance import UserError
 from tests.classifier_runs import SMALL, arguments, last, logged
 from tests.training_runs import run_python
@@ -76,6 +77,27 @@ def test_classes_come_from_the_data_into_config_and_checkpoint(whole_run: Path) 
     assert isinstance(module, Classifier)
     assert module.class_names == ("normal", "abnormal") == tuple(record["class_names"])
     assert module(torch.zeros(1, 1, 32, 32)).shape == (1, 2)
+
+
+def test_a_checkpoint_says_what_new_films_need(whole_run: Path, films: Path) -> None:
+    """How an image is prepared, and thresholds chosen on the validation split by these weights."""
+    module, record = load_module(whole_run / "checkpoints/last.ckpt")
+    form = record["image_form"]
+    assert (form["kind"], form["image_size"], form["bit_depth"], form["views"]) == (
+        "films", 32, 8, []
+    )  # fmt: skip
+    data = ChestXrayDataModule(str(films), batch_size=4)
+    scores, labels = [], []
+    for batch in data.evaluation_loader("val"):
+        with torch.inference_mode():
+            scores += module(data.to_unit(batch)["image"]).softmax(dim=1)[:, 1].tolist()
+        labels += batch["label"].tolist()
+    found = record["thresholds"]
+    assert (found["split"], found["num_images"]) == ("val", len(labels))
+    chosen = chosen_thresholds(scores, labels)
+    assert found["rules"] == pytest.approx({k: v for k, v in chosen.items() if k != "default"})
+    module._validated_at = module.images_seen - 4  # type: ignore[assignment, operator]
+    assert module.record_of_state() == {}  # type: ignore[operator]
 
 
 def test_micro_batches_change_nothing(whole_run: Path, films: Path, tmp_path: Path) -> None:
