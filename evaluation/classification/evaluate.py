@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from display.grad_cam import grad_cam_layer
 from display.sheet import ImageArray, save_png
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.comparison import compared, read_evaluation
-from evaluation.classification.grad_cam import grad_cam_layer, grad_cam_sheet
+from evaluation.classification.grad_cam import grad_cam_sheet
 from evaluation.classification.page import page
 from evaluation.classification.plots import reliability_plot, roc_plot
 from evaluation.classification.summary import (

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.classification.grad_cam import films_to_show, grad_cam, grad_cam_layer
+from display.grad_cam import grad_cam, grad_cam_layer
+from evaluation.classification.grad_cam import films_to_show
 from networks import VGG16, ResNet
 from provenance import UserError
 
