@@ -25,7 +25,7 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
 from preparation.films.names import write_names
-from preparation.films.stored_film import stored_film, stored_spacing, with_square_pixels
+from preparation.films.stored_film import as_stored
 from preparation.left_out import cannot_be_read, stop_at_the_first
 from preparation.pseudonym import Naming, film_pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
@@ -33,8 +33,6 @@ from provenance import read_json, sha256_of, whole_file, write_json_atomic
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.
 SECONDS_PER_FILM = 120
 _HEADER_BYTES = 128
-# Pixels are squares as far as spacings are rounded.
-_MOST_UNEVEN = 0.01
 
 
 @dataclass(frozen=True)
@@ -195,20 +193,10 @@ class MakeFilmShard:
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
         patient = self._patient(file, film, row)
-        suspicions = list(film.suspicions)
-        pixels, spacing_mm = film.pixels, film.spacing_mm
-        if film.pixel_shape is not None and abs(film.pixel_shape - 1) > _MOST_UNEVEN:
-            suspicions.append("not_square_pixels")
-            if self.layout.resample:
-                suspicions[-1] = "resampled_to_square"
-                pixels, more = with_square_pixels(pixels, film.pixel_shape)
-                if spacing_mm is not None:
-                    spacing_mm = (spacing_mm[0] / more[0], spacing_mm[1] / more[1])
-        stored = stored_film(pixels, self.layout)
+        stored, spacing, suspicions = as_stored(film, self.layout)
         if self.note_inverted and looks_inverted(film.pixels):
             suspicions.append("looks_inverted")
         height, width = film.pixels.shape[:2]
-        spacing = stored_spacing(spacing_mm, pixels.shape[:2], self.layout)
         item = {
             "id": film_pseudonym(file.name, self.salt),
             "patient_id": patient.patient_id,

@@ -6,12 +6,36 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from preparation.films.film import Film
 from preparation.films.film_layout import FilmLayout
 
 # Smaller films are equalised as if every pixel were several: see `_equalised`.
 _MIN_EQUALISED_SIDE = 512
+# Pixels are squares as far as spacings are rounded.
+_MOST_UNEVEN = 0.01
 # Grey value of a colour: ITU-R BT.601, as in JPEG and in Pillow.
 _LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def as_stored(
+    film: Film, layout: FilmLayout
+) -> tuple[NDArray[Any], tuple[float, float] | None, list[str]]:
+    """A film of any source as a cache stores it.
+
+    Returns:
+        What `stored_film` gives; (row, column) size of its pixels in mm, None where the source does
+        not tell; and the film's suspicions with those of the shape of its pixels.
+    """
+    suspicions, pixels, spacing_mm = list(film.suspicions), film.pixels, film.spacing_mm
+    if film.pixel_shape is not None and abs(film.pixel_shape - 1) > _MOST_UNEVEN:
+        suspicions.append("not_square_pixels")
+        if layout.resample:
+            suspicions[-1] = "resampled_to_square"
+            pixels, more = with_square_pixels(pixels, film.pixel_shape)
+            if spacing_mm is not None:
+                spacing_mm = (spacing_mm[0] / more[0], spacing_mm[1] / more[1])
+    spacing = stored_spacing(spacing_mm, pixels.shape[:2], layout)
+    return stored_film(pixels, layout), spacing, suspicions
 
 
 def stored_film(pixels: NDArray[np.float32], layout: FilmLayout) -> NDArray[Any]:

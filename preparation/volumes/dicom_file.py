@@ -124,11 +124,16 @@ class Slice:
     @property
     def lossy(self) -> bool:
         """Whether its pixels went through compression that may have changed them."""
-        uid = str(getattr(getattr(self.header, "file_meta", None), "TransferSyntaxUID", ""))
-        told = str(self.header.get("LossyImageCompression") or "")
-        if uid in _OR_LOSSLESS:
-            return told != "00"
-        return uid in _MAY_BE_LOSSY or told == "01"
+        return is_lossy(self.header)
+
+
+def is_lossy(header: Any) -> bool:
+    """Whether the pixels of a file went through compression that may have changed them."""
+    uid = str(getattr(getattr(header, "file_meta", None), "TransferSyntaxUID", ""))
+    told = str(header.get("LossyImageCompression") or "")
+    if uid in _OR_LOSSLESS:
+        return told != "00"
+    return uid in _MAY_BE_LOSSY or told == "01"
 
 
 def slice_of(path: Path, name: str, header: Any) -> Slice:
@@ -196,6 +201,15 @@ def canonical(pixels: NDArray[Any], header: Any) -> NDArray[Any]:
     if back_down:
         pixels = pixels[::-1]
     return pixels.T if swaps_axes(header) else pixels  # columns run along y: swap the two axes
+
+
+def as_filed(turned: NDArray[Any], header: Any) -> NDArray[Any]:
+    """Turn what lies as `canonical` gives it back to how the file has it."""
+    pixels = turned.T if swaps_axes(header) else turned
+    back_across, back_down = _runs_back(header)
+    if back_down:
+        pixels = pixels[::-1]
+    return pixels[:, ::-1] if back_across else pixels
 
 
 def swaps_axes(header: Any) -> bool:

@@ -97,12 +97,10 @@ def read_folder(folder: Path, name: str) -> Folder:
             f"{name}: {bare} files lack the preamble with which DICOM files begin. They were read "
             "as DICOM nevertheless."
         )
-    return Folder(name, _without_localizers(series, name, notes), notes, unread)
+    return Folder(name, without_localizers(series, name, notes), notes, unread)
 
 
-def _without_localizers(
-    series: dict[str, _Files], name: str, notes: list[str]
-) -> dict[str, _Files]:
+def without_localizers(series: dict[str, _Files], name: str, notes: list[str]) -> dict[str, _Files]:
     """Series without scouts, which some scanners put into the series that they plan."""
     kept = {uid: [file for file in files if not _is_localizer(file, files)]
             for uid, files in series.items()}  # fmt: skip

@@ -232,6 +232,23 @@ def read_case(job: Job) -> Volume:
     )
 
 
+def read_image(path: Path, name: str) -> tuple[NDArray[np.int16], Grid, list[str]]:
+    """Read one image without a mask.
+
+    Returns:
+        (slices, H, W) Hounsfield units as `read_case` gives them, the grid of the file, and
+        sentences on it.
+
+    Raises:
+        SkipVolume: It cannot be read, is cut short, has NaN, or is constant.
+    """
+    file = _header(path, name)
+    grid = grid_of(file)
+    image = _read(file, path, name, grid)
+    told = notes_on(file, grid, name) if grid.known else [FILE_ORDER]
+    return image, grid, told + check_image(image, name)
+
+
 def _rescale(mask: Any) -> str:
     """What a file's header does to its stored values; "" for nothing."""
     slope, intercept = mask.dataobj.slope, mask.dataobj.inter
