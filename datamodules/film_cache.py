@@ -97,6 +97,12 @@ class FilmCache(PreparedCache):
         """Names of the label columns."""
         return list(self.manifest["labels"])
 
+    @property
+    def findings(self) -> list[str]:
+        """Label columns of 0 and 1 alone: findings that a film has, or has not, beside others."""
+        found = self.manifest["labels"].items()
+        return [name for name, classes in found if {*classes} <= {"0", "1"}]
+
     def class_names(self, column: str) -> list[str]:
         """Names of the classes 0, 1, ... of a label column; the negative one comes first.
 

@@ -26,12 +26,14 @@ class Split:
         seed: Another seed draws another division. The default was chosen by patient counts alone:
             it comes near 70/20/10 for KiTS19's 210 cases and for its first 12, 20 and 40.
         all_to: Put everything into this one split instead.
+        published: Who is where stands in the source; who is not is divided into train and val.
     """
 
     by: str = "patient"
     ratios: tuple[float, float, float] = (0.7, 0.2, 0.1)
     seed: int = 85
     all_to: str | None = None
+    published: bool = False
 
     def __post_init__(self) -> None:
         if self.by not in ("patient", "slice", "image", "published"):
@@ -45,8 +47,9 @@ class Split:
             raise UserError(f"--split-all-to {self.all_to}: expected {', '.join(SPLITS)}.")
 
     def plain(self) -> dict[str, Any]:
-        """Return the division as a manifest holds it."""
-        return {**asdict(self), "ratios": list(self.ratios)}
+        """Return the division as a manifest holds it; `published` only where it is so."""
+        plain = {**asdict(self), "ratios": list(self.ratios)}
+        return {key: value for key, value in plain.items() if key != "published" or value}
 
     def of(self, patient_id: str, item_id: str) -> str:
         """Return the split of an item: a function of seed and name alone."""

@@ -2,11 +2,14 @@
 
 import codecs
 import csv
+import gzip
+import zlib
 from pathlib import Path
 
 from provenance import UserError
 
 _UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MOST_UNPACKED = 2**30  # of a packed table, in bytes; the largest that is published has 60 MB
 
 
 def as_text(name: str) -> str:
@@ -20,7 +23,7 @@ def text_of(path: Path, what: str) -> str:
     No other encoding is guessed: names with wrong letters would match nothing.
 
     Args:
-        path: The file.
+        path: The file; one called `.gz` is unpacked.
         what: What it is, for the sentence: `the label table`.
 
     Raises:
@@ -32,9 +35,9 @@ def text_of(path: Path, what: str) -> str:
             "Write it into a file and give that."
         )
     try:
-        data = path.read_bytes()
+        data = _unpacked(path, what) if path.suffix == ".gz" else path.read_bytes()
     except OSError as error:
-        raise UserError(f"{path}: {what} cannot be read ({error.strerror}).") from error
+        raise UserError(f"{path}: {what} cannot be read ({error.strerror or error}).") from error
     if data.startswith(_UTF16):
         try:
             return data.decode("utf-16")
@@ -54,6 +57,22 @@ def text_of(path: Path, what: str) -> str:
             f"{path}: line {line} is not UTF-8: it holds the byte 0x{byte.hex()}{usual}. Save "
             f"{what} in UTF-8 (in a spreadsheet: CSV UTF-8) and give it again."
         ) from error
+
+
+def _unpacked(path: Path, what: str) -> bytes:
+    try:
+        with gzip.open(path) as stream:
+            data = stream.read(_MOST_UNPACKED + 1)
+    except (EOFError, zlib.error) as error:
+        raise UserError(
+            f"{path}: {what} is damaged or cut short ({error}). Copy it again."
+        ) from error
+    if len(data) > _MOST_UNPACKED:
+        raise UserError(
+            f"{path}: {what} would be more than {_MOST_UNPACKED / 2**30:g} GiB when unpacked. "
+            "Unpack it yourself, and give what films it needs."
+        )
+    return data
 
 
 def separator_of(text: str) -> str:

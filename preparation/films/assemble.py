@@ -27,6 +27,7 @@ from preparation.films.duplicates import (
 from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
 from preparation.films.names import spellings_of, write_name_tables
+from preparation.films.releases.published_split import divided_by_the_source
 from preparation.films.tally import Tally, counted, records, rejections
 from preparation.split import (
     Split,
@@ -122,10 +123,16 @@ def assemble(
     named = tally.patients if by_patient else tally.ids
     keys = tally.split_keys if by_patient else own_keys(tally.ids)
     notes: list[str] = []
+    drawn: dict[str, str] = {}
+    moved: dict[str, list[str]] = {}
     if split.by == "published":
         pairs = zip(tally.ids, tally.published, strict=True)
         splits = [published or split.of(name, name) for name, published in pairs]
-        drawn, moved = {}, {}
+    elif split.published:
+        together = _together(duplicates, named, on_duplicates)
+        drawn, more = divided_by_the_source(split, named, tally.published, keys, together)
+        splits = [drawn[name] for name in named]
+        notes += more
     else:
         together = _together(duplicates, named, on_duplicates)
         divided = split

@@ -1,16 +1,15 @@
 """The sources of films: one function each, whose parameters are the flags of `prepare.py`."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 from tqdm import tqdm
 
-from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from licences import PHANTOM, Licence
-from patient_names import KNOWN_SALT, PatientNames, salted_digits
+from patient_names import KNOWN_SALT, salted_digits
 from preparation.claim import claimed
 from preparation.films.archive import empty_members_note, opened, unpacked_folder
 from preparation.films.assemble import FilmOutcome
@@ -27,11 +26,12 @@ from preparation.films.label_matching import matched
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_spelling import check_spelling
 from preparation.films.label_table import read_label_table
-from preparation.films.prepare import FilmOptions, prepare_films
+from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_sheet
+from preparation.films.releases.command import released_films
+from preparation.films.releases.options import ReleaseOptions
 from preparation.films.shard import MakeFilmShard
-from preparation.films.sheet import write_film_sheet
 from preparation.label_map import lost_pairs
-from preparation.licence import agreed_licence, licence_of_medmnist, refuse_of_phantom
+from preparation.licence import licence_of_medmnist, refuse_of_phantom
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
 from preparation.synthetic_files import SyntheticFiles
@@ -76,7 +76,7 @@ def chest_xray(
     naming = patients.naming()
     table, told = labels.read(naming.ids)
     kept = labels.settings(coded=bool(told))
-    settings = _settings(
+    settings = cache_settings(
         "chest_xray",
         {
             **layout.settings(),
@@ -85,7 +85,7 @@ def chest_xray(
             **dicom.settings(),
             **synthetic.settings(),
         },
-        labels,
+        labels.sha256(),
         naming.names,
         options,
     )
@@ -145,7 +145,7 @@ def phantom_cxr(
         refuse_of_phantom("phantom_cxr", options.licence)
     flags = {"num_patients": num_patients, "seed": seed, **layout.settings(), **dicom.settings()}
     drawn = Naming(salt=None).names
-    settings = _settings("phantom_cxr", flags, LabelOptions(), drawn, options)
+    settings = cache_settings("phantom_cxr", flags, None, drawn, options)
     split, stored, source = options.split, layout.layout("phantom_cxr"), out / "source"
     with claimed(out, settings, split):
         with tqdm(unit="case", desc="draw phantom_cxr") as bar:
@@ -185,6 +185,7 @@ def image_folder(
     layout: LayoutOptions = LayoutOptions(),
     channels: Literal[1, 3] = 1,
     download: bool = False,
+    release: ReleaseOptions = ReleaseOptions(),
     labels: LabelOptions = LabelOptions(),
     patient_pattern: str | None = None,
     patient_from: Literal["none", "folder", "file"] = "none",
@@ -192,7 +193,9 @@ def image_folder(
     synthetic: SyntheticFiles = SyntheticFiles(),
     options: FilmOptions = FilmOptions(),
 ) -> FilmOutcome:
-    r"""Prepare PNG or JPEG images with a label table or in class folders, or a MedMNIST .npz file.
+    r"""Prepare PNG or JPEG images with a label table, in class folders or a release's layout.
+
+    Or a MedMNIST .npz file.
 
     Args:
         out: Folder of the cache.
@@ -200,6 +203,7 @@ def image_folder(
         layout: See `LayoutOptions`.
         channels: 1: grey, 3: colour.
         download: For the name of a MedMNIST set as --source, such as pneumoniamnist: fetch it.
+        release: See `ReleaseOptions`.
         labels: See `LabelOptions`.
         patient_pattern: Regular expression that finds the patient in a file's name, such as
             'IM-\d+|person\d+'.
@@ -209,6 +213,16 @@ def image_folder(
         synthetic: See `SyntheticFiles`.
         options: See `FilmOptions`.
     """
+    if release.of_tables:
+        _refuse_own_labels(release, labels, patient_pattern, patient_from)
+        return released_films(
+            out, source, layout, channels, release, labels, patients, synthetic, options
+        )
+    if release.layout == "medmnist" and not _is_medmnist(source):
+        raise UserError(
+            f"--layout medmnist: --source {source} is no .npz and no name of a MedMNIST set, such "
+            "as chestmnist. Give one, or another --layout."
+        )
     naming = patients.naming()
     table, told = (None, []) if _is_medmnist(source) else labels.read(naming.ids)
     flags = {
@@ -220,8 +234,9 @@ def image_folder(
         and salted_digits(f"{naming.salt}:pattern:{patient_pattern}", 16),
         "patient_from": patient_from,
         **synthetic.settings(),
+        **release.settings(),
     }
-    settings = _settings("image_folder", flags, labels, naming.names, options)
+    settings = cache_settings("image_folder", flags, labels.sha256(), naming.names, options)
     # MedMNIST prescribes its split, and no film of it names a patient.
     split = replace(options.split, by="published") if _is_medmnist(source) else options.split
     with claimed(out, settings, split):
@@ -230,14 +245,16 @@ def image_folder(
 
             path, class_names = medmnist.locate_medmnist(str(source), download)
             files = medmnist.find_array_films(path, unpacked_folder(out))
-            arrays = medmnist.ArrayFilmReader(channels, class_names)
+            findings = medmnist.findings_of(path, files[0]) if release.layout else ()
+            kept = release.wanted_findings(findings)
+            arrays = medmnist.ArrayFilmReader(channels, class_names, findings, kept)
             size = arrays.side(files[0])
             work = MakeFilmShard(
                 out=out,
                 reader=arrays,
                 layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
                 salt=patients.salt.read(),
-                label_columns=("label",),
+                label_columns=("label", *kept),
                 label_map=labels.new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
                 strict=options.strict,
@@ -308,28 +325,23 @@ def image_folder(
         return _prepare(files, work, split, settings, options, notes)
 
 
-def _settings(
-    command: str,
-    flags: Mapping[str, Any],
-    labels: LabelOptions,
-    patients: PatientNames,
-    options: FilmOptions,
-) -> dict[str, Any]:
-    """All that decides on the bytes of the cache, as plain values that name nobody.
-
-    Raises:
-        UserError: The label table is missing.
-    """
-    return {
-        "command": command,
-        "format": FilmCache.FORMAT,
-        "format_version": FilmCache.FORMAT_VERSION,
-        "films_per_shard": FILMS_PER_SHARD,
-        **{key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()},
-        "on_duplicates": options.on_duplicates,
-        "patients": patients.plain(),
-        "label_table_sha256": labels.sha256(),
+def _refuse_own_labels(
+    release: ReleaseOptions, labels: LabelOptions, patient_pattern: str | None, patient_from: str
+) -> None:
+    """Refuse flags that say what a release's tables say."""
+    names = ("labels", "label_columns", "key_column", "patient_column", "label_map")
+    own = {name: (getattr(labels, name), getattr(LabelOptions, name)) for name in names}
+    own |= {
+        "patient_pattern": (patient_pattern, None),
+        "patient_from": (patient_from, "none"),
     }
+    for name, (value, usual) in own.items():
+        if value != usual:
+            raise UserError(
+                f"--{name.replace('_', '-')}: the tables of the release say it (--layout "
+                f"{release.layout}). Leave it out, or leave --layout out and give a table of your "
+                "own with --labels."
+            )
 
 
 def _is_medmnist(source: Path) -> bool:
@@ -347,12 +359,7 @@ def _prepare(
     uid_of: Callable[[FilmFile], str] | None = None,
     known: Licence | None = None,
 ) -> FilmOutcome:
-    licence = agreed_licence(work.out, settings["command"], options.licence, known)
     if work.table is not None:
         table, more = matched(work.table, files, uid_of)
         work, notes = replace(work, table=table), [*notes, *table.notes, *more]
-    outcome = prepare_films(files, work, split, settings, options, licence)
-    outcome.notes[:0] = notes
-    if outcome.manifest is not None:
-        write_film_sheet(outcome.cache, files, work)
-    return outcome
+    return prepared_with_sheet(files, work, split, settings, options, notes, known)

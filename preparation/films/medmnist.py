@@ -26,6 +26,13 @@ MEDMNIST_NOTE = (
     "MedMNIST films carry no patient identifier, and train and val were divided by image: films of "
     "one patient may lie in both, so that scores on val may be too good."
 )
+# Numbers of the columns of chestmnist's labels, whose films are ChestX-ray14's.
+_FINDINGS = {
+    "chestmnist": (
+        "atelectasis", "cardiomegaly", "effusion", "infiltration", "mass", "nodule", "pneumonia",
+        "pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
+    )
+}  # fmt: skip
 _NAME = re.compile(r"([a-z]+mnist(?:3d)?)((?:_(?:64|128|224))?)")
 
 
@@ -120,10 +127,14 @@ class ArrayFilmReader:
     Attributes:
         channels: 1 for (H, W), 3 for (H, W, 3) films; see `ImageFileReader`.
         labels: Names of the classes by number, from `locate_medmnist`.
+        findings: Names of several findings by number.
+        kept: Those of them that are labels of their own, 0 or 1.
     """
 
     channels: Literal[1, 3] = 1
     labels: tuple[str, ...] | None = None
+    findings: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
 
     def __call__(self, file: FilmFile) -> Film:
         """Return the film.
@@ -147,12 +158,16 @@ class ArrayFilmReader:
         return Film(
             pixels=pixels,
             keys=(file.name, key),
-            labels={"label": self._label(label)},
+            labels={"label": self._label(label), **self._findings(label)},
             split=split,
             geometry={"source_shape": list(levels.shape[:2])},
             suspicions=suspicions,
             pixel_sha256=digest,
         )
+
+    def _findings(self, numbers: NDArray[Any]) -> dict[str, str]:
+        named = dict(zip(self.findings, numbers.tolist(), strict=bool(self.findings)))
+        return {name: str(int(named[name])) for name in self.kept}
 
     def side(self, file: FilmFile) -> int:
         """The longer side of the file's films, in pixels."""
@@ -175,6 +190,31 @@ class ArrayFilmReader:
 def _mapped(path: Path, changed: int) -> NDArray[Any]:
     # `changed` is part of the key alone: a file that was replaced is opened anew.
     return open_memmap(path, mode="r")
+
+
+def findings_of(path: Path, first: FilmFile) -> tuple[str, ...]:
+    """Names of a file's findings by number; empty where each film is of one class.
+
+    Args:
+        path: The `.npz`.
+        first: One of its films, as it was unpacked.
+
+    Raises:
+        UserError: It has several findings per film, and their names are not known.
+    """
+    split = first.name.rpartition("#")[2].partition("/")[0]
+    number = open_memmap(first.path.with_name(f"{split}_labels.npy"), mode="r").shape[1]
+    if number == 1:
+        return ()
+    named = _NAME.fullmatch(path.stem)
+    found = _FINDINGS.get(named[1], ()) if named else ()
+    if len(found) != number:
+        raise UserError(
+            f"{path}: has {number} findings per film, whose names are not known here; those of "
+            f"{' and '.join(_FINDINGS)} are, by the file's name. Leave --layout out: then a film "
+            "with any of them is abnormal."
+        )
+    return found
 
 
 def locate_medmnist(name_or_path: str, download: bool) -> tuple[Path, tuple[str, ...] | None]:

@@ -5,13 +5,15 @@ source, so a preparation that was killed and repeated, or done in parts on sever
 merged, ends with the same bytes as one that went through.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from tqdm import tqdm
 
+from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from licences import Licence
+from patient_names import PatientNames
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.films.assemble import (
     FilmOutcome,
@@ -26,7 +28,9 @@ from preparation.films.shard import (
     finished,
     in_shards,
 )
+from preparation.films.sheet import write_film_sheet
 from preparation.films.tally import Tally
+from preparation.licence import agreed_licence
 from preparation.split import Split
 from provenance import UserError, read_json, write_json_atomic
 
@@ -166,6 +170,65 @@ def prepare_films(
         options.on_duplicates,
     )
     outcome.num_resumed = resumed
+    return outcome
+
+
+def cache_settings(
+    command: str,
+    flags: Mapping[str, Any],
+    label_table_sha256: Any,
+    patients: PatientNames,
+    options: FilmOptions,
+) -> dict[str, Any]:
+    """All that decides on the bytes of a cache, as plain values that name nobody.
+
+    Args:
+        command: Of prepare.py.
+        flags: Its settings.
+        label_table_sha256: Hash of the table of labels, or of several by their names.
+        patients: How they are named.
+        options: How the work is done.
+    """
+    return {
+        "command": command,
+        "format": FilmCache.FORMAT,
+        "format_version": FilmCache.FORMAT_VERSION,
+        "films_per_shard": FILMS_PER_SHARD,
+        **{key: list(value) if isinstance(value, tuple) else value for key, value in flags.items()},
+        "on_duplicates": options.on_duplicates,
+        "patients": patients.plain(),
+        "label_table_sha256": label_table_sha256,
+    }
+
+
+def prepared_with_sheet(
+    files: Sequence[FilmFile],
+    work: MakeFilmShard,
+    split: Split,
+    settings: dict[str, Any],
+    options: FilmOptions,
+    notes: list[str],
+    known: Licence | None = None,
+) -> FilmOutcome:
+    """`prepare_films` under the licence that was agreed, and a sheet of what became of the films.
+
+    Args:
+        files: See `prepare_films`, as those that are not named here.
+        work: Its table, if it has one, knows the films by their names.
+        split: As there.
+        settings: As there.
+        options: As there.
+        notes: Sentences that the outcome begins with.
+        known: Licence that the command knows of its source.
+
+    Raises:
+        UserError: As there; or another licence was stated before.
+    """
+    licence = agreed_licence(work.out, settings["command"], options.licence, known)
+    outcome = prepare_films(files, work, split, settings, options, licence)
+    outcome.notes[:0] = notes
+    if outcome.manifest is not None:
+        write_film_sheet(outcome.cache, files, work)
     return outcome
 
 

@@ -7,7 +7,10 @@ whose identifiers are spelt in several ways are named, for somebody to see who b
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
+
 from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules.findings import finding_values
 from datamodules.prepared_cache import SPLITS
 from display.numbers import count
 from preparation.films.assemble import FilmOutcome
@@ -46,7 +49,7 @@ def print_film_summary(outcome: FilmOutcome) -> None:
         )
         return
     cache = outcome.cache
-    print("\n".join(_split_lines(cache)))
+    print("\n".join([*_split_lines(cache), *_finding_lines(cache)]))
     print(_layout_line(cache))
     print(licence_line(cache.licence, out))
     found = cache.manifest["duplicates"]
@@ -89,6 +92,25 @@ def _split_lines(cache: FilmCache) -> list[str]:
             "scores are overstated; never report them beside scores split by patient."
         )
     return lines
+
+
+def _finding_lines(cache: FilmCache) -> list[str]:
+    """How many films of each split have each of several findings, have it not, or nobody knows."""
+    if len(cache.findings) < 2:
+        return []
+    rows = [["finding, with / without / unknown", *SPLITS]]
+    for name in cache.findings:
+        counts = []
+        for split in SPLITS:
+            known = finding_values(cache, name)[cache.indices(split)]
+            each = (known == 1, known == 0, np.isnan(known))
+            counts.append(" / ".join(f"{int(one.sum()):,}" for one in each))
+        rows.append([name, *counts])
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    return [
+        "  " + "  ".join([row[0].ljust(widths[0]), *(map(str.rjust, row[1:], widths[1:]))])
+        for row in rows
+    ]
 
 
 def _layout_line(cache: FilmCache) -> str:

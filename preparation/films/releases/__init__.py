@@ -1,0 +1,1 @@
+"""Public sets of chest films in the layout of their releases: tables, policies, views, splits."""
