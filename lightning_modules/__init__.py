@@ -1,9 +1,10 @@
 """What is optimised against what: Lightning modules of GANs, segmenters and classifiers."""
 
 from lightning_modules.classifier import Classifier
+from lightning_modules.conditional.lesion_infilling import LesionInfilling
 from lightning_modules.gan import GAN
 from lightning_modules.growing_gan import GrowingGAN
 from lightning_modules.pix2pix import Pix2Pix
 from lightning_modules.segmenter import Segmenter
 
-__all__ = ["GAN", "Classifier", "GrowingGAN", "Pix2Pix", "Segmenter"]
+__all__ = ["GAN", "Classifier", "GrowingGAN", "LesionInfilling", "Pix2Pix", "Segmenter"]

@@ -17,6 +17,7 @@ _TASKS = {
     "lightning_modules.Segmenter": "segmentation",
     "lightning_modules.Classifier": "classification",
     "lightning_modules.Pix2Pix": "images from label maps",
+    "lightning_modules.LesionInfilling": "lesions in real slices",
     "lightning_modules.GAN": "images from noise",
     "lightning_modules.GrowingGAN": "images from noise",
 }

@@ -34,7 +34,19 @@ SEGMENTER = [
     "--model.gradient_clip_norm=1.0",
     "--model.decay_from=0.5",
 ]
-METHODS = [pytest.param(PIX2PIX, id="pix2pix"), pytest.param(SEGMENTER, id="segmenter")]
+LESIONS = [
+    "--config=configs/kits19/lesions.yaml",
+    "--model.generator.width=4",
+    "--model.discriminator.width=4",
+    "--model.discriminator.num_layers=1",
+    "--model.margin=2",
+    "--model.gradient_clip_norm=1.0",
+]
+METHODS = [
+    pytest.param(PIX2PIX, id="pix2pix"),
+    pytest.param(SEGMENTER, id="segmenter"),
+    pytest.param(LESIONS, id="lesions", marks=pytest.mark.slow),
+]
 
 
 def arguments(method: list[str], cache: Path, run_folder: Path, *extra: str) -> list[str]:

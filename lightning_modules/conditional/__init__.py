@@ -1,0 +1,1 @@
+"""Networks against each other on pairs of a condition and an image."""
