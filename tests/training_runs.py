@@ -1,14 +1,34 @@
-"""Trainings for tests: a Lightning trainer on the CPU, and other processes."""
+"""Trainings for tests: a Lightning trainer on the CPU, and other processes.
 
+To import Lightning costs five seconds of a core. Processes whose start is not what a test is about
+fork from one that has imported, once, what a training needs, and nothing of the tests.
+"""
+
+import multiprocessing
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Sequence
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
 import lightning as L
 
 ROOT = Path(__file__).parents[1]
+_FORK_SERVER = multiprocessing.get_context("forkserver")
+_FORK_SERVER.set_forkserver_preload(["torch.distributed", "training.cli", "torchvision"])
+_PROLOGUE = """
+import os, sys, torch
+os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+os.environ.pop("UNDERSTUDY_RUN_FOLDER", None)
+os.environ.update(variables)
+torch.set_num_threads(1)
+"""
 
 
 def cpu_trainer(steps: int = 2, **settings: Any) -> L.Trainer:
@@ -39,3 +59,84 @@ def run_python(*words: str) -> subprocess.CompletedProcess[str]:
         text=True,
         timeout=240,
     )
+
+
+def start(code: str, errors: Path, variables: dict[str, str], **names: Any) -> ForkServerProcess:
+    """A process with one thread, in this one's folder, that executes `code`.
+
+    Args:
+        code: Python.
+        errors: File for what it prints to the standard error.
+        variables: Of its environment, beside those that the first process was started with.
+        **names: What `code` finds under these names: plain values.
+    """
+    names |= {"errors": str(errors), "variables": variables}
+    process = _FORK_SERVER.Process(target=exec, args=(_PROLOGUE + code, names))
+    process.start()
+    return process
+
+
+def run(code: str, errors: Path, **names: Any) -> int:
+    """As `start`, and wait for its end: the exit status, or minus the signal that ended it."""
+    process = start(code, errors, {}, **names)
+    process.join(timeout=240)
+    process.kill()
+    process.join()
+    assert process.exitcode is not None
+    return process.exitcode
+
+
+def run_pair(code: str, folder: Path, **names: Any) -> None:
+    """Execute `code` in two processes that Lightning, or torch.distributed, makes one training of.
+
+    `code` finds its `rank`, 0 or 1. What they print lies in `folder`.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+    errors = [folder / f"rank_{rank}.log" for rank in (0, 1)]
+    pair = [
+        start(
+            code,
+            errors[rank],
+            {"LOCAL_RANK": str(rank), "NODE_RANK": "0", **address},
+            rank=rank,
+            **names,
+        )
+        for rank in (0, 1)
+    ]
+    try:
+        # One that fails leaves the other waiting for it.
+        while None in (codes := [process.exitcode for process in pair]) and not any(codes):
+            time.sleep(0.05)
+    finally:
+        for process in pair:
+            process.kill()
+            process.join()
+    assert codes == [0, 0], "\n".join(log.read_text()[-2000:] for log in errors)
+
+
+def train_as_a_pair(runs: Sequence[list[str]], folder: Path) -> None:
+    """`train.py` with each of these flags, in turn, on two processes.
+
+    ProcessesAgree fails a run if the ranks' bits differ.
+    """
+    code = "import train\nfor words in runs:\n    train.fit([*words, '--trainer.devices=2'])\n"
+    run_pair(code, folder, runs=list(runs))
+
+
+def train_and_die(words: list[str], step: int, errors: Path) -> None:
+    """`train.py` with these flags, ended by SIGKILL after a step and its checkpoint."""
+    code = (
+        "import os, signal, train\n"
+        "from callbacks.checkpoints import Checkpoints\n"
+        "save = Checkpoints.on_train_batch_end\n"
+        "def save_then_die(self, trainer, module, *rest):\n"
+        "    save(self, trainer, module, *rest)\n"
+        "    if module.steps_done == step:\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+        "Checkpoints.on_train_batch_end = save_then_die\n"
+        "train.fit(words)\n"
+    )
+    status = run(code, errors, words=words, step=step)
+    assert status == -signal.SIGKILL, errors.read_text()[-2000:]

@@ -3,13 +3,6 @@
 Through train.py, in float64, with small networks. One pair of processes trains all cases in turn.
 """
 
-import json
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,8 +14,8 @@ import train
 from callbacks.checkpoints import Checkpoints
 from lightning_modules import GAN
 from lightning_modules.loading import load_module
+from tests.training_runs import train_and_die, train_as_a_pair
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
 Arguments = list[str]
 Cache = Callable[..., Path]
@@ -129,43 +122,6 @@ def rows(run_folder: Path) -> list[str]:
     return [line for line in lines if "images_per_second" not in line and "memory" not in line]
 
 
-def start(code: str, argument: Any, errors: Path, **variables: str) -> subprocess.Popen[bytes]:
-    inherited = {k: v for k, v in os.environ.items() if k != "UNDERSTUDY_RUN_FOLDER"}
-    with open(errors, "w") as stream:
-        return subprocess.Popen(
-            [sys.executable, "-c", code, json.dumps(argument)],
-            cwd=ROOT,
-            env={**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), **variables},
-            stdout=subprocess.DEVNULL,
-            stderr=stream,
-        )
-
-
-def train_as_a_pair(runs: list[Arguments], folder: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    code = (
-        "import json, sys, train\n"
-        "for arguments in json.loads(sys.argv[1]):\n"
-        "    train.fit([*arguments, '--trainer.devices=2'])\n"
-    )
-    errors = [folder / f"rank_{rank}.log" for rank in (0, 1)]
-    pair = [
-        start(code, runs, errors[rank], LOCAL_RANK=str(rank), NODE_RANK="0", **address)
-        for rank in (0, 1)
-    ]
-    try:
-        # One that fails leaves the other waiting for it.
-        while None in (codes := [process.poll() for process in pair]) and not any(codes):
-            time.sleep(0.1)
-    finally:
-        for process in pair:
-            process.kill()
-    # ProcessesAgree fails a run if the ranks' bits differ.
-    assert codes == [0, 0], "\n".join(log.read_text()[-2000:] for log in errors)
-
-
 @pytest.mark.ddp
 @pytest.mark.parametrize(
     "cases", [ONE_OF_EACH, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["some", "others"]
@@ -252,20 +208,7 @@ def test_run_killed_in_the_middle_of_a_fade_resumes_to_the_same_bits(
         return arguments("pggan", "wgan_gp", cache, run, *LONGER, *schedule)
 
     train.fit(of("whole"))
-    code = (
-        "import json, os, signal, sys, train\n"
-        "from callbacks.checkpoints import Checkpoints\n"
-        "save = Checkpoints.on_train_batch_end\n"
-        "def save_then_die(self, trainer, module, *rest):\n"
-        "    save(self, trainer, module, *rest)\n"
-        "    if module.steps_done == 7:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Checkpoints.on_train_batch_end = save_then_die\n"
-        "train.fit(json.loads(sys.argv[1]))\n"
-    )
-    errors = tmp_path / "errors.log"
-    killed = start(code, of("cut"), errors).wait(timeout=120)
-    assert killed == -signal.SIGKILL, errors.read_text()[-2000:]
+    train_and_die(of("cut"), 7, tmp_path / "errors.log")
     at_kill = saved(tmp_path / "cut")["progress"]
     assert at_kill["steps_done"] == 6
     assert at_kill["growth"] == [8, pytest.approx((5 * 8 - 8) / 48)]  # of the step that was done

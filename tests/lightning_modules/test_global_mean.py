@@ -3,20 +3,13 @@
 In float64, through `average_gradients`, for every loss; and without the global mean they do not.
 """
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 
 from lightning_modules.global_mean import global_mean
-
-ROOT = Path(__file__).parents[2]
+from tests.training_runs import run_pair
 
 WORKER = """
-import sys
 from pathlib import Path
 from typing import get_args
 
@@ -29,8 +22,7 @@ from lightning_modules.global_mean import global_mean
 from losses.penalties import gradient_penalty, path_length_penalty, r1_penalty
 from losses.unconditional import UnconditionalLossName, discriminator_loss, generator_loss
 
-folder, rank = Path(sys.argv[1]), int(sys.argv[2])
-torch.set_num_threads(1)
+folder = Path(out)
 torch.set_default_dtype(torch.float64)
 
 
@@ -106,24 +98,7 @@ torch.save(everything(slice(4 * rank, 4 * rank + 4)), folder / f"{rank}.pt")
 def gradients(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[torch.Tensor]]]:
     """What one process finds, then ranks 0 and 1 of two."""
     folder = tmp_path_factory.mktemp("processes")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", WORKER, str(folder), rank],
-            cwd=ROOT,
-            env=environment,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in ("0", "1")
-    ]
-    try:
-        for process in started:
-            _, errors = process.communicate(timeout=200)
-            assert process.returncode == 0, errors[-2000:]
-    finally:
-        for process in started:
-            process.kill()
+    run_pair(WORKER, folder, out=str(folder))
     return [torch.load(folder / f"{name}.pt", weights_only=True) for name in ("one", "0", "1")]
 
 

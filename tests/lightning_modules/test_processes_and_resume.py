@@ -3,7 +3,6 @@
 Both through train.py, as a person runs it: float64, small networks, the data of `small_cache`.
 """
 
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ import pytest
 import torch
 
 import train
-from tests.training_runs import run_python
+from tests.training_runs import train_and_die, train_as_a_pair
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 PIX2PIX = [
@@ -75,9 +73,7 @@ def last(run_folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_equal_one(method: list[str], small_cache: Path, tmp_path: Path) -> None:
     train.fit(arguments(method, small_cache, tmp_path / "one"))
-    both = arguments(method, small_cache, tmp_path / "two", "--trainer.devices=2")
-    done = run_python("train.py", *both)  # ProcessesAgree fails this run if the ranks' bits differ
-    assert done.returncode == 0, done.stderr[-2000:]
+    train_as_a_pair([arguments(method, small_cache, tmp_path / "two")], tmp_path)
     one, two = last(tmp_path / "one"), last(tmp_path / "two")
     assert two["progress"] == {"steps_done": 9, "images_seen": 36} == one["progress"]
     moved = 0.0
@@ -94,21 +90,7 @@ def test_killed_run_resumes_to_the_same_bits(
     """SIGKILL in the middle of the second epoch, one step after a checkpoint."""
     train.fit(arguments(method, small_cache, tmp_path / "whole"))
     cut = arguments(method, small_cache, tmp_path / "cut", "--checkpoint_every_steps=2")
-    killed = run_python(
-        "-c",
-        "import os, signal, sys\n"
-        "from callbacks.checkpoints import Checkpoints\n"
-        "save = Checkpoints.on_train_batch_end\n"
-        "def save_then_die(self, trainer, module, *rest):\n"
-        "    save(self, trainer, module, *rest)\n"
-        "    if module.steps_done == 5:\n"
-        "        os.kill(os.getpid(), signal.SIGKILL)\n"
-        "Checkpoints.on_train_batch_end = save_then_die\n"
-        "import train\n"
-        "train.fit(sys.argv[1:])\n",
-        *cut,
-    )
-    assert killed.returncode == -signal.SIGKILL, killed.stderr[-2000:]
+    train_and_die(cut, 5, tmp_path / "errors.log")
     assert last(tmp_path / "cut")["progress"]["steps_done"] == 4
 
     train.fit([*cut, "--resume=true"])
