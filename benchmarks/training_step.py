@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import torch
@@ -28,14 +29,43 @@ from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 
 
 class Timer:
-    """Runs a module's training step without a trainer around it."""
+    """Runs a module's training step without a trainer around it.
 
-    def __init__(self, module: TrainingModule, precision: str, device: torch.device) -> None:
-        self.module = module.to(device)
-        configured = module.configure_optimizers()
-        self.optimizers = configured if isinstance(configured, list) else [configured]
+    Args:
+        module: Moved to the device.
+        precision: "fp32"; "tf32", where matrix products and convolutions may round their inputs;
+            "bf16" or "fp16" (with a gradient scaler), both with the weights in float32 and with
+            torch's own rule for what stays in float32: convolutions may round, products may not.
+        device: Where it runs.
+        channels_last: Lay images and filters out by pixel.
+        compiled: Send the networks through torch.compile. Penalties call them as they are, since
+            what is compiled has no second derivative.
+    """
+
+    def __init__(
+        self,
+        module: TrainingModule,
+        precision: str,
+        device: torch.device,
+        channels_last: bool = False,
+        compiled: bool = False,
+    ) -> None:
         self.device = device
-        self.autocast = precision == "bf16"
+        self.number_format = NUMBER_FORMATS[precision]
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        self.channels_last = channels_last
+        torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = precision != "fp32"
+        self.module = module.to(device)
+        if channels_last:
+            _by_pixel(module)
+        if compiled:
+            _compile(module)
+        trainer: Any = SimpleNamespace(precision="16-mixed" if precision == "fp16" else precision)
+        module._trainer = trainer
+        configured: Any = module.configure_optimizers()
+        optimizers = configured if isinstance(configured, list) else [configured]
+        self.optimizers = [_Scaled(one, self.scaler) for one in optimizers]
         # What the trainer would give: optimisers, backward, and no logging.
         stand_ins: dict[str, Any] = {
             "optimizers": lambda: (
@@ -43,36 +73,93 @@ class Timer:
             ),
             "begin_step": lambda: None,
             "end_step": self._count,
-            "manual_backward": lambda loss: loss.backward(),
+            "manual_backward": lambda loss: self.scaler.scale(loss).backward(),
         }
         for name, stand_in in stand_ins.items():
             setattr(module, name, stand_in)
 
     def images_per_second(self, batch: dict[str, torch.Tensor], repeats: int) -> float:
         """Best of `repeats` steps after one that warms up."""
-        seconds = []
-        for _ in range(repeats + 1):
-            started = time.perf_counter()
-            self._step(batch)
-            seconds.append(time.perf_counter() - started)
+        seconds = [self.seconds(batch, 1) for _ in range(repeats + 1)]
         return len(batch["image"]) / min(seconds[1:])
 
     def mean_images_per_second(self, batch: dict[str, torch.Tensor], steps: int) -> float:
         """Mean over `steps` after one that warms up: what comes at some steps only counts too."""
-        self._step(batch)
+        self.step(batch)
+        return steps * len(batch["image"]) / self.seconds(batch, steps)
+
+    def seconds(self, batch: dict[str, torch.Tensor], steps: int) -> float:
+        """Of so many steps together; a GPU is waited for before and after, not between."""
+        self._wait()
         started = time.perf_counter()
         for _ in range(steps):
-            self._step(batch)
-        return steps * len(batch["image"]) / (time.perf_counter() - started)
+            self.step(batch)
+        self._wait()
+        return time.perf_counter() - started
 
-    def _step(self, batch: dict[str, torch.Tensor]) -> None:
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast):
+    def step(self, batch: dict[str, torch.Tensor]) -> None:
+        """One global batch; nothing waits for a GPU."""
+        if self.channels_last:
+            image = batch["image"].contiguous(memory_format=torch.channels_last)
+            batch = {**batch, "image": image}
+        kind = self.number_format
+        with torch.autocast(self.device.type, kind or torch.bfloat16, enabled=kind is not None):
             self.module.training_step(batch, 0)
+
+    def _wait(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize()
 
     def _count(self, *_: Any) -> None:
         self.module.steps_done += 1
+
+
+NUMBER_FORMATS = {"fp32": None, "tf32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+"""What autocast computes in, by the names that `Timer` takes."""
+
+
+class _Scaled:
+    """An optimiser whose step unscales first, if the scaler is on, as the trainer's does."""
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler) -> None:
+        self.optimizer, self.scaler = optimizer, scaler
+        self.zero_grad = optimizer.zero_grad
+
+    def step(self) -> None:
+        self.scaler.unscale_(self.optimizer)
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+
+
+def _networks(module: TrainingModule) -> list[Any]:
+    names = ("generator", "discriminator", "network")
+    return [getattr(module, name) for name in names if hasattr(module, name)]
+
+
+def _by_pixel(module: TrainingModule) -> None:
+    for network in _networks(module):
+        network.to(memory_format=torch.channels_last)
+
+
+def _compile(module: TrainingModule) -> None:
+    """Compile the networks in place; let penalties see them uncompiled."""
+    for network in _networks(module):
+        network.compile(dynamic=False)
+    regularisation: Any = getattr(module, "regularisation", None)
+    if regularisation is None:
+        return
+    terms, path_length = regularisation.discriminator_terms, regularisation.path_length
+
+    def eager_terms(*given: Any) -> list[Any]:
+        with torch.compiler.set_stance("force_eager"):
+            return list(terms(*given))
+
+    def eager_path_length(*given: Any) -> Any:
+        with torch.compiler.set_stance("force_eager"):
+            return path_length(*given)
+
+    regularisation.discriminator_terms = eager_terms
+    regularisation.path_length = eager_path_length
 
 
 CLASS_NAMES = ("background", "kidney", "tumour")
