@@ -1,12 +1,13 @@
-"""Prepared caches, synthetic sets, and the two Lightning datamodules that make batches of them."""
+"""Prepared caches, synthetic sets, and the Lightning datamodules that make batches of them."""
 
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from datamodules.chest_xray import ChestXrayDataModule
     from datamodules.kits19 import KiTS19DataModule
+    from datamodules.unpaired.datamodule import UnpairedDataModule
 
-__all__ = ["ChestXrayDataModule", "KiTS19DataModule"]
+__all__ = ["ChestXrayDataModule", "KiTS19DataModule", "UnpairedDataModule"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,4 +20,8 @@ def __getattr__(name: str) -> Any:
         from datamodules.kits19 import KiTS19DataModule
 
         return KiTS19DataModule
+    if name == "UnpairedDataModule":
+        from datamodules.unpaired.datamodule import UnpairedDataModule
+
+        return UnpairedDataModule
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

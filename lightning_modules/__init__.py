@@ -6,5 +6,14 @@ from lightning_modules.gan import GAN
 from lightning_modules.growing_gan import GrowingGAN
 from lightning_modules.pix2pix import Pix2Pix
 from lightning_modules.segmenter import Segmenter
+from lightning_modules.translation.cyclegan import CycleGAN
 
-__all__ = ["GAN", "Classifier", "GrowingGAN", "LesionInfilling", "Pix2Pix", "Segmenter"]
+__all__ = [
+    "GAN",
+    "Classifier",
+    "CycleGAN",
+    "GrowingGAN",
+    "LesionInfilling",
+    "Pix2Pix",
+    "Segmenter",
+]

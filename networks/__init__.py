@@ -9,6 +9,7 @@ from networks.se_msg_pggan import MultiScaleDiscriminator, MultiScaleGenerator
 from networks.stylegan import StyleGANDiscriminator, StyleGANGenerator
 from networks.stylegan2 import StyleGAN2Discriminator, StyleGAN2Generator
 from networks.torchvision_classifiers import AlexNet, ResNet
+from networks.translation.resnet_generator import ResNetGenerator
 from networks.unet import UNet
 from networks.vgg import VGG16
 
@@ -26,6 +27,7 @@ __all__ = [
     "PatchDiscriminator",
     "Pix2PixGenerator",
     "ResNet",
+    "ResNetGenerator",
     "StyleGAN2Discriminator",
     "StyleGAN2Generator",
     "StyleGANDiscriminator",

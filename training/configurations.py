@@ -18,12 +18,14 @@ _TASKS = {
     "lightning_modules.Classifier": "classification",
     "lightning_modules.Pix2Pix": "images from label maps",
     "lightning_modules.LesionInfilling": "lesions in real slices",
+    "lightning_modules.CycleGAN": "images of one domain from those of another",
     "lightning_modules.GAN": "images from noise",
     "lightning_modules.GrowingGAN": "images from noise",
 }
 _DATA = {
     "datamodules.KiTS19DataModule": "a cache of CT slices with label maps",
     "datamodules.ChestXrayDataModule": "a cache of films",
+    "datamodules.UnpairedDataModule": "two caches, or a synthetic set and one, or two classes",
 }
 
 

@@ -24,7 +24,7 @@ _SAME_DATA = {
     "image_size": "image size",
     "class_names": "classes",
     "content_sha256": "content",
-    "synthetic_sha256": "synthetic set",
+    "synthetic_sha256": "synthetic set, or the source that is translated",
 }
 
 _VARIABLE = "UNDERSTUDY_RUN_FOLDER"

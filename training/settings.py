@@ -38,6 +38,8 @@ def take_from_data(model: Any, datamodule: Any) -> None:
         model.image_size = size
     if "num_classes" not in model and "class_names" not in model:
         return
+    if model.get("conditioned") is False:  # its networks see no classes
+        return
     if not names:
         raise UserError(
             f"--data.root {root}: this run uses its films without labels, and a classifier needs "

@@ -67,6 +67,17 @@ METHODS = {
         *(f"--model.{net}.normalization=group" for net in ("generator", "discriminator")),
     ),
 }
+# Both classes of one cache; a pool that is full after the first of five steps.
+CYCLEGAN = [
+    "--config=configs/chest_xray/cyclegan.yaml",
+    "--data.source=null",
+    "--data.source_label=normal",
+    "--data.target_label=abnormal",
+    *("--model.generator.width=4", "--model.generator.num_blocks=1"),
+    *("--model.discriminator.width=4", "--model.discriminator.num_layers=2"),
+    "--model.pool_size=6",
+    "--model.gradient_clip_norm=1.0",
+]
 BATCH_NORMALISED = ["--model.generator.normalization=batch"]
 LOSSES = {
     "minmax": [],
@@ -82,6 +93,7 @@ ONE_OF_EACH = [
     ("stylegan", "non_saturating"),
     ("dcgan", "hinge"),
 ]
+TRANSLATED = ("cyclegan", "lsgan")
 OTHERS = [pair for m in METHODS for k in LOSSES if (pair := (m, k)) not in ONE_OF_EACH]
 
 
@@ -91,11 +103,10 @@ FLAT_AT_FIRST = ("stylegan1", ["first", "0"])
 
 
 def arguments(name: str, loss: str, cache: Path, run_folder: Path, *extra: str) -> Arguments:
+    own = [*METHODS[name], f"--model.loss={loss}", *LOSSES[loss]] if name in METHODS else CYCLEGAN
     return [
         "fit",
-        *METHODS[name],
-        f"--model.loss={loss}",
-        *LOSSES[loss],
+        *own,
         f"--data.root={cache}",
         "--data.batch_size=8",  # each of two processes has a group of minibatch deviation
         "--data.images_per_epoch=40",
@@ -104,7 +115,7 @@ def arguments(name: str, loss: str, cache: Path, run_folder: Path, *extra: str) 
         "--trainer.max_epochs=1",
         "--trainer.log_every_n_steps=2",
         "--trainer.enable_progress_bar=false",
-        "--distance.num_images=6",
+        f"--distance.num_images={6 if name in METHODS else 0}",
         "--wandb=disabled",
         "--samples_every_epochs=0",
         f"--run_folder={run_folder}",
@@ -124,7 +135,9 @@ def rows(run_folder: Path) -> list[str]:
 
 @pytest.mark.ddp
 @pytest.mark.parametrize(
-    "cases", [ONE_OF_EACH, pytest.param(OTHERS, marks=pytest.mark.slow)], ids=["some", "others"]
+    "cases",
+    [[*ONE_OF_EACH, TRANSLATED], pytest.param(OTHERS, marks=pytest.mark.slow)],
+    ids=["some", "others"],
 )
 def test_two_processes_equal_one(
     cases: list[tuple[str, str]], film_cache: Cache, tmp_path: Path
@@ -273,6 +286,22 @@ def test_augmentation_probability_path_length_and_best_survive_an_interruption(
     assert cut["progress"]["augmentation_probability"] != 0.5
     assert cut["state_dict"]["mean_path_length"] > 0
     assert cut["state_dict"]["real_signs"] != 0  # between two moves of the probability
+    train.fit([*of("cut"), "--resume=true"])
+    assert_same_bits(tmp_path / "whole", tmp_path / "cut")
+
+
+def test_the_pool_of_a_translator_survives_an_interruption(
+    film_cache: Cache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = film_cache(tmp_path / "films")
+
+    def of(folder: str) -> Arguments:
+        return arguments(*TRANSLATED, cache, tmp_path / folder, *LONGER)
+
+    train.fit(of("whole"))
+    train_until_the_plug_is_pulled(of("cut"), monkeypatch)
+    held = saved(tmp_path / "cut")["state_dict"]["pools.target.images"]
+    assert (held.flatten(1).abs().max(dim=1).values > 0).all()  # all six places
     train.fit([*of("cut"), "--resume=true"])
     assert_same_bits(tmp_path / "whole", tmp_path / "cut")
 

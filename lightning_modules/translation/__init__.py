@@ -1,0 +1,1 @@
+"""Images of one domain as images of another."""
