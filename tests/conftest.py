@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import io
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from datamodules.film_cache import FilmCache, header
 from provenance import sha256_of
@@ -222,6 +224,24 @@ def write_film_cache(
 def film_cache() -> Callable[..., Path]:
     """`write_film_cache` for tests that need films."""
     return write_film_cache
+
+
+@pytest.fixture
+def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made from their numbers, but neither laid out nor painted, which costs the most.
+
+    In place of their picture stands a blank one. For tests of what is said beside them.
+    """
+    from matplotlib.figure import Figure
+
+    blank = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(blank, "png")
+
+    def savefig(self: Figure, stream: io.BytesIO, **_: object) -> None:
+        stream.write(blank.getvalue())
+
+    monkeypatch.setattr(Figure, "savefig", savefig)
+    monkeypatch.setattr(Figure, "draw_without_rendering", lambda self: None)
 
 
 @pytest.fixture

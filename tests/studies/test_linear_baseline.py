@@ -13,6 +13,8 @@ from studies.report.write import build_report
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 PLAN = {
     "name": "small", "title": "Small", "question": "Does it help?", "seeds": [0],
     "metric": {"name": "auroc", "title": "AUROC", "percent": False},

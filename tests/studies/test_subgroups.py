@@ -17,6 +17,8 @@ from studies.run.runner import run_study
 from studies.run.subgroups import groups_of_films
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 @pytest.fixture
 def plan() -> dict:

@@ -16,6 +16,8 @@ from studies.report.write import build_report
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 GEOMETRIC = ["--data.augmentation", "geometric"]
 
 

@@ -100,6 +100,7 @@ def test_the_page_is_whole_and_needs_nothing_else(plan: dict, home: Path) -> Non
     assert content["groups"][0]["num_patients"] == fake_verbs.PATIENTS
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_captions_name_nothing_that_is_not_there(plan: dict, home: Path) -> None:
     text = Page(build_report(run(plan, home)).read_text()).text
     for absent in ("diamonds: the paper", "Seed sd", "other trainings, below it"):
@@ -107,6 +108,7 @@ def test_captions_name_nothing_that_is_not_there(plan: dict, home: Path) -> None
     assert "one seed says nothing of others" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_what_was_left_out_or_not_compared_is_said(plan: dict, home: Path) -> None:
     out = run(plan, home)
     assert "could be compared with the test images" not in build_report(out).read_text()
@@ -120,6 +122,7 @@ def test_what_was_left_out_or_not_compared_is_said(plan: dict, home: Path) -> No
     assert "In 2 cells not all that the model was trained on could be compared" in text
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_one_scenario_is_compared_with_nothing(plan: dict, home: Path) -> None:
     plan["scenarios"] = plan["scenarios"][:1]
     text = Page(build_report(run(plan, home)).read_text()).text
@@ -139,6 +142,7 @@ def test_an_empty_study_says_what_is_lacking(plan: dict, home: Path) -> None:
     assert page.images == []
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_page_that_cannot_be_rendered_leaves_the_last_report_whole(
     plan: dict, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +161,7 @@ def test_a_page_that_cannot_be_rendered_leaves_the_last_report_whole(
     assert {path: path.read_bytes() for path in out.glob("report.*")} == files
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_table_and_a_figure_that_the_template_does_not_name_are_drawn(
     plan: dict, home: Path, added_is_shown: Callable[[ModuleType, Path], None]
 ) -> None:

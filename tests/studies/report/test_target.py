@@ -17,6 +17,8 @@ from studies.run.folder import Study
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 RANGE = {"low": 140, "high": 146, "dice": 0.03, "low_hu": 19.6, "high_hu": 29.0}
 
 

@@ -11,6 +11,8 @@ from studies.report.write import build_report
 from studies.run.runner import StudyOutcome, run_study
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 def go(plan: dict, home: Path, **settings: Any) -> StudyOutcome:
     specification = parse_specification(plan, "small.yaml")

@@ -12,6 +12,8 @@ from studies.run.folder import Study
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 @pytest.fixture
 def films(home: Path, film_cache: Callable[..., Path]) -> Path:

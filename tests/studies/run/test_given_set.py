@@ -17,6 +17,8 @@ from studies.run.runner import StudyOutcome, run_study
 from studies.specification.listing import size_of
 from studies.specification.read import load_specification, parse_specification
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 
 def write_set(root: Path, grey: int = 90) -> Path:
     """A set of two slices of the fake cache's size, of a generator that nobody knows."""

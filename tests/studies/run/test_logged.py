@@ -17,6 +17,8 @@ from tests.wandb_records import runs_of
 from wandb_runs.environment import Destination
 from wandb_runs.run import begin_run, leave_run
 
+pytestmark = pytest.mark.usefixtures("unrendered")
+
 OFFLINE = Destination("offline", "--wandb offline")
 
 
