@@ -1,4 +1,4 @@
-"""How long a person waits for an answer of the five verbs that needs no work.
+"""How long a person waits for an answer of the verbs that needs no work.
 
     python benchmarks/start_up.py [CHECKOUT] [--repeats 5] [--out start_up.json]
 

@@ -1,4 +1,4 @@
-"""What the five verbs share at the prompt."""
+"""What the six verbs share at the prompt."""
 
 from command_line.exit_status import Stopped, run_verb
 from command_line.parser import (

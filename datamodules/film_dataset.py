@@ -119,13 +119,7 @@ class FilmDataset(Dataset[Sample]):
             item = self.synthetic.items[index - len(self.indices)]
             pixels = self._synthetic_pixels(item)
             name, patient = item.id, f"synthetic:{item.id}"
-        # Copies: a tensor must not share a read-only, memory-mapped page.
-        if pixels.dtype == np.uint16:
-            pixels = np.bitwise_xor(pixels, _SIGN_BIT).view(np.int16)
-        else:
-            pixels = np.array(pixels)
-        image = torch.from_numpy(pixels if pixels.ndim == 3 else pixels[None])
-        sample: Sample = {"image": image, "id": name, "patient_id": patient}
+        sample: Sample = {"image": tensor_of(pixels), "id": name, "patient_id": patient}
         if self.labels is not None:
             sample["label"] = int(self.labels[index])
         if isinstance(asked, Draw):
@@ -159,6 +153,16 @@ class FilmDataset(Dataset[Sample]):
         image = image.repeat(factor, axis=-2).repeat(factor, axis=-1)
         sixteen_bits = self.cache.manifest["bit_depth"] == 16
         return image.astype(np.uint16) * 257 if sixteen_bits else image
+
+
+def tensor_of(pixels: NDArray[Any]) -> Tensor:
+    """A stored film (S, S) or (C, S, S) as a batch carries it, see `FilmDataset.__getitem__`."""
+    # Copies: a tensor must not share a read-only, memory-mapped page.
+    if pixels.dtype == np.uint16:
+        pixels = np.bitwise_xor(pixels, _SIGN_BIT).view(np.int16)
+    else:
+        pixels = np.array(pixels)
+    return torch.from_numpy(pixels if pixels.ndim == 3 else pixels[None])
 
 
 def collate(samples: list[Sample]) -> dict[str, Any]:

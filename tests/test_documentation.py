@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
-VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "study.py")
+VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "predict.py", "study.py")
 PACKAGES = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
 ROOMS = "|".join(["benchmarks", "configs", "docs", "scripts", "tests", *PACKAGES])
 # What the shell puts in place of a variable of the scripts.

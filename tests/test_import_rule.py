@@ -36,6 +36,7 @@ MAY_IMPORT = {
         "gates",
     },
     "audit": {"datamodules", "metrics", "display", "gates"},
+    "prediction": {"preparation", "lightning_modules", "datamodules", "metrics", "display"},
     "studies/specification": set(),
     "studies/statistics": {"metrics", "studies/specification"},
     "studies/run": {
@@ -56,7 +57,7 @@ MAY_IMPORT = {
         "studies/run",
     },
 }
-VERBS = {"prepare", "train", "generate", "evaluate", "study"}
+VERBS = {"prepare", "train", "generate", "evaluate", "predict", "study"}
 FREE_FOR_ALL = {
     "device",
     "provenance",

@@ -76,6 +76,8 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("evaluate --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
         ("evaluate image", "image: no such subcommand. Did you mean images?"),
         ("evaluate --config=no.yaml", "--config no.yaml: there is no such file."),
+        ("predict --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
+        ("predict --source=x", "missing: --checkpoint, --out. Add --help"),
         ("study run --outt=x", "--outt: no such flag. Did you mean --out?"),
         ("study rum", "rum: no such subcommand. Did you mean run?"),
         ("study run --config=no.yaml", "--config no.yaml: there is no such file."),

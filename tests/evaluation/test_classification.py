@@ -36,12 +36,23 @@ FILES = [
 
 
 def write_checkpoint(
-    path: Path, root: Path, seed: int = 0, scale: float = 20.0, classes: int = 2, **record: Any
+    path: Path,
+    root: Path,
+    seed: int = 0,
+    scale: float = 20.0,
+    classes: int = 2,
+    image_channels: int = 1,
+    **record: Any,
 ) -> Path:
     """A classifier with random weights whose logits are far enough apart to tell films apart."""
     cache = FilmCache.open(root)
     names = cache.class_names("label") if cache.label_columns else ["normal", "abnormal"]
-    arguments = {"network": VGG, "num_classes": classes, "class_names": names}
+    arguments = {
+        "network": VGG,
+        "num_classes": classes,
+        "image_channels": image_channels,
+        "class_names": names,
+    }
     model = {"class_path": "lightning_modules.Classifier", "init_args": arguments}
     torch.manual_seed(seed)
     module = instantiate_module(model, path)

@@ -1,0 +1,115 @@
+"""From which probability on a film is called positive: chosen on validation films, never silent."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from metrics.thresholds import RULES
+from provenance import UserError, read_json
+
+USUAL_RULE = "youden"
+_RULES = tuple(rule for rule in RULES if rule != "default")
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A film with at least this probability of the second class is called that.
+
+    Attributes:
+        value: In [0, 1], or just above the highest score.
+        rule: How it was chosen, or "by hand".
+        chosen_on: The split, or None.
+        num_images: Of that split, None where it is not known.
+    """
+
+    value: float
+    rule: str
+    chosen_on: str | None = None
+    num_images: int | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        return {**asdict(self), "meaning": RULES.get(self.rule)}
+
+    @property
+    def in_words(self) -> str:
+        """For the terminal."""
+        if self.chosen_on is None:
+            return f"{self.value:g}, given by hand"
+        many = "" if self.num_images is None else f" of {self.num_images:,} images"
+        return f"{self.value:.4g} ({RULES[self.rule]}), chosen on the validation split{many}"
+
+
+def threshold_of(
+    checkpoint: Path,
+    checkpoint_sha256: str,
+    record: Mapping[str, Any],
+    asked: str | None,
+    evaluation: Path | None,
+) -> Threshold:
+    """The threshold that was asked for; without a word, Youden's of the validation split.
+
+    Args:
+        checkpoint: Of a classifier of two classes.
+        checkpoint_sha256: Of its file.
+        record: What it says of itself.
+        asked: A number, the name of a rule, or None.
+        evaluation: Folder of a finished evaluation of it, whose thresholds to use.
+
+    Raises:
+        UserError: No such rule, or nobody has chosen a threshold; 0.5 is never taken silently.
+    """
+    number = _number(asked)
+    if number is not None:
+        if evaluation is not None:
+            raise UserError("--evaluation: is for its thresholds, and --threshold gives a number.")
+        return Threshold(number, "by hand")
+    rule = asked or USUAL_RULE
+    if rule not in _RULES:
+        raise UserError(
+            f"--threshold {asked}: expected a number from 0 to 1, or a rule by which one was "
+            f"chosen on the validation split: {', '.join(_RULES)}."
+        )
+    if evaluation is not None:
+        return _of_evaluation(evaluation, checkpoint, checkpoint_sha256, rule)
+    found = record.get("thresholds", {})
+    rules = found.get("rules", {})
+    value = rules.get(rule) if isinstance(rules, dict) else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UserError(
+            f"{checkpoint}: tells no threshold: it was saved between two validations, its "
+            "validation split lacks a class, or an earlier version wrote it. None is taken "
+            "silently. Choose one on the validation split: python evaluate.py --checkpoint "
+            f"{checkpoint} --out DIR, then add --evaluation DIR; or give one: --threshold 0.37."
+        )
+    images = found.get("num_images")
+    return Threshold(float(value), rule, "val", images if isinstance(images, int) else None)
+
+
+def _number(asked: str | None) -> float | None:
+    try:
+        value = float(asked or "")
+    except ValueError:
+        return None
+    if not 0 <= value <= 1:
+        raise UserError(f"--threshold {asked}: a probability is 0 to 1.")
+    return value
+
+
+def _of_evaluation(folder: Path, checkpoint: Path, checkpoint_sha256: str, rule: str) -> Threshold:
+    result: Any = read_json(Path(folder) / "evaluation.json")
+    if not isinstance(result, dict) or result.get("task") != "classification":
+        raise UserError(f"--evaluation {folder}: holds no evaluation of a classifier.")
+    if result.get("checkpoint_sha256") != checkpoint_sha256:
+        raise UserError(
+            f"--evaluation {folder}: is of another checkpoint than {checkpoint}. Its thresholds "
+            "are of other weights; evaluate this one."
+        )
+    rows = {row["rule"]: row["threshold"] for row in result.get("thresholds", [])}
+    if result.get("thresholds_chosen_on") != "val" or rule not in rows:
+        raise UserError(
+            f"--evaluation {folder}: chose no threshold by {rule}, since its validation split "
+            "holds no films of both classes. Give one: --threshold 0.37."
+        )
+    return Threshold(float(rows[rule]), rule, "val")
