@@ -62,7 +62,7 @@ class Given:
     steps: int = 29
     queries: int = 40_000
     references: int = 100_000
-    looked_at: int = 512
+    looked_at: int = 256
     most_films: int = 100_000
     side: int = 256
     seconds: float = 0.4
@@ -222,8 +222,8 @@ def distances(given: Given) -> Row:
 def matching(given: Given) -> Row:
     """Placing the training images, and embedding, search and registration of some queries."""
     network = CopyEmbedding().eval().to(given.device)
-    images = _smooth(given.references, 0).to(given.device)
-    queries = _smooth(given.looked_at, 1).to(given.device)
+    images = _smooth(given.references, 0, given.device)
+    queries = _smooth(given.looked_at, 1, given.device)
     points_of(network, images[:1024])
     placing, points = _timed(given.device, lambda: points_of(network, images))
     owners = (torch.arange(given.references) // 2).to(given.device)
@@ -237,11 +237,11 @@ def matching(given: Given) -> Row:
     }
 
 
-def _smooth(count: int, seed: int) -> Tensor:
+def _smooth(count: int, seed: int, device: torch.device) -> Tensor:
     source = torch.Generator().manual_seed(seed)
-    made = torch.empty(count, 1, SIDE, SIDE, dtype=torch.uint8)
+    made = torch.empty(count, 1, SIDE, SIDE, dtype=torch.uint8, device=device)
     for part in made.split(4096):
-        coarse = torch.rand(len(part), 1, 8, 8, generator=source)
+        coarse = torch.rand(len(part), 1, 8, 8, generator=source).to(device)
         part.copy_(255 * F.interpolate(coarse, size=SIDE, mode="bilinear"))
     return made
 

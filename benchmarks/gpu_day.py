@@ -15,6 +15,7 @@ page says so. docs/training.md says how to bring all of it to a machine without 
 
 import argparse
 import contextlib
+import csv
 import os
 import platform
 import re
@@ -268,7 +269,7 @@ def training_words(given: argparse.Namespace, run: Path, seconds: int) -> list[s
         "--model.generator.width", width, "--model.generator.latent_size", width,
         "--model.discriminator.width", width, "--model.penalties.r1", "10",
         "--data.batch_size", "8" if given.tiny else "32",
-        "--data.images_per_epoch", "16" if given.tiny else "16000",
+        "--data.images_per_epoch", "16" if given.tiny else "6400",
         "--data.num_workers", "0" if given.tiny else "8",
         "--trainer.max_epochs", "2" if given.tiny else "1000",
         "--trainer.max_time", f"00:{hours:02}:{rest // 60:02}:{rest % 60:02}",
@@ -286,21 +287,15 @@ def training_words(given: argparse.Namespace, run: Path, seconds: int) -> list[s
 
 def read_curve(metrics: Path) -> list[Row]:
     """Images seen and distances, of a training's metrics.csv; empty where there is none."""
-    import csv
-
     if not metrics.is_file():
         return []
+    points: dict[int, Row] = {}
     with open(metrics, encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    return [
-        {name: float(value) for name, value in row.items() if value and _drawn(name)}
-        for row in rows
-        if any(value and "frechet" in name for name, value in row.items())
-    ]
-
-
-def _drawn(name: str) -> bool:
-    return name in ("images_seen", "step", "epoch") or name.startswith("val/")
+        for row in csv.DictReader(stream):
+            if row["name"].startswith(("val/frechet", "val/kernel")):
+                seen = int(row["images_seen"])
+                points.setdefault(seen, {"images_seen": seen})[row["name"]] = float(row["value"])
+    return list(points.values())
 
 
 # ---- what is measured, in a process of its own ---------------------------------------------------
@@ -310,27 +305,27 @@ def measure(given: argparse.Namespace) -> None:
     """Rows of one part."""
     import torch
 
-    from benchmarks import gpu_costs, gpu_speed
-
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    tiny = given.tiny
-    sizes = gpu_speed.Sizes(
-        tuple(given.sizes), given.width, given.batch_size, 2 if tiny else 16,
-        given.row_seconds, given.compile_seconds,
-    )  # fmt: skip
-    beside = gpu_costs.Given(device, given.films, given.weights, given.width)
-    if tiny:
-        beside = gpu_costs.Given(
-            device, given.films, given.weights, given.width, batch=4, steps=2, queries=100,
-            references=200, looked_at=4, most_films=16, side=32, seconds=0.01,
+    tasks: Any  # imported here, so that a part waits for what it needs alone
+    if given.worker in ("speed", "compile"):
+        from benchmarks import gpu_speed
+
+        sizes = gpu_speed.Sizes(
+            tuple(given.sizes), given.width, given.batch_size, 2 if given.tiny else 16,
+            given.row_seconds, given.compile_seconds,
         )  # fmt: skip
-    tasks: Any = {
-        "speed": lambda: gpu_speed.tasks(sizes, device),
-        "compile": lambda: gpu_speed.compile_tasks(sizes, device),
-        "shares": lambda: gpu_costs.shares(beside),
-        "audit": lambda: gpu_costs.audits(beside),
-    }
-    measure_all(given.worker, tasks[given.worker](), given.out / "rows.jsonl")
+        timed = gpu_speed.tasks if given.worker == "speed" else gpu_speed.compile_tasks
+        tasks = timed(sizes, device)
+    else:
+        from benchmarks import gpu_costs
+
+        small: Any = {}
+        if given.tiny:
+            small = {"batch": 4, "steps": 2, "queries": 100, "references": 200, "looked_at": 4}
+            small |= {"most_films": 16, "side": 32, "seconds": 0.01}
+        beside = gpu_costs.Given(device, given.films, given.weights, given.width, **small)
+        tasks = (gpu_costs.shares if given.worker == "shares" else gpu_costs.audits)(beside)
+    measure_all(given.worker, tasks, given.out / "rows.jsonl")
 
 
 def about(given: argparse.Namespace) -> Row:

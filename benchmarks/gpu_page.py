@@ -270,12 +270,10 @@ def _training(result: Row) -> str:
     if not curve:
         return ""
     names = [name for name in dict.fromkeys(itertools.chain(*curve)) if name.startswith("val/")]
-    names = [name for name in names if "frechet" in name or "kernel" in name][:4]
-    counted = "images_seen" if "images_seen" in curve[0] else "step"
+    names = names[:6]
     some = sorted({round(place * (len(curve) - 1) / 11) for place in range(12)})
     shown = [
-        (f"{curve[at].get(counted, 0):,.0f}", *(curve[at].get(name) for name in names))
-        for at in some
+        (f"{curve[at]['images_seen']:,}", *(curve[at].get(name) for name in names)) for at in some
     ]
     return _text(
         "## The multi-scale GAN on real films",

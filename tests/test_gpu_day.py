@@ -12,7 +12,14 @@ from torch import nn
 
 from benchmarks import gpu_speed
 from benchmarks.gan_step import dcgan
-from benchmarks.gpu_day import PARTS, allowance, gpu_test_files, outcomes_of_tests, read_flags
+from benchmarks.gpu_day import (
+    PARTS,
+    allowance,
+    gpu_test_files,
+    outcomes_of_tests,
+    read_curve,
+    read_flags,
+)
 from benchmarks.gpu_page import page, table
 from benchmarks.gpu_rows import Task, measure_all, read_rows
 from lightning_modules import Classifier
@@ -152,6 +159,23 @@ def test_outcomes_are_read_off_what_pytest_prints() -> None:
         {"test": "tests/gpu/a.py::two", "outcome": "failed", "seconds": None,
          "reason": "assert 1 == 2"},
     ]  # fmt: skip
+
+
+def test_the_curve_of_a_training_has_a_line_for_each_epoch(tmp_path: Path) -> None:
+    rows = [
+        "images_seen,epoch,name,value",
+        "32,0,train/loss,1.5",
+        "32,0,val/frechet_random_vgg,4.5",
+    ]
+    rows += ["32,0,val/kernel_random_vgg,0.5", "64,1,val/frechet_random_vgg,2.5"]
+    (tmp_path / "metrics.csv").write_text("\n".join(rows))
+    curve = read_curve(tmp_path / "metrics.csv")
+    assert [point["images_seen"] for point in curve] == [32, 64]
+    told = page(result(curve=curve))
+    assert "| images seen | frechet_random_vgg | kernel_random_vgg |" in told
+    assert "| 32 | 4.5 | 0.5 |" in told
+    assert "| 64 | 2.5 | - |" in told
+    assert read_curve(tmp_path / "none.csv") == []
 
 
 def test_all_files_with_tests_for_a_gpu_are_found() -> None:
