@@ -19,14 +19,24 @@ if TYPE_CHECKING:
     from PIL.PngImagePlugin import PngInfo
 
 NOTICE = "Synthetic: made by a neural network. Not a picture of a patient."
+COMPOSITE_NOTICE = (
+    "Synthetic in part: a patient's image in which a neural network painted a region."
+)
 LABEL_MAP_NOTICE = "Synthetic: label map of an image that a neural network painted on it."
 SOFTWARE = "Understudy"
-DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+_IPTC_CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
+DIGITAL_SOURCE_TYPE = f"{_IPTC_CODES}trainedAlgorithmicMedia"
+_SOURCE_TYPES = {
+    NOTICE: DIGITAL_SOURCE_TYPE,
+    COMPOSITE_NOTICE: f"{_IPTC_CODES}compositeWithTrainedAlgorithmicMedia",
+}
 SET_FORMAT = "understudy-synthetic"  # of the manifest of a set
 # DICOM PS3.16 CID 7005; in Contributing Equipment Sequence.
 SYNTHESIZING_EQUIPMENT = ("109100", "DCM", "Synthesizing Equipment")
 
-_OUR_WORDS = re.compile("|".join(re.escape(words) for words in (NOTICE, LABEL_MAP_NOTICE)))
+_OUR_WORDS = re.compile(
+    "|".join(re.escape(words) for words in (NOTICE, COMPOSITE_NOTICE, LABEL_MAP_NOTICE))
+)
 # Values of IPTC's vocabulary for what is made by a model or an algorithm, wholly or in part.
 _IPTC = re.compile(
     r"digitalsourcetype/((?:compositeWithT|t)rainedAlgorithmicMedia|algorithmicMedia|"
@@ -43,12 +53,14 @@ DICOM_TAGS = ["SyntheticData", "ContributingEquipmentSequence", *_DICOM_TEXTS]
 def as_json(notice: str = NOTICE) -> dict[str, str]:
     """The marks as JSON holds them: beside a NIfTI file and in it, and in the manifest of a set."""
     marks = {"SyntheticData": "YES", "Comment": notice, "Software": SOFTWARE}
-    return marks | ({"DigitalSourceType": DIGITAL_SOURCE_TYPE} if notice == NOTICE else {})
+    kind = _SOURCE_TYPES.get(notice)
+    return marks | ({"DigitalSourceType": kind} if kind else {})
 
 
 def xmp(notice: str = NOTICE) -> bytes:
     """An XMP packet: a description, and for an image IPTC's DigitalSourceType."""
-    source = f' Iptc4xmpExt:DigitalSourceType="{DIGITAL_SOURCE_TYPE}"' if notice == NOTICE else ""
+    kind = _SOURCE_TYPES.get(notice)
+    source = f' Iptc4xmpExt:DigitalSourceType="{kind}"' if kind else ""
     return (
         '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>'
         '<x:xmpmeta xmlns:x="adobe:ns:meta/">'

@@ -19,9 +19,17 @@ _WHAT_OUTSIDE = (
     "Every image here is synthetic, as whoever brought the set in says: none is meant to be a "
     "picture of a patient."
 )
+_WHAT_PAINTED = (
+    "Every image here is a patient's slice in which a neural network painted a region. Outside of "
+    "it the slice is unchanged, so the set is to be kept, shared and deleted as the patients' data."
+)
 _USE = (
     "to join the training split of a model whose validation and test patients the generator never "
     "saw (train.py checks it)"
+)
+_COPIES_OF_PAINTED = (
+    "Outside of the painted regions every image is a copy of a training image, on purpose: an "
+    "audit calls most of them copies, and is right. "
 )
 _NOT_FOR = "diagnosis, or evidence about any person or disease"
 _HELPS = (
@@ -40,6 +48,7 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
     """
     origin = manifest["generator"]
     outside = "trained_on" in origin  # brought in by prepare.py synthetic
+    painted = "painted" in manifest  # by a lesion infilling
     licences = licences_in(manifest)
     title = f"Synthetic images: {len(items)} of {printable(manifest['dataset'])}"
     evaluations = manifest.get("evaluations") or []
@@ -52,10 +61,11 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
     data = [one.data or printable(manifest["dataset"]) for one in licences]
     return Card(
         title=title,
-        statement=_WHAT_OUTSIDE if outside else _WHAT,
+        statement=_WHAT_OUTSIDE if outside else _WHAT_PAINTED if painted else _WHAT,
         facts=facts_of(items, manifest, outside),
         command=command,
-        copies=_audit_in_words(manifest.get("audit"), bool(manifest.get("without_copies"))),
+        copies=_COPIES_OF_PAINTED * painted
+        + _audit_in_words(manifest.get("audit"), bool(manifest.get("without_copies"))),
         sections={
             "Congruence": rows_of(evaluations, of_coverage=False),
             "Coverage": [*rows_of(evaluations, of_coverage=True), *_variety(items)],

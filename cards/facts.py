@@ -37,6 +37,14 @@ def facts_of(
             f"{len({item.label_item_id for item in items})} of "
             f"{count(len({item.label_patient_id for item in items}), 'patient')}"
         )
+    if painted := manifest.get("painted"):
+        done = "put in" if painted["what"] == "put" else "taken out"
+        rows["painted"] = (
+            f"{printable(painted['lesion'])} {done}, in a region with a margin of "
+            f"{count(painted['margin'], 'pixel')}; largest difference from the slice outside of "
+            f"it: {painted['largest_difference_outside']} of 255, mean inside: "
+            f"{painted['mean_difference_inside']:.1f}"
+        )
     if without := manifest.get("without_copies"):
         rows["left out"] = (
             f"{without['left_out']:,} of {without['of']:,} images, which an audit found suspicious "

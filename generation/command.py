@@ -6,7 +6,7 @@ The flags of generate.py are the function's arguments: no torch is imported befo
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from datamodules.synthetic import ImageFormat
 from device import Device, chosen_device
@@ -33,20 +33,22 @@ def generate(
     label: str | None = None,
     interpolation: Path | None = None,
     balance: Path | None = None,
+    lesions: Literal["put", "remove"] | None = None,
+    into: Literal["healthy", "any"] | None = None,
     licence: str | None = None,
     device: Device = "auto",
     show_progress: bool = True,
 ) -> Path:
-    """Generate slices from label maps with a Pix2Pix, or films from noise with a GAN.
+    """Generate slices with a Pix2Pix, lesions in real slices, or films from noise with a GAN.
 
     Image i of a generator depends on its checkpoint, (seed, i), and what it is told: its label map
     and the dropout, or the truncation; not on the batch size, nor on other generators. An
     interrupted call goes on where it stopped when it is repeated.
 
     Args:
-        checkpoint: Of a Pix2Pix, GAN or GrowingGAN run. Of several GANs, each trained on another
-            class of one cache (--data.only_label): they make one set, each image of the class of
-            its generator, class after class in the order of the cache.
+        checkpoint: Of a Pix2Pix, LesionInfilling, GAN or GrowingGAN run. Of several GANs, each
+            trained on another class of one cache (--data.only_label): they make one set, each image
+            of the class of its generator, class after class in the order of the cache.
         num_images: How many to make; of several generators, how many each makes, so the set has
             this number of every class. None: 1333, or with --balance what is lacking.
         out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
@@ -55,11 +57,12 @@ def generate(
         batch_size: Images at a time. Films are computed in eights whatever it says, so that it
             changes no bit of them.
         labels: Pix2Pix: a cache with label maps; None takes the training slices of the generator's
-            data. Those of its validation and test patients are left out.
+            data. Those of its validation and test patients are left out. LesionInfilling: a cache
+            whose lesions lend their shapes; None takes those of the training slices.
         with_class: Pix2Pix: only label maps that hold this class, for example "tumour", so that
             the set makes up for its rarity. None takes every label map with any foreground.
-        dropout: Pix2Pix: keep the generator's dropout active, where it is the only noise. None:
-            true.
+        dropout: Pix2Pix and LesionInfilling: keep the generator's dropout active, where it is the
+            only noise. None: true.
         truncation: GAN: 0 to 1; below 1 draws images towards the average one: more usual, less
             varied. Only StyleGAN and StyleGAN2 can. None: 1.
         format: Of the files. png: 8 bits. npy: loads faster. dicom: CT in Hounsfield units of
@@ -75,6 +78,11 @@ def generate(
             are made as its real training split lacks to its largest class, counted after the
             --data.imbalance of the generators' training. Every class that lacks films needs a
             generator; one of the largest class makes none, and is left out of the set.
+        lesions: LesionInfilling: "put" a lesion into a part of the organ that has none, of the
+            shape of another patient's; or "remove" all lesions of a slice. Either is done to slices
+            of the generator's training split, which stay as they are elsewhere. None: put.
+        into: LesionInfilling: "healthy" slices alone, which hold no lesion; or "any" with a healthy
+            part of the organ. None: healthy.
         licence: Of the data that the generator has learnt from, where its checkpoint does not state
             one: as for prepare.py --licence. One that states it is believed.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -106,21 +114,29 @@ def generate(
         )
     from generation.films import generate_films
     from generation.generators import TrainedGenerator, one_set
+    from generation.lesions import generate_lesions
     from generation.slices import generate_slices
     from generation.synthetic_set import Generation
-    from lightning_modules import GAN
+    from lightning_modules import GAN, LesionInfilling
 
     target = chosen_device(device)
-    of_both = _given(format=format)
-    of_slices = _given(labels=labels, with_class=with_class, dropout=dropout)
+    of_all = _given(format=format)
+    of_slices = _given(labels=labels, dropout=dropout)
+    of_pix2pix, of_lesions = _given(with_class=with_class), _given(lesions=lesions, into=into)
     of_films = _given(truncation=truncation, label=label, interpolation=interpolation)
     generators = [TrainedGenerator.open(Path(path), number, label, target) for path in paths]
     first, are_gans = generators[0], isinstance(generators[0].module, GAN)
+    paints_lesions = isinstance(first.module, LesionInfilling)
     if are_gans:
-        _refuse(of_slices, "is for Pix2Pix, which paints label maps", first)
+        for_slices = {**of_slices, **of_pix2pix}
+        _refuse(for_slices, "is for Pix2Pix, which paints label maps", first)
     else:
         for_gans = {**of_films, **_given(balance=balance)}
         _refuse(for_gans, "is for GANs, which make films from noise", first)
+    if paints_lesions:
+        _refuse(of_pix2pix, "is for Pix2Pix, which paints label maps", first)
+    else:
+        _refuse(of_lesions, "is for LesionInfilling, which paints lesions", first)
     stated = None if licence is None else _stated(licence, generators)
     if len(generators) > 1 or balance is not None:
         generators = one_set(generators, balance)
@@ -137,9 +153,11 @@ def generate(
             licence=stated,
         )
         if are_gans:
-            generate_films(generation, **of_films, **of_both)
+            generate_films(generation, **of_films, **of_all)
+        elif paints_lesions:
+            generate_lesions(generation, **of_slices, **of_lesions, **of_all)
         else:
-            generate_slices(generation, **of_slices, **of_both)
+            generate_slices(generation, **of_slices, **of_pix2pix, **of_all)
     return generation.out
 
 

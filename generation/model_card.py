@@ -39,7 +39,7 @@ def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
     ]
     licences = list(dict.fromkeys(licences))
     title = f"{module} of {printable(record['dataset'])}, {generator.module.image_size} px"
-    paints = module == "Pix2Pix"
+    paints = module in ("Pix2Pix", "LesionInfilling")
     metrics = _metrics(generator.checkpoint)
     version = record["versions"]["understudy"]
     learnt = count(len(generator.seen().patients), "patient")

@@ -17,7 +17,7 @@ from datamodules.synthetic import ImageFormat, SyntheticItem, image_name, mask_n
 from generation.dicom_file import NAMES, Described, Kind, Origin, dicom_bytes
 from generation.nifti_file import nifti_bytes
 from provenance import read_json, whole_file, write_json_atomic
-from synthetic_marks import LABEL_MAP_NOTICE, as_json, png_info, sidecar
+from synthetic_marks import LABEL_MAP_NOTICE, NOTICE, as_json, png_info, sidecar
 
 # Drawn when the first file is written, so that a call that goes on uses the same.
 ORIGIN = "dicom_origin.json"
@@ -38,6 +38,7 @@ class SetFiles:
         assumed: Sentences: what the files say although nobody knows it, or leave out.
         assumed_spacing_mm: (row, column) of images that have none of their own.
         origin: Of DICOM files.
+        notice: What PNG files say of themselves.
     """
 
     root: Path
@@ -49,6 +50,7 @@ class SetFiles:
     assumed: tuple[str, ...] = ()
     assumed_spacing_mm: tuple[float, float] = (ASSUMED_SPACING_MM, ASSUMED_SPACING_MM)
     origin: Origin | None = None
+    notice: str = NOTICE
 
     @property
     def is_dicom(self) -> bool:
@@ -111,7 +113,7 @@ class SetFiles:
             if self.image_format == "npy":
                 np.save(stream, image if image.ndim == 2 else np.moveaxis(image, -1, 0))
             elif self.image_format == "png":
-                Image.fromarray(image).save(stream, format="PNG", pnginfo=png_info())
+                Image.fromarray(image).save(stream, format="PNG", pnginfo=png_info(self.notice))
             elif self.image_format == "nifti":
                 stream.write(nifti_bytes(image, *self._size(item), self.scale))
             else:

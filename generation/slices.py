@@ -105,7 +105,7 @@ def generate_slices(
         },
         lent=cache.licence,
         **files.in_manifest,
-        label_cache=_lenders(cache, chosen),
+        label_cache=label_cache_of(cache, chosen),
     )
     made = SyntheticSet.open(generation.out)
     rows = [
@@ -119,7 +119,7 @@ def generate_slices(
     )
 
 
-def _lenders(cache: SliceCache, chosen: list[SliceItem]) -> dict[str, Any]:
+def label_cache_of(cache: SliceCache, chosen: list[SliceItem]) -> dict[str, Any]:
     """What the manifest says of the cache that the label maps are from; its items name them."""
     known = cache.knowledge(np.flatnonzero(np.isin(cache.ids, [item.id for item in chosen])))
     told = known.plain()

@@ -25,6 +25,7 @@ from datamodules.synthetic import SyntheticItem
 from display.tensor_images import image_arrays
 from generation.generators import TrainedGenerator
 from generation.set_files import SetFiles
+from knowledge import Knowledge
 from licences import Licence, together
 from lightning_modules.training_module import derived_seed
 from output_folder import check_folder, claim_folder, locked
@@ -33,7 +34,7 @@ from provenance import (
     command_for_others,
     library_versions,
 )
-from synthetic_marks import as_json
+from synthetic_marks import NOTICE, as_json
 
 REQUEST = "request.json"
 
@@ -157,6 +158,8 @@ class Generation:
         items: list[SyntheticItem],
         flags: dict[str, Any],
         lent: Licence | None = None,
+        also_seen: Knowledge | None = None,
+        notice: str = NOTICE,
         **details: Any,
     ) -> None:
         """Write the card and the manifest, which make the set complete.
@@ -166,6 +169,8 @@ class Generation:
             flags: What was asked for besides checkpoint, number, folder and seed, for the command
                 in the card; None is left out.
             lent: Licence of the label maps that the images are painted on.
+            also_seen: Whom the images know besides those of whom their generators learnt.
+            notice: What the manifest says that the images are.
             **details: What the manifest says besides.
         """
         first = self.generators[0]
@@ -177,13 +182,15 @@ class Generation:
             "generators": [one.in_manifest for one in self.generators],
         }
         # The leak check asks whom the set knows, whichever of them taught it.
-        generator |= reduce(or_, [one.seen() for one in self.generators]).plain()
+        generator |= reduce(
+            or_, [one.seen() for one in self.generators], also_seen or Knowledge()
+        ).plain()
         manifest = {
             "dataset": first.record["dataset"],
             "image_size": first.module.image_size,
             "class_names": first.record["class_names"],
             "synthetic": True,
-            **as_json(),
+            **as_json(notice),
             "seed": self.seed,
             "generator": generator,
             "licences": [one.plain() for one in self.licences(lent)],

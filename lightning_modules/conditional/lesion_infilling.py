@@ -233,7 +233,7 @@ class LesionInfilling(PairedGAN):
         if lesions and random.random() >= self.healthy_share:
             return lesions[int(random.integers(len(lesions)))]
         places = healthy_parts(labels, self.organ, self.lesion)
-        where = self.put(places, random) if places else None
+        where = self.put(places, random, self.shapes) if places else None
         if where is None and lesions:
             where = lesions[int(random.integers(len(lesions)))]
         if where is None:  # a slice without a place in the organ: any other is healthy too
@@ -243,15 +243,18 @@ class LesionInfilling(PairedGAN):
             where[top : top + side, left : left + side] = True
         return where
 
-    def put(self, parts: list[Pixels], random: np.random.Generator) -> Pixels | None:
-        """A lesion of another slice's shape in one of these parts (H, W); None where none fits.
+    def put(
+        self, parts: list[Pixels], random: np.random.Generator, shapes: list[Pixels]
+    ) -> Pixels | None:
+        """A lesion of one of these shapes in one of these parts (H, W); None where none fits.
 
         Args:
             parts: Of the organ.
             random: Draws part, shape, size and place.
+            shapes: (h, w) each.
         """
         part = parts[int(random.integers(len(parts)))]
-        shape = self.shapes[int(random.integers(len(self.shapes)))]
+        shape = shapes[int(random.integers(len(shapes)))]
         return placed(shape, part, self.placing, random)
 
     def painted(self, part: Batch) -> Tensor:

@@ -49,13 +49,13 @@ class Placing:
             )
 
 
-def parts_of(pixels: Pixels) -> list[Pixels]:
-    """Connected parts, corners touching, of `SMALLEST` pixels or more, each at the full size."""
+def parts_of(pixels: Pixels, smallest: int = SMALLEST) -> list[Pixels]:
+    """Connected parts, corners touching, of `smallest` pixels or more, each at the full size."""
     from scipy import ndimage
 
     numbered, count = ndimage.label(pixels, structure=np.ones((3, 3)))
     sizes = np.bincount(numbered.ravel(), minlength=count + 1)
-    return [numbered == part for part in range(1, count + 1) if sizes[part] >= SMALLEST]
+    return [numbered == part for part in range(1, count + 1) if sizes[part] >= smallest]
 
 
 def shapes_of(label_maps: Iterable[Labels], lesion: int) -> list[Pixels]:
