@@ -4,7 +4,8 @@ A record of a few words can name a layer of ten gigabytes. torch's "meta" device
 of shapes alone, and these must be those of the weights in the file, which take room there.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -48,6 +49,17 @@ class _Counted(TorchFunctionMode):
         return function(*args, **kwargs)
 
 
+@contextmanager
+def shapes_alone(most_calls: int = 10**9) -> Iterator[None]:
+    """Inside, networks are built and computed without memory: their tensors are shapes alone.
+
+    Args:
+        most_calls: Of torch, after which `_TooManyCalls` ends it.
+    """
+    with torch.device("meta"), _Counted(most_calls):
+        yield
+
+
 def check_size(build: Callable[[], nn.Module], state: Any, source: Path) -> None:
     """Compare a network's shapes with those of the weights that a checkpoint has for it.
 
@@ -72,7 +84,7 @@ def check_size(build: Callable[[], nn.Module], state: Any, source: Path) -> None
                 f"{tensor.untyped_storage().nbytes()} bytes of it. It is not loaded."
             )
     try:
-        with torch.device("meta"), _Counted(_CALLS_BESIDE + _CALLS_PER_TENSOR * len(state)):
+        with shapes_alone(_CALLS_BESIDE + _CALLS_PER_TENSOR * len(state)):
             network = build()
             wanted = network.state_dict()
     except _TooManyCalls:

@@ -143,6 +143,11 @@ def _checked_value(kind: Any, value: Any, place: str, source: Path) -> Any:
             name: _checked_value(get_type_hints(kind)[name], one, f"{place}.{name}", source)
             for name, one in value.items()
         }
+    if get_origin(kind) is dict:
+        if not isinstance(value, dict):
+            raise _no_plain_value(source, place, "a table of plain values")
+        _check_table(value, place, source)
+        return value
     if not is_plain(kind):
         raise UserError(
             f"{source}: {place}: cannot be checked, since its type {kind} may stand for any class. "
@@ -152,6 +157,23 @@ def _checked_value(kind: Any, value: Any, place: str, source: Path) -> Any:
     if not all(isinstance(part, _SCALARS) for part in parts):
         raise _no_plain_value(source, place, "text, a number, or a list of such")
     return value
+
+
+def _check_table(value: Any, place: str, source: Path) -> None:
+    """Refuse (UserError) a table, or a list inside of one, that holds what could be made a class.
+
+    Its texts stay texts for the class that takes it, which looks at them itself.
+    """
+    if isinstance(value, dict):
+        if not all(isinstance(key, str) for key in value) or "class_path" in value:
+            raise _no_plain_value(source, place, "a table of plain values")
+        for key, one in value.items():
+            _check_table(one, f"{place}.{key}", source)
+    elif isinstance(value, list | tuple):
+        for index, one in enumerate(value):
+            _check_table(one, f"{place}[{index}]", source)
+    elif not isinstance(value, _SCALARS):
+        raise _no_plain_value(source, place, "text, a number, or a list or table of such")
 
 
 def is_plain(kind: Any) -> bool:

@@ -2,6 +2,7 @@
 
 from networks.dcgan import DCGANDiscriminator, DCGANGenerator
 from networks.fpn import FeaturePyramid
+from networks.libraries.network import LibraryNetwork
 from networks.patch_discriminator import MultiScalePatchDiscriminator, PatchDiscriminator
 from networks.pggan import PGGANDiscriminator, PGGANGenerator
 from networks.pix2pix import Pix2PixGenerator
@@ -19,6 +20,7 @@ __all__ = [
     "DCGANDiscriminator",
     "DCGANGenerator",
     "FeaturePyramid",
+    "LibraryNetwork",
     "MultiScaleDiscriminator",
     "MultiScaleGenerator",
     "MultiScalePatchDiscriminator",

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "wandb_runs": set(),
     "callbacks": {"lightning_modules", "metrics", "display", "wandb_runs"},
     "command_line": set(),
-    "training": {"callbacks", "lightning_modules", "command_line", "wandb_runs"},
+    "training": {"callbacks", "lightning_modules", "networks", "command_line", "wandb_runs"},
     "gates": {"display"},
     "generation": {"lightning_modules", "networks", "datamodules", "display", "cards"},
     "evaluation": {

@@ -24,6 +24,7 @@ from lightning_modules.distributed import launched_rank
 from provenance import UserError, library_versions, without_paths
 from training.failures import OnFailure, fit_with_roll_backs, worded_building
 from training.joining_callbacks import callbacks_that_join, refuse_unknown_monitor
+from training.library_networks import NetworkParser, refuse_unfit_network
 from training.run_folder import (
     checkpoint_folder,
     claim_run_folder,
@@ -76,6 +77,7 @@ class TrainCLI(LightningCLI):
             L.LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
+            parser_class=NetworkParser,
             save_config_callback=None,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -180,6 +182,7 @@ class TrainCLI(LightningCLI):
         self.datamodule = parser.instantiate(Namespace(data=config.data)).data
         take_from_data(config.model.init_args, self.datamodule)
         refuse_small_images(config.model.init_args, self.datamodule)
+        refuse_unfit_network(config.model, self.datamodule)
         write_out_augmentation(config.data.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
         self.record = self._record(config)

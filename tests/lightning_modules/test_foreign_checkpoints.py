@@ -151,6 +151,57 @@ def test_nothing_that_a_record_names_is_imported(
     assert str(path) in str(refusal.value)
 
 
+LIBRARY = {
+    "class_path": "networks.LibraryNetwork",
+    "init_args": {
+        "name": "monai.networks.nets.SegResNet",
+        "settings": {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]},
+        "weights": "file.pth",
+    },
+}
+
+
+def test_a_network_of_another_package_is_loaded(tmp_path: Path) -> None:
+    """With neither the file of its weights nor a download: the checkpoint holds them."""
+    model = changed(SEGMENTER, "init_args network", LIBRARY)
+    made = changed(model, "init_args network init_args weights", "restored")
+    module = instantiate_module(made, tmp_path).eval()
+    path = write(tmp_path / "own.ckpt", model, module.state_dict())
+    image = torch.randn(2, 1, 16, 16)
+    torch.testing.assert_close(load_module(path)[0](image), module(image), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "told"),
+    [
+        ("name", "os.system", "is no network of"),
+        ("name", "planted.make", "is no network of"),
+        ("name", "monai.networks.nets.planted.make", "has no such network"),
+        ("name", "monai.networks.nets.segresnet.os", "has no such network"),
+        ("name", "monai.networks.nets.resnet.look_up_option", "has no such network"),
+        ("name", "torchvision.models._api.get_model", "has no such network"),
+        ("name", "segmentation_models_pytorch.from_pretrained", "has no such network"),
+        ("settings", {"act": {"class_path": "planted.make"}}, "settings.act: expected a table"),
+        ("settings", {"act": "planted.make"}, "cannot be made with these settings"),
+        ("settings", {"planted.make": 1}, "has no setting planted.make"),
+        ("settings", {"act": "/etc/passwd"}, "Names of files and of a hub"),
+        ("settings", {"init_filters": 10**6}, "do not fit the network"),
+        ("settings", ["planted.make"], "settings: expected a table"),
+        ("settings", "planted.yaml", "settings: expected a table"),
+        ("weights", {"class_path": "planted.make"}, "weights: expected text"),
+    ],
+)
+def test_what_a_record_says_of_such_a_network_runs_nothing(
+    place: str, value: Any, told: str, mark: Path, tmp_path: Path
+) -> None:
+    network = changed(LIBRARY, f"init_args {place}", value)
+    path = write(tmp_path / "foreign.ckpt", changed(SEGMENTER, "init_args network", network))
+    with pytest.raises(UserError) as refusal:
+        load_module(path)
+    assert not mark.exists()
+    assert told in str(refusal.value)
+
+
 @pytest.mark.parametrize("name", ["planted.Data", "datamodules_planted.Data", "os.system"])
 def test_nothing_that_the_record_of_the_data_names_is_imported(
     name: str, mark: Path, tmp_path: Path, small_cache: Path
