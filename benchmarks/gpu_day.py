@@ -150,6 +150,7 @@ class Day:
         while True:
             process = self._start(self._worker(name))
             how = self._wait(process, end)
+            end_group(process)  # loaders' workers too, which may outlive it
             if how == "whole" or time.monotonic() >= end:
                 return how if how == "whole" else "the time was up"
             restarts += 1
@@ -417,7 +418,8 @@ def main() -> None:
     given = read_flags(sys.argv[1:])
     if given.worker is not None:
         measure(given)
-        return
+        sys.stdout.flush()
+        os._exit(0)  # all is on disk, and the farewells of loaders' workers take their time
     given.out.mkdir(parents=True, exist_ok=True)
     if any((given.out / name).exists() for name in ("rows.jsonl", "gpu_day.json")):
         raise SystemExit(f"{given.out}: holds an earlier day. Give another --out.")

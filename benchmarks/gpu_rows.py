@@ -5,6 +5,7 @@ ended. Each row is a line of a file: when it begins, and when it is measured or 
 process that is ended, hangs or breaks costs the row it was at; the next one goes on behind it.
 """
 
+import gc
 import json
 import math
 import signal
@@ -82,6 +83,9 @@ def measure_all(part: str, tasks: Iterable[Task], path: Path) -> None:
         if task.key in tried:
             continue
         add_row(path, {"part": part, "key": task.key, "state": "begun", **task.row})
+        gc.collect()  # a timer and its module hold each other, and memory that is measured here
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
         started, broken = time.perf_counter(), None
         try:
             with at_most(task.seconds):
@@ -94,8 +98,6 @@ def measure_all(part: str, tasks: Iterable[Task], path: Path) -> None:
         print(part, *task.row.values(), _short(found), flush=True)
         if broken is not None:
             raise RuntimeError("the GPU is lost to this process") from broken
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
 
 
 @contextmanager

@@ -134,6 +134,7 @@ def compile_tasks(sizes: Sizes, device: torch.device) -> Iterator[Task]:
 def _compiled_once(
     make: Callable[[int], TrainingModule], size: int, sizes: Sizes, device: torch.device
 ) -> Row:
+    torch.compiler.reset()
     torch.manual_seed(0)
     started = time.perf_counter()
     timer = Timer(make(size), "bf16", device, compiled=True)
@@ -160,6 +161,7 @@ def _timed(
     flops: dict[tuple[str, int], float],
 ) -> Row:
     """One row of the table."""
+    torch.compiler.reset()  # else networks of a class share a limit, and then run uncompiled
     torch.manual_seed(0)
     count = sizes.batch_at(size)
     precision, _, how = variant.partition("+")
