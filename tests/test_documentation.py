@@ -16,10 +16,16 @@ from typing import Any
 import jsonargparse
 import pytest
 import torch
+import yaml
+
+from augmentations.language import read_policy
+from augmentations.operation import Images
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
+STUDIES = [config for config in CONFIGS if config.parent.name == "studies"]
+EXPERIMENTS = [config for config in CONFIGS if config.parent.name != "studies"]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
 VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "predict.py", "study.py")
 PACKAGES = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
@@ -74,6 +80,10 @@ def commands_in(text: str) -> list[tuple[str, ...]]:
     """Words of every `python something.py` line, continuation lines joined."""
     lines = text.replace("\\\n", " ").splitlines()
     return [tuple(shlex.split(x, comments=True)[1:]) for x in lines if x.startswith("python ")]
+
+
+def text_of(path: str) -> str:
+    return (ROOT / path).read_text()
 
 
 def documented_commands() -> dict[str, list[tuple[str, ...]]]:
@@ -182,17 +192,44 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
     return lines
 
 
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_configurations_are_whole(config: Path, parse: Parse, tmp_path: Path) -> None:
-    """Experiments parse alone, overlays after an experiment, studies in every cell."""
-    if config.parent.name == "studies":
-        for words in trainings_of(config, tmp_path):
-            parse("train.py", words)
-        return
+@pytest.mark.parametrize("config", EXPERIMENTS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_configurations_are_whole(config: Path, parse: Parse) -> None:
+    """Experiments parse alone, overlays after an experiment."""
     base = ["--config", "configs/kits19/unet_light.yaml"] if config.parent.name == "trainer" else []
     settings = parse("train.py", ["fit", *base, "--config", str(config)])
     assert settings.fit.trainer.max_epochs == (100 if base else settings.fit.trainer.max_epochs)
     assert settings.fit.model.class_path.startswith("lightning_modules.")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("study", STUDIES, ids=lambda path: path.stem)
+def test_every_cell_of_every_study_parses(study: Path, parse: Parse, tmp_path: Path) -> None:
+    for words in trainings_of(study, tmp_path):
+        parse("train.py", words)
+
+
+def test_studies_parse(parse: Parse, tmp_path: Path) -> None:
+    """Every configuration, and every flag and value beside every kind of module and network.
+
+    Any augmentation parses: that each is one, their own language says.
+    """
+    seen: set[Any] = set()
+    for study in STUDIES:
+        (tmp_path / study.stem).mkdir()
+        for words in trainings_of(study, tmp_path / study.stem):
+            flags = [f for f in shlex.join(words).split(" --") if str(tmp_path) not in f]
+            files = [flag.split()[1] for flag in flags if flag.startswith("config ")]
+            kind = tuple(re.findall(r"class_path: *(\S+)", "".join(map(text_of, files))))
+            said = {(kind if not flag.startswith("config ") else "", flag) for flag in flags}
+            policies = {one for one in said if one[1].startswith("data.augmentation ")}
+            for _, flag in policies - seen:
+                images = Images(masks="kits19" in files[0], labels="kits19" not in files[0])
+                read_policy(yaml.safe_load(shlex.split(flag)[1]), images)
+            seen |= policies
+            said = (said - policies) | {(kind, "data.augmentation") for _ in policies}
+            if said - seen:
+                parse("train.py", words)
+                seen |= said
 
 
 def test_later_overlay_wins(parse: Parse) -> None:
