@@ -20,6 +20,7 @@ from preparation.synthetic.command import synthetic
 from preparation.synthetic.summary import print_synthetic_summary
 from preparation.verify import Verification, print_verification, verify
 from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
+from preparation.volumes.data_sets.command import nnunet
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
 
@@ -27,6 +28,7 @@ Outcome = SliceOutcome | FilmOutcome | SyntheticOutcome | Verification | Licence
 COMMANDS: dict[str, Callable[..., Outcome]] = {
     "phantom_ct": phantom_ct,
     "kits19": kits19,
+    "nnunet": nnunet,
     "ct_dicom": ct_dicom,
     "slices": slices,
     "masks": masks,

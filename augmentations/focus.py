@@ -27,6 +27,7 @@ class Sharpening(GreyValues):
 
     source = "Kim and Bae 2020, Fig. 1 [6]"
     library = "torchvision adjust_sharpness"
+    of_grey_or_colour = True
     breaks_meaning = "Noise looks like texture by strong factors."
 
     def __post_init__(self) -> None:

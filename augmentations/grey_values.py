@@ -34,6 +34,7 @@ class Brightness(GreyValues):
 
     source = "nnU-Net (MultiplicativeBrightnessTransform)"
     library = "torchvision adjust_brightness"
+    of_grey_or_colour = True
     breaks_meaning = _WINDOW
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
@@ -92,6 +93,7 @@ class Contrast(GreyValues):
 
     source = "nnU-Net (ContrastTransform)"
     library = "torchvision adjust_contrast"
+    of_grey_or_colour = True
     breaks_meaning = _WINDOW
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:

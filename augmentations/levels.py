@@ -57,6 +57,8 @@ class ChannelShuffle(GreyValues):
         """See `Operation`."""
         if images.channels < 2:
             return "changes the order of channels, and grey images have one channel, in one order"
+        if images.channels != 3:
+            return "changes the order of colours, and these channels are scans, each in its place"
         return None
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
@@ -70,7 +72,7 @@ class ChannelShuffle(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Saturation(GreyValues):
-    """Distances of colours from grey times a factor; grey images have none, and stay.
+    """Distances of colours from grey times a factor; others than colour images stay.
 
     Args:
         max_change: The factor is 1 +- up to this.
@@ -88,7 +90,7 @@ class Saturation(GreyValues):
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`."""
-        if len(image) == 1:
+        if len(image) != 3:
             return image
         return transform.adjust_saturation((image + 1) / 2, parameters["factor"]) * 2 - 1
 
@@ -187,6 +189,7 @@ class AutoContrast(GreyValues):
 
     source = "Müller and Hutter 2021, arXiv:2103.10158"
     library = "torchvision autocontrast"
+    of_grey_or_colour = True
     breaks_meaning = "Windows differ from image to image, so grey values are no densities."
     graded = False
 

@@ -30,7 +30,7 @@ class Images:
     """What a policy is for.
 
     Args:
-        channels: Of the images as they are kept: 1 grey, 3 colour.
+        channels: Of the images as they are kept: 1 grey, 3 colour, others of several scans.
         masks: Whether they have label maps.
         labels: Whether they have class labels.
     """
@@ -214,7 +214,14 @@ class Movement(Operation):
 
 
 class GreyValues(Operation):
-    """An operation that changes values and moves nothing: the mask stays."""
+    """An operation that changes values and moves nothing: the mask stays.
+
+    Attributes:
+        of_grey_or_colour: Whether its library takes 1 or 3 channels alone; then it does the same
+            to each of other numbers of channels.
+    """
+
+    of_grey_or_colour: ClassVar[bool] = False
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """Change (C, H, W) in [-1, 1]; what leaves the range is cut off."""
@@ -224,7 +231,11 @@ class GreyValues(Operation):
         self, image: Tensor, mask: Tensor | None, parameters: Parameters
     ) -> tuple[Tensor, Tensor | None]:
         """See `Operation`."""
-        return self.change(image, parameters).clamp(-1.0, 1.0), mask
+        if self.of_grey_or_colour and len(image) not in (1, 3):
+            changed = torch.cat([self.change(channel[None], parameters) for channel in image])
+        else:
+            changed = self.change(image, parameters)
+        return changed.clamp(-1.0, 1.0), mask
 
 
 Generators = Sequence[np.random.Generator]

@@ -86,7 +86,6 @@ class KiTS19DataModule(CachedDataModule):
         self.synthetic_share = synthetic_share
         self.real_slices = real_slices
         self.augmentation = written_list(augmentation)
-        self.policy = read_policy(augmentation, Images(channels=1, masks=True))
         self.augment_on = augment_on
         self.slices = slices
         self.sampling = sampling
@@ -102,6 +101,7 @@ class KiTS19DataModule(CachedDataModule):
                 f"--data.root {root}: this cache holds label maps without images. It can be given "
                 "to generate.py --labels, not to training."
             )
+        self.policy = read_policy(augmentation, Images(channels=cache.num_channels, masks=True))
         if sampling not in (UNIFORM, *cache.foreground):
             raise UserError(
                 f"--data.sampling {sampling}: expected {UNIFORM}, or a class of {root}: "
@@ -112,6 +112,11 @@ class KiTS19DataModule(CachedDataModule):
     def image_size(self) -> int:
         """Side of the slices in pixels."""
         return self.cache.image_size
+
+    @property
+    def image_channels(self) -> int:
+        """Channels of the slices."""
+        return self.cache.num_channels
 
     @property
     def class_names(self) -> list[str]:
@@ -154,6 +159,12 @@ class KiTS19DataModule(CachedDataModule):
                 raise UserError(
                     f"--data.synthetic {self.synthetic}: its labels are {', '.join(made_of)}, but "
                     f"{self.root} has {', '.join(self.class_names)}. Give a set of these classes."
+                )
+            if synthetic.channels != self.image_channels:
+                raise UserError(
+                    f"--data.synthetic {self.synthetic}: its images have {synthetic.channels} "
+                    f"channels, those of {self.root} {self.image_channels}. Give a set that a "
+                    "generator of these data made."
                 )
             synthetic = self._joining(synthetic, len(real))
         if not self.real_slices:

@@ -83,7 +83,7 @@ class SliceCache(PreparedCache):
     REQUIRED = ("dataset", "image_size", "num_classes", "class_names", "split_id", "shards",
                 "items")  # fmt: skip
     CONTENTS = "slices"
-    PREPARATION = ("window", "resample")
+    PREPARATION = ("window", "resample", "channels")
     IMAGE_FORM = (*PREPARATION, "image_size")
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
@@ -96,7 +96,8 @@ class SliceCache(PreparedCache):
             for kind in ("image", "mask"):
                 if shard.get(kind) is not None:
                     slices = whole_number(shard["num_slices"], "num_slices")
-                    check_shard_file(root, shard[kind], slices * self.image_size**2)
+                    deep = self.num_channels if kind == "image" else 1
+                    check_shard_file(root, shard[kind], slices * deep * self.image_size**2)
         names = len(self.class_names)
         if names != self.num_classes:
             raise ValueError("num_classes")
@@ -130,6 +131,17 @@ class SliceCache(PreparedCache):
         return self.class_names[1:]
 
     @property
+    def channels(self) -> list[str]:
+        """Names of the channels of its images, in their order: of CT "CT", else as the source's."""
+        told = self.manifest.get("channels") or [{"name": "CT"}]
+        return [str(channel["name"]) for channel in told]
+
+    @property
+    def num_channels(self) -> int:
+        """Channels of its images; 1 where it has none."""
+        return len(self.channels)
+
+    @property
     def has_images(self) -> bool:
         """Whether the cache holds images, or label maps alone."""
         return bool(self.manifest.get("has_images", True))
@@ -146,7 +158,8 @@ class SliceCache(PreparedCache):
         """Return the image of a slice.
 
         Returns:
-            (H, W) uint8, read-only view of the file: 0 = low end of the HU window, 255 = high end.
+            (H, W) uint8, or (C, H, W) of several channels; a read-only view of the file: 0 = low
+            end of the window, 255 = high end.
 
         Raises:
             UserError: The cache holds label maps alone.
@@ -169,4 +182,5 @@ class SliceCache(PreparedCache):
                 f"{self.root}: holds no {kind}s (dataset {self.dataset!r}). Give a cache that "
                 f"has {kind}s, such as one made by prepare.py kits19 or phantom_ct."
             )
-        return self.row(relative, item.row, (self.image_size, self.image_size), 8)
+        deep = (self.num_channels,) if kind == "image" and self.num_channels > 1 else ()
+        return self.row(relative, item.row, (*deep, self.image_size, self.image_size), 8)

@@ -55,7 +55,7 @@ class SliceDataset(Dataset[Sample]):
         """One sample, by its index or as `OrderedBatches` asks for it.
 
         Returns:
-            image uint8 (1, H, W), or float32 in [-1, 1] where the augmentation made it so; mask
+            image uint8 (C, H, W), or float32 in [-1, 1] where the augmentation made it so; mask
             uint8 (H, W), id, patient_id, slice_index; drawn where the device augments.
         """
         index = asked.index if isinstance(asked, Draw) else asked
@@ -68,7 +68,8 @@ class SliceDataset(Dataset[Sample]):
             pixels, labels = self.synthetic.image(item), self.synthetic.mask(item)
             patient, slice_index = f"synthetic:{item.unit}", -1
         # Copies: a tensor must not share a read-only, memory-mapped page.
-        image = torch.from_numpy(np.array(pixels)).unsqueeze(0)
+        image = torch.from_numpy(np.array(pixels))
+        image = image.unsqueeze(0) if image.ndim == 2 else image
         mask = torch.from_numpy(np.array(labels))
         sample: Sample = {
             "image": image,
@@ -101,7 +102,7 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
     """Stack samples into a batch of the contract; images stay uint8 until they are on the device.
 
     Returns:
-        image uint8 (N, 1, H, W), mask uint8 (N, H, W), id and patient_id lists of N strings,
+        image uint8 (N, C, H, W), mask uint8 (N, H, W), id and patient_id lists of N strings,
         slice_index int64 (N,); drawn, a list, where the device augments.
     """
     return {

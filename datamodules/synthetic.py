@@ -88,6 +88,7 @@ class SyntheticSet:
         items: Its images, or those of them that `keep` kept.
         image_format: How the images are stored, see `ImageFormat`.
         image_size: Side in pixels.
+        channels: Of its images.
         scale: Which Hounsfield units the greys stand for; None where they are not known.
     """
 
@@ -96,6 +97,7 @@ class SyntheticSet:
         self.manifest = manifest
         self.image_format = manifest.get("image_format", "png")
         self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
+        self.channels = whole_number(manifest.get("channels", 1), "channels", 1)
         self.scale = GreyScale.of_plain(manifest.get("window"))
         self.items = [_item(entry) for entry in manifest["items"]]
         if manifest.get("shows", "films") not in ("films", "slices"):
@@ -195,7 +197,9 @@ class SyntheticSet:
         return kept
 
     def image(self, item: SyntheticItem) -> np.ndarray:
-        """(H, W) uint8 grey or (3, H, W) colour, on the scale of the cache it was learnt from.
+        """(H, W) uint8 grey, or (C, H, W) of several channels, such as colour.
+
+        On the scale of the cache it was learnt from.
 
         Raises:
             UserError: The file is missing, damaged, or no 8-bit image of the set's size; names it.
@@ -205,7 +209,8 @@ class SyntheticSet:
         try:
             if self.image_format == "npy":
                 image = read_array(path)
-                if image.dtype != np.uint8 or image.shape not in (size, (3, *size)):
+                deep = {size, (3, *size), (self.channels, *size)}
+                if image.dtype != np.uint8 or image.shape not in deep:
                     raise ValueError(
                         f"is {image.dtype} {image.shape}, but its manifest.json says {size[0]}x"
                         f"{size[1]}"

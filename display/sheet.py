@@ -89,6 +89,20 @@ def overlay(
     return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
+def as_picture(image: ImageArray) -> ImageArray:
+    """An image as `sheet` takes it.
+
+    Args:
+        image: (H, W) uint8 grey, or (C, H, W) of several channels.
+
+    Returns:
+        (H, W), or (H, W, 3) of three channels; of other numbers the first channel alone.
+    """
+    if image.ndim == 2:
+        return image
+    return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
+
+
 def sheet(
     rows: Sequence[Sequence[NDArray[np.uint8]]],
     row_titles: Sequence[str] | None = None,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from datamodules.cached_datamodule import CachedDataModule
 from datamodules.chest_xray import ChestXrayDataModule
+from datamodules.slice_cache import SliceCache
 from device import Device, chosen_device
 from evaluation.preparation import preparation_notes
 from evaluation.unseen import Comparison, without_seen
@@ -224,9 +225,29 @@ def _check_classes_and_size(
             f"{root}: has the classes {', '.join(names)}, but {checkpoint} was trained to tell "
             f"apart {', '.join(known)}. Prepare the data with labels of these names."
         )
+    _check_channels(checkpoint, module, record, datamodule)
     trained_at = record.get("image_size", size)
     if size != trained_at:
         raise UserError(
             f"{root}: holds images of {size} px, but {checkpoint} was trained at {trained_at} px. "
             f"Prepare the data with --image-size {trained_at}."
+        )
+
+
+def _check_channels(
+    checkpoint: Path, module: Any, record: Mapping[str, Any], datamodule: Any
+) -> None:
+    """Slices have the channels of the training slices, each in its place; films are converted."""
+    cache = datamodule.cache
+    if not isinstance(cache, SliceCache):
+        return
+    told = (record.get("preparation") or {}).get("channels") or ()
+    trained = [str(one.get("name")) for one in told if isinstance(one, dict)] or ["CT"]
+    wanted = getattr(module, "image_channels", len(trained))
+    alike = cache.channels == trained or (len(trained) == 1 and cache.num_channels == 1)
+    if cache.num_channels != wanted or not alike:
+        raise UserError(
+            f"{cache.root}: its images have {cache.num_channels} channels "
+            f"({', '.join(cache.channels)}), but {checkpoint} was trained on {wanted} "
+            f"({', '.join(trained)}). Prepare the data with these channels in this order."
         )

@@ -53,4 +53,6 @@ def _of_training(checkpoint: Path, record: Mapping[str, Any]) -> Mapping[str, An
 def _said(value: Any) -> str:
     if isinstance(value, dict):
         return " ".join(f"{key} {part}" for key, part in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_said, value))
     return "none" if value in (None, False) else f"{value}"

@@ -173,6 +173,8 @@ def _best_ranges(grey_levels: GreyLevels, cache: SliceCache) -> dict[str, dict[s
         if best is None:
             continue
         ranges[name] = asdict(best)
+        if cache.num_channels > 1:
+            ranges[name]["channel"] = cache.channels[0]
         if window := cache.manifest.get("window"):
             darkest = window["center_hu"] - window["width_hu"] / 2
             for end in ("low", "high"):

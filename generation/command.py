@@ -69,7 +69,8 @@ def generate(
             slices, a chest radiograph (DX for presentation) of films, and a secondary capture where
             neither is right: of colour, and of slices whose Hounsfield units are not known.
             secondary_capture: DICOM that claims neither CT nor chest film. nifti: slices, in
-            Hounsfield units. Label maps are NIfTI beside DICOM and NIfTI, else PNG. None: png.
+            Hounsfield units. Label maps are NIfTI beside DICOM and NIfTI, else PNG. None: png, or
+            npy where slices have several channels.
         label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.
         interpolation: GAN: also write an animation from image to image, .gif, .png or .webp; or

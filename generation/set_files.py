@@ -97,7 +97,7 @@ class SetFiles:
     def save(
         self, item: SyntheticItem, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None
     ) -> None:
-        """Write an image, (H, W) or (H, W, 3), and before it, by which a call goes on, its labels.
+        """Write an image, (H, W) or (H, W, C), and before it, by which a call goes on, its labels.
 
         Args:
             item: Which it is.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
-from display.sheet import colour_mask, save_png, sheet
+from display.sheet import as_picture, colour_mask, save_png, sheet
 from generation.file_formats import slice_files
 from generation.synthetic_set import Generation, Made, finite_pictures
 from knowledge import Knowledge
@@ -24,7 +24,7 @@ def generate_slices(
     labels: Path | None = None,
     dropout: bool = True,
     with_class: str | None = None,
-    format: ImageFormat = "png",
+    format: ImageFormat | None = None,
 ) -> None:
     """Make images from label maps that hold any foreground, and a sheet of the first.
 
@@ -37,7 +37,7 @@ def generate_slices(
         labels: A cache with label maps; None takes the training slices of the generator's data.
         dropout: Keep the generator's dropout active, as in Pix2Pix, where it is the only noise.
         with_class: Only label maps that hold this class; None takes every one with any foreground.
-        format: Of the images; see `slice_files`.
+        format: Of the images; see `slice_files`. None: png, or npy of several channels.
 
     Raises:
         UserError: No usable label map, other image sizes, or a folder that holds something else.
@@ -46,6 +46,14 @@ def generate_slices(
     module = generator.module
     assert isinstance(module, Pix2Pix)  # generate.py refuses others
     checkpoint, record = generator.checkpoint, generator.record
+    usual: ImageFormat = "png" if module.image_channels == 1 else "npy"
+    if format is None:
+        format = usual
+    if module.image_channels > 1 and format != "npy":
+        raise UserError(
+            f"--format {format}: the images of {checkpoint} have {module.image_channels} channels, "
+            "which are scans and no colours; npy alone holds them. Leave it out."
+        )
     root = labels if labels is not None else data_root(checkpoint, record, "--labels")
     cache = SliceCache.open(root)
     if cache.image_size != module.image_size:
@@ -67,7 +75,7 @@ def generate_slices(
         if gap := held_out.not_compared(f"the held-out data of {checkpoint}", cache):
             print(gap.sentence, file=sys.stderr)
     chosen = choose(usable, generator.num_images, generation.seed)
-    asked = {} if format == "png" else {"format": format}  # sets of earlier versions go on
+    asked = {} if format == usual else {"format": format}  # sets of earlier versions go on
     generation.claim_folder(
         label_maps=cache.split_id, dropout=dropout, with_class=with_class, **asked
     )
@@ -94,6 +102,9 @@ def generate_slices(
         return finite_pictures(images, checkpoint), masks
 
     files = slice_files(generation, items, format).with_origin()
+    told: dict[str, Any] = dict(files.in_manifest)
+    if module.image_channels > 1:
+        told["channels"] = module.image_channels
     generation.write_images(generator, items, make, generation.batch_size, files)
     generation.finish(
         items,
@@ -101,16 +112,16 @@ def generate_slices(
             "labels": labels,
             "dropout": None if dropout else False,
             "with_class": with_class,
-            "format": None if format == "png" else format,
+            "format": None if format == usual else format,
         },
         lent=cache.licence,
-        **files.in_manifest,
+        **told,
         label_cache=label_cache_of(cache, chosen),
     )
     made = SyntheticSet.open(generation.out)
     rows = [
         [colour_mask(made.mask(item)) for item in items[:8]],
-        [made.image(item) for item in items[:8]],
+        [as_picture(made.image(item)) for item in items[:8]],
     ]
     save_png(
         generation.out / "sheet.png",

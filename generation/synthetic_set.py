@@ -39,7 +39,7 @@ from synthetic_marks import NOTICE, as_json
 REQUEST = "request.json"
 
 Made = tuple[NDArray[np.uint8], NDArray[np.uint8] | None]
-"""Images (n, H, W) or (n, H, W, 3), and the label maps (n, H, W) that they were painted on."""
+"""Images (n, H, W) or (n, H, W, C), and the label maps (n, H, W) that they were painted on."""
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ class Pix2Pix(PairedGAN):
         image_size: Height and width in pixels; None in a configuration stands for the data's.
         num_classes: Labels, with background; the condition is one-hot. None in a configuration
             stands for the data's.
-        image_channels: 1 for CT.
+        image_channels: 1 for CT; None in a configuration stands for the data's, else for 1.
         adversarial_loss: "vanilla", "lsgan" or "hinge".
         adversarial_weight: Weight of the adversarial term in the generator's loss.
         l1_weight: Weight of the mean absolute difference from the real image.
@@ -49,7 +49,7 @@ class Pix2Pix(PairedGAN):
         discriminator: Callable[[int], nn.Module],
         image_size: int | None = None,
         num_classes: int | None = None,
-        image_channels: int = 1,
+        image_channels: int | None = None,
         adversarial_loss: AdversarialLossName = "vanilla",
         adversarial_weight: float = 1.0,
         l1_weight: float = 100.0,
@@ -66,12 +66,14 @@ class Pix2Pix(PairedGAN):
                 "Pix2Pix: image_size and num_classes are not given; train.py takes them from the "
                 "data."
             )
+        image_channels = 1 if image_channels is None else image_channels
         super().__init__(
             lambda: generator(num_classes, image_channels, image_size),
             lambda: discriminator(num_classes + image_channels),
             adversarial_loss, adversarial_weight, l1_weight, feature_matching_weight,
             learning_rate, betas, micro_batches, gradient_clip_norm, decay_from, seed,
         )  # fmt: skip
+        self.image_channels = image_channels
         self.image_size = image_size
         self.num_classes = num_classes
 

@@ -27,7 +27,7 @@ class Segmenter(TrainingModule):
     Args:
         network: Makes the network from (image_channels, num_classes).
         num_classes: With background; None in a configuration stands for the data's.
-        image_channels: 1 for CT.
+        image_channels: 1 for CT; None in a configuration stands for the data's, else for 1.
         class_names: For the names of the metrics, background first; None in a configuration stands
             for the data's.
         dice_weight: Weight of the soft Dice loss beside cross-entropy; 0 leaves it out.
@@ -53,7 +53,7 @@ class Segmenter(TrainingModule):
         self,
         network: Callable[[int, int], nn.Module],
         num_classes: int | None = None,
-        image_channels: int = 1,
+        image_channels: int | None = None,
         class_names: tuple[str, ...] | None = None,
         dice_weight: float = 1.0,
         class_weights: list[float] | None = None,
@@ -87,7 +87,8 @@ class Segmenter(TrainingModule):
         if best_by not in choices:
             raise UserError(f"--model.best_by is {best_by!r}, expected {', '.join(choices)}.")
         self.monitor: tuple[str, str] = (f"val/{best_by}", "max")
-        self.network = network(image_channels, num_classes)
+        self.image_channels = 1 if image_channels is None else image_channels
+        self.network = network(self.image_channels, num_classes)
         self.num_classes = num_classes
         self.class_names = tuple(class_names)
         self.dice_weight = dice_weight

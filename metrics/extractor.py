@@ -43,6 +43,30 @@ class FeatureExtractor(nn.Module):
         return super().train(False)
 
 
+def features_of(network: FeatureExtractor, images: Tensor) -> Tensor:
+    """Features of images with any number of channels.
+
+    Args:
+        network: Takes grey and colour.
+        images: (N, C, H, W) float in [-1, 1].
+
+    Returns:
+        (N, D) float32; of other numbers of channels than 1 and 3 those of each channel as a grey
+        image, one after another: (N, C * D).
+    """
+    if images.shape[1] in (1, 3):
+        return network(images)
+    return torch.cat([network(channel) for channel in images.split(1, dim=1)], dim=1)
+
+
+def maps_of(network: FeatureExtractor, images: Tensor) -> list[Tensor]:
+    """Feature maps of images with any number of channels, as `features_of` has them."""
+    if images.shape[1] in (1, 3):
+        return network.maps(images)
+    of_each = [network.maps(channel) for channel in images.split(1, dim=1)]
+    return [torch.cat(level, dim=1) for level in zip(*of_each, strict=True)]
+
+
 def check_images(images: Tensor) -> None:
     """Refuse (ValueError) what is not float (N, 1 | 3, H, W)."""
     if images.ndim != 4 or images.shape[1] not in (1, 3) or not images.is_floating_point():

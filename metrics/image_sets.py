@@ -17,7 +17,7 @@ from metrics.distances import (
     real_floor,
 )
 from metrics.diversity import pair_similarity
-from metrics.extractor import FeatureExtractor
+from metrics.extractor import FeatureExtractor, maps_of
 from metrics.image_quality import paired_quality
 from metrics.inception_score import inception_score
 from metrics.prdc import prdc
@@ -222,7 +222,9 @@ def paired_scores(
     """
     scores = paired_quality(images, references)
     key = f"feature_distance_{extractor.name}"
-    scores[key] = paired_feature_distance(extractor.maps(images), extractor.maps(references))
+    scores[key] = paired_feature_distance(
+        maps_of(extractor, images), maps_of(extractor, references)
+    )
     return {name: values.tolist() for name, values in scores.items()}
 
 

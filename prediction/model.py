@@ -157,6 +157,14 @@ def open_model(checkpoint: Path, root: Path | None, device: Device) -> Model:
             f"{checkpoint}: holds a {type(module).__name__} that was trained on "
             f"{form.get('kind')}, and only {kind} of it can be prepared here."
         )
+    if kind == "slices" and (told := form.get("channels")):
+        names = ", ".join(str(one.get("name")) for one in told)
+        raise UserError(
+            f"{checkpoint}: was trained on images of {names}, scaled by percentiles of whole "
+            "volumes or of several channels, and predict.py prepares one channel of CT or of grey. "
+            "Prepare the new images with prepare.py as the training images were, and score them "
+            "with evaluate.py."
+        )
     target = chosen_device(device)
     return Model(checkpoint, sha256_of(checkpoint), module.to(target), record, form, target)
 

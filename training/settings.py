@@ -21,9 +21,10 @@ def take_from_data(model: Any, datamodule: Any) -> None:
     """Size a module by the images, and let it tell apart what the data are labelled with.
 
     Args:
-        model: The module's arguments; `image_size`, `num_classes` and `class_names` are filled in
-            where they are among them.
-        datamodule: It has `image_size`, `class_names` and its `cache`.
+        model: The module's arguments; `image_size`, `image_channels`, `num_classes` and
+            `class_names` are filled in where they are among them.
+        datamodule: It has `image_size`, `class_names` and its `cache`; that of slices has
+            `image_channels`.
 
     Raises:
         UserError: Another size or other classes were asked for, or the data have no labels.
@@ -36,6 +37,15 @@ def take_from_data(model: Any, datamodule: Any) -> None:
                 f"{_LEAVE_OUT}, or prepare the data with --image-size {model.image_size}."
             )
         model.image_size = size
+    channels = getattr(datamodule, "image_channels", None)  # films are asked for theirs
+    if channels is not None and "image_channels" in model:
+        if model.image_channels not in (None, channels):
+            raise UserError(
+                f"model.image_channels is {model.image_channels}, but the images of {root} have "
+                f"{channels} ({', '.join(datamodule.cache.channels)}). {_LEAVE_OUT}; a module of "
+                f"your own whose default it is needs --model.image_channels {channels}."
+            )
+        model.image_channels = channels
     if "num_classes" not in model and "class_names" not in model:
         return
     if model.get("conditioned") is False:  # its networks see no classes

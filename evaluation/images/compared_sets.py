@@ -136,7 +136,7 @@ def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
     items = [items[index] for index in spread(len(items), num_images)]
     facts = {
         **_common(cache, split, cache.image_size),
-        "channels": 1,
+        "channels": cache.num_channels,
         "quantisation": "8 bits",
         "selection": "slices with foreground",
     }
@@ -144,16 +144,23 @@ def _slices(cache: SliceCache, split: str, num_images: int | None) -> ImageSet:
         facts["window"] = cache.manifest["window"]
     patients = [item.patient_id for item in items]
     return ImageSet(
-        patients, lambda index: cache.image(items[index])[None], cache.list_sha256, facts
+        patients,
+        lambda index: channels_first(cache.image(items[index])),
+        cache.list_sha256,
+        facts,
     )
+
+
+def channels_first(image: Levels) -> Levels:
+    """(C, H, W) of an image, also of a grey one (H, W)."""
+    return image if image.ndim == 3 else image[None]
 
 
 def _synthetic(fakes: SyntheticSet, size: int, num_images: int | None) -> ImageSet:
     items = [fakes.items[index] for index in spread(len(fakes.items), num_images)]
 
     def read(index: int) -> Levels:
-        image = fakes.image(items[index])
-        return image if image.ndim == 3 else image[None]
+        return channels_first(fakes.image(items[index]))
 
     origin = fakes.manifest.get("generator", {})
     if not isinstance(origin, dict):

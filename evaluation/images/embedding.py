@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from evaluation.images.compared_sets import ImageSet, Levels
-from metrics.extractor import FeatureExtractor
+from metrics.extractor import FeatureExtractor, features_of
 from metrics.image_sets import similarity_between_patients
 from metrics.inception import InceptionExtractor
 from provenance import UserError
@@ -21,7 +21,7 @@ class EmbeddedSet:
     """What is kept of a set of images."""
 
     features: Tensor  # (N, D) on the CPU
-    logits: Tensor | None  # (N, 1008), of the Inception alone
+    logits: Tensor | None  # (N, 1008), of the Inception alone, and of grey or colour
     pixels_sha256: str  # of all images in their order
 
 
@@ -39,11 +39,11 @@ def embedded(
             digest.update(image.tobytes())
         with torch.inference_mode():
             unit = unit_batch(levels, device)
-            if isinstance(network, InceptionExtractor):
+            if isinstance(network, InceptionExtractor) and unit.shape[1] in (1, 3):
                 found, classes = network.features_and_logits(unit)
                 logits.append(classes.cpu())
             else:
-                found = network(unit)
+                found = features_of(network, unit)
         if not bool(torch.isfinite(found).all()):
             raise UserError(
                 f"{network.description}: gives features that are no numbers. Its weights are "

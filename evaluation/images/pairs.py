@@ -9,7 +9,8 @@ import numpy as np
 from datamodules.beside_synthetic import spread
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from display.sheet import ImageArray, colour_mask, sheet
+from display.sheet import ImageArray, as_picture, colour_mask, sheet
+from evaluation.images.compared_sets import channels_first
 from evaluation.images.embedding import unit_batch
 from metrics.extractor import FeatureExtractor
 from metrics.image_sets import paired_scores
@@ -52,8 +53,8 @@ def score_pairs(
     device = next(network.parameters()).device
     for batch in batches:
         scores = paired_scores(
-            unit_batch([fakes.image(fake)[None] for fake, _ in batch], device),
-            unit_batch([cache.image(item)[None] for _, item in batch], device),
+            unit_batch([channels_first(fakes.image(fake)) for fake, _ in batch], device),
+            unit_batch([channels_first(cache.image(item)) for _, item in batch], device),
             network,
         )
         for row, (fake, item) in enumerate(batch):
@@ -90,6 +91,12 @@ def _summary(rows: Sequence[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
+def _pictures(
+    fakes: SyntheticSet, fake: SyntheticItem, cache: SliceCache, item: SliceItem
+) -> tuple[ImageArray, ImageArray]:
+    return as_picture(fakes.image(fake)), as_picture(cache.image(item))
+
+
 def sheet_of_slices(
     pairs: Sequence[Pair], fakes: SyntheticSet, cache: SliceCache, split: str
 ) -> ImageArray:
@@ -101,14 +108,14 @@ def sheet_of_slices(
 
     if pairs:
         some = [pairs[i] for i in spread(len(pairs), _COLUMNS)]
-        columns = [(mask_of(f), fakes.image(f), cache.image(item)) for f, item in some]
+        columns = [(mask_of(f), *_pictures(fakes, f, cache, item)) for f, item in some]
         title = "real slice of that label map"
     else:
         real = cache.select(split, foreground_only=True)
         others = [real[i] for i in spread(len(real), _COLUMNS)]
         some_fakes = [fakes.items[i] for i in spread(len(fakes.items), _COLUMNS)]
         columns = [
-            (mask_of(f), fakes.image(f), cache.image(item))
+            (mask_of(f), *_pictures(fakes, f, cache, item))
             for f, item in zip(some_fakes, others, strict=False)
         ]
         title = "other real slices"

@@ -45,7 +45,7 @@ class LesionInfilling(PairedGAN):
         image_size: Height and width of slices; None in a configuration stands for the data's.
         num_classes: Labels, with background; None in a configuration stands for the data's.
         class_names: None in a configuration stands for the data's.
-        image_channels: 1 for CT.
+        image_channels: 1 for CT; None in a configuration stands for the data's, else for 1.
         lesion: Name of the class that is put in and taken out.
         organ: Name of the class that lesions lie in, and that takes their place.
         window: Side of the window in pixels; None is the whole slice.
@@ -82,7 +82,7 @@ class LesionInfilling(PairedGAN):
         image_size: int | None = None,
         num_classes: int | None = None,
         class_names: tuple[str, ...] | None = None,
-        image_channels: int = 1,
+        image_channels: int | None = None,
         lesion: str = "tumour",
         organ: str = "kidney",
         window: int | None = None,
@@ -115,6 +115,7 @@ class LesionInfilling(PairedGAN):
                 )
         if not 0 <= healthy_share <= 1:
             raise UserError(f"--model.healthy_share is {healthy_share}; it must be 0 to 1.")
+        image_channels = 1 if image_channels is None else image_channels
         condition = num_classes + 1 + image_channels
         super().__init__(
             lambda: generator(condition, image_channels, side),

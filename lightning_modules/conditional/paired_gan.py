@@ -18,6 +18,7 @@ from lightning_modules.training_module import Batch, TrainingModule, derived_see
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
 from losses.reconstruction import feature_matching_loss, l1_loss
 from metrics.distances import kernel_distance
+from metrics.extractor import features_of
 from metrics.features import FeatureExtractor, build_extractor
 from networks.generator import ConditionalGenerator, missing_methods
 from provenance import UserError
@@ -199,8 +200,8 @@ class PairedGAN(TrainingModule):
         fake, real, l1 = self.validated(batch)
         [extractor] = self._extractor
         with torch.autocast(self.device.type, enabled=False):  # a metric keeps its precision
-            self._real_features.append(extractor(real.float()))
-            self._fake_features.append(extractor(fake.float()))
+            self._real_features.append(features_of(extractor, real.float()))
+            self._fake_features.append(features_of(extractor, fake.float()))
         l1 = l1.double()
         self._l1_sum += torch.stack([l1.sum(), torch.tensor(len(l1), device=l1.device)])
 

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from display.sheet import colour_mask, save_png, sheet
+from display.sheet import as_picture, colour_mask, save_png, sheet
 
 _COLUMNS = 8
 
@@ -20,11 +20,11 @@ def write_sheet(made: SyntheticSet) -> None:
         if made.has_label_maps:
             rows.append([colour_mask(made.mask(item)) for item in own])
             titles.append("label map")
-        rows.append([_shown(made.image(item)) for item in own])
+        rows.append([as_picture(made.image(item)) for item in own])
         titles.append(label or "synthetic")
     if rows and len(labels) == 1 and not made.has_label_maps:
         own = _spread(made.items, 3 * _COLUMNS)
-        pictures = [_shown(made.image(item)) for item in own]
+        pictures = [as_picture(made.image(item)) for item in own]
         rows = [pictures[start : start + _COLUMNS] for start in range(0, len(own), _COLUMNS)]
         titles = [titles[0], *[""] * (len(rows) - 1)]
     caption = (
@@ -43,7 +43,3 @@ def write_sheet(made: SyntheticSet) -> None:
 def _spread(items: list[SyntheticItem], most: int = _COLUMNS) -> list[SyntheticItem]:
     at = np.linspace(0, len(items) - 1, min(most, len(items))).round().astype(int)
     return [items[index] for index in at]
-
-
-def _shown(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else np.moveaxis(image, 0, -1)

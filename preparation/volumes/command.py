@@ -22,11 +22,12 @@ from preparation.licence import (
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import check_no_split_is_empty
 from preparation.synthetic_files import SyntheticFiles
+from preparation.volumes.grey_values.channel import Channel
+from preparation.volumes.grey_values.window import Window
 from preparation.volumes.image_size import common_size, resized_note
 from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first
-from preparation.volumes.mask_values import MaskValues
-from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions, Window
+from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions
 from preparation.volumes.prepare import SliceOutcome, prepare
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
 from provenance import UserError
@@ -63,11 +64,20 @@ def phantom_ct(
         options: See `SliceOptions`.
     """
     from phantom.ct.write_set import write_phantom_ct
-    from preparation.volumes.nifti import find_cases, read_case
+    from preparation.volumes.data_sets.kits19 import find_cases
+    from preparation.volumes.nifti import read_case
 
     if options.licence is not None:
         refuse_of_phantom("phantom_ct", options.licence)
-    layout = Layout("phantom_ct", image_size, window.pair, options.on_nonsquare, True)
+    grey = window.of_one_channel()
+    layout = Layout(
+        "phantom_ct",
+        image_size,
+        grey.window if grey.in_hu else None,
+        options.on_nonsquare,
+        True,
+        channels=() if grey.in_hu else (grey,),
+    )
     # The same number of another seed is somebody else.
     naming = Naming(None, "as_written", prefix=f"seed{seed}_")
     split, source = options.split, out / "source"
@@ -85,6 +95,8 @@ def phantom_ct(
                 progress=lambda done, total, case: bar.update(done - bar.n),
             )
         found = find_cases(source, naming=naming)
+        for job in found.jobs:
+            job.options["in_hu"] = [grey.in_hu]
         return prepare(out, found, read_case, layout, split, options, PHANTOM)
 
 
@@ -101,7 +113,7 @@ def kits19(
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
 
     Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour; others, as
-    KiTS23's 3 (cyst), are refused by name until --label-map says what they are.
+    KiTS23's 3 (cyst), are refused by name until --labels or --label-map says what they are.
 
     Args:
         out: Folder of the cache.
@@ -112,12 +124,12 @@ def kits19(
         synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
-    from preparation.volumes.nifti import find_cases, read_case
+    from preparation.volumes.data_sets.kits19 import find_cases
+    from preparation.volumes.nifti import read_case
 
-    found = find_cases(source, values=MaskValues.of(masks.new_names), naming=masks.naming)
-    return _prepare(
-        "kits19", out, found, read_case, pixels, window, synthetic, options, masks.new_names
-    )
+    found = find_cases(source, values=masks.values, naming=masks.naming)
+    greys = (window.of_one_channel(),)
+    return prepare_found("kits19", out, found, read_case, pixels, greys, synthetic, options, masks)
 
 
 def ct_dicom(
@@ -171,8 +183,14 @@ def ct_dicom(
     wanted = {} if series is None else {"series": naming.hidden(series)}
     if variable_spacing:  # caches from before there was a choice go on
         wanted["variable_spacing"] = "accepted"
-    return _prepare(
-        "ct_dicom", out, found, read_study, pixels, window, synthetic, options, given, wanted
+    greys = (window.of_one_channel(),)
+    if not greys[0].in_hu:
+        raise UserError(
+            f"--window {' '.join(window.window)}: is for values without a unit, and CT in DICOM "
+            "has Hounsfield units. Give a window by its name or its width and centre."
+        )
+    return prepare_found(
+        "ct_dicom", out, found, read_study, pixels, greys, synthetic, options, None, given, wanted
     )
 
 
@@ -199,18 +217,9 @@ def slices(
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
-    found = find_pairs(source, MaskValues.of(masks.new_names), masks.naming)
-    return _prepare(
-        "slices",
-        out,
-        found,
-        read_pairs,
-        PixelOptions(image_size=image_size),
-        None,
-        synthetic,
-        options,
-        masks.new_names,
-    )
+    found = find_pairs(source, masks.values, masks.naming)
+    pixels = PixelOptions(image_size=image_size)
+    return prepare_found("slices", out, found, read_pairs, pixels, (), synthetic, options, masks)
 
 
 def masks(
@@ -232,34 +241,56 @@ def masks(
         synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
     """
-    from preparation.volumes.nifti import find_cases, read_case
+    from preparation.volumes.data_sets.kits19 import find_cases
+    from preparation.volumes.nifti import read_case
 
-    found = find_cases(source, True, MaskValues.of(masks.new_names), masks.naming)
-    return _prepare(
-        "masks", out, found, read_case, pixels, None, synthetic, options, masks.new_names
-    )
+    found = find_cases(source, True, masks.values, masks.naming)
+    return prepare_found("masks", out, found, read_case, pixels, (), synthetic, options, masks)
 
 
-def _prepare(
+def prepare_found(
     dataset: str,
     out: Path,
     found: Found,
     reader: Reader,
     pixels: PixelOptions,
-    window: Window | None,
+    greys: Sequence[Channel],
     synthetic: SyntheticFiles,
     options: SliceOptions,
-    label_map: Mapping[str, str],
+    masks: MaskOptions | None,
+    label_map: Mapping[str, str] = MappingProxyType({}),
     more_settings: Mapping[str, str] = MappingProxyType({}),
 ) -> SliceOutcome:
+    """Prepare what was found in a source.
+
+    Args:
+        dataset: The command.
+        out: Folder of the cache.
+        found: Jobs of the source.
+        reader: Reads one job.
+        pixels: See `PixelOptions`.
+        greys: How each channel becomes grey; none where there are no images, or greys pass through.
+        synthetic: See `SyntheticFiles`.
+        options: See `SliceOptions`.
+        masks: What the values of masks mean; None where they are no values.
+        label_map: What structures become, where masks are no values.
+        more_settings: What else decides on the cache.
+    """
     split = options.split
     # Resampling decides what is a square, in millimetres.
     on_nonsquare = "pad" if pixels.resample else options.on_nonsquare
     size = pixels.image_size or common_size(found, on_nonsquare) or _IMAGE_SIZE
-    hu = None if window is None else window.pair
-    has_images = dataset != "masks"
+    is_ct = len(greys) == 1 and greys[0].in_hu
     layout = Layout(
-        dataset, size, hu, options.on_nonsquare, has_images, dict(label_map), pixels.resample
+        dataset,
+        size,
+        greys[0].window if is_ct else None,
+        options.on_nonsquare,
+        has_images=dataset != "masks",
+        label_map=dict(label_map if masks is None else masks.new_names),
+        resample=pixels.resample,
+        channels=() if is_ct else tuple(greys),
+        labels=None if masks is None else masks.given_labels,
     )
     if len(found.split_keys) == 1 and split.all_to is None and split.by == "patient":
         split = replace(split, all_to="test")
@@ -276,7 +307,7 @@ def _prepare(
         check_no_split_is_empty(split, found.split_keys, left_out=told)
     found.notes += found.naming.note()
     for job in found.jobs:
-        job.options.update(synthetic.settings())
+        job.options.update(synthetic.settings(), in_hu=[grey.in_hu for grey in greys])
     patients = {"patients": found.naming.names.plain()}
     settings = {**layout.settings(), **patients, **more_settings, **synthetic.settings()}
     known = None

@@ -70,6 +70,7 @@ def fit_image(
     size: int,
     window: tuple[float, float] | None,
     outline: tuple[float, float] | None = None,
+    fill: float = AIR_HU,
 ) -> NDArray[np.uint8]:
     """Pad to a square, resize, then window.
 
@@ -77,15 +78,16 @@ def fit_image(
     make the mean of bone and air depend on the window.
 
     Args:
-        image: (H, W) int16 Hounsfield units, or uint8 grey.
+        image: (H, W) int16 Hounsfield units, float32 of another unit, or uint8 grey.
         size: Height = width of the result.
-        window: (width, centre) in HU; None passes grey values through.
+        window: (width, centre) in the image's unit; None passes grey values through.
         outline: See `outline_of`; None: (H, W).
+        fill: What to pad with, of images with a window.
 
     Returns:
         (size, size) uint8. Shrinking averages the area that a pixel covers, growing is bilinear.
     """
-    fill = 0 if window is None else AIR_HU
+    fill = 0 if window is None else fill
     height, width = image.shape
     if outline is not None and outline != (height, width):
         side = max(outline)

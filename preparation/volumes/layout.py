@@ -1,10 +1,12 @@
 """What every slice of one cache has in common, and what does not fit it."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from datamodules.slice_cache import SliceCache
 from preparation.volumes.geometry import is_anisotropic, is_square
+from preparation.volumes.grey_values.channel import CT, Channel, plain
 from preparation.volumes.volume import Job, SkipVolume
 
 
@@ -15,11 +17,14 @@ class Layout:
     Attributes:
         dataset: The kind of source.
         image_size: Height = width of every slice.
-        window: (width, centre) in HU; None where grey values pass through or there are none.
+        window: (width, centre) in HU of CT; None where grey values pass through, or there are
+            none, or `channels` tells.
         on_nonsquare: `pad` to a square, or `skip` the volume.
         has_images: Whether there are images beside the masks.
         label_map: What values of the source's masks become, as given.
         resample: Make pixels square.
+        channels: Of images that are not one channel of CT by `window`; empty for those.
+        labels: Name of each value that masks may hold, where all are declared.
     """
 
     dataset: str
@@ -29,6 +34,20 @@ class Layout:
     has_images: bool
     label_map: dict[str, str] = field(default_factory=dict)
     resample: bool = False
+    channels: tuple[Channel, ...] = ()
+    labels: Mapping[int, str] | None = None
+
+    @property
+    def num_channels(self) -> int:
+        """Of every image."""
+        return max(1, len(self.channels))
+
+    @property
+    def greys(self) -> tuple[Channel, ...]:
+        """How each channel becomes grey; empty where grey values pass through."""
+        if self.channels or self.window is None:
+            return self.channels
+        return (Channel(CT, self.window),)
 
     def settings(self) -> dict[str, Any]:
         """All that decides on the bytes of the cache, as plain values."""
@@ -39,6 +58,11 @@ class Layout:
             del settings["label_map"]
         if not self.resample:
             del settings["resample"]
+        del settings["channels"], settings["labels"]
+        if self.channels:
+            settings["channels"] = plain(self.channels)
+        if self.labels is not None:
+            settings["labels"] = {str(value): name for value, name in self.labels.items()}
         return settings
 
 

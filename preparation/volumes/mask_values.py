@@ -1,5 +1,6 @@
 """What the values of a source's masks mean, and what a person says they shall become."""
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,8 +8,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preparation.volumes.volume import KIDNEY_AND_TUMOUR
+from preparation.volumes.volume import KIDNEY_AND_TUMOUR, SkipVolume, check_labels
 from provenance import UserError
+
+# Would be the names of scores over several classes.
+_TAKEN = ("mean", "foreground")
 
 
 @dataclass(frozen=True)
@@ -18,43 +22,208 @@ class MaskValues:
     Attributes:
         class_names: Names of the labels 0, 1, ...
         changes: (value in the source, label); other values stay as they are.
+        declared: Name of each value that a mask may hold, where the source or a person has said
+            them all; None: the labels themselves, and the values of `changes`.
     """
 
     class_names: tuple[str, ...] = KIDNEY_AND_TUMOUR
     changes: tuple[tuple[int, int], ...] = ()
+    declared: tuple[tuple[int, str], ...] | None = None
 
     @classmethod
-    def of(cls, label_map: Mapping[str, str]) -> "MaskValues":
+    def of(
+        cls, label_map: Mapping[str, str], labels: Mapping[int, str] | None = None
+    ) -> "MaskValues":
         """Read a label map: `3=0`, `3=kidney`, or `3=cyst` for a class of its own.
 
+        Args:
+            label_map: What values become.
+            labels: The name of each value that masks hold, such as nnU-Net's dataset.json tells;
+                None: 1 is kidney and 2 is tumour. Values of one name are one class, and a name
+                that the map takes from all its values is none.
+
         Raises:
-            UserError: A value is no whole number, or a label has no name.
+            UserError: A value is no whole number, a label has no name, or two values of `labels`
+                have one name that no map gives them.
         """
+        if labels is not None:
+            return _declared(labels, _pairs(label_map))
         names, changes = list(KIDNEY_AND_TUMOUR), []
-        for value, label in label_map.items():
-            pair = f"--label-map {value}={label}"
-            if not value.removeprefix("-").isdecimal():
-                raise UserError(
-                    f"{pair}: {value!r} is no whole number; expected a value of the masks, such as "
-                    "3=0, 3=kidney or 3=cyst."
-                )
+        for value, label in _pairs(label_map).items():
             if label.isdecimal() and int(label) >= len(names):
                 raise UserError(
-                    f"{pair}: label {label} has no name. Give the name of a class: "
-                    f"{', '.join(names)}, or a new one, such as {value}=cyst."
+                    f"--label-map {value}={label}: label {label} has no name. Give the name of a "
+                    f"class: {', '.join(names)}, or a new one, such as {value}=cyst."
                 )
-            if not label or (not label.isdecimal() and not label.replace("_", "").isalnum()):
-                raise UserError(f"{pair}: expected a label or a name of letters and digits.")
             name = names[int(label)] if label.isdecimal() else label.lower()
             name = "tumour" if name == "tumor" else name
             if name not in names:
                 names.append(name)
-            changes.append((int(value), names.index(name)))
+            changes.append((value, names.index(name)))
         return cls(tuple(names), tuple(changes))
 
     def options(self) -> dict[str, Any]:
         """What a job's reader needs of it, as plain values."""
-        return {"changes": self.changes}
+        return {"changes": self.changes, "declared": self.declared}
+
+
+def parse_labels(words: Sequence[str]) -> dict[int, str] | None:
+    """Read `background,liver,tumour`, or `0=background,5=liver` where values are not 0, 1, 2, ...
+
+    Args:
+        words: Each holds names separated by commas.
+
+    Returns:
+        Name by value; None where there are no words.
+
+    Raises:
+        UserError: A value is given twice, or is none; names and pairs are mixed; or see
+            `checked_labels`.
+    """
+    if not words:
+        return None
+    flag = f"--labels {' '.join(words)}"
+    entries = [entry.strip() for word in words for entry in word.split(",")]
+    if len({"=" in entry for entry in entries}) > 1:
+        raise UserError(
+            f"{flag}: mixes names and pairs. Expected names in the order of their values, such as "
+            "background,liver,tumour, or pairs such as 0=background,5=liver."
+        )
+    labels: dict[int, str] = {}
+    for place, entry in enumerate(entries):
+        value, equals, name = entry.partition("=")
+        if equals and not value.strip().isdecimal():
+            raise UserError(f"{flag}: {value.strip()!r} is no whole number from 0 up.")
+        number = int(value) if equals else place
+        if number in labels:
+            raise UserError(f"{flag}: names the value {number} twice. Keep one.")
+        labels[number] = name if equals else entry
+    return checked_labels(labels, flag)
+
+
+def checked_labels(labels: Mapping[int, str], where: str) -> dict[int, str]:
+    """Names as they can stand in flags and in the names of scores: small letters and `_`.
+
+    Args:
+        labels: The name of each value, as somebody wrote it.
+        where: The file or flag that they are from.
+
+    Raises:
+        UserError: No background, nothing else, too many, or a name without a letter, or one that
+            scores over several classes have.
+    """
+    if 0 not in labels:
+        raise UserError(
+            f"{where}: gives 0 no name, and 0 is the background in every label map here. Expected "
+            "such as background,liver,tumour; prepare masks that mark something with 0 anew."
+        )
+    if len(labels) < 2:
+        raise UserError(f"{where}: names the background alone, so there is nothing to find.")
+    if len(labels) > 256:
+        raise UserError(f"{where}: names {len(labels)} labels, expected at most 256.")
+    named = {}
+    for value, written in sorted(labels.items()):
+        name = re.sub(r"[\W_]+", "_", written.strip().lower()).strip("_")
+        if not any(map(str.isalpha, name)):
+            raise UserError(
+                f"{where}: calls the value {value} {written!r}; expected a name with a letter in "
+                "it, since scores are named by it."
+            )
+        if name in _TAKEN:
+            raise UserError(
+                f"{where}: calls the value {value} {written!r}, which is what scores over several "
+                "classes are called here. Give it another name."
+            )
+        named[value] = name
+    return named
+
+
+def _pairs(label_map: Mapping[str, str]) -> dict[int, str]:
+    """A map as it was written, with its values as numbers."""
+    pairs = {}
+    for value, label in label_map.items():
+        pair = f"--label-map {value}={label}"
+        if not value.removeprefix("-").isdecimal():
+            raise UserError(
+                f"{pair}: {value!r} is no whole number; expected a value of the masks, such as "
+                "3=0, 3=kidney or 3=cyst."
+            )
+        if not label or (not label.isdecimal() and not label.replace("_", "").isalnum()):
+            raise UserError(f"{pair}: expected a label or a name of letters and digits.")
+        pairs[int(value)] = label
+    return pairs
+
+
+def _declared(labels: Mapping[int, str], pairs: Mapping[int, str]) -> MaskValues:
+    names = dict(labels)
+    for value, label in pairs.items():
+        if label.isdecimal() and int(label) not in labels:
+            raise UserError(
+                f"--label-map {value}={label}: label {label} has no name. Give one that has: "
+                f"{_in_words(labels)}; or a name."
+            )
+        names[value] = labels[int(label)] if label.isdecimal() else label.lower()
+    if names[0] != labels[0]:
+        raise UserError(f"--label-map 0={pairs[0]}: 0 is the background, and stays it.")
+    for value, name in labels.items():
+        others = [other for other in labels if other < value and labels[other] == name]
+        if others and value not in pairs and others[0] not in pairs:
+            raise UserError(
+                f"the values {others[0]} and {value} are both called {name}. If they are one "
+                f"class, say so with --label-map {value}={name}; else give one another name, as "
+                f"in --label-map {value}={name}_2."
+            )
+    classes = tuple(dict.fromkeys(names[value] for value in sorted(names)))
+    if len(classes) < 2:
+        raise UserError("--label-map: makes everything background, so there is nothing to find.")
+    changes = ((value, classes.index(name)) for value, name in sorted(names.items()))
+    return MaskValues(
+        classes,
+        tuple((value, label) for value, label in changes if value != label),
+        tuple(sorted(names.items())),
+    )
+
+
+def _in_words(labels: Mapping[int, str]) -> str:
+    return ", ".join(f"{value} ({name})" for value, name in sorted(labels.items()))
+
+
+def labels_of(
+    mask: NDArray[Any],
+    name: str,
+    class_names: Sequence[str],
+    options: Mapping[str, Any],
+    held: set[int],
+    said: str = "",
+) -> NDArray[Any]:
+    """The labels that the values of a mask mean.
+
+    Args:
+        mask: Of any shape, whole numbers.
+        name: Of its file.
+        class_names: Names of the labels 0, 1, ...
+        options: See `MaskValues.options`.
+        held: Takes in those of the changed values that the mask holds.
+        said: What to say of how the values were read.
+
+    Raises:
+        SkipVolume: A value means nothing; names it.
+    """
+    declared = options["declared"]
+    if declared is not None:
+        names = dict(declared)
+        if sum(np.count_nonzero(mask == value) for value in names) < mask.size:
+            wrong = [int(value) for value in np.unique(mask) if value not in names][:5]
+            raise SkipVolume(
+                name,
+                f"has label values {wrong}{said}, which nothing declares: expected only "
+                f"{_in_words(names)}. Left out; say what each means with --label-map "
+                f"{wrong[0]}={class_names[-1]} (or 0, or a new name), into another --out.",
+            )
+    labels = changed(mask, options["changes"], held)
+    if declared is None:
+        check_labels(labels, name, class_names, said)
+    return labels
 
 
 def changed(
@@ -93,17 +262,26 @@ def kidneys_alone_note(class_pixels: Iterable[Sequence[int]]) -> list[str]:
     ]
 
 
-def account(label_map: Mapping[str, str], held: Collection[int]) -> list[str]:
+def account(
+    label_map: Mapping[str, str], held: Collection[int], labels: Mapping[int, str] | None = None
+) -> list[str]:
     """Sentences: which classes a map has made, and which of its values no mask holds.
 
     Args:
         label_map: As given, without errors.
         held: Those of its values that masks hold.
+        labels: See `MaskValues.of`.
     """
-    lost = [value for value in label_map if int(value) not in held]
-    new = enumerate(MaskValues.of(label_map).class_names)
-    own = [f"{label} is {name}" for label, name in new if name not in KIDNEY_AND_TUMOUR]
+    # What a map leaves as it is counts as no change, so nobody looked whether a mask holds it.
+    values = MaskValues.of(label_map, labels)
+    looked = dict(values.changes)
+    lost = [value for value in label_map if int(value) in looked and int(value) not in held]
     sentences = []
+    own = [
+        f"{label} is {name}"
+        for label, name in enumerate(values.class_names)
+        if labels is None and name not in KIDNEY_AND_TUMOUR
+    ]
     if own:
         sentences.append(f"--label-map: new classes beside kidney and tumour: {', '.join(own)}.")
     if lost:
@@ -113,3 +291,21 @@ def account(label_map: Mapping[str, str], held: Collection[int]) -> list[str]:
             "misspelt?"
         )
     return sentences
+
+
+def absent_note(class_names: Sequence[str], class_pixels: Iterable[Sequence[int]]) -> list[str]:
+    """A sentence on declared classes that no slice shows, which nothing can learn.
+
+    Args:
+        class_names: Of the cache.
+        class_pixels: Pixels of each label, of every slice of the cache.
+    """
+    counts = [sum(of_label) for of_label in zip(*class_pixels, strict=True)]
+    lost = [name for name, number in zip(class_names, counts, strict=True) if not number]
+    if not lost:
+        return []
+    which = f"{', '.join(lost)} {'is a class' if len(lost) == 1 else 'are classes'}"
+    return [
+        f"no slice shows {', '.join(lost)}: {which} that nothing can learn or be scored on. Merge "
+        "it with another, or make it background, with --label-map, into another --out."
+    ]

@@ -89,8 +89,8 @@ class Grid:
 
 
 def grid_of(image: Any) -> Grid:
-    """The grid of an opened NIfTI file of three axes."""
-    header, shape = image.header, tuple(int(n) for n in image.shape)
+    """The grid of an opened NIfTI file, by its first three axes."""
+    header, shape = image.header, tuple(int(n) for n in image.shape[:3])
     affine = image.affine.astype(np.float64)
     affine[:3] *= _MM.get(header.get_xyzt_units()[0], 1.0)
     silent = int(header["qform_code"]) == 0 and int(header["sform_code"]) == 0
@@ -207,7 +207,7 @@ def _difference(mask: Grid, image: Grid, image_name: str) -> str:
     if np.abs(own / other - 1).max() > _SAME_SPACING:
         return (
             f"has voxels of {_listed(own)} mm (slice, row, column), but {image_name} has "
-            f"{_listed(other)} mm. Left out; image and mask must cover the same voxels."
+            f"{_listed(other)} mm. Left out; both must cover the same voxels."
         )
     if _near(mask, image):
         return ""
@@ -215,7 +215,7 @@ def _difference(mask: Grid, image: Grid, image_name: str) -> str:
     along = f" (axes {mask.axes} and {image.axes})" if mask.axes != image.axes else ""
     return (
         f"lies elsewhere{along}: its first voxel is at ({_listed(first, ', ')}) mm, that of "
-        f"{image_name} at ({_listed(of_image, ', ')}) mm. Left out; mask and image are of "
+        f"{image_name} at ({_listed(of_image, ', ')}) mm. Left out; they are of "
         "different scans, or one was shifted or turned without its header."
     )
 

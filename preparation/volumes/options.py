@@ -7,29 +7,8 @@ from typing import Literal
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
+from preparation.volumes.mask_values import MaskValues, parse_labels
 from provenance import UserError
-
-
-@dataclass(frozen=True, kw_only=True)
-class Window:
-    """Which Hounsfield units become black and white.
-
-    Attributes:
-        window_width_hu: Width of the window in HU.
-        window_center_hu: Centre of the window in HU.
-    """
-
-    window_width_hu: float = 400.0
-    window_center_hu: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.window_width_hu <= 0:
-            raise UserError(f"--window-width-hu {self.window_width_hu}: expected a width above 0.")
-
-    @property
-    def pair(self) -> tuple[float, float]:
-        """(width, centre) in HU."""
-        return self.window_width_hu, self.window_center_hu
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,13 +72,17 @@ class MaskOptions:
     """What sources take whose masks say by numbers what they mark.
 
     Attributes:
-        label_map: What values of the masks become: pairs such as 3=0, 3=kidney or 3=cyst for a
-            class of its own, or a file with one pair per line.
+        labels: Names of the values 0, 1, 2, ... of the masks: background,liver,tumour. Or of
+            others: 0=background,5=liver. Default: what the source declares, else 1 is kidney and 2
+            tumour. Values that are not named are refused.
+        label_map: What values of the masks become: pairs such as 3=0, 3=tumour to merge, or 3=cyst
+            for a class of its own, or a file with one pair per line.
         keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
             alone, such as KiTS19's case_00000.
         patients: See `PatientOptions`.
     """
 
+    labels: tuple[str, ...] = ()
     label_map: tuple[str, ...] = ()
     keep_patient_names: bool = False
     patients: PatientOptions = PatientOptions()
@@ -108,6 +91,16 @@ class MaskOptions:
     def new_names(self) -> Mapping[str, str]:
         """What each value becomes, as given."""
         return parse_label_map(self.label_map)
+
+    @property
+    def given_labels(self) -> Mapping[int, str] | None:
+        """What each value is called, as given; None where it is not."""
+        return parse_labels(self.labels)
+
+    @property
+    def values(self) -> MaskValues:
+        """What the values of the masks mean."""
+        return MaskValues.of(self.new_names, self.given_labels)
 
     @property
     def naming(self) -> Naming:

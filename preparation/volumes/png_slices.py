@@ -21,7 +21,7 @@ from PIL import Image
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
 from preparation.text_file import separator_of, text_of
-from preparation.volumes.mask_values import MaskValues, changed
+from preparation.volumes.mask_values import MaskValues, labels_of
 from preparation.volumes.slice_pictures import FORMATS, read_grey, read_labels
 from preparation.volumes.volume import (
     Found,
@@ -29,7 +29,6 @@ from preparation.volumes.volume import (
     SkipVolume,
     Volume,
     all_marked_note,
-    check_labels,
     existing_folder,
     is_synthetic,
 )
@@ -214,7 +213,7 @@ def read_pairs(job: Job) -> Volume:
     mapped: set[int] = set()
     lossy: list[str] = []
     num_synthetic = 0
-    changes = job.options["changes"]
+    known = [*job.options["changes"], *(job.options["declared"] or ())]
     pairs = list(zip(job.files[::2], job.files[1::2], strict=True))
     shapes = [_shape(image) for image, mask in pairs if _shape(image) == _shape(mask)]
     common = _most_common(s for s in shapes if s is not None)
@@ -223,7 +222,7 @@ def read_pairs(job: Job) -> Volume:
         held: set[int] = set()
         try:
             picture = read_grey(image_path, image_name)
-            labels = read_labels(mask_path, mask_name, changes)
+            labels = read_labels(mask_path, mask_name, known)
             synthetic = [
                 is_synthetic(image_name, picture.synthetic, job),
                 is_synthetic(mask_name, labels.synthetic, job),
@@ -244,8 +243,7 @@ def read_pairs(job: Job) -> Volume:
                     image_name,
                     f"is {image.shape}, the patient's other slices are {common}. Left out.",
                 )
-            mask = changed(mask, changes, held)
-            check_labels(mask, mask_name, job.class_names)
+            mask = labels_of(mask, mask_name, job.class_names, job.options, held)
             if image.min() == image.max():
                 raise SkipVolume(image_name, f"is constant (all {image.min()}). Left out.")
         except SkipVolume as skip:

@@ -33,9 +33,10 @@ from preparation.split import (
 from preparation.synthetic_files import num_synthetic
 from preparation.verify import MOST_LISTED, Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
+from preparation.volumes.grey_values.channel import plain
 from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first, write_skipped
-from preparation.volumes.mask_values import account, kidneys_alone_note
+from preparation.volumes.mask_values import absent_note, account, kidneys_alone_note
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.shard import (
     SourceChangedError,
@@ -136,9 +137,11 @@ def prepare(
         )
     if all("mapped" in record for record in records.values()):
         held = {value for record in records.values() for value in record["mapped"]}
-        notes[:0] = account(layout.label_map, held)
+        notes[:0] = account(layout.label_map, held, layout.labels)
+    of_slices = (item["class_pixels"] for r in records.values() for item in r["items"])
+    if layout.labels is not None:
+        notes[:0] = absent_note(found.class_names, of_slices)
     elif not layout.label_map and layout.dataset in _MASKS_OF_VALUES:
-        of_slices = (item["class_pixels"] for r in records.values() for item in r["items"])
         notes[:0] = kidneys_alone_note(of_slices)
     copies = find_copies(records, split.by)
     if copies.num_unknown:
@@ -283,6 +286,7 @@ def _manifest(
         if layout.window is None
         else {"width_hu": width_center[0], "center_hu": width_center[1]},
         **({"resample": True} if layout.resample else {}),
+        **({"channels": plain(layout.channels)} if layout.channels else {}),
         "patients": found.naming.names.plain(),
         "licence": licence.plain(),
         "split": split.plain(),

@@ -27,7 +27,7 @@ from preparation.volumes.geometry import (
     padding_to_square,
 )
 from preparation.volumes.layout import Layout, check_square, layout_notes
-from preparation.volumes.volume import Job, Reader, SkipVolume, Volume, cannot_be_read
+from preparation.volumes.volume import AIR_HU, Job, Reader, SkipVolume, Volume, cannot_be_read
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # Labelled pixels from which on nobody else has the same label map by chance.
@@ -57,11 +57,18 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     notes = layout_notes(job, layout, outline, (height, width), spacing) + volume.notes
     counts: list[list[int]] = []
     shard: dict[str, Any] = {"image": None, "mask": None}
+    shape: tuple[int, ...] = (len(volume.mask), layout.image_size, layout.image_size)
+    greys: dict[str, Any] = {}
     if volume.image is not None:
-        fitted = (fit_image(s, layout.image_size, layout.window, outline) for s in volume.image)
-        shard.update(_write(out, job, "image", fitted, len(volume.mask), layout.image_size))
+        windows = _windows(volume.image, layout)
+        if any(channel.percentiles for channel in layout.greys):
+            ends = ((centre - width / 2, centre + width / 2) for width, centre in windows)
+            greys["black_and_white"] = [[float(f"{end:.6g}") for end in pair] for pair in ends]
+        several = (layout.num_channels,) if layout.num_channels > 1 else ()
+        fitted = (_fitted(image, windows, layout, outline) for image in volume.image)
+        shard.update(_write(out, job, "image", fitted, (shape[0], *several, *shape[1:])))
     masks = _masks(volume, counts, job, layout, outline)
-    shard.update(_write(out, job, "mask", masks, len(volume.mask), layout.image_size))
+    shard.update(_write(out, job, "mask", masks, shape))
     if outline == (height, width):
         (top, bottom), (left, right) = padding_to_square(height, width)
         done: dict[str, Any] = {"padded_top_bottom_left_right": [top, bottom, left, right]}
@@ -70,7 +77,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     shard.update(
         num_slices=len(volume.mask),
         source_files=_sources(job),
-        geometry={**volume.geometry, **done},
+        geometry={**volume.geometry, **done, **greys},
     )
     shard |= num_synthetic(volume.num_synthetic)
     fitted_mm = fitted_spacing(spacing, (height, width), layout.image_size, outline)
@@ -149,8 +156,8 @@ def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
     before = [(entry["name"], entry["bytes"]) for entry in content["source_files"]]
     if now != before or record["patient_id"] != job.patient_id:
         raise SourceChangedError(job.shard)
-    expected = content["num_slices"] * layout.image_size**2
-    for kind in ("image", "mask"):
+    for kind, channels in (("image", layout.num_channels), ("mask", 1)):
+        expected = content["num_slices"] * channels * layout.image_size**2
         array = content[kind]
         if array and not ((out / array).is_file() and (out / array).stat().st_size > expected):
             return None
@@ -159,6 +166,29 @@ def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
 
 class SourceChangedError(Exception):
     """A finished shard was made from other source files; its name is the argument."""
+
+
+def _windows(image: NDArray[Any], layout: Layout) -> list[tuple[float, float]]:
+    """(width, centre) of each channel of a volume; empty where grey values pass through."""
+    channels = [image] if image.ndim == 3 else image.swapaxes(0, 1)
+    return [grey.of_volume(channel) for grey, channel in zip(layout.greys, channels, strict=False)]
+
+
+def _fitted(
+    image: NDArray[Any],
+    windows: list[tuple[float, float]],
+    layout: Layout,
+    outline: tuple[float, float],
+) -> NDArray[np.uint8]:
+    """A slice as the cache holds it, (size, size), or (C, size, size) of several channels."""
+    if not windows:
+        return fit_image(image, layout.image_size, None, outline)
+    each = []
+    for place, (grey, window) in enumerate(zip(layout.greys, windows, strict=True)):
+        channel = image if image.ndim == 2 else image[place]
+        fill = AIR_HU if grey.in_hu else window[1] - window[0] / 2  # what no scanner saw is black
+        each.append(fit_image(channel, layout.image_size, window, outline, fill))
+    return each[0] if image.ndim == 2 else np.stack(each)
 
 
 def _masks(
@@ -175,15 +205,13 @@ def _masks(
 
 
 def _write(
-    out: Path, job: Job, kind: str, slices: Iterator[NDArray[np.uint8]], count: int, size: int
+    out: Path, job: Job, kind: str, slices: Iterator[NDArray[np.uint8]], shape: tuple[int, ...]
 ) -> dict[str, str]:
     """Stream slices into a `.npy` file; it takes its name only when it is whole."""
     relative = f"arrays/{job.shard}_{kind}.npy"
     digest = hashlib.sha256()
     header = io.BytesIO()
-    npy.write_array_header_1_0(
-        header, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size)}
-    )
+    npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with whole_file(out / relative) as stream:
         for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
             stream.write(data)

@@ -51,7 +51,7 @@ def read_grey(path: Path, name: str) -> Picture:
     return _read(path, name, _grey)
 
 
-def read_labels(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> Picture:
+def read_labels(path: Path, name: str, known: Sequence[tuple[int, object]]) -> Picture:
     """Read a label map: grey of 8 bits, or indices of which it is clear what they mean.
 
     Indices are their palette's greys where it is one of greys, and themselves where the palette
@@ -60,7 +60,7 @@ def read_labels(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> Pi
     Args:
         path: Its file.
         name: What it is called.
-        changes: Values that somebody has given a meaning, see `MaskValues`.
+        known: Values that somebody has given a meaning, in front of each pair.
 
     Raises:
         SkipVolume: It cannot be read, went through lossy compression, or does not say what its
@@ -75,7 +75,7 @@ def read_labels(path: Path, name: str, changes: Sequence[tuple[int, int]]) -> Pi
                 "not be those that were drawn. Left out; export it as PNG from what it was made "
                 "of.",
             )
-        return _labels(picture, path, name, changes)
+        return _labels(picture, path, name, known)
 
     return _read(path, name, labels)
 
@@ -123,13 +123,14 @@ def _grey(picture: Image.Image, path: Path, name: str) -> NDArray[np.uint8]:
 
 
 def _labels(
-    picture: Image.Image, path: Path, name: str, changes: Sequence[tuple[int, int]]
+    picture: Image.Image, path: Path, name: str, known: Sequence[tuple[int, object]]
 ) -> NDArray[np.uint8]:
-    if picture.mode == "1" and 1 not in dict(changes):
+    if picture.mode == "1" and 1 not in dict(known):
         raise SkipVolume(
             name,
             "is a yes-or-no picture (1 bit), which does not say whether it marks kidney or tumour. "
-            "Left out; say so with --label-map 1=kidney or 1=tumour, into another --out.",
+            "Left out; say so with --label-map 1=kidney or 1=tumour, or what else with --labels "
+            "background,liver, into another --out.",
         )
     if picture.mode != "P":
         return _eight_bits(picture, path, name)

@@ -58,17 +58,9 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     names = manifest["class_names"]
     print("\n".join(_split_lines(items, names)))
     classes = _class_line(items, names)
-    window = manifest["window"]
-    seen = (
-        f"window {window['width_hu']:g} HU around {window['center_hu']:g} HU"
-        if window
-        else "grey values as they came"
-        if manifest["has_images"]
-        else "label maps alone"
-    )
     print(licence_line(Licence.of_plain(manifest["licence"]), out))
     size = manifest["image_size"]
-    print(f"{size}x{size} pixels, {seen}; {classes}.")
+    print(f"{size}x{size} pixels, {_seen(manifest)}; {classes}.")
     kind = manifest["dataset"] if manifest["dataset"] == "masks" else split["all_to"] or "train"
     following = _NEXT.get(kind, _NEXT["train"]).format(
         out=out, name=out.name, images=_useful(items)
@@ -77,6 +69,22 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         print(f"{private}: says which patient and which file is which; it stays with you.")
     tables = "skipped.csv, duplicates.csv" if "duplicates" in manifest else "skipped.csv"
     print(f"Results: {out} (manifest.json, {tables}). Next: {following}")
+
+
+def _seen(manifest: Mapping[str, Any]) -> str:
+    """How the images became grey, in words."""
+    if window := manifest["window"]:
+        return f"window {window['width_hu']:g} HU around {window['center_hu']:g} HU"
+    if channels := manifest.get("channels"):
+        return ", ".join(_channel(one) for one in channels)
+    return "grey values as they came" if manifest["has_images"] else "label maps alone"
+
+
+def _channel(one: Mapping[str, Any]) -> str:
+    if "percentiles" in one:
+        low, high = one["percentiles"]
+        return f"{one['name']} from percentile {low:g} to {high:g} of each volume"
+    return f"{one['name']} {one['width']:g} wide around {one['center']:g}"
 
 
 def _copy_lines(copies: dict[str, Any], by: str, identifiers: Mapping[str, str]) -> list[str]:

@@ -82,7 +82,8 @@ class Volume:
 
     Attributes:
         image: (S, H, W) int16 in Hounsfield units, clipped to [-1024, 3071]; or uint8 grey that
-            passes through unwindowed; or None where the source has label maps alone.
+            passes through unwindowed; or float32 in the source's unit, clipped where a channel is
+            in HU; or None where the source has label maps alone. (S, C, H, W) of several channels.
         mask: (S, H, W) uint8 labels.
         slice_indices: Index of each slice in the source's volume.
         pixel_spacing_mm: (row, column) of the source, None where unknown.
@@ -95,7 +96,7 @@ class Volume:
         num_synthetic: Slices that say that they are synthetic, and were taken in.
     """
 
-    image: NDArray[np.int16] | NDArray[np.uint8] | None
+    image: NDArray[np.int16] | NDArray[np.uint8] | NDArray[np.float32] | None
     mask: NDArray[np.uint8]
     slice_indices: list[int]
     pixel_spacing_mm: tuple[float, float] | None = None
@@ -275,21 +276,28 @@ def all_marked_note(mask: NDArray[np.uint8], name: str) -> list[str]:
     ]
 
 
-def check_image(image: NDArray[np.int16] | NDArray[np.uint8], name: str) -> list[str]:
-    """Refuse a constant volume; return a note where values do not look like Hounsfield units."""
-    low, high = int(image.min()), int(image.max())
+def check_image(image: NDArray[Any], name: str, in_hu: bool = True) -> list[str]:
+    """Refuse a constant volume; return a note where values do not look like Hounsfield units.
+
+    Args:
+        image: (S, H, W).
+        name: Of its file.
+        in_hu: Whether they should be.
+    """
+    low, high = image.min(), image.max()
     if low == high:
         raise SkipVolume(
             name,
-            f"is constant (every voxel is {low}). Left out; the export probably lost its pixels.",
+            f"is constant (every voxel is {low:g}). Left out; the export probably lost its pixels.",
         )
-    if image.dtype != np.int16:
+    if image.dtype == np.uint8 or not in_hu:
         return []
     notes = []
     if low > -200:
         notes.append(
             f"{name}: no voxel is below -200, so its values may not be Hounsfield units "
-            f"(range {low} to {high}). Used as it is; check the rescale slope and intercept."
+            f"(range {low:g} to {high:g}). Used as it is; check the rescale slope and intercept, "
+            "or pass --window percentiles if it is no CT."
         )
     if high == MAX_HU and (image[:, [0, 0, -1, -1], [0, -1, 0, -1]] == MAX_HU).any():
         share = 100 * np.count_nonzero(image == MAX_HU) / image.size

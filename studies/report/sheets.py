@@ -33,7 +33,7 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
     Raises:
         UserError: The set is missing or damaged.
     """
-    from display.sheet import colour_mask, sheet
+    from display.sheet import as_picture, colour_mask, sheet
 
     made = _opened(synthetic)
     pixels = np.array([item.class_pixels for item in made.items])
@@ -61,8 +61,8 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
     drawn = sheet(
         [
             [colour_mask(made.mask(item)) for item in items],
-            [cache.image(item) for item in matched if item is not None],
-            [made.image(item) for item in items],
+            [as_picture(cache.image(item)) for item in matched if item is not None],
+            [as_picture(made.image(item)) for item in items],
         ],
         row_titles=["label map", "real" if same else "real,\nanother slice", "synthetic"],
         legend=cache.class_names,
@@ -90,7 +90,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
     Raises:
         UserError: The set is missing or damaged.
     """
-    from display.sheet import sheet
+    from display.sheet import as_picture, sheet
 
     made = _opened(synthetic)
     training = cache.indices("train")
@@ -103,7 +103,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
         fakes = [item for item in made.items if str(item.label or "") == label]
         size = int(made.manifest["image_size"])
         rows.append([_averaged(cache.image(int(index)), size) for index in _evenly(real)])
-        rows.append([_shown(made.image(item)) for item in _evenly(fakes)])
+        rows.append([as_picture(made.image(item)) for item in _evenly(fakes)])
         titles += [f"real\n{label}", f"synthetic\n{label}"]
     caption = "Of each class real training films above, synthetic ones below, evenly spread."
     return shrunk(sheet(rows, row_titles=titles)), caption
@@ -128,11 +128,9 @@ def _averaged(film: np.ndarray, size: int) -> np.ndarray:
     levels = film[..., margin : margin + factor * size, margin : margin + factor * size]
     scale = 255 / np.iinfo(film.dtype).max
     blocks = levels.reshape(*levels.shape[:-2], size, factor, size, factor) * scale
-    return _shown(blocks.mean(axis=(-3, -1)).round().astype(np.uint8))
+    from display.sheet import as_picture
 
-
-def _shown(image: np.ndarray) -> np.ndarray:
-    return image if image.ndim == 2 else np.moveaxis(image, 0, -1)
+    return as_picture(blocks.mean(axis=(-3, -1)).round().astype(np.uint8))
 
 
 def prediction_images(

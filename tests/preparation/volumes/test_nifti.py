@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from preparation.pseudonym import Naming
+from preparation.volumes.data_sets.kits19 import find_cases
 from preparation.volumes.image_size import common_size
-from preparation.volumes.nifti import find_cases, read_case
+from preparation.volumes.nifti import read_case
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 from tests.prepare_runs import LEFT_OUT, kits19, make_source

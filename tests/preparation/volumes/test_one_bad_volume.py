@@ -13,10 +13,10 @@ from tests.prepare_runs import LEFT_OUT, contents, kits19, make_source
 def raises_in_the_reader(monkeypatch, error):
     read = nifti._read
 
-    def struck(image, path, *rest):
+    def struck(image, path, *rest, **more):
         if "case_00001" in str(path):
             raise error
-        return read(image, path, *rest)
+        return read(image, path, *rest, **more)
 
     monkeypatch.setattr(nifti, "_read", struck)
 

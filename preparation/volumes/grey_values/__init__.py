@@ -1,0 +1,1 @@
+"""What a source's values become grey by: windows of CT, percentiles of MRI, several channels."""
