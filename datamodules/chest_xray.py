@@ -1,6 +1,8 @@
 """Chest films (and every picture prepared in the same cache format) for Lightning."""
 
 import sys
+from collections import Counter
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from augmentations.operation import Images
 from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
 from datamodules.class_balance import counts_to_balance, imbalanced_counts, keep_per_class
+from datamodules.fewer_patients import patients_of_images
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.film_dataset import (
     FilmDataset,
@@ -81,6 +84,10 @@ class ChestXrayDataModule(CachedDataModule):
             the same seed; validation and test stay whole. Comes before `imbalance`.
         patients_seed: Of the choice of these patients; None: `seed`. Trainings with seeds of their
             own that are compared, and their generator, use the same patients by it.
+        num_images: Train on at most so many films: of patients in the order of `patients_seed`,
+            each with all films that the run can use, so a few less. A smaller number's are a part
+            of a larger one's. Not beside `fraction_of_patients`; comes before `imbalance`. None:
+            all.
     """
 
     cache: FilmCache
@@ -108,6 +115,7 @@ class ChestXrayDataModule(CachedDataModule):
         augment_on: Where = "loader",
         fraction_of_patients: float = 1.0,
         patients_seed: int | None = None,
+        num_images: int | None = None,
     ) -> None:
         super().__init__(
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films,
@@ -115,6 +123,14 @@ class ChestXrayDataModule(CachedDataModule):
         )  # fmt: skip
         if imbalance is not None and not imbalance >= 1:  # NaN neither
             raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
+        if num_images is not None and (num_images < 1 or fraction_of_patients != 1):
+            raise UserError(
+                f"--data.num_images is {num_images}; it must be 1 or more."
+                if num_images < 1
+                else f"--data.num_images {num_images}: and --data.fraction_of_patients both say "
+                "how many patients to train on. Leave one of the two out."
+            )
+        self.num_images = num_images
         self.synthetic_share = synthetic_share
         self.real_films = real_films
         self.only_label = only_label
@@ -148,6 +164,18 @@ class ChestXrayDataModule(CachedDataModule):
     def class_names(self) -> list[str]:
         """Names of the classes 0, 1, ... of the labels; empty without labels."""
         return [] if self.label_column is None else self.cache.class_names(self.label_column)
+
+    @cached_property
+    def chosen_patients(self) -> frozenset[str]:
+        """Training patients whose films are used: all, a share, or so many that films suffice."""
+        if self.num_images is None:
+            return super().chosen_patients
+        films = self.cache.indices("train")
+        if self.label_column is not None:
+            films = self._chosen(films, self.label_column, training=False)
+        counts = Counter(self.cache.patient_ids[films].tolist())
+        patients = self.cache.patients("train")
+        return frozenset(patients_of_images(patients, counts, self.num_images, self.patients_seed))
 
     def items(self, split: str) -> NDArray[np.int64]:
         """Indices in the cache of a split's films that this run uses.

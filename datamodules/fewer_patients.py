@@ -1,7 +1,7 @@
 """Training on some of the patients: what a small data set would have given."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,37 @@ def some_patients(patients: Sequence[str], fraction: float, seed: int) -> list[s
     """
     order = np.argsort(patient_ranks(patients, seed), kind="stable")
     return [patients[index] for index in order[: max(1, round(fraction * len(patients)))]]
+
+
+def patients_of_images(
+    patients: Sequence[str], images_of: Mapping[str, int], num_images: int, seed: int
+) -> list[str]:
+    """Patients in the order that the seed draws, whole, as long as their images are not too many.
+
+    A smaller number's patients are a part of a larger one's.
+
+    Args:
+        patients: Their names, each once.
+        images_of: How many images each has; who has none is left out.
+        num_images: At most so many together.
+        seed: Of the order.
+
+    Raises:
+        UserError: The first one has more.
+    """
+    known = [patient for patient in patients if images_of.get(patient, 0)]
+    order = np.argsort(patient_ranks(known, seed), kind="stable").tolist()
+    totals = np.cumsum([images_of[known[index]] for index in order])
+    chosen = [
+        known[index] for index, total in zip(order, totals, strict=True) if total <= num_images
+    ]
+    if not chosen:
+        raise UserError(
+            f"--data.num_images {num_images}: patients are taken whole, and the first one by this "
+            f"seed has {int(totals[0]) if len(totals) else 'no'} images. Give a larger number, or "
+            "another --data.patients_seed."
+        )
+    return chosen
 
 
 def patients_warning(synthetic: SyntheticSet, fraction: float, seed: int) -> str | None:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
-from lightning_modules.gan_settings import Augmentation, Penalties
-from lightning_modules.gan_start import start_gan_from_checkpoint
+from lightning_modules.gan_settings import Augmentation, Freeze, Penalties
+from lightning_modules.gan_start import freeze_stages, start_gan_from_checkpoint
 from lightning_modules.generator_average import GeneratorAverage
 from lightning_modules.global_mean import global_mean
 from lightning_modules.regularisation import Regularisation
@@ -48,6 +48,7 @@ class GAN(SynthesisModule):
         start_from: Checkpoint of another run's GAN of the same networks to go on from, at its
             resolution or a higher one; its images are counted on, its optimisers not taken over.
             Read when training starts, not when it is resumed.
+        freeze: Layers that keep the weights of `start_from`.
         micro_batches: See `TrainingModule`; not with ra_hinge or path length.
         gradient_clip_norm: See `TrainingModule`; for each network by itself.
         decay_from: See `TrainingModule`.
@@ -73,6 +74,7 @@ class GAN(SynthesisModule):
         discriminator_learning_rate: float | None = None,
         betas: tuple[float, float] = (0.0, 0.99),
         start_from: str | None = None,
+        freeze: Freeze = Freeze(),
         micro_batches: int = 1,
         gradient_clip_norm: float | None = None,
         decay_from: float = 1.0,
@@ -105,7 +107,9 @@ class GAN(SynthesisModule):
         self.augmentation = DiscriminatorAugmentation(augmentation)
         self.discriminator_learning_rate = discriminator_learning_rate
         self.betas = (betas[0], betas[1])
-        self.start_from = start_from
+        self.start_from, self.frozen = start_from, freeze
+        freeze_stages(self.discriminator, freeze.discriminator, "discriminator")
+        freeze_stages(self.generator, freeze.generator, "generator")
         # In the checkpoint, averaged over the processes after every step.
         for name in ("mean_path_length", "real_signs", "last_r1", "last_path_length"):
             self.register_buffer(name, torch.zeros(()))
@@ -125,6 +129,11 @@ class GAN(SynthesisModule):
     def on_fit_start(self) -> None:
         """Take over another run's networks if it is asked for."""
         super().on_fit_start()
+        if self.start_from is None and self.frozen != Freeze():
+            raise UserError(
+                "--model.freeze: keeps layers of another run's networks, and without "
+                "--model.start_from they are random. Give its checkpoint, or leave it out."
+            )
         if self.start_from is not None and self.steps_done == 0:
             trainer: Any = self.trainer
             path, cache = Path(self.start_from), trainer.datamodule.cache

@@ -43,6 +43,36 @@ class Penalties:
 
 
 @dataclass(frozen=True)
+class Freeze:
+    """Layers that keep the weights of `start_from`, for training on few films of another kind.
+
+    Counted in resolutions: a stage is all that a network has for one of them; see
+    `networks.enlargement.stages_of`. Learning rates, the adaptive augmentation and a weaker or
+    stronger penalty are settings beside it.
+
+    Args:
+        discriminator: So many stages from the image down, as FreezeD has it: features of edges and
+            textures, which the films have in common. 0 freezes none.
+        generator: So many stages from the latent up, with the mapping of styles; the finer ones
+            learn the new films. They get the weights of the running average, which makes the
+            images, so that it stays as it is too. 0 freezes none.
+
+    Raises:
+        UserError: A number below 0.
+
+    Source: Mo, Cho and Shin 2020 (FreezeD), arXiv:2002.10964, for the discriminator.
+    """
+
+    discriminator: int = 0
+    generator: int = 0
+
+    def __post_init__(self) -> None:
+        for name, value in asdict(self).items():
+            if value < 0:
+                raise UserError(f"--model.freeze.{name} is {value}; it must be 0 or more.")
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """Augmentation of all that the discriminator sees, for training on few films.
 

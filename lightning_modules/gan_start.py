@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from knowledge import Knowledge
 from lightning_modules.loading import licences_behind
 from lightning_modules.start_from import flag_of, opened_start, refuse_held_out
-from networks.enlargement import Enlargement
+from networks.enlargement import Enlargement, stages_of
 from provenance import UserError
 
 _NETWORKS = ("generator", "discriminator", "averaged.network")
@@ -63,6 +63,7 @@ def start_gan_from_checkpoint(module: Any, path: Path, cache: Any) -> Knowledge:
         }
         take_over(module.get_submodule(name), of_network, theirs == size, f"{where}: its {name}")
     module.averaged.set_extra_state(state["averaged._extra_state"])
+    keep_average_of_frozen(module.generator, module.averaged.network)
     for name, buffer in module.named_buffers(recurse=False):
         buffer.copy_(state[name])
     module.take_over_progress(content["progress"])
@@ -73,6 +74,43 @@ def start_gan_from_checkpoint(module: Any, path: Path, cache: Any) -> Knowledge:
         file=sys.stderr,
     )
     return seen
+
+
+def freeze_stages(network: nn.Module, number: int, name: str) -> None:
+    """Keep so many stages of a network from training: of a discriminator those near the image.
+
+    Args:
+        network: A generator or a discriminator.
+        number: Of stages; at least one must be left to train.
+        name: "generator" or "discriminator".
+
+    Raises:
+        UserError: More stages than there are to spare, or a network that does not tell its stages.
+    """
+    if not number:
+        return
+    flag = f"--model.freeze.{name} {number}"
+    try:
+        stages = stages_of(network)
+    except ValueError as error:
+        raise UserError(f"{flag}: {error}. Leave it out.") from error
+    if number >= len(stages):
+        raise UserError(
+            f"{flag}: a {type(network).__name__} of this size has {len(stages)} stages, and one "
+            f"must train. Give at most {len(stages) - 1}."
+        )
+    near_image = name == "discriminator"
+    for stage in stages[-number:] if near_image else stages[:number]:
+        for parameter in stage:
+            network.get_parameter(parameter).requires_grad_(False)
+
+
+@torch.no_grad()
+def keep_average_of_frozen(generator: nn.Module, averaged: nn.Module) -> None:
+    """Give a generator's frozen layers the weights of its average, so that neither moves again."""
+    for parameter, average in zip(generator.parameters(), averaged.parameters(), strict=True):
+        if not parameter.requires_grad:
+            parameter.copy_(average)
 
 
 @torch.no_grad()

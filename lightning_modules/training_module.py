@@ -48,12 +48,14 @@ def derived_seed(*parts: int | str) -> int:
 
 @contextmanager
 def without_gradient(network: nn.Module) -> Iterator[None]:
-    """Inside, a network's parameters get no gradient; afterwards they do, also if a step failed."""
+    """Inside, a network's parameters get no gradient; afterwards those that did do again."""
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     network.requires_grad_(False)
     try:
         yield
-    finally:
-        network.requires_grad_(True)
+    finally:  # also if a step failed
+        for parameter in trained:
+            parameter.requires_grad_(True)
 
 
 class TrainingModule(L.LightningModule):
@@ -266,9 +268,8 @@ class TrainingModule(L.LightningModule):
         # With fp16, a fused step unscales by itself, after our clipping has looked at gradients.
         fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
         rate = self.learning_rate
-        return kind(
-            network.parameters(), lr=rate, betas=betas, weight_decay=weight_decay, fused=fused
-        )
+        trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+        return kind(trained, lr=rate, betas=betas, weight_decay=weight_decay, fused=fused)
 
     # ---- start, end, resume ------------------------------------------------------------------
 

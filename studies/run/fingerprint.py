@@ -48,8 +48,8 @@ def describe_data(root: Path) -> dict[str, Any]:
 
 
 def describe_training(config: str, flags: Sequence[str]) -> dict[str, Any]:
-    """A training's YAMLs by content, and its flags. Overlays named in the flags count too."""
-    files = [config] + [word for word in flags if word.endswith((".yaml", ".yml"))]
+    """A training's YAMLs by content, and its flags; overlays and checkpoints in these count too."""
+    files = [config] + [word for word in flags if word.endswith((".yaml", ".yml", ".ckpt"))]
     return {
         "arguments": list(flags),
         "files": {file: sha256_of(find_path(file)) for file in files if find_path(file).is_file()},

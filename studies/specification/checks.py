@@ -17,6 +17,7 @@ from studies.specification.specification import (
 # Names become file names, and "__" separates the parts of a cell's name.
 _PLAIN_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]*")
 
+_START_FROM = "--model.start_from"
 # The runner sets these itself; a study that sets them too would make cells overwrite each other.
 _RUNNERS_OWN_FLAGS = (
     "--run_folder",
@@ -26,7 +27,7 @@ _RUNNERS_OWN_FLAGS = (
     "--data.control",
     "--data.only_label",
     PATIENTS_SEED,
-    "--model.start_from",
+    _START_FROM,
     "--resume",
 )
 _AUDITED_SPLITS = ("val", "test", "val+test")
@@ -69,6 +70,8 @@ def _wrong_flags(specification: Specification) -> list[str]:
         for key, words in given.items()
         for flag in (word.split("=")[0] for word in words)
         if flag in _RUNNERS_OWN_FLAGS
+        # A study of generators trains none of them twice, so they may go on from another run's.
+        if not (flag == _START_FROM and specification.distances)
     ]
     found += [
         f"{key}: {FRACTION}: write `sizes: [0.25]` beside a scenario instead, which makes one for "

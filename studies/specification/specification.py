@@ -10,6 +10,7 @@ PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PLACEBO = "placebo"  # id of the scenario that `placebo: true` adds
 _GENERATOR = "generator__seed"
 FRACTION, PATIENTS_SEED = "--data.fraction_of_patients", "--data.patients_seed"
+NUM_IMAGES = "--data.num_images"
 # Far above what anyone counts seeds to, so that seeds may be added to a study with a placebo.
 _PLACEBO_SEEDS = 10_000
 # Seeds of trainings that are drawn from their arm's name have nine digits, more than anyone counts.
@@ -360,7 +361,10 @@ class Specification:
     def flags_of(self, cell: Cell) -> list[str]:
         """The study's flags of a cell's training. Later ones win: model over scenario over all."""
         own = [*self.arguments, *cell.scenario.arguments, *cell.model.arguments]
-        return [*own, *self.patients_flags(cell.seed, cell.scenario.size)]
+        some = self.patients_flags(cell.seed, cell.scenario.size)
+        if not some and NUM_IMAGES in words_of(own):  # of the same patients, whatever the scenario
+            some = [PATIENTS_SEED, str(cell.seed)]
+        return [*own, *some]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, in the YAML's own format: `parse_specification` reads them back."""

@@ -165,3 +165,17 @@ def test_the_same_control_twice_is_refused(plan: dict) -> None:
     plan["scenarios"][1]["controls"] = ["1", "1"]
     with pytest.raises(UserError, match="scenario 3: controls holds one scenario more than once"):
         parse_specification(plan, "a.yaml")
+
+
+def test_few_images_are_of_the_same_patients_in_every_arm_and_may_go_on_from_a_checkpoint(
+    plan: dict,
+) -> None:
+    generators = load_specification(CONFIGS / "few_images_cpu.yaml")
+    for cell in generators.cells():
+        flags = generators.flags_of(cell)
+        assert flags[-2:] == ["--data.patients_seed", str(cell.seed)]
+    seeds = {generators.training_seed(cell) for cell in generators.cells()}
+    assert len(seeds) == 3  # one for each number of films
+    plan["arguments"] = ["--model.start_from", "runs/first/checkpoints/last.ckpt"]
+    with pytest.raises(UserError, match=r"--model\.start_from is set by the study for every cell"):
+        parse_specification(plan, "a")
