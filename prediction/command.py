@@ -373,6 +373,8 @@ def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) ->
 
 def _refuse_one_in_the_other(source: Path, out: Path) -> None:
     """Results in the source would be taken for images by the next command."""
+    if out.exists() and not out.is_dir():
+        raise UserError(f"--out {out}: is a file, expected a folder. Nothing was changed.")
     here, there = source.resolve(), out.resolve()
     if here.is_dir() and (there == here or here in there.parents):
         raise UserError(

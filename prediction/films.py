@@ -114,6 +114,9 @@ class ReadFilm:
                     "Is a picture, whose window and polarity are not known; the checkpoint was "
                     "trained on DICOM films."
                 )
+            if "source_range" in film.geometry:
+                low, high = film.geometry["source_range"]
+                notes.append(f"Has more than 8 bits: {low:g} is black and {high:g} is white.")
             if item.name.lower().endswith(_LOSSY_PICTURES):
                 notes.append("Went through lossy compression.")
         height, width = film.pixels.shape[:2]

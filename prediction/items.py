@@ -20,6 +20,7 @@ from spelling import meant_path
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
+_FORMULAS = ("=", "+", "-", "@")
 
 Kind = Literal["picture", "film", "nifti", "series"]
 
@@ -134,7 +135,9 @@ def _folders(source: Path, top: Path, found: Found) -> Iterator[tuple[Path, list
 
 def _name(path: Path, top: Path) -> str:
     relative = path.relative_to(top).as_posix() if path != top else top.resolve().name
-    return printable(as_text(relative))
+    name = printable(as_text(relative))
+    # Spreadsheets take a cell that begins so for a formula, and run it.
+    return f"./{name}" if name.startswith(_FORMULAS) else name
 
 
 def _kind(path: Path) -> Kind | None:

@@ -73,12 +73,13 @@ class Results:
         """Sort the rows by file, so that every way to get them ends with the same bytes.
 
         Returns:
-            How many there are.
+            How many images are predicted.
         """
-        with open(self.out / TABLE, "rb") as stream:
-            header, *lines = stream.readlines()
-        with whole_file(self.out / TABLE) as stream:
-            stream.writelines([header, *sorted(lines)])
+        for name in (LEFT_OUT, TABLE):
+            with open(self.out / name, "rb") as stream:
+                header, *lines = stream.readlines()
+            with whole_file(self.out / name) as stream:
+                stream.writelines([header, *sorted(lines)])
         return len(lines)
 
     def _rows(self) -> Iterator[list[str]]:

@@ -16,10 +16,12 @@ from command_line import run_verb
 from datamodules.film_cache import FilmCache
 from evaluation.checkpoint import open_checkpoint
 from evaluation.classification.evaluate import predictions
+from prediction.threshold import Threshold, threshold_of
 from preparation.films.command import phantom_cxr
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film_layout import LayoutOptions
 from preparation.films.prepare import FilmOptions
+from provenance import UserError
 from tests.evaluation.test_classification import write_checkpoint
 from tests.prepare_runs import run as prepare
 
@@ -192,6 +194,7 @@ def test_bad_files_are_listed_and_never_end_it(
     (source / "lost.png").symlink_to(tmp_path / "gone.png")
     (source / "readme.txt").write_text("not an image")
     (source / ".hidden.png").write_text("")
+    (source / "=formula.dcm").write_text("")
     ct = pydicom.dcmread(first)
     ct.Modality = "CT"
     ct.save_as(source / "ct.dcm")
@@ -200,6 +203,7 @@ def test_bad_files_are_listed_and_never_end_it(
     left_out = {name: row["reason"] for name, row in rows_of(out, "left_out.csv").items()}
     assert list(rows_of(out)) == ["good.dcm"]
     assert {name: reason.partition(":")[0] for name, reason in left_out.items()} == {
+        "./=formula.dcm": "not_dicom",
         "scan.nii.gz": "is a volume, and this checkpoint is a classifier of films.",
         "ct.dcm": "modality",
         "cut.dcm": "truncated",
@@ -207,7 +211,7 @@ def test_bad_files_are_listed_and_never_end_it(
         "page.dcm": "not_dicom",
     }
     said = capsys.readouterr().out
-    assert "5 were left out, so the exit status is 3" in said
+    assert "6 were left out, so the exit status is 3" in said
     assert "Not looked at: 1 .txt files." in said
     assert said.count("Not for diagnosis") == 1
     assert run(*flags[:4], "--out", tmp_path / "strict", "--strict") == 2
@@ -283,48 +287,35 @@ def test_another_checkpoint_or_changed_images_are_refused(
 # ---- thresholds ----------------------------------------------------------------------------------
 
 
-def test_thresholds_come_from_validation_or_by_hand_and_never_silently(
-    dicom_films: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = next((dicom_films / "source/films").rglob("*.dcm"))
-    silent = classifier(tmp_path / "best.ckpt", dicom_films, thresholds={})
-    evaluation = tmp_path / "evaluation"
-    evaluation.mkdir()
+def test_thresholds_come_from_validation_or_by_hand_and_never_silently(tmp_path: Path) -> None:
     rows = [{"rule": "default", "threshold": 0.5}, {"rule": "youden", "threshold": 0.31}]
+    told = {"task": "classification", "checkpoint_sha256": "a" * 64, "thresholds": rows}
+    for folder, chosen_on in (("chosen", "val"), ("silent", None)):
+        (tmp_path / folder).mkdir()
+        content = json.dumps({**told, "thresholds_chosen_on": chosen_on})
+        (tmp_path / folder / "evaluation.json").write_text(content)
 
-    def write(sha256: str, chosen_on: str | None = "val") -> None:
-        told = {"task": "classification", "checkpoint_sha256": sha256, "thresholds": rows}
-        told["thresholds_chosen_on"] = chosen_on  # type: ignore[assignment]
-        (evaluation / "evaluation.json").write_text(json.dumps(told))
+    def found(asked: str | None, folder: str = "", sha256: str = "a" * 64, **record: Any) -> Any:
+        evaluation = tmp_path / folder if folder else None
+        return threshold_of(Path("x.ckpt"), sha256, record, asked, evaluation)
 
-    from provenance import sha256_of
-
-    write(sha256_of(silent))
-    given = ("--checkpoint", silent, "--source", source)
-    for number, (flags, value) in enumerate(
-        [(("--threshold", 0.37), 0.37), (("--evaluation", evaluation), 0.31)]
+    assert found(None, thresholds=THRESHOLDS) == Threshold(0.4, "youden", "val", 9)
+    assert found("sensitivity_90", thresholds=THRESHOLDS).value == 0.2
+    assert found("0.37", thresholds=THRESHOLDS) == Threshold(0.37, "by hand")
+    assert found(None, "chosen") == Threshold(0.31, "youden", "val")
+    assert found(None, thresholds=THRESHOLDS).in_words.startswith("0.4 (largest sensitivity")
+    for given, sentence in (
+        ((None,), "tells no threshold: it was saved between two validations"),
+        (("yuden",), "expected a number from 0 to 1, or a rule"),
+        (("default",), "expected a number from 0 to 1, or a rule"),
+        (("1.5",), "a probability is 0 to 1"),
+        (("0.5", "chosen"), "--threshold gives a number"),
+        (("sensitivity_90", "chosen"), "chose no threshold by sensitivity_90"),
+        ((None, "silent"), "chose no threshold by youden"),
+        ((None, "chosen", "b" * 64), "is of another checkpoint"),
     ):
-        assert run(*given, *flags, "--out", tmp_path / f"out{number}") == 0
-        (row,) = rows_of(tmp_path / f"out{number}").values()
-        assert float(row["threshold"]) == value
-    assert run("--checkpoint", model, "--source", source, "--threshold", "sensitivity_90",
-               "--out", tmp_path / "rule") == 0  # fmt: skip
-    assert "threshold: 0.2 (highest" in capsys.readouterr().out.lower()
-    for more, sentence in (
-        ((), "tells no threshold"),
-        (("--threshold", "yuden"), "expected a number from 0 to 1, or a rule"),
-        (("--threshold", "1.5"), "a probability is 0 to 1"),
-        (("--threshold", "0.5", "--evaluation", evaluation), "--threshold gives a number"),
-        (("--evaluation", evaluation, "--threshold", "sensitivity_90"), "chose no threshold by"),
-        (("--format", "nifti"), "--format: is a setting of segmenters"),
-        (("--overlays", "false"), "--overlays: is a setting of segmenters"),
-    ):
-        assert run(*given, *more, "--out", tmp_path / "no") == 2
-        assert sentence in capsys.readouterr().err
-    write("0" * 64)
-    assert run(*given, "--evaluation", evaluation, "--out", tmp_path / "no") == 2
-    assert "is of another checkpoint" in capsys.readouterr().err
-    assert not (tmp_path / "no").exists()
+        with pytest.raises(UserError, match=sentence):
+            found(*given)
 
 
 def test_three_classes_take_the_most_probable_one(film_cache: Any, tmp_path: Path) -> None:
@@ -367,11 +358,14 @@ def test_folders_and_models_that_cannot_be_are_sentences(
     (empty / "a.pdf").write_bytes(b"")
     source = dicom_films / "source"
     for flags, sentence in (
+        (("--source", source, "--out", tmp_path / "o", "--format", "nifti"), "of segmenters"),
+        (("--source", source, "--out", tmp_path / "o", "--overlays", "false"), "of segmenters"),
         (("--source", empty, "--out", tmp_path / "o"), "holds no DICOM, NIfTI, PNG or JPEG image."),
         (("--source", empty, "--out", tmp_path / "o"), "It holds 1 .pdf files."),
         (("--source", tmp_path / "gone", "--out", tmp_path / "o"), "no such folder or file"),
         (("--source", source, "--out", source / "out"), "lies in --source"),
         (("--source", source, "--out", dicom_films), "lies in --out"),
+        (("--source", source, "--out", empty / "a.pdf"), "is a file, expected a folder"),
         (("--source", source, "--out", tmp_path / "o", "--batch-size", 0), "expected 1 or more"),
     ):
         assert run("--checkpoint", model, *flags) == 2
