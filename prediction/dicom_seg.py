@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
+from pydicom.uid import generate_uid
 
 from preparation.volumes.dicom_file import as_filed
 from provenance import __version__, whole_file
@@ -35,7 +37,7 @@ def write_seg(
     labels: NDArray[np.uint8],
     class_names: Sequence[str],
     checkpoint_sha256: str,
-) -> None:
+) -> list[str]:
     """Write a series' label map as a binary Segmentation that refers to its slices.
 
     It carries the patient and the study of the series, as the standard asks for; its own UIDs are
@@ -48,14 +50,22 @@ def write_seg(
         class_names: Of the labels 0, 1, ...
         checkpoint_sha256: Of the model.
 
+    Returns:
+        Sentences on what the series does not tell.
+
     Raises:
         Exception: The headers lack what a Segmentation needs; highdicom raises any kind.
     """
     import highdicom as hd
-    import pydicom
     from pydicom.sr.codedict import codes
 
     sources = [pydicom.dcmread(one, stop_before_pixels=True) for one in paths]
+    notes = []
+    if not sources[0].get("FrameOfReferenceUID"):
+        notes.append(
+            "Names no frame of reference, so the Segmentation has one of its own; it refers to the "
+            "slices all the same."
+        )
     for one in sources:
         _fill_in(one, sources)
     planes = [as_filed(one, of) for one, of in zip(labels, sources, strict=True)]
@@ -83,9 +93,9 @@ def write_seg(
         pixel_array=np.ascontiguousarray(np.stack(planes)),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=described,
-        series_instance_uid=pydicom.uid.generate_uid(entropy_srcs=["series", *of_slices]),
+        series_instance_uid=generate_uid(entropy_srcs=["series", *of_slices]),
         series_number=9000,
-        sop_instance_uid=pydicom.uid.generate_uid(entropy_srcs=["instance", *of_slices]),
+        sop_instance_uid=generate_uid(entropy_srcs=["instance", *of_slices]),
         instance_number=1,
         manufacturer="Understudy",
         manufacturer_model_name="predict.py",
@@ -98,6 +108,7 @@ def write_seg(
     made.SeriesDescription = "Predicted segmentation, not for diagnosis"
     with whole_file(path) as stream:
         made.save_as(stream)
+    return notes
 
 
 def _fill_in(source: Any, series: Sequence[Any]) -> None:
@@ -105,6 +116,9 @@ def _fill_in(source: Any, series: Sequence[Any]) -> None:
 
     Slices that do not tell their thickness are as thick as they lie apart.
     """
+    if not source.get("FrameOfReferenceUID"):
+        names = ["frame", str(source.SeriesInstanceUID)]
+        source.FrameOfReferenceUID = generate_uid(entropy_srcs=names)
     if not source.get("SliceThickness"):
         first, *more = (np.array(one.ImagePositionPatient, float) for one in series[:2])
         source.SliceThickness = round(float(np.linalg.norm(more[0] - first)), 6) if more else 1

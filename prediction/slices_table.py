@@ -69,7 +69,9 @@ def slice_row(
     if item.kind == "series" and series_as == "dicom_seg":
         row["label_map"] = output_of("label_maps", item.name, ".dcm")
         try:
-            write_seg(out / row["label_map"], read.paths, labels, model.class_names, model.sha256)
+            path, names = out / row["label_map"], model.class_names
+            told = write_seg(path, read.paths, labels, names, model.sha256)
+            row["note"] = " ".join([*read.notes, *told])
         except OSError:
             raise
         except Exception as error:  # highdicom raises many kinds for headers that lack something
