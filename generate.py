@@ -6,6 +6,8 @@ python generate.py --checkpoint runs/stylegan/checkpoints/best.ckpt --num-images
     --truncation 0.7 --seed 1 --out synthetic/films --interpolation synthetic/films.webp
 python generate.py --checkpoint runs/normal/checkpoints/best.ckpt \
     runs/abnormal/checkpoints/best.ckpt --balance data/nih --out synthetic/balanced
+python generate.py --checkpoint runs/cyclegan/checkpoints/last.ckpt --source data/phantom_ct \
+    --out synthetic/translated
 python generate.py card --checkpoint runs/stylegan/checkpoints/best.ckpt
 python generate.py card --synthetic synthetic/films --licence nih
 """

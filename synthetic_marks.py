@@ -22,6 +22,7 @@ NOTICE = "Synthetic: made by a neural network. Not a picture of a patient."
 COMPOSITE_NOTICE = (
     "Synthetic in part: a patient's image in which a neural network painted a region."
 )
+TRANSLATED_NOTICE = "Synthetic in part: a patient's image that a neural network translated."
 LABEL_MAP_NOTICE = "Synthetic: label map of an image that a neural network painted on it."
 SOFTWARE = "Understudy"
 _IPTC_CODES = "http://cv.iptc.org/newscodes/digitalsourcetype/"
@@ -29,13 +30,17 @@ DIGITAL_SOURCE_TYPE = f"{_IPTC_CODES}trainedAlgorithmicMedia"
 _SOURCE_TYPES = {
     NOTICE: DIGITAL_SOURCE_TYPE,
     COMPOSITE_NOTICE: f"{_IPTC_CODES}compositeWithTrainedAlgorithmicMedia",
+    TRANSLATED_NOTICE: f"{_IPTC_CODES}compositeWithTrainedAlgorithmicMedia",
 }
 SET_FORMAT = "understudy-synthetic"  # of the manifest of a set
 # DICOM PS3.16 CID 7005; in Contributing Equipment Sequence.
 SYNTHESIZING_EQUIPMENT = ("109100", "DCM", "Synthesizing Equipment")
 
 _OUR_WORDS = re.compile(
-    "|".join(re.escape(words) for words in (NOTICE, COMPOSITE_NOTICE, LABEL_MAP_NOTICE))
+    "|".join(
+        re.escape(words)
+        for words in (NOTICE, COMPOSITE_NOTICE, TRANSLATED_NOTICE, LABEL_MAP_NOTICE)
+    )
 )
 # Values of IPTC's vocabulary for what is made by a model or an algorithm, wholly or in part.
 _IPTC = re.compile(

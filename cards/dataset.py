@@ -23,6 +23,10 @@ _WHAT_PAINTED = (
     "Every image here is a patient's slice in which a neural network painted a region. Outside of "
     "it the slice is unchanged, so the set is to be kept, shared and deleted as the patients' data."
 )
+_WHAT_TRANSLATED = (
+    "Every image here is a patient's image that a neural network has changed: it still shows that "
+    "patient's anatomy, and is to be kept like the original. None may be used as the patient's."
+)
 _USE = (
     "to join the training split of a model whose validation and test patients the generator never "
     "saw (train.py checks it)"
@@ -61,7 +65,7 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
     data = [one.data or printable(manifest["dataset"]) for one in licences]
     return Card(
         title=title,
-        statement=_WHAT_OUTSIDE if outside else _WHAT_PAINTED if painted else _WHAT,
+        statement=_statement(manifest, outside),
         facts=facts_of(items, manifest, outside),
         command=command,
         copies=_COPIES_OF_PAINTED * painted
@@ -87,6 +91,15 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         header=dataset_header(title, len(items), licences, data, task),
         results={"evaluations": evaluations, "audit": manifest.get("audit")},
     )
+
+
+def _statement(manifest: Mapping[str, Any], outside: bool) -> str:
+    """What nobody may overlook."""
+    if manifest.get("translated_from", {}).get("shows_patients"):
+        return _WHAT_TRANSLATED
+    if "painted" in manifest:  # by a lesion infilling
+        return _WHAT_PAINTED
+    return _WHAT_OUTSIDE if outside else _WHAT
 
 
 def _use(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> tuple[str, str]:

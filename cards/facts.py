@@ -32,6 +32,14 @@ def facts_of(
         "truncation": manifest.get("truncation"),
         "batch statistics": next(filter(None, (m.get("batch_statistics") for m in makers)), None),
     }
+    if told := manifest.get("translated_from"):
+        owners = {item.source_patient_id for item in items}
+        whose = count(len(owners), "patient") if told["shows_patients"] else "nobody"
+        kind = "of the synthetic set" if "set_sha256" in told else "of"
+        rows["translated from"] = (
+            f"{count(len(items), 'image')} {kind} {printable(told['dataset'])}, of {whose}; "
+            f"{told['direction']}"
+        )
     if any(item.label_patient_id for item in items):
         rows["label maps"] = (
             f"{len({item.label_item_id for item in items})} of "

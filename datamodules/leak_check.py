@@ -13,10 +13,11 @@ from provenance import UserError
 def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
     """Refuse a set that carries knowledge of a validation or test patient into training.
 
-    Two ways in: the generator was trained on such a patient, or the label map was drawn on one;
-    whatever the patient is called there, if the images have equal pixels. Where the cache is split
-    by slice or by image, these are compared and not the patients. What cannot be compared is said
-    on stderr, and so is that nobody knows what the generator was trained on, where the set says so.
+    Three ways in: the generator was trained on such a patient, the label map was drawn on one, or
+    the image is a translated one of theirs; whatever the patient is called there, if the images
+    have equal pixels. Where the cache is split by slice or by image, these are compared and not the
+    patients. What cannot be compared is said on stderr, and so is that nobody knows what the
+    generator was trained on, where the set says so.
 
     Raises:
         UserError: Names the patients, or says that the set does not tell its origin.
@@ -44,6 +45,11 @@ def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
             synthetic.lent(),
             f"its label maps were drawn on this {unit}",
             "those that its label maps were drawn on",
+        ),
+        (
+            synthetic.shown(),
+            f"its images are translated ones of this {unit}",
+            "those that it was translated from",
         ),
     ):
         overlap = knowledge.overlap(cache, by_item)

@@ -51,6 +51,8 @@ class SyntheticItem:
         volume: Name of the synthetic volume whose slice it is; None where it is of none.
         pixel_spacing_mm: (row, column) size of a pixel, of the label map; None where unknown.
         slice_spacing_mm: Thickness of the slice, likewise.
+        source_item_id: The image of a cache or set that was translated; None where none was.
+        source_patient_id: That image's patient.
     """
 
     id: str
@@ -62,11 +64,13 @@ class SyntheticItem:
     volume: str | None = None
     pixel_spacing_mm: tuple[float, float] | None = None
     slice_spacing_mm: float | None = None
+    source_item_id: str | None = None
+    source_patient_id: str | None = None
 
     @property
     def unit(self) -> str:
         """What it is counted by: images of one label map's patient, or volume, are alike."""
-        return self.label_patient_id or self.volume or self.id
+        return self.label_patient_id or self.source_patient_id or self.volume or self.id
 
 
 def image_name(item: SyntheticItem, image_format: str) -> str:
@@ -164,8 +168,8 @@ class SyntheticSet:
         return licences_in(self.manifest)
 
     def seen(self) -> Knowledge:
-        """Whom the images know: of whom their generator learnt, and who lent it a label map."""
-        return self.learnt() | self.lent()
+        """Whom the images know: of whom the generator learnt, who lent a label map or an image."""
+        return self.learnt() | self.lent() | self.shown()
 
     def learnt(self) -> Knowledge:
         """Of whom the generator learnt; nobody where the manifest does not tell."""
@@ -189,6 +193,10 @@ class SyntheticSet:
                 "training_items": label_maps,
             }
         )
+
+    def shown(self) -> Knowledge:
+        """Whose images were translated; nobody where none was."""
+        return Knowledge.of_plain(self.manifest.get("translated_from", {}).get("knowledge", {}))
 
     def keep(self, indices: Sequence[int]) -> "SyntheticSet":
         """The same set with these of its images alone, in this order. Nothing is read."""
@@ -257,7 +265,8 @@ def _item(entry: Any) -> SyntheticItem:
         "pixel_spacing_mm": None if spacing is None else (float(spacing[0]), float(spacing[1])),
     }
     item = SyntheticItem(**{**entry, **listed})
-    told = (item.label_item_id, item.label_patient_id, item.label, item.volume)
+    told = [item.label_item_id, item.label_patient_id, item.label, item.volume]
+    told += [item.source_item_id, item.source_patient_id]
     numbers = (*(() if item.seed is None else (item.seed,)), *item.class_pixels)
     if not all(isinstance(one, str) for one in (item.id, *(text or "" for text in told))):
         raise ValueError(f"the item {str(item.id)[:80]}")

@@ -35,24 +35,27 @@ def generate(
     balance: Path | None = None,
     lesions: Literal["put", "remove"] | None = None,
     into: Literal["healthy", "any"] | None = None,
+    source: Path | None = None,
+    direction: Literal["forward", "backward"] | None = None,
     licence: str | None = None,
     device: Device = "auto",
     show_progress: bool = True,
 ) -> Path:
-    """Generate slices with a Pix2Pix, lesions in real slices, or films from noise with a GAN.
+    """Generate slices with a Pix2Pix, films from noise with a GAN, lesions, or translations.
 
     Image i of a generator depends on its checkpoint, (seed, i), and what it is told: its label map
     and the dropout, or the truncation; not on the batch size, nor on other generators. An
     interrupted call goes on where it stopped when it is repeated.
 
     Args:
-        checkpoint: Of a Pix2Pix, LesionInfilling, GAN or GrowingGAN run. Of several GANs, each
-            trained on another class of one cache (--data.only_label): they make one set, each image
-            of the class of its generator, class after class in the order of the cache.
+        checkpoint: Of a Pix2Pix, LesionInfilling, CycleGAN, GAN or GrowingGAN run. Of several GANs,
+            each trained on another class of one cache (--data.only_label): they make one set, each
+            image of the class of its generator, class after class in the order of the cache.
         num_images: How many to make; of several generators, how many each makes, so the set has
-            this number of every class. None: 1333, or with --balance what is lacking.
+            this number of every class. None: 1333, or with --balance what is lacking; of a
+            CycleGAN every image of the source.
         out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
-            slices, synthetic/films for films.
+            slices, synthetic/films for films, synthetic/translated for what a CycleGAN makes.
         seed: Of the noise, and of the choice of label maps.
         batch_size: Images at a time. Films are computed in eights whatever it says, so that it
             changes no bit of them.
@@ -84,6 +87,11 @@ def generate(
             of the generator's training split, which stay as they are elsewhere. None: put.
         into: LesionInfilling: "healthy" slices alone, which hold no lesion; or "any" with a healthy
             part of the organ. None: healthy.
+        source: CycleGAN: what is translated, a cache (its training split) or a synthetic set.
+            Labels go along, and the class changes where the training named two. None: what the
+            training had as its source; backward, its target.
+        direction: CycleGAN: "forward" from the training's source to its target, or "backward".
+            None: forward.
         licence: Of the data that the generator has learnt from, where its checkpoint does not state
             one: as for prepare.py --licence. One that states it is believed.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
@@ -118,7 +126,8 @@ def generate(
     from generation.lesions import generate_lesions
     from generation.slices import generate_slices
     from generation.synthetic_set import Generation
-    from lightning_modules import GAN, LesionInfilling
+    from generation.translation import translate_images
+    from lightning_modules import GAN, CycleGAN, LesionInfilling
 
     target = chosen_device(device)
     of_all = _given(format=format)
@@ -126,22 +135,26 @@ def generate(
     of_pix2pix, of_lesions = _given(with_class=with_class), _given(lesions=lesions, into=into)
     of_films = _given(truncation=truncation, label=label, interpolation=interpolation)
     generators = [TrainedGenerator.open(Path(path), number, label, target) for path in paths]
+    of_translations = _given(source=source, direction=direction)
     first, are_gans = generators[0], isinstance(generators[0].module, GAN)
     paints_lesions = isinstance(first.module, LesionInfilling)
-    if are_gans:
+    translates = isinstance(first.module, CycleGAN)
+    if are_gans or translates:
         for_slices = {**of_slices, **of_pix2pix}
         _refuse(for_slices, "is for Pix2Pix, which paints label maps", first)
-    else:
+    if not are_gans:
         for_gans = {**of_films, **_given(balance=balance)}
         _refuse(for_gans, "is for GANs, which make films from noise", first)
     if paints_lesions:
         _refuse(of_pix2pix, "is for Pix2Pix, which paints label maps", first)
     else:
         _refuse(of_lesions, "is for LesionInfilling, which paints lesions", first)
+    if not translates:
+        _refuse(of_translations, "is for CycleGANs, which translate images", first)
     stated = None if licence is None else _stated(licence, generators)
     if len(generators) > 1 or balance is not None:
         generators = one_set(generators, balance)
-    name = "films" if are_gans else "kits19"
+    name = "translated" if translates else "films" if are_gans else "kits19"
     with ExitStack() as held:
         generation = Generation(
             generators=generators,
@@ -157,6 +170,9 @@ def generate(
             generate_films(generation, **of_films, **of_all)
         elif paints_lesions:
             generate_lesions(generation, **of_slices, **of_lesions, **of_all)
+        elif translates:
+            numbered = {**of_translations, "num_images": num_images}
+            translate_images(generation, **numbered, **of_all)
         else:
             generate_slices(generation, **of_slices, **of_pix2pix, **of_all)
     return generation.out

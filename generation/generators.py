@@ -14,7 +14,7 @@ from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
 from licences import Licence
-from lightning_modules import GAN, LesionInfilling, Pix2Pix
+from lightning_modules import GAN, CycleGAN, LesionInfilling, Pix2Pix
 from lightning_modules.generator_average import STATISTICS_CORRECTED
 from lightning_modules.loading import licences_behind, load_module, path_of_data, seen_by
 from provenance import UserError, sha256_of
@@ -39,7 +39,7 @@ class TrainedGenerator:
     """
 
     checkpoint: Path
-    module: GAN | Pix2Pix | LesionInfilling
+    module: GAN | Pix2Pix | LesionInfilling | CycleGAN
     record: dict[str, Any]
     num_images: int
     label: str | None = None
@@ -56,10 +56,10 @@ class TrainedGenerator:
             UserError: A file that cannot be loaded, or holds no generator.
         """
         module, record = load_module(checkpoint)
-        if not isinstance(module, GAN | Pix2Pix | LesionInfilling):
+        if not isinstance(module, GAN | Pix2Pix | LesionInfilling | CycleGAN):
             raise UserError(
                 f"{checkpoint}: holds a {type(module).__name__}, which makes no images. Give the "
-                "checkpoint of a Pix2Pix run, of a lesion infilling or of a GAN's."
+                "checkpoint of a Pix2Pix run, of a lesion infilling, of a CycleGAN or of a GAN's."
             )
         if isinstance(module, GAN) and label is None:
             label = record["data"]["init_args"].get("only_label")

@@ -126,7 +126,7 @@ def generate_lesions(
             "dropout": None if dropout else False,
             "format": None if format == "png" else format,
         },
-        lent=None if lenders is None else lenders.cache.licence,
+        lent=[] if lenders is None else [lenders.cache.licence],
         also_seen=None if lenders is None else _known(lenders.cache, lent),
         notice=COMPOSITE_NOTICE,
         painted={

@@ -40,6 +40,7 @@ def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
     licences = list(dict.fromkeys(licences))
     title = f"{module} of {printable(record['dataset'])}, {generator.module.image_size} px"
     paints = module in ("Pix2Pix", "LesionInfilling")
+    translates = module == "CycleGAN"
     metrics = _metrics(generator.checkpoint)
     version = record["versions"]["understudy"]
     learnt = count(len(generator.seen().patients), "patient")
@@ -63,6 +64,9 @@ def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
                     "a label map; whether an image obeys it is measured by the pairs of "
                     "`python evaluate.py images`"
                     if paints
+                    else "an image that is translated; whether its label survives is measured by "
+                    "`python evaluate.py survival`"
+                    if translates
                     else "noise of a seed",
                 ),
                 ("anatomy", "not measured: no command here checks it"),
@@ -108,7 +112,7 @@ def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
         header=model_header(
             title,
             licences,
-            "image-to-image" if paints else "unconditional-image-generation",
+            "image-to-image" if paints or translates else "unconditional-image-generation",
             _model_index(metrics, record),
         ),
         results={"metrics": metrics},
@@ -121,7 +125,7 @@ def write_model_card(
     """Write the card of a generator into a folder, by default `model_card` beside its checkpoints.
 
     Args:
-        checkpoint: Of a GAN or Pix2Pix run.
+        checkpoint: Of a GAN, Pix2Pix or CycleGAN run.
         out: None or empty, or with the card of the same checkpoint, which is written again.
         licence: See `model_card`.
 

@@ -114,7 +114,7 @@ def generate_slices(
             "with_class": with_class,
             "format": None if format == usual else format,
         },
-        lent=cache.licence,
+        lent=[cache.licence],
         **told,
         label_cache=label_cache_of(cache, chosen),
     )

@@ -1,7 +1,7 @@
 """A synthetic set while it is made: its folder, its images, its card and its manifest.
 
-Shared by the two kinds of generator; what each makes is in `generation.films` and
-`generation.slices`.
+Shared by the kinds of generator; what each makes is in `generation.films`, `generation.slices` and
+`generation.translation`.
 """
 
 import shlex
@@ -142,14 +142,13 @@ class Generation:
                 bar.update(len(indices))
             _wait_for(writing)
 
-    def licences(self, lent: Licence | None = None) -> list[Licence]:
+    def licences(self, lent: Sequence[Licence] = ()) -> list[Licence]:
         """Of all data behind the images; what no generator tells is what the person stated.
 
         Args:
-            lent: Of the label maps that the images are painted on.
+            lent: Of the label maps that the images are painted on, or the images translated.
         """
-        told = [one for each in self.generators for one in each.licences()]
-        told += [] if lent is None else [lent]
+        told = [*(one for each in self.generators for one in each.licences()), *lent]
         stated = self.licence
         return together(stated if stated and not one.is_stated else one for one in told)
 
@@ -157,7 +156,7 @@ class Generation:
         self,
         items: list[SyntheticItem],
         flags: dict[str, Any],
-        lent: Licence | None = None,
+        lent: Sequence[Licence] = (),
         also_seen: Knowledge | None = None,
         notice: str = NOTICE,
         **details: Any,
@@ -168,7 +167,7 @@ class Generation:
             items: All images.
             flags: What was asked for besides checkpoint, number, folder and seed, for the command
                 in the card; None is left out.
-            lent: Licence of the label maps that the images are painted on.
+            lent: Licences of the label maps that were painted on, or of the images translated.
             also_seen: Whom the images know besides those of whom their generators learnt.
             notice: What the manifest says that the images are.
             **details: What the manifest says besides.

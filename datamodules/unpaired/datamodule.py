@@ -22,11 +22,11 @@ from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
 from datamodules.unpaired.class_shares import Shares, matching_weights
+from datamodules.unpaired.originals import open_source
 from datamodules.unpaired.pairs import DOMAINS, Chosen, PairedBatches, Pairs, of_domain
 from knowledge import Knowledge
 from licences import together
-from provenance import UserError, read_json
-from synthetic_marks import SET_FORMAT
+from provenance import UserError
 
 _MOST_IN_VALIDATION = 256  # of a synthetic set, which has no validation split
 _OTHER_ORDER = 2**32  # so that the source's order is not the target's
@@ -409,12 +409,8 @@ class UnpairedDataModule(L.LightningDataModule):
 
 def _set_at(source: str | None) -> SyntheticSet | None:
     """The synthetic set of a folder; None for a cache or nothing."""
-    if source is None:
-        return None
-    manifest = Path(source) / "manifest.json"
-    content: Any = read_json(manifest) if manifest.is_file() else None
-    is_set = isinstance(content, dict) and content.get("format") == SET_FORMAT
-    return SyntheticSet.open(source) if is_set else None
+    opened = None if source is None else open_source(Path(source))
+    return opened if isinstance(opened, SyntheticSet) else None
 
 
 def _refuse_for_slices(

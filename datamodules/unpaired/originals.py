@@ -1,0 +1,146 @@
+"""Images that are translated, or were: of a cache or of a synthetic set, one by one."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticSet
+from provenance import UserError, read_json
+from synthetic_marks import SET_FORMAT
+
+
+@dataclass(frozen=True)
+class Original:
+    """One image as it was before.
+
+    Attributes:
+        id: Its name in its cache or set.
+        patient_id: Whose it is; of a synthetic image, its unit.
+        read: Gives its grey values, (H, W) or (3, H, W), uint8 or uint16.
+        read_mask: Gives its labels (H, W) uint8; None for a film.
+        label: Name of its class; None without.
+        class_pixels: Of its label map; empty without.
+        pixel_spacing_mm: (row, column); None where unknown.
+        slice_spacing_mm: Thickness, likewise.
+    """
+
+    id: str
+    patient_id: str
+    read: Callable[[], NDArray[Any]]
+    read_mask: Callable[[], NDArray[np.uint8]] | None = None
+    label: str | None = None
+    class_pixels: tuple[int, ...] = ()
+    pixel_spacing_mm: tuple[float, float] | None = None
+    slice_spacing_mm: float | None = None
+
+    def unit(self, channels: int) -> NDArray[np.float32]:
+        """(channels, H, W) in [-1, 1]; a grey image is repeated."""
+        pixels = self.read()
+        half = 32767.5 if pixels.dtype == np.uint16 else 127.5
+        planes = pixels[None] if pixels.ndim == 2 else pixels
+        scaled: NDArray[np.float32] = (planes / half - 1.0).astype(np.float32)
+        return np.repeat(scaled, channels, axis=0) if len(scaled) < channels else scaled
+
+
+def open_source(root: Path) -> SliceCache | FilmCache | SyntheticSet:
+    """A cache or a synthetic set, as the manifest in the folder says.
+
+    Raises:
+        UserError: Neither is there.
+    """
+    manifest = Path(root) / "manifest.json"
+    content: Any = read_json(manifest) if manifest.is_file() else None
+    if isinstance(content, dict) and content.get("format") == SET_FORMAT:
+        return SyntheticSet.open(root)
+    return open_cache(root)
+
+
+def of_set(made: SyntheticSet) -> list[Original]:
+    """All images of a synthetic set."""
+    return [
+        Original(
+            item.id,
+            item.unit,
+            lambda item=item: made.image(item),  # type: ignore[misc]
+            (lambda item=item: made.mask(item)) if item.class_pixels else None,  # type: ignore[misc]
+            item.label,
+            item.class_pixels,
+            item.pixel_spacing_mm,
+            item.slice_spacing_mm,
+        )
+        for item in made.items
+    ]
+
+
+def of_slices(cache: SliceCache, indices: Sequence[int] | NDArray[np.int64]) -> list[Original]:
+    """Slices of a cache."""
+    return [
+        Original(
+            item.id,
+            item.patient_id,
+            lambda item=item: cache.image(item),  # type: ignore[misc]
+            (lambda item=item: cache.mask(item)) if item.class_pixels else None,  # type: ignore[misc]
+            None,
+            item.class_pixels,
+            item.pixel_spacing_mm,
+            item.slice_spacing_mm,
+        )
+        for item in (cache.items[int(index)] for index in indices)
+    ]
+
+
+def of_films(
+    cache: FilmCache, indices: Sequence[int] | NDArray[np.int64], column: str | None
+) -> list[Original]:
+    """Films of a cache, their middles as evaluations see them.
+
+    Args:
+        cache: Where they lie.
+        indices: Which.
+        column: Of their classes; None for none.
+    """
+    names = [] if column is None else cache.class_names(column)
+    labels = None if column is None else cache.labels(column)
+    offset, size = (cache.stored_size - cache.image_size) // 2, cache.image_size
+    inside = slice(offset, offset + size)
+
+    def label_of(index: int) -> str | None:
+        if labels is None or labels[index] == UNLABELLED:
+            return None
+        return names[labels[index]]
+
+    return [
+        Original(
+            str(cache.ids[index]),
+            str(cache.patient_ids[index]),
+            lambda index=index: np.array(cache.image(index)[..., inside, inside]),  # type: ignore[misc]
+            label=label_of(index),
+        )
+        for index in map(int, indices)
+    ]
+
+
+def check_fits(source: Path, size: int, wanted: int, of_slices: bool, are_slices: bool) -> None:
+    """Refuse images of another size or kind than a translator's.
+
+    Raises:
+        UserError: Says which.
+    """
+    if of_slices != are_slices:
+        kinds = {True: "slices", False: "films"}
+        raise UserError(
+            f"--source {source}: holds {kinds[are_slices]}, but the translator was trained on "
+            f"{kinds[of_slices]}. Give a cache or a set of these."
+        )
+    if size != wanted:
+        raise UserError(
+            f"--source {source}: images of {size} px, but the translator makes {wanted} px. "
+            f"Prepare them with --image-size {wanted}."
+        )
