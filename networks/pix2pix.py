@@ -174,7 +174,7 @@ class Pix2PixGenerator(nn.Module):
             ValueError: labels or noise of another shape, or no noise in training mode.
         """
         self._check_inputs(labels, noise)
-        latent, dropout_values, noise_maps = self._split_noise(noise, len(labels))
+        latent, dropout_values, noise_maps = self._split_noise(noise, labels.shape[0])
         features, skips = labels, []
         for level, down in enumerate(self.encoder):
             features = down(features if level == 0 else F.leaky_relu(features, 0.2))
@@ -184,7 +184,7 @@ class Pix2PixGenerator(nn.Module):
         features = F.relu(features)
         if self.noise_channels:
             if latent is None:
-                latent = features.new_zeros(len(labels), self.noise_channels)
+                latent = features.new_zeros(labels.shape[0], self.noise_channels)
             features = torch.cat([features, latent.to(features.dtype)[:, :, None, None]], dim=1)
         for block, decode in enumerate(self.decoder):
             features = decode(features, labels, noise_maps[block] if noise_maps else None)
@@ -232,7 +232,7 @@ class Pix2PixGenerator(nn.Module):
                     "Pix2PixGenerator: no noise in training mode, so dropout and noise inputs "
                     "would stay off unseen. Pass noise=network.draw_noise(len(labels), generator)."
                 )
-        elif noise.shape != (len(labels), self.noise_size):
+        elif tuple(noise.shape) != (labels.shape[0], self.noise_size):
             raise ValueError(
                 f"Pix2PixGenerator: noise is {tuple(noise.shape)}, expected "
                 f"({len(labels)}, {self.noise_size}). Draw it with draw_noise of this generator."

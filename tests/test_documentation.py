@@ -27,7 +27,15 @@ CONFIGS = sorted((ROOT / "configs").rglob("*.yaml"))
 STUDIES = [config for config in CONFIGS if config.parent.name == "studies"]
 EXPERIMENTS = [config for config in CONFIGS if config.parent.name != "studies"]
 SCRIPTS = sorted((ROOT / "scripts").glob("*.sh"))
-VERBS = ("prepare.py", "train.py", "generate.py", "evaluate.py", "predict.py", "study.py")
+VERBS = (
+    "prepare.py",
+    "train.py",
+    "generate.py",
+    "evaluate.py",
+    "predict.py",
+    "export.py",
+    "study.py",
+)
 PACKAGES = sorted(file.parent.name for file in ROOT.glob("*/__init__.py"))
 ROOMS = "|".join(["benchmarks", "configs", "docs", "scripts", "tests", *PACKAGES])
 # What the shell puts in place of a variable of the scripts.

@@ -35,6 +35,15 @@ MAY_IMPORT = {
         "display",
         "gates",
     },
+    "exporting": {
+        "lightning_modules",
+        "networks",
+        "datamodules",
+        "display",
+        "cards",
+        "generation",
+        "evaluation",
+    },
     "audit": {"datamodules", "metrics", "display", "gates"},
     "prediction": {"preparation", "lightning_modules", "datamodules", "metrics", "display"},
     "studies/specification": set(),
@@ -57,7 +66,7 @@ MAY_IMPORT = {
         "studies/run",
     },
 }
-VERBS = {"prepare", "train", "generate", "evaluate", "predict", "study"}
+VERBS = {"prepare", "train", "generate", "evaluate", "predict", "study", "export"}
 FREE_FOR_ALL = {
     "device",
     "provenance",

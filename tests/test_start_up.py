@@ -78,6 +78,7 @@ def told(verb: str, *words: str) -> tuple[int, str]:
         ("evaluate --config=no.yaml", "--config no.yaml: there is no such file."),
         ("predict --checkpont=x", "--checkpont: no such flag. Did you mean --checkpoint?"),
         ("predict --source=x", "missing: --checkpoint, --out. Add --help"),
+        ("export onnx --outt=x", "--outt: no such flag. Did you mean --out?"),
         ("study run --outt=x", "--outt: no such flag. Did you mean --out?"),
         ("study rum", "rum: no such subcommand. Did you mean run?"),
         ("study run --config=no.yaml", "--config no.yaml: there is no such file."),
@@ -102,6 +103,7 @@ def test_what_is_wrong_is_told_without_torch(words: str, answer: str) -> None:
         "evaluate",
         "evaluate images",
         "evaluate audit",
+        "export onnx",
         "study run",
     ],
 )

@@ -1,0 +1,46 @@
+"""Hand on a trained model in formats that others read.
+
+    python export.py onnx --checkpoint runs/unet/checkpoints/best.ckpt --out exported/unet
+
+The first writes a segmenter, a classifier or a generator as ONNX, with how to prepare images and
+read results inside, and refuses a file that does not give the checkpoint's results. Not for
+diagnosis.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
+from exporting.command import DESCRIPTION, MODEL, onnx
+
+COMMANDS: dict[str, Callable[..., Any]] = {"onnx": onnx}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one subcommand; UserErrors are left to `run_verb`."""
+    parser = verb_parser("export.py", __doc__)
+    commands, subparsers = parser.add_subcommands(required=True), []
+    for name, function in COMMANDS.items():
+        subparsers.append(function_parser(f"export.py {name}", function))
+        first_line, _, _ = (function.__doc__ or "").partition("\n")
+        commands.add_subcommand(name, subparsers[-1], help=first_line)
+    given = with_underscores(sys.argv[1:] if arguments is None else arguments)
+    chosen = parsed(parser, given, subparsers)
+    flags = chosen[chosen.subcommand]
+    told = call(COMMANDS[chosen.subcommand], flags)
+    _print_onnx(told, flags.out)
+    return 0
+
+
+def _print_onnx(told: dict[str, Any], out: object) -> None:
+    checked = told["checked"]
+    figures = ", ".join(f"{k} {v:.2g}" for k, v in checked["largest_difference"].items())
+    print(f"{told['task']}: {out} ({MODEL}, {DESCRIPTION}), opset {told['opset']}")
+    print(f"Checked by {checked['by']}: {checked['on']}, largest difference {figures}.")
+    print(f"Not for: {'; '.join(told['not_for'])}.")
+    print("\n".join(told["obligations"]))
+
+
+if __name__ == "__main__":
+    sys.exit(run_verb("export.py", main))

@@ -1,0 +1,1 @@
+"""Models handed on in formats that others read."""

@@ -1,0 +1,135 @@
+"""Write a trained model as ONNX, checked on real inputs. The flags of export.py are arguments."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from provenance import UserError
+
+MODEL, DESCRIPTION, EXAMPLE = "model.onnx", "model.json", "example.npz"
+
+_BATCHES = (1, 3, 8)  # sizes, in turns
+_EXAMPLES = 4
+_OPSETS = (18, 23)  # from and to which the exporter was tried
+_ROWS_PER_EXAMPLE = 2_000_000  # numbers; larger inputs are not kept as an example
+
+
+def onnx(
+    *,
+    checkpoint: Path,
+    out: Path,
+    root: Path | None = None,
+    num_images: int = 12,
+    opset: int = 18,
+) -> dict[str, Any]:
+    """Write a segmenter, classifier, GAN or Pix2Pix as ONNX: model.onnx, and model.json beside it.
+
+    The file is run by onnxruntime on real inputs, in several sizes of batch, and refused where an
+    output differs from PyTorch's by more than 0.0001. How to prepare images and read results stands
+    in the file and in model.json. It holds weights and no patients. Not for diagnosis.
+
+    Args:
+        checkpoint: As train.py wrote it; of a generator the averaged weights are taken.
+        out: New or empty folder.
+        root: Segmenter, classifier, Pix2Pix: the cache of whose validation split the inputs are;
+            None takes the one that it was trained on.
+        num_images: On how many it is checked.
+        opset: Version of ONNX's operators, 18 to 23. A newer one needs a newer runtime.
+
+    Returns:
+        What stands in model.json.
+
+    Raises:
+        UserError: Wrong input; a network that cannot be written; outputs that differ.
+    """
+    if num_images < 2:
+        raise UserError(f"--num-images {num_images}: expected 2 or more.")
+    if not _OPSETS[0] <= opset <= _OPSETS[1]:
+        raise UserError(f"--opset {opset}: expected {_OPSETS[0]} to {_OPSETS[1]}.")
+    refuse_filled_folder(out)
+    from exporting.description import description
+    from exporting.graphs import graph_of
+    from exporting.inputs import real_inputs
+    from exporting.onnx_file import ALLOWED, differences, model_of, outputs_of, refuse_differences
+    from lightning_modules.loading import load_module
+
+    module, record = load_module(checkpoint)
+    graph = graph_of(module, record, checkpoint)
+    checked = real_inputs(module, checkpoint, root, num_images)
+    model = model_of(graph, opset, checkpoint)
+    made = outputs_of(model, checked.inputs, _BATCHES)
+    found = differences(made, checked.expected)
+    refuse_differences(found, checkpoint, checked.what)
+    told = description(graph, module, record, checkpoint, checked.seed)
+    told |= {
+        "opset": opset,
+        "ir_version": model.ir_version,
+        "checked": {
+            "by": f"onnxruntime {_version('onnxruntime')}, CPU",
+            "on": checked.what,
+            "batch_sizes": list(_BATCHES),
+            "largest_difference": found,
+            "allowed": ALLOWED,
+        },
+    }
+    _write(out, model, told)
+    if told.get("generation"):
+        _write_example(out, checked.inputs, made)
+    return told
+
+
+def refuse_filled_folder(out: Path) -> None:
+    """Refuse (UserError) to write where something is."""
+    if os.path.lexists(out) and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f"--out {out}: {'holds something' if out.is_dir() else 'is no folder'}. Nothing was "
+            "changed; give a new or an empty folder."
+        )
+
+
+def _write(out: Path, model: Any, told: Mapping[str, Any]) -> None:
+    from provenance import sha256_of, write_json_atomic
+
+    for name, value in (
+        ("understudy", json.dumps(told)),
+        ("task", told["task"]),
+        ("class_names", json.dumps(told["class_names"])),
+        ("not_for", "; ".join(told["not_for"])),
+        ("licences", "; ".join(told["training"]["licences"])),
+    ):
+        model.metadata_props.add(key=name, value=value)
+    model.producer_name, model.producer_version = "understudy", told["versions"]["understudy"]
+    out.mkdir(parents=True, exist_ok=True)
+    temporary = out / f".{MODEL}.part"
+    try:
+        temporary.write_bytes(model.SerializeToString())
+        digest = sha256_of(temporary)
+        os.replace(temporary, out / MODEL)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise UserError(f"--out {out}: could not be written ({error}). Make room.") from error
+    write_json_atomic(out / DESCRIPTION, {**told, "sha256": digest})
+
+
+def _write_example(out: Path, inputs: Mapping[str, Any], made: Mapping[str, Any]) -> None:
+    """Inputs of random numbers and what was made of them, to try another runtime with.
+
+    Label maps are of patients, so those of a Pix2Pix are not among it.
+    """
+    import numpy as np
+
+    if "labels" in inputs or max(array[0].size for array in inputs.values()) > _ROWS_PER_EXAMPLE:
+        return
+    rows = {
+        name: array[:_EXAMPLES] if name != "truncation" else array
+        for name, array in {**inputs, **made}.items()
+    }
+    np.savez(out / EXAMPLE, **rows)
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)

@@ -1,0 +1,137 @@
+"""What an exported model says of itself: how to feed it, how to read it, what it is not for."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from datamodules.hounsfield import GreyScale
+from exporting.graphs import Graph
+from foreign_text import printable
+from licences import obligations
+from lightning_modules.loading import licences_behind, seen_by
+from provenance import UserError, library_versions, sha256_of
+
+NOT_FOR = (
+    "diagnosis or any clinical decision",
+    "evidence about a person or a disease",
+)
+
+_PREDICTIONS = "images of other devices, populations or preparations: how often it is right there "
+_PREDICTIONS += "was not measured"
+_SYNTHETIC = "use as a picture of a patient: its images are synthetic, and are to be marked so"
+
+# Of how a cache was prepared: plain values that name neither a person nor a path.
+_FORM = (
+    "kind",
+    "image_size",
+    "window",
+    "resample",
+    "margin",
+    "channels",
+    "bit_depth",
+    "on_nonsquare",
+    "clahe",
+    "clahe_clip_limit",
+    "views",
+)
+
+
+def description(
+    graph: Graph, module: Any, record: Mapping[str, Any], checkpoint: Path, seed: int
+) -> dict[str, Any]:
+    """Plain values, for the file itself and the JSON beside it; no patient, no path.
+
+    Args:
+        graph: What is exported.
+        module: From which.
+        record: What the checkpoint says.
+        checkpoint: Its file.
+        seed: Of the images of a generator that the file was checked on.
+    """
+    predicts = graph.task in ("segmentation", "classification")
+    licences = licences_behind(record)
+    told: dict[str, Any] = {
+        "format": "understudy-onnx",
+        "format_version": 1,
+        "task": graph.task,
+        "not_for": [*NOT_FOR, _PREDICTIONS if predicts else _SYNTHETIC],
+        "inputs": [one.plain() for one in graph.inputs],
+        "outputs": [one.plain() for one in graph.outputs],
+        "class_names": [printable(name) for name in record.get("class_names") or ()],
+        "image_size": record.get("image_size"),
+        "preprocessing": _preprocessing(record, checkpoint) if predicts else None,
+        "postprocessing": _postprocessing(graph, record),
+        "thresholds": record.get("thresholds"),
+        "generation": None if predicts else _generation(graph, record, seed),
+        "training": {
+            "module": type(module).__name__,
+            "images_seen": record["images_seen"],
+            "patients": len(seen_by(record).patients),
+            "split_id": record["split"]["split_id"],
+            "licences": [one.in_words for one in licences],
+        },
+        "obligations": obligations(licences),
+        "checkpoint_sha256": sha256_of(checkpoint),
+        "versions": library_versions(),
+    }
+    return {key: value for key, value in told.items() if value is not None}
+
+
+def _preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
+    form = record.get("image_form") or {**(record.get("preparation") or {})}
+    kept = {key: form[key] for key in _FORM if form.get(key) is not None}
+    steps = []
+    try:
+        scale = GreyScale.of_plain(form.get("window"))
+    except ValueError as error:
+        raise UserError(f"{checkpoint}: its record holds {error}, expected a window.") from error
+    if scale is not None:
+        high = scale.low_hu + scale.width_hu
+        steps.append(
+            f"Hounsfield units to grey: round(255 * (HU - {scale.low_hu:g}) / {scale.width_hu:g}), "
+            f"where below {scale.low_hu:g} HU is 0 and above {high:g} HU is 255"
+        )
+    elif form.get("kind") == "films" or "margin" in form:
+        steps.append(
+            "a film to grey as `python predict.py` does it: bone bright, trimmed to the margin, "
+            "squared, resized; CLAHE where it is named"
+        )
+    else:
+        steps.append("grey levels as the source has them; of which window they are is not known")
+    size = record.get("image_size")
+    steps += [f"{size} x {size} pixels, each the mean of those it covers", "grey / 127.5 - 1"]
+    return {"steps": steps, "preparation": kept, "range": [-1.0, 1.0], "black": -1.0, "white": 1.0}
+
+
+def _postprocessing(graph: Graph, record: Mapping[str, Any]) -> list[str]:
+    if graph.task == "segmentation":
+        return ["the label of a pixel is the class with the largest logit (argmax over axis 1)"]
+    if graph.task == "classification":
+        steps = ["probabilities[:, k] is that of class k"]
+        rules = (record.get("thresholds") or {}).get("rules")
+        if rules:
+            steps.append(
+                "of two classes: the second from one of `thresholds` upwards, which were chosen on "
+                "the validation split"
+            )
+        return steps
+    return ["grey = round(127.5 * (image + 1)), 8 bits; say in the file that it is synthetic"]
+
+
+def _generation(graph: Graph, record: Mapping[str, Any], seed: int) -> dict[str, Any]:
+    names = [one.name for one in graph.inputs if one.name not in ("labels", "truncation")]
+    return {
+        "random_inputs": names,
+        "seeds": (
+            "the graph draws nothing: the same inputs give the same image, whatever else is in the "
+            "batch. example.npz holds inputs and images; image i of generate.py --seed S takes the "
+            "row of the seed int(sha256('S/generate/i')[:8 bytes]) >> 1 of torch's CPU generator"
+        ),
+        "example_seed": seed,
+        "weights": (
+            "the running average, which makes all images in evaluation and in generate.py"
+            if graph.task == "images from noise"
+            else "those of the checkpoint"
+        ),
+        "class": (record["data"].get("init_args") or {}).get("only_label"),
+    }

@@ -1,0 +1,216 @@
+"""What is handed on of a module as a graph: the network that makes results, its inputs and outputs.
+
+A graph draws nothing at random and holds no weights that evaluation does not use.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lightning_modules import GAN, Classifier, Pix2Pix, Segmenter
+from networks.growth import Growth
+from networks.style_generator import StyledNetwork
+from provenance import UserError
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a graph.
+
+    Attributes:
+        name: In the graph.
+        shape: Of the axes after the batch, which may be of any size.
+        kind: Of its numbers: "float32" or "int64".
+        meaning: For whoever feeds or reads it.
+        has_batch: False of a single number for the whole batch.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    kind: str
+    meaning: str
+    has_batch: bool = True
+
+    def plain(self) -> dict[str, Any]:
+        """Plain values, with "batch" for the first axis."""
+        shape = ["batch", *self.shape] if self.has_batch else list(self.shape)
+        return {"name": self.name, "shape": shape, "type": self.kind, "meaning": self.meaning}
+
+
+@dataclass(frozen=True)
+class Graph:
+    """A network to export.
+
+    Attributes:
+        network: From the inputs, in their order, to one tensor or a tuple of such; in evaluation
+            mode, on the CPU, in float32.
+        inputs: See `Port`.
+        outputs: See `Port`.
+        task: "segmentation", "classification", "images from noise" or "images from label maps".
+    """
+
+    network: nn.Module
+    inputs: Sequence[Port]
+    outputs: Sequence[Port]
+    task: str
+
+
+def graph_of(module: Any, record: Any, source: Any) -> Graph:
+    """The graph of a module as `load_module` gives it.
+
+    Args:
+        module: A segmenter, a classifier, a GAN or a Pix2Pix.
+        record: What its checkpoint says.
+        source: The checkpoint, for the sentence.
+
+    Raises:
+        UserError: Another kind of module.
+    """
+    module = module.to("cpu").float().eval()
+    if isinstance(module, Segmenter | Classifier):
+        return _of_predictions(module, record)
+    if isinstance(module, GAN):
+        return _of_gan(module)
+    if isinstance(module, Pix2Pix):
+        return _of_pix2pix(module, _channels_of(record))
+    raise UserError(
+        f"{source}: holds a {type(module).__name__}. Segmenters, classifiers, GANs and Pix2Pix can "
+        "be exported."
+    )
+
+
+class _Predicting(nn.Module):
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits: Tensor = self.network(image)
+        return logits, logits.softmax(dim=1)
+
+
+def _of_predictions(module: Segmenter | Classifier, record: Any) -> Graph:
+    size, channels = int(record["image_size"]), _channels_of(record)
+    side = (size, size) if isinstance(module, Segmenter) else ()
+    names = ", ".join(f"{index}: {name}" for index, name in enumerate(module.class_names))
+    return Graph(
+        _Predicting(module.network),
+        [Port("image", (channels, size, size), "float32", "grey in [-1, 1]; see preprocessing")],
+        [
+            Port("logits", (module.num_classes, *side), "float32", f"unbounded; classes {names}"),
+            Port(
+                "probabilities",
+                (module.num_classes, *side),
+                "float32",
+                "in [0, 1], sum 1 (softmax)",
+            ),
+        ],
+        "segmentation" if isinstance(module, Segmenter) else "classification",
+    )
+
+
+def _channels_of(record: Any) -> int:
+    arguments = record["model"].get("init_args", {})
+    return int(arguments.get("image_channels", 1))
+
+
+class _FromNoise(nn.Module):
+    def __init__(self, generator: nn.Module, growth: Growth | None, size: int) -> None:
+        super().__init__()
+        self.generator, self.growth, self.size = generator, growth, size
+
+    def forward(self, latent: Tensor) -> Tensor:
+        return _shown(self.generator(latent, self.growth)[0], self.size)
+
+
+class _FromStyles(nn.Module):
+    def __init__(self, generator: StyledNetwork, growth: Growth | None, size: int) -> None:
+        super().__init__()
+        self.generator, self.growth, self.size = generator, growth, size
+
+    def forward(self, z: Tensor, noise: Tensor, truncation: Tensor) -> Tensor:
+        # Second style and crossover are read in training alone.
+        row = torch.cat([z, torch.zeros_like(z), torch.zeros_like(z[:, :1]), noise], dim=1)
+        styles = self.generator.mapping(row, growth=self.growth)
+        average = self.generator.average_style.to(styles.dtype)
+        styles = average + truncation * (styles - average)
+        return _shown(self.generator.synthesis(styles, noise, self.growth), self.size)
+
+
+def _shown(image: Tensor, size: int) -> Tensor:
+    """As generate.py shows it: clamped, and with larger pixels while a network grows."""
+    image = image.clamp(-1, 1)
+    if image.shape[-1] == size:
+        return image
+    return F.interpolate(image, scale_factor=float(size // image.shape[-1]), mode="nearest")
+
+
+def _of_gan(module: GAN) -> Graph:
+    generator: Any = module.averaged_generator()  # as evaluation and generate.py use it
+    growth, size = module.growth_now(), module.image_size
+    image = Port(
+        "image",
+        (module.image_channels, size, size),
+        "float32",
+        "in [-1, 1]; grey level round(127.5 * (image + 1))",
+    )
+    if isinstance(generator, StyledNetwork):
+        inputs = [
+            Port("z", (generator.style_size,), "float32", "standard normal numbers: the style"),
+            Port(
+                "noise",
+                (generator.noise_size,),
+                "float32",
+                "standard normal numbers: the noise maps of all layers, flat; zeros for none",
+            ),
+            Port(
+                "truncation",
+                (1,),
+                "float32",
+                "1 leaves images as they are, down to 0 they become the average one",
+                has_batch=False,
+            ),
+        ]
+        return Graph(_FromStyles(generator, growth, size), inputs, [image], "images from noise")
+    length = module.latent_rows([0]).shape[1]
+    latent = Port("latent", (length,), "float32", "standard normal numbers")
+    return Graph(_FromNoise(generator, growth, size), [latent], [image], "images from noise")
+
+
+class _FromLabels(nn.Module):
+    def __init__(self, generator: nn.Module, num_classes: int, dropout: bool) -> None:
+        super().__init__()
+        self.generator, self.num_classes, self.dropout = generator, num_classes, dropout
+
+    def forward(self, labels: Tensor, noise: Tensor | None = None) -> Tensor:
+        classes = torch.arange(self.num_classes).reshape(1, -1, 1, 1)
+        one_hot = (labels[:, None] == classes).float()
+        image: Tensor = self.generator(one_hot, noise, dropout=self.dropout)
+        return image
+
+
+def _of_pix2pix(module: Pix2Pix, channels: int) -> Graph:
+    size = module.image_size
+    num_noise = module.noise_rows([0]).shape[1]
+    inputs = [Port("labels", (size, size), "int64", "label map: a class for each pixel")]
+    if num_noise:
+        inputs.append(
+            Port(
+                "noise",
+                (num_noise,),
+                "float32",
+                "standard normal numbers: what varies images of one label map, its dropout too",
+            )
+        )
+    image = Port(
+        "image",
+        (channels, size, size),
+        "float32",
+        "in [-1, 1]; grey level round(127.5 * (image + 1))",
+    )
+    network = _FromLabels(module.generator, module.num_classes, dropout=True)
+    return Graph(network, inputs, [image], "images from label maps")
