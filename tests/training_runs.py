@@ -19,13 +19,14 @@ from typing import Any
 import lightning as L
 
 ROOT = Path(__file__).parents[1]
-_FORK_SERVER = multiprocessing.get_context("forkserver")
-_FORK_SERVER.set_forkserver_preload(["torch.distributed", "training.cli", "torchvision"])
+FORK_SERVER = multiprocessing.get_context("forkserver")
+FORK_SERVER.set_forkserver_preload(["torch.distributed", "training.cli", "torchvision"])
 _PROLOGUE = """
 import os, sys, torch
 os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
 os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-os.environ.pop("UNDERSTUDY_RUN_FOLDER", None)
+for name in [n for n in os.environ if n.startswith(("UNDERSTUDY_", "COURSE_", "WANDB_"))]:
+    del os.environ[name]
 os.environ.update(variables)
 torch.set_num_threads(1)
 """
@@ -71,15 +72,21 @@ def start(code: str, errors: Path, variables: dict[str, str], **names: Any) -> F
         **names: What `code` finds under these names: plain values.
     """
     names |= {"errors": str(errors), "variables": variables}
-    process = _FORK_SERVER.Process(target=exec, args=(_PROLOGUE + code, names))
+    process = FORK_SERVER.Process(target=exec, args=(_PROLOGUE + code, names))
     process.start()
     return process
 
 
-def run(code: str, errors: Path, **names: Any) -> int:
+def run(
+    code: str,
+    errors: Path,
+    seconds: float = 240,
+    variables: dict[str, str] | None = None,
+    **names: Any,
+) -> int:
     """As `start`, and wait for its end: the exit status, or minus the signal that ended it."""
-    process = start(code, errors, {}, **names)
-    process.join(timeout=240)
+    process = start(code, errors, variables or {}, **names)
+    process.join(timeout=seconds)
     process.kill()
     process.join()
     assert process.exitcode is not None

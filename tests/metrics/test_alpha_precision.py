@@ -18,8 +18,11 @@ def integrated(curve: list[float]) -> float:
 
 
 def by_formula(real: np.ndarray, fake: np.ndarray, k: int) -> tuple[float, float, float]:
-    """The paper's definitions, one image after the other, for 2,000 levels of alpha."""
-    levels = (np.arange(2000) + 0.5) / 2000
+    """The paper's definitions, one image after the other, for 391 levels of alpha.
+
+    Between two of these no curve of 23 or of 17 images steps.
+    """
+    levels = (np.arange(391) + 0.5) / 391
 
     def quantile(distances: list[float], share: float) -> float:
         return sorted(distances)[int(np.ceil(share * len(distances))) - 1]

@@ -37,7 +37,9 @@ class FakeFit:
     seconds: float
 
 
-def load_verbs() -> Verbs:
+def load_verbs(variables: dict[str, str] | None = None) -> Verbs:
+    """The verbs, in a process whose environment lacks `variables`."""
+    os.environ.update(variables or {})
     note("load_verbs")
     return Verbs(fit, generate, evaluate, evaluate_images, audit, rehearse)
 

@@ -5,8 +5,6 @@ import inspect
 import json
 import pkgutil
 import random
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import yaml
 from command_line import parsed, with_underscores
 from command_line.sentences import settings_of
 from provenance import UserError
+from tests.training_runs import run
 from training.class_source import ROOMS, NotThereError, class_in_source
 from training.first_look import RECORD, first_look, is_up_to_date, python_version
 from training.flag_record import parsers_of_training
@@ -54,16 +53,18 @@ def first_look_refuses(words: list[str]) -> str | None:
 pytestmark = pytest.mark.skipif(not is_up_to_date(RECORDED), reason="flags.json is not up to date")
 
 
-def test_the_record_is_what_the_parser_says_today() -> None:
-    script = "from training.flag_record import flag_record, text_of; print(text_of(flag_record()))"
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+def test_the_record_is_what_the_parser_says_today(tmp_path: Path) -> None:
+    code = (
+        "from training.flag_record import flag_record, text_of\n"
+        "open(told, 'w').write(text_of(flag_record()))\n"
     )
-    today = json.loads(done.stdout)
+    told, errors = tmp_path / "told.json", tmp_path / "errors.log"
+    assert run(code, errors, told=str(told)) == 0, errors.read_text()
+    today = json.loads(told.read_text())
     if RECORDED["python"] != python_version():  # another argparse lays the help out otherwise
         today = {**today, "python": RECORDED["python"], "help": RECORDED["help"]}
     assert today == RECORDED, "`make flags` writes it anew"
-    assert str(ROOT) not in done.stdout
+    assert str(ROOT) not in told.read_text()
 
 
 def test_the_source_of_every_class_shows_the_settings_that_the_parser_finds() -> None:

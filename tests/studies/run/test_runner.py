@@ -1,12 +1,14 @@
 """Cells are done once, failures stay with their cell, and a killed study goes on."""
 
 import json
+import multiprocessing
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import fake_verbs
@@ -19,14 +21,19 @@ from studies.run.runner import StudyOutcome, closing_lines, run_study
 from studies.run.workers import thread_settings
 from studies.specification.read import parse_specification
 from studies.specification.specification import Specification
+from tests.training_runs import FORK_SERVER
 
 ROOT = Path(__file__).parents[3]
 OF_SCENARIO_3 = ["3__unet_light__seed0", "3__fpn__seed0"]
 
 
 def go(specification: Specification, home: Path, **settings: object) -> StudyOutcome:
-    settings = {"workers": 0, "say": lambda line: None} | settings
-    return run_study(specification, home / "data", home / "out", fake_verbs.load_verbs, **settings)
+    settings = {
+        "load_verbs": fake_verbs.load_verbs,
+        "workers": 0,
+        "say": lambda line: None,
+    } | settings
+    return run_study(specification, home / "data", home / "out", **settings)
 
 
 def read(home: Path, name: str) -> dict:
@@ -236,10 +243,14 @@ def test_a_cell_that_a_living_process_holds_is_left_to_it(small: Specification, 
 
 
 def test_two_workers_survive_a_killed_process_and_resume_its_run(
-    small: Specification, home: Path
+    small: Specification, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Forked, which is quicker; the workers of the killed study below are spawned as they are."""
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: FORK_SERVER)
     fake_verbs.order("1__fpn__seed0", "die")
-    outcome = go(small, home, workers=2)
+    variables = {name: os.environ[name] for name in ("UNDERSTUDY_FAKE", "WANDB_MODE")}
+    verbs = partial(fake_verbs.load_verbs, variables)
+    outcome = go(small, home, workers=2, load_verbs=verbs)
     assert outcome.failed == [
         (
             "1__fpn__seed0",
@@ -250,7 +261,7 @@ def test_two_workers_survive_a_killed_process_and_resume_its_run(
     assert len(outcome.done) == 4
     log = (home / "out/logs/1__unet_light__seed0.log").read_text()
     assert "training 1__unet_light__seed0" in log
-    assert go(small, home, workers=1).done == ["1__fpn__seed0"]
+    assert go(small, home, workers=1, load_verbs=verbs).done == ["1__fpn__seed0"]
     assert "fit 1__fpn__seed0 resumed" in fake_verbs.events()
     assert read(home, "cells/1__fpn__seed0.json")["timings"]["resumed"]
 
