@@ -61,6 +61,8 @@ class Mixing(BatchOperation):
         if "label" in batch:
             shares = shares_of(batch.get("target", batch["label"]), num_classes)
             mixed["target"] = mixture.targets(shares)
+        if "findings" in batch:
+            mixed["findings"] = mixed_findings(mixture, batch["findings"])
         return mixed
 
 
@@ -189,7 +191,7 @@ class PerlinMix(Mixing):
         cells: Squares of the noise's lattice along a side: the more, the finer the outline.
         other_class: Take the first image of another class in the group, and the next one only where
             there is none. Rare classes are then seen more often than they are in the data. Label
-            maps have no class of their own, so the next one is taken.
+            maps, and films with several findings, have no one class: the next one is taken.
 
     Source: Bae et al. 2018, doi:10.1038/s41598-018-36047-2, who label pixels; the lattice and the
     law of the share are ours.
@@ -277,6 +279,18 @@ class Cutout(BatchOperation):
         image: Tensor = batch["image"]
         blank = self.draw(generators, image.shape[-2], image.shape[-1])
         return {**batch, "image": image.masked_fill(blank.to(image.device), 0.0)}
+
+
+def mixed_findings(mixture: Blend | Patchwork, findings: Tensor) -> Tensor:
+    """Each finding's share in a mixed image; unknown where it is of any image that is in it.
+
+    Args:
+        mixture: What each image is made of.
+        findings: (N, K) shares in [0, 1], NaN for unknown.
+    """
+    unknown = findings.isnan()
+    shares = mixture.targets(findings.nan_to_num(nan=0.0))
+    return shares.masked_fill(mixture.targets(unknown.to(findings)) > 0, torch.nan)
 
 
 def _happens(random: np.random.Generator, probability: float) -> bool:

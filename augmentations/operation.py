@@ -282,11 +282,12 @@ class BatchOperation:
         Args:
             batch: image (N, C, H, W) floating point in [-1, 1]; mask (N, H, W) and label (N,)
                 where there are; target (N, num_classes), shares of classes, where an operation
-                before has mixed labels.
+                before has mixed labels; findings (N, num_classes), shares of each with NaN for
+                unknown, in place of labels.
             generators: N; what happens to image i is drawn from generator i alone.
             num_classes: Of the labels.
 
         Returns:
-            The batch with image, mask and target as they are then; all else stays.
+            The batch with image, mask, target and findings as they are then; all else stays.
         """
         raise NotImplementedError

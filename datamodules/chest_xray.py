@@ -22,6 +22,7 @@ from datamodules.film_dataset import (
     collate,
     to_unit,
 )
+from datamodules.findings import Findings, chosen_findings, refuse_beside_findings
 from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
 from datamodules.synthetic_films import (
@@ -52,6 +53,9 @@ class ChestXrayDataModule(CachedDataModule):
         label_column: Label that every batch carries; films without it are left out. None: the
             first label column that the cache has, and no labels where it has none. The word
             "none" uses all films without labels, as an unconditional GAN may.
+        findings: In place of `label_column`: several label columns of two classes each, such as
+            [Edema, Mass], or "all" for those of 0 and 1. Every batch carries them, unknown ones
+            too; films of which none is known are left out. For `FindingsClassifier`.
         only_label: Use films of this class alone, in every split: one generator per class.
         imbalance: Make the training split this unequal: all films of the largest class are kept,
             and of every other one so many that it is this many times rarer. Which, depends on the
@@ -116,6 +120,7 @@ class ChestXrayDataModule(CachedDataModule):
         fraction_of_patients: float = 1.0,
         patients_seed: int | None = None,
         num_images: int | None = None,
+        findings: list[str] | str | None = None,
     ) -> None:
         super().__init__(
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films,
@@ -140,13 +145,27 @@ class ChestXrayDataModule(CachedDataModule):
         self.channels = channels
         self.cache = _open(root)
         self.image_size = _usable_size(self.cache, resolution)
-        self.label_column = _chosen_column(self.cache, label_column)
+        self.findings: Findings | None = None
+        if findings is None:
+            self.label_column = _chosen_column(self.cache, label_column)
+        else:
+            refuse_beside_findings(
+                label_column=label_column,
+                synthetic=synthetic,
+                only_label=only_label,
+                imbalance=imbalance,
+                balance=None if balance == "none" else balance,
+            )
+            self.label_column = None
+            self.findings = chosen_findings(self.cache, findings, "--data.findings")
         if self.cache.channels > channels:
             raise UserError(
                 f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
             )
         self.augmentation = written_list(augmentation)
-        images = Images(self.cache.channels, labels=self.label_column is not None)
+        images = Images(
+            self.cache.channels, labels=self.label_column is not None or findings is not None
+        )
         self.policy = read_policy(augmentation, images)
         self.augment_on = augment_on
         self._check_labels_are_there()
@@ -159,10 +178,14 @@ class ChestXrayDataModule(CachedDataModule):
                     f"are left out. --data.label_column {WITHOUT_LABELS} uses all, without labels.",
                     file=sys.stderr,
                 )
+        for note in [] if self.findings is None else self.findings.notes(root):
+            rank_zero_only(print)(note, file=sys.stderr)
 
     @property
     def class_names(self) -> list[str]:
-        """Names of the classes 0, 1, ... of the labels; empty without labels."""
+        """Names of the classes 0, 1, ... of the labels, or of the findings; empty without."""
+        if self.findings is not None:
+            return list(self.findings.names)
         return [] if self.label_column is None else self.cache.class_names(self.label_column)
 
     @cached_property
@@ -173,6 +196,8 @@ class ChestXrayDataModule(CachedDataModule):
         films = self.cache.indices("train")
         if self.label_column is not None:
             films = self._chosen(films, self.label_column, training=False)
+        if self.findings is not None:
+            films = films[self.findings.some_known[films]]
         counts = Counter(self.cache.patient_ids[films].tolist())
         patients = self.cache.patients("train")
         return frozenset(patients_of_images(patients, counts, self.num_images, self.patients_seed))
@@ -189,10 +214,13 @@ class ChestXrayDataModule(CachedDataModule):
             indices = indices[np.isin(self.cache.patient_ids[indices], chosen)]
         if self.label_column is not None:
             indices = self._chosen(indices, self.label_column, training=split == "train")
+        if self.findings is not None:
+            indices = indices[self.findings.some_known[indices]]
         if self.left_out:
             indices = indices[~np.isin(self.cache.ids[indices], sorted(self.left_out))]
         if not len(indices):
             wanted = self.only_label or " or ".join(self.class_names)
+            wanted += " or without" if self.findings is not None else ""
             raise UserError(
                 f"{self.root}: the {split} split has no film"
                 + (f" labelled {wanted}" if wanted else "")
@@ -214,6 +242,7 @@ class ChestXrayDataModule(CachedDataModule):
             augmentation=self.policy,
             on_device=self.augment_on == "device",
             resolution=self.image_size,
+            findings=None if self.findings is None else self.findings.values,
         )
 
     def training_set(self) -> FilmDataset:
@@ -237,6 +266,13 @@ class ChestXrayDataModule(CachedDataModule):
         labels: NDArray[np.int64] | None = self._training_set.labels
         return labels
 
+    def training_findings(self) -> NDArray[np.float32] | None:
+        """(n, K) findings of each training film, after `setup`; None where a run tells none."""
+        if self.findings is None:
+            return None
+        found: NDArray[np.float32] = self.findings.values[self._training_set.indices]
+        return found
+
     def class_counts(self) -> NDArray[np.int64]:
         """(num_classes,) real training films of each class that this run uses or counts by."""
         return self._counts(self.items("train"))
@@ -244,7 +280,8 @@ class ChestXrayDataModule(CachedDataModule):
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
         """A process's share of a split in the cache's order, centre crops."""
         indices = self.items(split)[rank::num_processes]
-        return FilmDataset(self.cache, indices, label_column=self.label_column)
+        findings = None if self.findings is None else self.findings.values
+        return FilmDataset(self.cache, indices, label_column=self.label_column, findings=findings)
 
     def to_unit(self, batch: dict[str, Any]) -> dict[str, Any]:
         """The same scaling for who iterates a loader without a trainer."""

@@ -34,6 +34,8 @@ class FilmDataset(Dataset[Sample]):
             seed; "centre", and a plain index, take the middle.
         image_size: Side of the crop in pixels; None for the cache's own.
         label_column: Adds the class of this column to every sample; None: no labels.
+        findings: (len(cache), K) float32, what is known of every film of the cache; see
+            `datamodules.findings`. Adds a film's row to its sample; without a synthetic set.
         augmentation: What is done to a sample that is asked for with a `Draw`, drawn from its seed.
         on_device: Whether a sample only carries what was drawn, to be done on the device.
         resolution: Side in pixels that augmented films are averaged to before; None: the crop's.
@@ -56,7 +58,9 @@ class FilmDataset(Dataset[Sample]):
         augmentation: Policy = NOTHING,
         on_device: bool = False,
         resolution: int | None = None,
+        findings: NDArray[np.float32] | None = None,
     ) -> None:
+        assert findings is None or synthetic is None, "the datamodule refuses it"
         self.cache = cache
         self.indices = indices
         self.synthetic = synthetic
@@ -66,6 +70,7 @@ class FilmDataset(Dataset[Sample]):
         self.augmentation = augmentation
         self.on_device = on_device
         self.resolution = resolution or self.image_size
+        self.findings = findings
         self.labels: NDArray[np.int64] | None = None
         if label_column is not None:
             parts = [cache.labels(label_column)[indices].astype(np.int64)]
@@ -97,6 +102,7 @@ class FilmDataset(Dataset[Sample]):
             self.augmentation,
             self.on_device,
             self.resolution,
+            self.findings,
         )
 
     def __getitem__(self, asked: int | Draw) -> Sample:
@@ -105,7 +111,8 @@ class FilmDataset(Dataset[Sample]):
         Returns:
             image uint8 (C, H, W), or int16 for 16-bit films (grey value - 32768, since few
             operations know uint16), or float32 in [-1, 1] where the augmentation made it so; id,
-            patient_id, label where there is a label column; drawn where the device augments.
+            patient_id, label where there is a label column, findings (K,) float32 where there
+            are; drawn where the device augments.
         """
         index = asked.index if isinstance(asked, Draw) else asked
         if index < len(self.indices):
@@ -122,6 +129,8 @@ class FilmDataset(Dataset[Sample]):
         sample: Sample = {"image": tensor_of(pixels), "id": name, "patient_id": patient}
         if self.labels is not None:
             sample["label"] = int(self.labels[index])
+        if self.findings is not None:
+            sample["findings"] = torch.from_numpy(self.findings[self.indices[index]])
         if isinstance(asked, Draw):
             size = (self.resolution, self.resolution)
             policy, on_device = self.augmentation, self.on_device
@@ -170,7 +179,8 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
 
     Returns:
         image uint8 or int16 (N, C, H, W), id and patient_id lists of N strings, label int64 (N,)
-        where the samples have one, drawn, a list, where the device augments.
+        or findings float32 (N, K) where the samples have them, drawn, a list, where the device
+        augments.
     """
     batch: dict[str, Any] = {
         **with_what_was_drawn(samples),
@@ -180,6 +190,8 @@ def collate(samples: list[Sample]) -> dict[str, Any]:
     }
     if "label" in samples[0]:
         batch["label"] = torch.tensor([sample["label"] for sample in samples])
+    if "findings" in samples[0]:
+        batch["findings"] = torch.stack([sample["findings"] for sample in samples])
     return batch
 
 

@@ -33,6 +33,22 @@ class Findings:
     values: NDArray[np.float32]
     left_out: tuple[str, ...] = ()
 
+    def notes(self, root: str) -> list[str]:
+        """Sentences for the person: what is left out of the cache, and why."""
+        told = []
+        if self.left_out:
+            told.append(
+                f"{root}: its films do not differ in {', '.join(self.left_out)}, which are left "
+                "out of the findings."
+            )
+        missing = int((~self.some_known).sum())
+        if missing:
+            told.append(
+                f"{root}: of {missing} of {len(self.values)} films no finding is known; they are "
+                "left out."
+            )
+        return told
+
     @property
     def some_known(self) -> NDArray[np.bool_]:
         """(N,) whether anything is known of a film."""
@@ -97,3 +113,28 @@ def chosen_findings(cache: FilmCache, asked: Sequence[str] | str, flag: str) -> 
             "--labels TABLE --label-columns and a column for each finding."
         )
     return Findings(tuple(kept), tuple(names), np.stack(values, axis=1), tuple(left_out))
+
+
+def refuse_beside_findings(**flags: object) -> None:
+    """Refuse flags that need one class of each film.
+
+    Args:
+        **flags: Of the datamodule, None where not given.
+
+    Raises:
+        UserError: One was given.
+    """
+    reasons = {
+        "label_column": "that is one column, and these are several. Give one of the two",
+        "synthetic": "a synthetic film has the one class of its generator, and nothing is known "
+        "of its other findings. Train on one finding with --data.label_column",
+        "only_label": "a film with several findings is of no one class. A generator of films with "
+        "one finding is trained with --data.label_column FINDING --data.only_label 1",
+        "imbalance": "a film with several findings is of no one class, so none can be made rare "
+        "alone. Train on one finding with --data.label_column",
+        "balance": "a film with several findings is of no one class that could be drawn more "
+        "often. --model.class_weights balanced weighs each finding by itself",
+    }
+    for name, value in flags.items():
+        if value is not None:
+            raise UserError(f"--data.{name} {value}: beside --data.findings, {reasons[name]}.")

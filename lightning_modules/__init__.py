@@ -2,6 +2,7 @@
 
 from lightning_modules.classifier import Classifier
 from lightning_modules.conditional.lesion_infilling import LesionInfilling
+from lightning_modules.findings_classifier import FindingsClassifier
 from lightning_modules.gan import GAN
 from lightning_modules.growing_gan import GrowingGAN
 from lightning_modules.pix2pix import Pix2Pix
@@ -12,6 +13,7 @@ __all__ = [
     "GAN",
     "Classifier",
     "CycleGAN",
+    "FindingsClassifier",
     "GrowingGAN",
     "LesionInfilling",
     "Pix2Pix",

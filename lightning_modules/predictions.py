@@ -43,12 +43,23 @@ def gather_predictions(probabilities: Tensor, labels: Tensor, losses: Tensor) ->
         losses: (n_r,).
     """
     columns = [labels.double()[:, None], losses.double()[:, None], probabilities.double()]
-    rows = gather_rows(torch.cat(columns, dim=1)).cpu().numpy()
-    world, total = process_count(), len(rows)
-    dealt = np.concatenate([np.arange(rank, total, world) for rank in range(world)])
-    in_order = np.empty_like(rows)
-    in_order[dealt] = rows
+    in_order = gathered_in_order(torch.cat(columns, dim=1))
     return Predictions(in_order[:, 2:], in_order[:, 0].astype(np.int64), in_order[:, 1])
+
+
+def gathered_in_order(rows: Tensor) -> NDArray[np.float64]:
+    """Rows (n_r, D) of all processes in the order of the split. A collective: every rank calls it.
+
+    Args:
+        rows: Of this process, which has images r, r + W, r + 2 W, ... of the split, as
+            `evaluation_set` deals them out to W processes.
+    """
+    gathered = gather_rows(rows).cpu().numpy()
+    world, total = process_count(), len(gathered)
+    dealt = np.concatenate([np.arange(rank, total, world) for rank in range(world)])
+    in_order = np.empty_like(gathered)
+    in_order[dealt] = gathered
+    return in_order
 
 
 def thresholds_on(predictions: Predictions) -> dict[str, float]:

@@ -64,6 +64,53 @@ def classification_losses(
     return -(shares * log_probability).sum(dim=1)
 
 
+def finding_losses(
+    logits: Tensor,
+    target: Tensor,
+    weights: Tensor | None = None,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Binary cross-entropy of each image, mean over its findings; unknown ones count nothing.
+
+    1/K sum_k -(w_1k t_k log p_k + w_0k (1 - t_k) log(1 - p_k)) over the known of K findings, with
+    p the sigmoid and t smoothed to (1 - s) t + s / 2. Divided by K, not by how many are known: so
+    each known finding of each image counts alike, however the images are cut into batches.
+
+    Args:
+        logits: (N, K) unbounded scores.
+        target: (N, K) in [0, 1], shares where images were mixed; NaN where unknown, which gives no
+            loss and no gradient.
+        weights: (2, K) factors >= 0 without and with each finding.
+        label_smoothing: s, 0 to below 1.
+
+    Returns:
+        (N,) >= 0, float32 at least; log 2 each when all is known and undecided.
+
+    Raises:
+        ValueError: shapes that do not fit.
+
+    Source: Irvin et al. 2019 (U-Ignore: the sum over what is known).
+    """
+    if logits.dim() != 2 or target.shape != logits.shape:
+        raise ValueError(
+            f"finding_losses: logits are {tuple(logits.shape)} and target {tuple(target.shape)}, "
+            "expected (N, K) each."
+        )
+    if weights is not None and weights.shape != (2, logits.shape[1]):
+        raise ValueError(
+            f"finding_losses: weights are {tuple(weights.shape)}, expected (2, {logits.shape[1]})."
+        )
+    scores = at_least_float32(logits)
+    known = ~target.isnan()
+    # A NaN times 0 is NaN, in the gradient too: what is unknown is replaced before it is computed.
+    shares = torch.where(known, target, 0.0).to(scores)
+    shares = shares * (1 - label_smoothing) + label_smoothing / 2
+    positive, negative = -F.logsigmoid(scores) * shares, -F.logsigmoid(-scores) * (1 - shares)
+    if weights is not None:
+        negative, positive = negative * weights[0].to(scores), positive * weights[1].to(scores)
+    return torch.where(known, positive + negative, 0.0).mean(dim=1)
+
+
 def balanced_weights(counts: Tensor) -> Tensor:
     """Weights n / (K n_k): all classes count alike, and the mean over the n images is 1.
 

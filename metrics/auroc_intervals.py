@@ -166,8 +166,6 @@ def _interval(
     confidence: float,
     logit: bool,
 ) -> Interval:
-    from scipy.special import stdtrit
-
     classes = np.asarray(labels)
     if len(patient_ids) != len(classes):
         raise ValueError(
@@ -178,11 +176,29 @@ def _interval(
     counts = len(patients), len(classes)
     if len(np.unique(classes)) < 2:
         return Interval(None, None, None, *counts)
-    found = jackknife(owner)
-    value = float(found.value)
+    return interval_from(
+        jackknife(owner), rarest_class(classes, owner), len(classes), confidence, logit
+    )
+
+
+def interval_from(
+    found: Jackknife, strata: NDArray[np.intp], num_films: int, confidence: float, logit: bool
+) -> Interval:
+    """Interval of a score of one training from its pseudo-values.
+
+    Args:
+        found: Value () and pseudo-values (P,) by patient.
+        strata: (P,) class of each patient; see `patient_variance`.
+        num_films: For the interval's count.
+        confidence: Coverage in (0, 1).
+        logit: Symmetrical on the logit scale.
+    """
+    from scipy.special import stdtrit
+
+    value, counts = float(found.value), (len(strata), num_films)
     if np.isnan(value):
         return Interval(None, None, None, *counts)
-    variance, freedom = patient_variance(found.pseudo, rarest_class(classes, owner))
+    variance, freedom = patient_variance(found.pseudo, strata)
     margin = np.sqrt(variance) * stdtrit(freedom, (1 + confidence) / 2)
     low, high = ends(found.value, margin, "logit" if logit else "plain")
     if np.isnan([low, high]).any():

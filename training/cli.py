@@ -39,7 +39,7 @@ from training.settings import (
     refuse_small_images,
     refuse_unused_distance,
     take_from_data,
-    write_out_augmentation,
+    write_out_data,
 )
 from training.trainer_flags import (
     loggers_that_join,
@@ -183,7 +183,7 @@ class TrainCLI(LightningCLI):
         take_from_data(config.model.init_args, self.datamodule)
         refuse_small_images(config.model.init_args, self.datamodule)
         refuse_unfit_network(config.model, self.datamodule)
-        write_out_augmentation(config.data.init_args, self.datamodule)
+        write_out_data(config.data.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
         self.record = self._record(config)
         if config.resume:

@@ -16,6 +16,7 @@ from spelling import from_here, meant_path
 _TASKS = {
     "lightning_modules.Segmenter": "segmentation",
     "lightning_modules.Classifier": "classification",
+    "lightning_modules.FindingsClassifier": "several findings",
     "lightning_modules.Pix2Pix": "images from label maps",
     "lightning_modules.LesionInfilling": "lesions in real slices",
     "lightning_modules.CycleGAN": "images of one domain from those of another",

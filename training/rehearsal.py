@@ -16,7 +16,7 @@ import lightning as L
 import torch
 from jsonargparse import Namespace
 
-from lightning_modules import Classifier, GrowingGAN, Segmenter
+from lightning_modules import Classifier, FindingsClassifier, GrowingGAN, Segmenter
 from provenance import UserError
 from training.cli import TrainCLI
 from training.command import worded_failures
@@ -32,7 +32,11 @@ _LEAST_SECONDS = 3.0
 _MOST_SECONDS = 20.0
 # Of a growing GAN: places in the training, evenly apart, each with an untimed and a timed step.
 _PLACES = 8
-_TASKS: dict[type, str] = {Segmenter: "segmentation", Classifier: "classification"}
+_TASKS: dict[type, str] = {
+    Segmenter: "segmentation",
+    Classifier: "classification",
+    FindingsClassifier: "findings",
+}
 
 # Nothing but steps: what is left out here is not counted in the estimate.
 _NO_MORE_THAN_STEPS = (
@@ -53,8 +57,8 @@ class Rehearsal:
         seconds: Mean of the timed steps, loading included; None where none was.
         num_timed: How many those were, after a warm-up.
         checkpoint_bytes: Size of a checkpoint's file; None where no step was done.
-        task: What evaluate.py will score it as, "segmentation" or "classification"; empty for a
-            generator, and where the training was timed.
+        task: What evaluate.py will score it as, "segmentation", "classification" or "findings";
+            empty for a generator, and where the training was timed.
         class_names: Of its data; empty where they have none.
     """
 

@@ -46,6 +46,15 @@ def take_from_data(model: Any, datamodule: Any) -> None:
                 f"your own whose default it is needs --model.image_channels {channels}."
             )
         model.image_channels = channels
+    findings = getattr(datamodule, "findings", None)
+    if "finding_names" in model:
+        model.finding_names = _finding_names(model, findings, root)
+    elif findings is not None:
+        raise UserError(
+            "--data.findings: several findings of a film are learnt by lightning_modules."
+            "FindingsClassifier, such as that of configs/chest_xray/resnet18_findings.yaml. Use "
+            "it, or give one finding with --data.label_column."
+        )
     if "num_classes" not in model and "class_names" not in model:
         return
     if model.get("conditioned") is False:  # its networks see no classes
@@ -72,15 +81,34 @@ def take_from_data(model: Any, datamodule: Any) -> None:
         model.num_classes = len(names)
 
 
-def write_out_augmentation(data: Any, datamodule: Any) -> None:
-    """Put a list in the place of the file that holds it, so that config.yaml is whole.
+def _finding_names(model: Any, findings: Any, root: Any) -> tuple[str, ...]:
+    """Names of the data's findings, which a module tells of a film."""
+    if findings is None:
+        raise UserError(
+            f"--data.root {root}: this run uses no findings of its films, and a FindingsClassifier "
+            "needs them. Give --data.findings all, or label columns of two classes."
+        )
+    names: tuple[str, ...] = findings.names
+    if tuple(model.finding_names or names) != names:
+        raise UserError(
+            f"model.finding_names are {', '.join(model.finding_names)}, but the findings of {root} "
+            f"are {', '.join(names)}. {_LEAVE_OUT}."
+        )
+    return names
+
+
+def write_out_data(data: Any, datamodule: Any) -> None:
+    """Put what stands in a file or in the data in the place of its name; config.yaml is then whole.
 
     Args:
         data: The datamodule's arguments.
-        datamodule: Its `augmentation` is that list, or the name of a preset.
+        datamodule: Its `augmentation` is a list, or the name of a preset; its `findings`, if it
+            has any, are those that "all" stood for.
     """
     if "augmentation" in data:
         data.augmentation = datamodule.augmentation
+    if data.get("findings") is not None:
+        data.findings = list(datamodule.findings.columns)
 
 
 def refuse_small_images(model: Any, datamodule: Any) -> None:

@@ -12,7 +12,7 @@ from torchvision.transforms import v2
 from augmentations.batch_mixing import check_share, mix_batch
 from augmentations.catalogue import BATCH_OPERATIONS
 from augmentations.language import read_policy
-from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap
+from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap, mixed_findings
 from augmentations.mixture import Blend, Patchwork, partners
 from augmentations.operation import Images
 from augmentations.perlin import perlin_noise
@@ -338,3 +338,13 @@ def test_mixtures_say_the_same_of_a_blend_and_of_a_patchwork() -> None:
     patchwork = Patchwork(sources, parts, torch.zeros(2, 2, 2, dtype=torch.int64))
     blend = Blend(sources, torch.full((2, 2), 0.5))
     assert torch.equal(patchwork.targets(torch.eye(2)), blend.targets(torch.eye(2)))
+
+
+def test_findings_are_mixed_by_share_and_unknown_where_a_part_is() -> None:
+    findings = torch.tensor([[1.0, 0.0, torch.nan], [0.0, 0.0, 1.0], [1.0, 1.0, 1.0]])
+    half = Blend(torch.tensor([[0, 1], [1, 2], [2, 0]]), torch.tensor([[0.75, 0.25]] * 3))
+    mixed = mixed_findings(half, findings)
+    expected = torch.tensor([[0.75, 0.0, torch.nan], [0.25, 0.25, 1.0], [1.0, 0.75, torch.nan]])
+    torch.testing.assert_close(mixed, expected, equal_nan=True)
+    whole = Blend(half.sources, torch.tensor([[1.0, 0.0]] * 3))  # what is not in it tells nothing
+    torch.testing.assert_close(mixed_findings(whole, findings), findings, equal_nan=True)

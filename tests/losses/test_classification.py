@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from losses.classification import balanced_weights, classification_losses
+from losses.classification import balanced_weights, classification_losses, finding_losses
 
 WEIGHTS = torch.tensor([0.5, 1.0, 3.0], dtype=torch.float64)
 
@@ -79,3 +79,38 @@ def test_shapes_and_ranges_are_checked() -> None:
         classification_losses(logits, labels, WEIGHTS[:2])
     with pytest.raises(ValueError, match=r"label_smoothing is 1\.0"):
         classification_losses(logits, labels, label_smoothing=1.0)
+
+
+def test_findings_cost_their_binary_cross_entropy_where_they_are_known() -> None:
+    logits = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    target = torch.randint(2, (5, 3)).double()
+    whole = finding_losses(logits, target)
+    expected = F.binary_cross_entropy_with_logits(logits, target, reduction="none").mean(dim=1)
+    torch.testing.assert_close(whole, expected)
+    target[0, 1], target[3] = torch.nan, torch.nan
+    losses = finding_losses(logits, target)
+    assert losses[3].item() == 0
+    (gradient,) = torch.autograd.grad(losses.sum(), logits)
+    assert float(gradient[0, 1]) == 0
+    assert (gradient[3] == 0).all()
+    known = F.binary_cross_entropy_with_logits(logits[0, ::2], target[0, ::2], reduction="sum")
+    assert losses[0].item() == pytest.approx(known.item() / 3)
+
+
+def test_findings_are_weighted_and_smoothed_by_themselves() -> None:
+    logits, target = torch.zeros(1, 2), torch.tensor([[1.0, 0.0]])
+    weights = torch.tensor([[3.0, 5.0], [7.0, 11.0]])  # without, with
+    assert float(finding_losses(logits, target, weights)) == pytest.approx(6 * math.log(2))
+    logits = torch.tensor([[2.0, -1.0]])
+    smoothed = finding_losses(logits, target, label_smoothing=0.2)
+    expected = F.binary_cross_entropy_with_logits(logits, torch.tensor([[0.9, 0.1]]))
+    assert float(smoothed) == pytest.approx(float(expected))
+
+
+def test_huge_logits_of_findings_stay_finite() -> None:
+    logits = torch.tensor([[1e4, -1e4]], requires_grad=True)
+    loss = finding_losses(logits, torch.tensor([[1.0, torch.nan]])).sum()
+    loss.backward()
+    assert loss.item() == 0
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()

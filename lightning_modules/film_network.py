@@ -1,0 +1,75 @@
+"""What networks from an image to logits have in common, whatever the logits mean."""
+
+import torch
+from torch import Tensor, nn
+
+from lightning_modules.training_module import Batch, TrainingModule
+from networks.staged_classifier import StagedNetwork
+from provenance import UserError
+
+
+class FilmNetwork(TrainingModule):
+    """A network from (N, C, H, W) to (N, K) logits, and its Adam with a rate for each stage.
+
+    Subclasses set `network`, `layerwise_decay` and `weight_decay`, and say what is learnt.
+    """
+
+    network: nn.Module
+    layerwise_decay: float
+    weight_decay: float
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes)."""
+        logits: Tensor = self.network(image.to(self.dtype))
+        return logits
+
+    # ---- optimiser -----------------------------------------------------------------------------
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam with a parameter group for each stage that is trained, the head's first."""
+        stages = [self.network]
+        if self.layerwise_decay != 1:
+            assert isinstance(self.network, StagedNetwork)  # as the constructor has seen to
+            stages = self.network.stages()[::-1]
+        optimizer: torch.optim.Optimizer | None = None
+        for depth, stage in enumerate(stages):
+            trained = nn.ParameterList(p for p in stage.parameters() if p.requires_grad)
+            if not len(trained):
+                continue
+            if optimizer is None:
+                optimizer = self.adam(trained, (0.9, 0.999), self.weight_decay)
+            else:
+                optimizer.add_param_group({"params": list(trained)})
+            optimizer.param_groups[-1]["rate_factor"] = self.layerwise_decay**depth
+        assert optimizer is not None, "the head is always trained"
+        return optimizer
+
+    def check_stages(self) -> None:
+        """Refuse rates by stage of a network that has none.
+
+        Raises:
+            UserError: It has none.
+        """
+        if self.layerwise_decay != 1 and not isinstance(self.network, StagedNetwork):
+            raise UserError(
+                f"--model.layerwise_decay {self.layerwise_decay}: {type(self.network).__name__} "
+                "has no stages. Use VGG16, ResNet or AlexNet, or leave the flag out."
+            )
+
+    def illustrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Pictures for the sample grid: the film, and where its score is sensitive to it.
+
+        Returns:
+            "image" (N, C, H, W) in [-1, 1]; "sensitivity" (N, 1, H, W) in [-1, 1]: absolute
+            gradient of the predicted class's logit by each pixel, largest over channels, from -1
+            (none) to 1 (the film's largest).
+
+        Source: Simonyan et al. 2013, arXiv:1312.6034.
+        """
+        with torch.inference_mode(False), torch.enable_grad():
+            image = batch["image"].clone().requires_grad_()  # made by a loader in inference mode
+            score = self(image).amax(dim=1).sum()
+            (gradient,) = torch.autograd.grad(score, image)
+        size = gradient.float().abs().amax(dim=1, keepdim=True)
+        largest = size.amax(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
+        return {"image": batch["image"], "sensitivity": size / largest * 2 - 1}
