@@ -8,7 +8,8 @@
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
 The first gives, for a segmenter, IoU per image, Dice and HD95 per patient; for a classifier AUROC,
-thresholds, calibration, Grad-CAM and a page that shows them; all with 95 % intervals over patients.
+thresholds, calibration, Grad-CAM and a page that shows them, for one of several findings the AUROC
+of each and their mean; all with 95 % intervals over patients.
 With --corruptions it gives these models' scores on corrupted images instead. The second gives
 distances with their floors, for films and slices alike, and a card with all that is needed to
 compute them again. Both leave evaluation.json and pictures. The third asks whether the set copies

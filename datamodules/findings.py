@@ -80,7 +80,7 @@ def chosen_findings(cache: FilmCache, asked: Sequence[str] | str, flag: str) -> 
         flag: What was given, for sentences.
 
     Raises:
-        UserError: There is no such column, or it has not two classes.
+        UserError: There is no such column, or one of other classes than 0 and 1 has not two.
     """
     everything = asked == ALL
     if isinstance(asked, str) and not everything:
@@ -89,22 +89,18 @@ def chosen_findings(cache: FilmCache, asked: Sequence[str] | str, flag: str) -> 
     names, values, left_out, kept = [], [], [], []
     for column in columns:
         classes = cache.class_names(column)
-        if len(classes) != 2:
-            if everything:
-                left_out.append(column)
-                continue
+        plain = {*classes} <= {"0", "1"}
+        if len(classes) != 2 and everything:
+            left_out.append(column)
+            continue
+        if len(classes) != 2 and not plain:
             raise UserError(
-                f"{flag}: {column} of {cache.root} has "
-                + (f"the classes {', '.join(classes)}" if classes else "no value at all")
-                + ", and a finding is there or not: two classes. Leave it out"
-                + (
-                    f", or give it as --data.label_column {column}, which tells apart as many."
-                    if len(classes) > 2
-                    else ": nothing could be learnt or tested of it."
-                )
+                f"{flag}: {column} of {cache.root} has the classes {', '.join(classes)}, and a "
+                "finding is there or not: two classes. Leave it out, or give it as "
+                f"--data.label_column {column}, which tells apart as many."
             )
         kept.append(column)
-        names.append(column if classes == ["0", "1"] else f"{column}={classes[1]}")
+        names.append(column if plain else f"{column}={classes[1]}")
         values.append(finding_values(cache, column))
     if not kept:
         raise UserError(

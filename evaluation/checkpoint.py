@@ -14,12 +14,12 @@ from datamodules.slice_cache import SliceCache
 from device import Device, chosen_device
 from evaluation.preparation import preparation_notes
 from evaluation.unseen import Comparison, without_seen
-from lightning_modules import Classifier, Segmenter
+from lightning_modules import Classifier, FindingsClassifier, Segmenter
 from lightning_modules.loading import data_root, load_module
 from lightning_modules.recorded_class import checked_class, own_class, settings_of
 from provenance import UserError, sha256_of
 
-_BATCH_SIZES = {Segmenter: 8, Classifier: 32}
+_BATCH_SIZES = {Segmenter: 8, Classifier: 32, FindingsClassifier: 32}
 # Settings of our datamodules that change what is trained on, and nothing that is evaluated. Left
 # out, each takes its default, which is "no change".
 _OF_TRAINING = (
@@ -156,9 +156,9 @@ def open_checkpoint(
     kind = next((kind for kind in _BATCH_SIZES if isinstance(module, kind)), None)
     if kind is None:
         raise UserError(
-            f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter or a Classifier. "
-            "A generator is judged by its images: make some with generate.py, then run "
-            "evaluate.py images."
+            f"{checkpoint}: holds a {type(module).__name__}, expected a Segmenter, a "
+            "Classifier or a FindingsClassifier. A generator is judged by its images: make some "
+            "with generate.py, then run evaluate.py images."
         )
     root = root if root is not None else data_root(checkpoint, record, "--root")
     settings = {
@@ -209,7 +209,7 @@ def _check_classes_and_size(
     checkpoint: Path, module: Any, record: Mapping[str, Any], datamodule: Any
 ) -> None:
     root, names, size = datamodule.root, list(datamodule.class_names), datamodule.image_size
-    if isinstance(module, Classifier) and not names:
+    if isinstance(module, Classifier | FindingsClassifier) and not names:
         raise UserError(
             f"{root}: its films have no labels, so there is nothing to compare predictions with. "
             "Prepare it with --labels TABLE."

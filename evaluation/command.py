@@ -33,7 +33,9 @@ def evaluate(
     """Score a checkpoint on one split of a cache, each kind of model in its way.
 
     A segmenter leaves evaluation.json, images.csv, patients.csv and predictions.png; a classifier
-    evaluation.json, images.csv, roc.png, reliability.png, grad_cam.png and report.html.
+    evaluation.json, images.csv, roc.png, reliability.png, grad_cam.png and report.html; one of
+    several findings evaluation.json, images.csv, findings.csv, auroc.png, roc.png, grad_cam.png and
+    report.html.
 
     Args:
         checkpoint: A segmenter's or a classifier's checkpoint, as train.py wrote it.
@@ -73,8 +75,9 @@ def evaluate(
     """
     from evaluation.checkpoint import open_checkpoint
     from evaluation.classification.evaluate import score_classifier
+    from evaluation.findings.evaluate import score_findings
     from evaluation.segmentation import score_segmenter
-    from lightning_modules import Segmenter
+    from lightning_modules import FindingsClassifier, Segmenter
 
     rules = parse_rules(require, OF_CHECKPOINTS)
     opened = open_checkpoint(
@@ -84,6 +87,16 @@ def evaluate(
     of_segmenters = {"absent_class": absent_class, "slices": slices}
     if segmenter:
         _refuse({"compare": compare}, checkpoint, "classifiers", "Segmenter")
+    elif isinstance(opened.module, FindingsClassifier):
+        of_others: dict[str, Any] = {
+            **of_segmenters,
+            "compare": compare,
+            "corruptions": corruptions,
+        }
+        of_others["corruption_seed"] = corruption_seed
+        owners = "classifiers of one class a film, or of segmenters"
+        _refuse(of_others, checkpoint, owners, "FindingsClassifier")
+        return score_findings(opened, Path(out), show_progress, rules)
     else:
         _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
     if corruptions is not None:

@@ -58,6 +58,24 @@ def _classification_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
+def _finding_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{result['split']}: {count(result['num_images'], 'film')} of "
+        f"{count(result['num_patients'], 'patient')}, "
+        f"{count(len(result['class_names']), 'finding')}; means over them:"
+    ]
+    of_findings = {f"auroc_{name}": name for name in result["class_names"]}
+    for key, entry in result["summary"].items():
+        if key in ("auroc", "average_precision", "log_loss", "brier"):
+            lines.append(f"  {key:<17} {_interval(entry)}")
+    lines.append("  auroc of each (films with / without):")
+    for key, name in of_findings.items():
+        counts = result["finding_counts"][name]
+        told = f"({counts['with']} / {counts['without']})"
+        lines.append(f"    {name:<26} {_interval(result['summary'][key])} {told}")
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
 def _robustness_lines(result: Mapping[str, Any]) -> list[str]:
     images = "slice" if result["kind"] == "segmenter" else "film"
     lines = [
@@ -119,6 +137,7 @@ def _interval(entry: Mapping[str, Any]) -> str:
 _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
     "segmentation": (_segmentation_lines, "evaluation.json"),
     "classification": (_classification_lines, "evaluation.json, report.html"),
+    "findings": (_finding_lines, "evaluation.json, findings.csv, report.html"),
     "robustness": (_robustness_lines, "evaluation.json, report.html"),
     "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
 }

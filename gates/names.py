@@ -105,8 +105,9 @@ OF_CHECKPOINTS: Mapping[str, Kind] = {
     "dice_*_lost": DIFFERENCE,
     **dict.fromkeys(("iou_*", "dice_*"), SHARE),
     "hd95_*": POSITIVE,
+    **dict.fromkeys(("auroc_*", "average_precision_*"), SHARE),
 }
-"""A `*` stands for the name of a class, of another classifier, or of a corruption."""
+"""A `*` stands for the name of a class or a finding, of another classifier, or of a corruption."""
 
 OF_ANY: Mapping[str, Kind] = {**OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS}
 

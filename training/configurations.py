@@ -116,6 +116,8 @@ def _configuration(path: Path, content: dict[str, Any]) -> Configuration:
     films = _DATA.get(data.name, data.name)
     if task == "classification":
         films += " with labels"
+    if task == "several findings":
+        films += " with a label column of 0 and 1 for each finding"
     networks = [setting["class_path"] for setting in model.settings.values() if _is_class(setting)]
     about, command = _comment(path)
     return Configuration(

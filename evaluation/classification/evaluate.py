@@ -73,7 +73,7 @@ def score_classifier(
         )
     ids = cache.ids[datamodule.items(split)].tolist()
     others = [read_evaluation(Path(folder), ids) for folder in compare]
-    splits = _splits_to_predict(opened)
+    splits = splits_to_predict(opened)
     identity = opened.identity("classification")
     check_folder(out, RESULT, identity, "evaluation", FILES)
     images = {each: predictions(opened, each, show_progress) for each in splits}
@@ -172,7 +172,7 @@ def _rows(
     ]
 
 
-def _splits_to_predict(opened: OpenedCheckpoint) -> list[str]:
+def splits_to_predict(opened: OpenedCheckpoint) -> list[str]:
     """The split asked for, and the validation split to choose thresholds on, if it has films."""
     if opened.split == "val":
         return ["val"]

@@ -47,7 +47,7 @@ def grad_cam_sheet(opened: OpenedCheckpoint, rows: Sequence[Row]) -> ImageArray:
                 [kind, "Grad-CAM"],
             )
         )
-    return _beside(blocks)
+    return beside(blocks)
 
 
 def films_to_show(rows: Sequence[Row], number: int = FILMS_OF_A_KIND) -> dict[str, list[Row]]:
@@ -109,10 +109,21 @@ def _title(row: Row, class_names: Sequence[str]) -> str:
     return "\n".join((row["id"], f"is {class_names[row['label']]}", told))
 
 
-def _beside(blocks: Sequence[ImageArray]) -> ImageArray:
+def beside(blocks: Sequence[ImageArray]) -> ImageArray:
+    """Sheets side by side, on white."""
     height = max(block.shape[0] for block in blocks)
     padded = [
         np.pad(block, ((0, height - block.shape[0]), (0, 0), (0, 0)), constant_values=255)
         for block in blocks
     ]
     return np.concatenate(padded, axis=1)
+
+
+def below(blocks: Sequence[ImageArray]) -> ImageArray:
+    """Sheets one below the other, on white."""
+    width = max(block.shape[1] for block in blocks)
+    padded = [
+        np.pad(block, ((0, 0), (0, width - block.shape[1]), (0, 0)), constant_values=255)
+        for block in blocks
+    ]
+    return np.concatenate(padded)

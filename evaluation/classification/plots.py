@@ -53,7 +53,7 @@ def roc_plot(result: Mapping[str, Any], others: Sequence[OtherEvaluation] = ()) 
     axes.set_ylim(-0.01, 1.01)
     axes.set_aspect("equal")
     _legend(axes)
-    return _array(figure)
+    return as_array(figure)
 
 
 def _draw_curves(
@@ -129,7 +129,7 @@ def reliability_plot(result: Mapping[str, Any]) -> ImageArray:
     lower.set_ylabel("films (log)")
     lower.set_xlabel(f"probability of {name}")
     _legend(upper)
-    return _array(figure)
+    return as_array(figure)
 
 
 def _area(result: Mapping[str, Any]) -> str:
@@ -143,7 +143,8 @@ def _legend(axes: Any) -> None:
     axes.legend(loc="lower left", bbox_to_anchor=(0, 1.02), frameon=False, fontsize=9)
 
 
-def _array(figure: Any) -> ImageArray:
+def as_array(figure: Any) -> ImageArray:
+    """A figure as (H, W, 3) uint8."""
     stream = io.BytesIO()
     figure.savefig(
         stream,

@@ -1,5 +1,6 @@
 """A classifier of several findings trains as it says, and is scored finding by finding."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,17 @@ import pytest
 import torch
 import yaml
 
+import evaluate
 import train
+from evaluation.findings.evaluate import FILES
+from evaluation.findings.summary import columns_of
+from evaluation.folder import RESULT
 from lightning_modules import FindingsClassifier
 from lightning_modules.finding_predictions import FindingPredictions, finding_metrics
 from lightning_modules.finding_weights import balanced_finding_weights, check_training_findings
 from lightning_modules.loading import load_module
+from metrics.ranking import auroc
+from metrics.thresholds import RULES
 from provenance import UserError
 from tests.classifier_runs import last, logged
 from tests.finding_caches import with_findings
@@ -136,3 +143,54 @@ def test_a_finding_without_both_is_undefined_and_not_in_the_mean() -> None:
     )
     assert found["auroc_a"] == found["auroc"] == 0.5
     assert found["auroc_b"] is found["auroc_c"] is None
+
+
+def test_an_evaluation_scores_each_finding_and_their_mean(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "evaluation"
+    words = ["--checkpoint", str(run / "checkpoints/best.ckpt"), "--out", str(out)]
+    assert evaluate.main([*words, "--device", "cpu", "--require", "auroc_Edema>=0"]) == 4
+    told = capsys.readouterr().out
+    assert "auroc of each (films with / without):" in told
+    result = json.loads((out / "evaluation.json").read_text())
+    scores, truth, _ = columns_of(result["images"])
+    assert truth.shape == scores.shape == (6, 2)
+    for name, k in (("Edema", 0), ("Mass", 1)):
+        known = ~np.isnan(truth[:, k])
+        value = auroc(scores[known, k], truth[known, k])
+        assert result["summary"][f"auroc_{name}"]["value"] == pytest.approx(value)
+        counts = result["finding_counts"][name]
+        assert counts["unknown"] == int((~known).sum())
+        assert {row["rule"] for row in result["thresholds"][name]} == set(RULES)
+    each = [result["summary"][f"auroc_{name}"]["value"] for name in ("Edema", "Mass")]
+    assert result["summary"]["auroc"]["value"] == pytest.approx(np.mean(each))
+    losses = np.where(truth == 1, -np.log(scores), -np.log(1 - scores))
+    expected = np.nanmean(np.where(np.isnan(truth), np.nan, losses), axis=1)
+    assert [row["log_loss"] for row in result["images"]] == pytest.approx(expected.tolist())
+    page = (out / "report.html").read_text()
+    assert "Which findings does this classifier tell?" in page
+    assert {path.name for path in out.iterdir()} == {RESULT, *FILES}
+    with pytest.raises(UserError, match="--corruptions: is a setting of classifiers of one class"):
+        evaluate.main([*words[:3], str(tmp_path / "other"), "--corruptions", "all"])
+
+
+def test_findings_without_both_are_said_and_no_evaluation_ends_by_them(
+    run: Path, tmp_path: Path
+) -> None:
+    """Another hospital's films, none of which has a mass, and of which no edema is known."""
+    people = {f"other_{number}": "test" for number in range(3)}
+    turns = {"Edema": ("", ""), "Mass": ("0", "0")}
+    cache = with_findings(tmp_path / "cache", turns, people)
+    checkpoint = run / "checkpoints/best.ckpt"
+    result = evaluate.evaluate(
+        checkpoint, tmp_path / "out", cache, device="cpu", show_progress=False
+    )
+    assert result["summary"]["auroc"]["value"] is None
+    assert result["finding_counts"]["Edema"] == {
+        "with": 0, "without": 0, "unknown": 9, "patients_with": 0,
+    }  # fmt: skip
+    told = " ".join(result["notes"])
+    assert "No film of this split is known with Mass: it has no AUROC" in told
+    assert "undefined" in (tmp_path / "out" / "report.html").read_text()
+    assert not (tmp_path / "out" / "roc.png").exists()

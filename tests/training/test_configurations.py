@@ -14,7 +14,10 @@ def test_every_configuration_of_ours_is_listed(capsys: pytest.CaptureFixture[str
     assert train.main(["list"]) == 0
     printed = capsys.readouterr().out
     found, overlays = configurations_in(CONFIGS)
-    kinds = {"classification", "segmentation", "images from noise", "images from label maps"}
+    kinds = {
+        "classification", "several findings", "segmentation", "images from noise",
+        "images from label maps",
+    }  # fmt: skip
     assert {one.task for one in found} == kinds
     assert [path.name for path in overlays] == ["ddp.yaml", "gpu.yaml"]
     assert len(found) == len([*(CONFIGS / "kits19").glob("*"), *(CONFIGS / "chest_xray").glob("*")])

@@ -1,0 +1,1 @@
+"""A classifier of several findings scored: each by itself, and their mean."""
