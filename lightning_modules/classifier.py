@@ -10,13 +10,13 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lightning_modules.adam_settings import refuse_weight_decay
+from lightning_modules.classification.film_network import FilmNetwork
 from lightning_modules.classifier_start import (
     balancing_weights,
     check_frozen_stages,
     training_label_counts,
 )
 from lightning_modules.distributed import average_buffers
-from lightning_modules.film_network import FilmNetwork
 from lightning_modules.predictions import (
     Predictions,
     gather_predictions,

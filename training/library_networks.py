@@ -105,7 +105,8 @@ def refuse_unfit_network(model: Any, datamodule: Any) -> None:
     settings = plain(network.get("init_args"))
     if settings.get("weights") is not None:
         settings = {**settings, "weights": "restored"}
-    channels, classes = (model.init_args[key] for key in ("image_channels", "num_classes"))
+    channels, findings = model.init_args["image_channels"], model.init_args.get("finding_names")
+    classes = len(findings) if findings else model.init_args["num_classes"]
     size = datamodule.image_size
     name = settings["name"]
     with shapes_alone():

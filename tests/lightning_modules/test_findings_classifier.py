@@ -15,8 +15,11 @@ from evaluation.findings.evaluate import FILES
 from evaluation.findings.summary import columns_of
 from evaluation.folder import RESULT
 from lightning_modules import FindingsClassifier
-from lightning_modules.finding_predictions import FindingPredictions, finding_metrics
-from lightning_modules.finding_weights import balanced_finding_weights, check_training_findings
+from lightning_modules.classification.finding_predictions import FindingPredictions, finding_metrics
+from lightning_modules.classification.finding_weights import (
+    balanced_finding_weights,
+    check_training_findings,
+)
 from lightning_modules.loading import load_module
 from metrics.ranking import auroc
 from metrics.thresholds import RULES

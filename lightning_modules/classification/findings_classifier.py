@@ -10,16 +10,19 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lightning_modules.adam_settings import refuse_weight_decay
-from lightning_modules.classifier_start import check_frozen_stages
-from lightning_modules.distributed import average_buffers
-from lightning_modules.film_network import FilmNetwork
-from lightning_modules.finding_predictions import (
+from lightning_modules.classification.film_network import FilmNetwork
+from lightning_modules.classification.finding_predictions import (
     FindingPredictions,
     finding_metrics,
     gather_findings,
     thresholds_of_findings,
 )
-from lightning_modules.finding_weights import balanced_finding_weights, check_training_findings
+from lightning_modules.classification.finding_weights import (
+    balanced_finding_weights,
+    check_training_findings,
+)
+from lightning_modules.classifier_start import check_frozen_stages
+from lightning_modules.distributed import average_buffers
 from lightning_modules.start_from import start_from_checkpoint
 from lightning_modules.training_module import Batch, TrainingError
 from losses.classification import finding_losses

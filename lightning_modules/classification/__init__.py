@@ -1,0 +1,1 @@
+"""Networks from a film to logits: what they share, and classifiers of several findings."""
