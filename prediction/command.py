@@ -168,11 +168,11 @@ def predict(
         series_as=format or "nifti",
         overlays=overlays,
         window=None if model.of_films else _window(model, given),
-        own_window=not model.of_films and model.window is not None,
+        own_window=given is None or model.of_films or model.window is not None,
         variable_spacing=variable_spacing,
         dicom=dicom,
     )
-    found = find_items(source, model.of_films)
+    found = find_items(source, model.of_films, max(1, len(model.channels)))
     print(NOTICE)
     with locked(out, "predict.py"):
         identity = request.identity(model)
@@ -264,13 +264,11 @@ def _rows(
         kinds = {"chest_xray": "dicom", "phantom_cxr": "dicom", "image_folder": "pictures"}
         trained_on = kinds.get(str(model.record.get("dataset")), "")
         views = tuple(model.form.get("views") or ())
-        layout = model.film_layout
-        read = ReadFilm(layout, model.network_size, views, trained_on, request.dicom)
+        films = model.film_layout
+        read = ReadFilm(films, model.network_size, views, trained_on, request.dicom)
     else:
-        size, resample = int(model.form["image_size"]), bool(model.form.get("resample"))
-        read = ReadSlices(
-            size, request.window, request.own_window, resample, request.variable_spacing
-        )
+        layout = model.slice_layout(request.window)
+        read = ReadSlices(layout, request.own_window, request.variable_spacing)
     maps = out if request.grad_cam else None
     batch: list[Any] = []
     for item, made in read_each(read, todo, workers):
@@ -353,6 +351,11 @@ def _window_given(width: float | None, center: float | None) -> tuple[float, flo
 
 def _window(model: "Model", given: tuple[float, float] | None) -> tuple[float, float] | None:
     own = model.window
+    if model.channels and given is not None:
+        raise UserError(
+            "--window-width-hu and --window-center-hu: the checkpoint says how its channels "
+            f"({', '.join(one.name for one in model.channels)}) become grey. Leave them out."
+        )
     if own is not None and given is not None and own != given:
         raise UserError(
             f"--window-width-hu {given[0]:g} --window-center-hu {given[1]:g}: the checkpoint was "

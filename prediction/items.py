@@ -20,6 +20,7 @@ from spelling import meant_path
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
+_CHANNEL = re.compile(r"_\d{4}(\.nii(?:\.gz)?)$")
 _FORMULAS = ("=", "+", "-", "@")
 
 Kind = Literal["picture", "film", "nifti", "series"]
@@ -67,7 +68,7 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
 
 
-def find_items(source: Path, of_films: bool) -> Found:
+def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
     """List the images of a folder and the folders in it, or the one image that a file is.
 
     Hidden files, DICOMDIR, pipes and devices are passed over, and links to folders not followed.
@@ -76,6 +77,8 @@ def find_items(source: Path, of_films: bool) -> Found:
     Args:
         source: A folder or a file.
         of_films: For a classifier of films; else for a segmenter of slices.
+        num_channels: Of several, NIfTI files NAME_0000, NAME_0001, ... are one image, as nnU-Net
+            names them; a file of another name holds them all.
 
     Raises:
         UserError: There is nothing, or an archive.
@@ -88,7 +91,7 @@ def find_items(source: Path, of_films: bool) -> Found:
         )
     top = source if source.is_dir() else source.parent
     for folder, paths in _folders(source, top, found):
-        files = []
+        files, channels = [], dict[str, list[Path]]()
         for path in paths:
             name, kind = _name(path, top), _kind(path)
             if kind is None:
@@ -96,11 +99,20 @@ def find_items(source: Path, of_films: bool) -> Found:
             elif of_films and kind == "nifti":
                 reason = "is a volume, and this checkpoint is a classifier of films."
                 found.left_out.append((name, reason))
+            elif kind == "nifti" and num_channels > 1:
+                channels.setdefault(_CHANNEL.sub(r"\1", name), []).append(path)
             elif of_films or kind != "film":
                 found.items.append(Item(name, kind, (path,), num_bytes(path)))
             else:
                 files.append((path, name))
         _find_series(folder, top, files, found)
+        for name, of_one in channels.items():
+            if len(of_one) in (1, num_channels):
+                size = sum(num_bytes(path) for path in of_one)
+                found.items.append(Item(name, "nifti", tuple(of_one), size))
+            else:
+                reason = f"has {len(of_one)} files of channels, expected {num_channels}."
+                found.left_out.append((name, reason))
     found.items.sort(key=lambda item: item.name)
     if not found.items and not found.left_out:
         held = f" It holds {others_in_words(found.others)}." if found.others else ""

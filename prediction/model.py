@@ -19,6 +19,8 @@ from lightning_modules import Classifier, Segmenter
 from lightning_modules.loading import data_root, load_module
 from prediction.source_grid import on_source_grid
 from preparation.films.film_layout import FilmLayout
+from preparation.volumes.grey_values.channel import Channel
+from preparation.volumes.layout import Layout
 from provenance import UserError, sha256_of
 
 
@@ -81,6 +83,27 @@ class Model:
         except (KeyError, TypeError, ValueError) as error:
             raise self._unknown_form(f"a window ({error})") from error
 
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Of slices that are not one channel of CT by `window`; empty for those.
+
+        Raises:
+            UserError: Its record is not one that train.py writes.
+        """
+        try:
+            return tuple(_channel(one) for one in self.form.get("channels") or ())
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unknown_form(f"channels ({error})") from error
+
+    def slice_layout(self, window: tuple[float, float] | None) -> Layout:
+        """What the slices of its training have in common, with this window where it has none."""
+        size, resample = self.form.get("image_size"), bool(self.form.get("resample"))
+        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
+            raise self._unknown_form("slices (image_size)")
+        channels = self.channels
+        own = None if channels else self.window or window
+        return Layout("new", size, own, "pad", True, resample=resample, channels=channels)
+
     def unit_films(self, films: Sequence[NDArray[Any]]) -> Tensor:
         """Stored films (C, S, S) as the network takes them: (N, C, size, size) in [-1, 1]."""
         batch = {"image": torch.stack([tensor_of(film) for film in films]).to(self.device)}
@@ -94,8 +117,13 @@ class Model:
         return found
 
     def slice_probabilities(self, slices: NDArray[np.uint8]) -> Tensor:
-        """(N, K, S, S) float32 probabilities of the classes of slices (N, S, S), on the CPU."""
-        unit = unit_image(torch.from_numpy(slices)[:, None].to(self.device))
+        """(N, K, S, S) float32 probabilities of the classes, on the CPU.
+
+        Args:
+            slices: (N, S, S), or (N, C, S, S) of several channels.
+        """
+        planes = torch.from_numpy(slices if slices.ndim == 4 else slices[:, None])
+        unit = unit_image(planes.to(self.device))
         return self._logits(unit).float().softmax(dim=1).cpu()
 
     def labels(
@@ -105,7 +133,7 @@ class Model:
         outline: tuple[float, float],
         batch_size: int,
     ) -> NDArray[np.uint8]:
-        """(N, H, W) labels on the grid of the source of slices (N, S, S)."""
+        """(N, H, W) labels on the grid of the source; `slices` as in `slice_probabilities`."""
         found = [
             on_source_grid(
                 self.slice_probabilities(slices[start : start + batch_size]), shape, outline
@@ -129,6 +157,20 @@ class Model:
             f"{self.checkpoint}: its record does not tell how its images were prepared: {what}. "
             "Nothing was predicted; use a checkpoint as train.py wrote it."
         )
+
+
+def _channel(told: Any) -> Channel:
+    """As `Channel.plain` has it."""
+    name = str(told["name"])
+    if "percentiles" in told:
+        low, high = (float(one) for one in told["percentiles"])
+        if not 0 <= low < high <= 100:
+            raise ValueError(f"percentiles {low:g} and {high:g}")
+        return Channel(name, None, (low, high))
+    width, center = float(told["width"]), float(told["center"])
+    if not 0 < width < float("inf"):
+        raise ValueError(f"width {width:g}")
+    return Channel(name, (width, center))
 
 
 def open_model(checkpoint: Path, root: Path | None, device: Device) -> Model:
@@ -156,14 +198,6 @@ def open_model(checkpoint: Path, root: Path | None, device: Device) -> Model:
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__} that was trained on "
             f"{form.get('kind')}, and only {kind} of it can be prepared here."
-        )
-    if kind == "slices" and (told := form.get("channels")):
-        names = ", ".join(str(one.get("name")) for one in told)
-        raise UserError(
-            f"{checkpoint}: was trained on images of {names}, scaled by percentiles of whole "
-            "volumes or of several channels, and predict.py prepares one channel of CT or of grey. "
-            "Prepare the new images with prepare.py as the training images were, and score them "
-            "with evaluate.py."
         )
     target = chosen_device(device)
     return Model(checkpoint, sha256_of(checkpoint), module.to(target), record, form, target)

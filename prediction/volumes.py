@@ -15,14 +15,11 @@ from preparation.volumes.dicom_file import Slice, is_axial, read_dicom
 from preparation.volumes.dicom_folder import Folder
 from preparation.volumes.dicom_pixels import hounsfield_units
 from preparation.volumes.dicom_series import read_series
-from preparation.volumes.geometry import (
-    fit_image,
-    is_anisotropic,
-    outline_of,
-    window_to_uint8,
-)
-from preparation.volumes.nifti import read_image
+from preparation.volumes.geometry import is_anisotropic, outline_of, window_to_uint8
+from preparation.volumes.layout import Layout
+from preparation.volumes.nifti import read_images
 from preparation.volumes.nifti_grid import Grid
+from preparation.volumes.shard import fitted_slice, windows_of
 from preparation.volumes.slice_pictures import read_grey
 from preparation.volumes.volume import SkipVolume, check_image
 from synthetic_marks import mark_in_dicom, mark_in_nifti, mark_of_folder
@@ -35,8 +32,8 @@ class SliceInput:
     """The slices of one item as a network takes them, and how to get back to the file.
 
     Attributes:
-        slices: (S, size, size) uint8.
-        source: (S, H, W) uint8, windowed, as the source has them in our axes: for overlays.
+        slices: (S, size, size) uint8, or (S, C, size, size) of several channels.
+        source: (S, H, W) uint8 of the first channel, windowed, in our axes: for overlays.
         outline: Height and width that the slices were fitted with; see `outline_of`.
         voxel_ml: Volume of a voxel of each slice in ml; None where the file does not tell.
         notes: Sentences on how it differs from what the checkpoint was trained on.
@@ -68,18 +65,14 @@ class ReadSlices:
     """Reads one item, or says why it is left out; a small object, sent to the workers.
 
     Attributes:
-        image_size: Side of the slices that the checkpoint was trained on.
-        window: (width, centre) in HU of what becomes black and white; None where the training's is
-            not known and nobody gave one.
+        layout: Of the slices that the checkpoint was trained on; its window is None, and it has no
+            channels, where greys passed through and nobody gave a window.
         own_window: The window is the training's, not somebody's.
-        resample: Pixels are made square, as in training.
         variable_spacing: Series whose slices lie unevenly apart are taken.
     """
 
-    image_size: int
-    window: tuple[float, float] | None
+    layout: Layout
     own_window: bool
-    resample: bool
     variable_spacing: bool
 
     def __call__(self, item: Item) -> SliceInput | LeftOut:
@@ -96,46 +89,59 @@ class ReadSlices:
 
     def _prepared(self, item: Item) -> SliceInput:
         kinds = {"nifti": self._nifti, "picture": _picture, "series": self._series}
+        if item.kind != "nifti" and not self._is_ct:
+            names = ", ".join(channel.name for channel in self.layout.greys)
+            raise SkipVolume(
+                item.name,
+                f"is no NIfTI volume, and the checkpoint was trained on channels ({names}) that "
+                "are read from NIfTI alone. Left out; convert it.",
+            )
         read: _Read = kinds[item.kind](item)
-        in_hu = read.image.dtype == np.int16
-        if in_hu and self.window is None:
+        is_grey = read.image.dtype == np.uint8
+        if not is_grey and not self.layout.greys:
             raise SkipVolume(
                 item.name,
                 "holds Hounsfield units, and the checkpoint was trained on grey values whose "
                 "window is not known. Left out; say which window makes them alike with "
                 "--window-width-hu and --window-center-hu.",
             )
-        window = self.window if in_hu else None
-        height, width = read.image.shape[1:]
-        outline = outline_of((height, width), read.spacing_mm, self.resample)
-        notes = [*item.notes, *read.notes, *self._differences(read, in_hu)]
-        slices = np.stack([fit_image(s, self.image_size, window, outline) for s in read.image])
-        source = read.image if window is None else window_to_uint8(read.image, *window)
+        windows = [] if is_grey else windows_of(read.image, self.layout)
+        height, width = read.image.shape[-2:]
+        outline = outline_of((height, width), read.spacing_mm, self.layout.resample)
+        notes = [*item.notes, *read.notes, *self._differences(read, is_grey)]
+        slices = np.stack([fitted_slice(s, windows, self.layout, outline) for s in read.image])
+        first = read.image if read.image.ndim == 3 else read.image[:, 0]
+        source = window_to_uint8(first, *windows[0]) if windows else first
         own = tuple(_without_name(note, item.name) for note in notes)
         return SliceInput(slices, source, outline, read.voxel_ml, own, read.grid, read.paths)
 
-    def _differences(self, read: _Read, in_hu: bool) -> list[str]:
-        notes = []
-        if not in_hu and self.window is not None and self.own_window:
-            width, centre = self.window
-            notes.append(
-                "Holds 8-bit greys, whose window is not known; the checkpoint was trained on "
-                f"{width:g} HU around {centre:g} HU."
-            )
-        if in_hu and self.window is not None and not self.own_window:
-            width, centre = self.window
-            notes.append(
-                f"Shown by a window of {width:g} HU around {centre:g} HU that was given by hand; "
-                "the checkpoint's own is not known."
-            )
-        if max(read.image.shape[1:]) < self.image_size:
-            notes.append(
-                f"Its slices are {read.image.shape[1]}x{read.image.shape[2]}, enlarged to the "
-                f"{self.image_size} px of training."
-            )
-        if read.spacing_mm is not None and is_anisotropic(read.spacing_mm) and not self.resample:
+    @property
+    def _is_ct(self) -> bool:
+        """One channel of HU, or of greys that were made of it."""
+        greys = self.layout.greys
+        return not greys or (len(greys) == 1 and greys[0].in_hu)
+
+    def _differences(self, read: _Read, is_grey: bool) -> list[str]:
+        notes, size = [], self.layout.image_size
+        if self.layout.greys and self._is_ct:
+            width, centre = self.layout.greys[0].window or (0, 0)
+            if is_grey and self.own_window:
+                notes.append(
+                    "Holds 8-bit greys, whose window is not known; the checkpoint was trained on "
+                    f"{width:g} HU around {centre:g} HU."
+                )
+            if not is_grey and not self.own_window:
+                notes.append(
+                    f"Shown by a window of {width:g} HU around {centre:g} HU that was given by "
+                    "hand; the checkpoint's own is not known."
+                )
+        height, width = read.image.shape[-2:]
+        if max(height, width) < size:
+            notes.append(f"Its slices are {height}x{width}, enlarged to the {size} px of training.")
+        if read.spacing_mm is not None and is_anisotropic(read.spacing_mm):
             row, column = read.spacing_mm
-            notes.append(f"Its pixels are {row:.3f} x {column:.3f} mm, no squares.")
+            done = "resampled to square ones" if self.layout.resample else "no squares"
+            notes.append(f"Its pixels are {row:.3f} x {column:.3f} mm, {done}.")
         return notes
 
     def _series(self, item: Item) -> _Read:
@@ -167,17 +173,18 @@ class ReadSlices:
         )
 
     def _nifti(self, item: Item) -> _Read:
-        path = item.paths[0]
-        image, grid, notes = read_image(path, item.name)
-        header: Any = nib.load(path).header
-        if mark_in_nifti(path, header):
+        in_hu = [channel.in_hu for channel in self.layout.greys] or [True]
+        # A file that is an item alone is called by the item's name.
+        names = [item.name] if len(item.paths) == 1 else file_names(item)
+        image, grid, notes = read_images(list(zip(item.paths, names, strict=True)), in_hu)
+        headers: list[Any] = [nib.load(path).header for path in item.paths]
+        if any(map(mark_in_nifti, item.paths, headers)):
             notes.append(_SYNTHETIC)
-        values: NDArray[Any] = image
-        if self.window is None and header.get_data_dtype() == np.uint8:
-            values = image.astype(np.uint8)  # greys as those of the training
+        if not self.layout.greys and headers[0].get_data_dtype() == np.uint8:
+            image = image.astype(np.uint8)  # greys as those of the training
         spacing = grid.spacing_mm
         return _Read(
-            values,
+            image,
             None if spacing is None else (float(spacing[1]), float(spacing[2])),
             None if spacing is None else [_voxel_ml(grid)] * len(image),
             notes,

@@ -161,16 +161,9 @@ def read_case(job: Job) -> Volume:
     notes += all_marked_note(mask, mask_name)
     image = None
     if images:
-        count = len(images) * in_one_file
-        in_hu = job.options.get("in_hu", [True] * count)
-        channels = np.empty((count, *grid.shape), np.int16 if all(in_hu) else np.float32)
-        for number, (file, path, name, own_grid) in enumerate(images):
-            own = slice(number, number + in_one_file)
-            _read(file, path, name, own_grid, channels[own], clip=in_hu[own])
-            for place in range(number, number + in_one_file):
-                which = name if in_one_file == 1 else f"{name}, channel {place}"
-                notes += check_image(channels[place], which, in_hu[place])
-        image = channels[0] if count == 1 else channels.swapaxes(0, 1)
+        in_hu = job.options.get("in_hu", [True] * len(images) * in_one_file)
+        image, said = _read_channels(images, in_hu)
+        notes += said
     spacing = grid.spacing_mm
     return Volume(
         image=image,
@@ -189,22 +182,51 @@ def read_case(job: Job) -> Volume:
     )
 
 
-def read_image(path: Path, name: str) -> tuple[NDArray[np.int16], Grid, list[str]]:
-    """Read one image without a mask.
+def read_images(
+    files: Sequence[NamedFile], in_hu: Sequence[bool]
+) -> tuple[NDArray[Any], Grid, list[str]]:
+    """Read the channels of one image, without a mask.
+
+    Args:
+        files: One that holds all channels, or one for each.
+        in_hu: Whether each channel holds Hounsfield units.
 
     Returns:
-        (slices, H, W) Hounsfield units as `read_case` gives them, the grid of the file, and
-        sentences on it.
+        (slices, H, W), or (slices, channels, H, W) of several, as `read_case` gives them; the grid
+        of the first file; and sentences.
 
     Raises:
-        SkipVolume: It cannot be read, is cut short, has NaN, or is constant.
+        SkipVolume: A file cannot be read, is cut short, or has NaN, a channel is constant, or they
+            lie in different places.
     """
-    file = _header(path, name)
-    grid = grid_of(file)
-    image = np.empty(grid.shape, np.int16)
-    _read(file, path, name, grid, image[None], clip=[True])
-    told = notes_on(file, grid, name) if grid.known else [FILE_ORDER]
-    return image, grid, told + check_image(image, name)
+    images: list[tuple[Any, Path, str, Grid]] = []
+    notes: list[str] = []
+    for path, name in files:
+        file = _header(path, name, len(in_hu) // len(files))
+        grid = grid_of(file)
+        if images:
+            grid, _, said = mask_on_image(grid, images[0][3], name, images[0][2])
+        else:
+            said = notes_on(file, grid, name) if grid.known else [FILE_ORDER]
+        notes += [note for note in said if note not in notes]
+        images.append((file, path, name, grid))
+    image, said = _read_channels(images, in_hu)
+    return image, images[0][3], notes + said
+
+
+def _read_channels(
+    images: Sequence[tuple[Any, Path, str, Grid]], in_hu: Sequence[bool]
+) -> tuple[NDArray[Any], list[str]]:
+    """(slices, H, W) or (slices, channels, H, W) of opened files, and sentences on the channels."""
+    count, in_one_file, notes = len(in_hu), len(in_hu) // len(images), list[str]()
+    channels = np.empty((count, *images[0][3].shape), np.int16 if all(in_hu) else np.float32)
+    for number, (file, path, name, grid) in enumerate(images):
+        own = slice(number, number + in_one_file)
+        _read(file, path, name, grid, channels[own], clip=in_hu[own])
+        for place in range(number, number + in_one_file):
+            which = name if in_one_file == 1 else f"{name}, channel {place}"
+            notes += check_image(channels[place], which, in_hu[place])
+    return (channels[0] if count == 1 else channels.swapaxes(0, 1)), notes
 
 
 def _rescale(mask: Any) -> str:

@@ -60,12 +60,12 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     shape: tuple[int, ...] = (len(volume.mask), layout.image_size, layout.image_size)
     greys: dict[str, Any] = {}
     if volume.image is not None:
-        windows = _windows(volume.image, layout)
+        windows = windows_of(volume.image, layout)
         if any(channel.percentiles for channel in layout.greys):
             ends = ((centre - width / 2, centre + width / 2) for width, centre in windows)
             greys["black_and_white"] = [[float(f"{end:.6g}") for end in pair] for pair in ends]
         several = (layout.num_channels,) if layout.num_channels > 1 else ()
-        fitted = (_fitted(image, windows, layout, outline) for image in volume.image)
+        fitted = (fitted_slice(image, windows, layout, outline) for image in volume.image)
         shard.update(_write(out, job, "image", fitted, (shape[0], *several, *shape[1:])))
     masks = _masks(volume, counts, job, layout, outline)
     shard.update(_write(out, job, "mask", masks, shape))
@@ -168,13 +168,13 @@ class SourceChangedError(Exception):
     """A finished shard was made from other source files; its name is the argument."""
 
 
-def _windows(image: NDArray[Any], layout: Layout) -> list[tuple[float, float]]:
+def windows_of(image: NDArray[Any], layout: Layout) -> list[tuple[float, float]]:
     """(width, centre) of each channel of a volume; empty where grey values pass through."""
     channels = [image] if image.ndim == 3 else image.swapaxes(0, 1)
     return [grey.of_volume(channel) for grey, channel in zip(layout.greys, channels, strict=False)]
 
 
-def _fitted(
+def fitted_slice(
     image: NDArray[Any],
     windows: list[tuple[float, float]],
     layout: Layout,

@@ -49,6 +49,7 @@ def write_checkpoint(
         model["init_args"] = {
             "network": NETWORK,
             "num_classes": num_classes,
+            "image_channels": cache.num_channels,
             "class_names": cache.class_names[:num_classes],
         }
     else:

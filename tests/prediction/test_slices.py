@@ -22,6 +22,7 @@ from prediction.source_grid import on_source_grid
 from prediction.volumes import ReadSlices, SliceInput
 from preparation.volumes.geometry import fit_image, outline_of
 from tests.evaluation.test_segmentation import write_checkpoint
+from tests.nnunet_sets import write_decathlon, write_nnunet
 from tests.prediction.test_films import rows_of, run
 from tests.preparation.volumes.test_ct_dicom import make_study, write_slice
 from tests.prepare_runs import AFFINE, kits19
@@ -31,7 +32,8 @@ WINDOW = {"width_hu": 400.0, "center_hu": 0.0}
 
 
 def segmenter(path: Path, root: Path, **record: Any) -> Path:
-    told = {"image_form": SliceCache.open(root).image_form, **record}
+    cache = SliceCache.open(root)
+    told = {"image_form": cache.image_form, "preparation": cache.preparation, **record}
     return write_checkpoint(path, root, **told)
 
 
@@ -62,7 +64,7 @@ def nifti(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 def read_slices(model: Any, window: tuple[float, float] | None = (400.0, 0.0)) -> ReadSlices:
-    return ReadSlices(int(model.form["image_size"]), window, True, False, False)
+    return ReadSlices(model.slice_layout(window), True, False)
 
 
 # ---- as prepare.py and evaluate.py ---------------------------------------------------------------
@@ -364,3 +366,43 @@ def test_names_of_what_is_written_are_those_of_the_images() -> None:
     long = [output_of("overlays", letter * 250, ".png") for letter in "ab"]
     assert all(len(Path(one).name) <= 200 for one in long)
     assert output_of("o", "x" * 250 + "1", ".png") != output_of("o", "x" * 250 + "2", ".png")
+
+
+@pytest.mark.parametrize(
+    ("layout", "channels"),
+    [("nnunet", ("CT", "T1")), ("decathlon", ("CT", "T1")), ("nnunet", ("T1",))],
+)
+def test_channels_and_mri_are_prepared_as_for_the_training(
+    layout: str, channels: tuple[str, ...], tmp_path: Path
+) -> None:
+    """nnU-Net's files for each channel, the Decathlon's one file, and percentiles of MRI alone."""
+    write = {"nnunet": write_nnunet, "decathlon": write_decathlon}[layout]
+    source = write(tmp_path / "source", channels=channels)
+    root = tmp_path / "cache"
+    assert prepare("nnunet", "--source", source, "--out", root, "--split-all-to", "test",
+                   "--keep-patient-names") == 0  # fmt: skip
+    path = segmenter(tmp_path / "best.ckpt", root, num_classes=4)
+    opened = open_checkpoint(path, root, "test", 64, 0, "cpu", slices="all")
+    (batch,) = opened.datamodule.evaluation_loader("test")
+    expected = opened.logits(batch).softmax(dim=1)
+    model = open_model(path, None, "cpu")
+    read, found = read_slices(model, None), []
+    items = find_items(source / "imagesTr", of_films=False, num_channels=len(channels)).items
+    for item in items:
+        made = read(item)
+        assert isinstance(made, SliceInput)
+        found.append(model.slice_probabilities(made.slices))
+    torch.testing.assert_close(torch.cat(found), expected, atol=1e-5, rtol=0)
+    out = tmp_path / "out"
+    picture = np.random.default_rng(0).integers(0, 255, (24, 24), np.uint8)
+    Image.fromarray(picture).save(source / "imagesTr/picture.png")
+    assert run("--checkpoint", path, "--source", source / "imagesTr", "--out", out) == 3
+    assert list(rows_of(out)) == [item.name for item in items]
+    (left_out,) = rows_of(out, "left_out.csv").values()
+    assert "channels (" in left_out["reason"]
+    for item, row in zip(items, rows_of(out).values(), strict=True):
+        labels, first = nib.load(out / row["label_map"]), nib.load(item.paths[0])
+        assert labels.shape == first.shape[:3]
+        np.testing.assert_array_equal(labels.affine, first.affine)
+    hu = ("--window-width-hu", 400, "--window-center-hu", 0)
+    assert run("--checkpoint", path, "--source", source, "--out", tmp_path / "no", *hu) == 2
