@@ -4,6 +4,7 @@
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --corruptions all --out DIR
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
+    python evaluate.py lesions --checkpoint runs/.../checkpoints/best.ckpt --synthetic DIR --out DIR
     python evaluate.py images --real FOLDER --synthetic FOLDER --out DIR
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
@@ -14,8 +15,9 @@ With --corruptions it gives these models' scores on corrupted images instead. Th
 distances with their floors, for films and slices alike, and a card with all that is needed to
 compute them again. Both leave evaluation.json and pictures. The third asks whether the set copies
 its training images, and what share of copies it would have seen; it leaves audit.json, a page, and
-pictures that stay with the data. Both take two plain folders of images too. The last judges
-finished evaluations by other rules.
+pictures that stay with the data. Both take two plain folders of images too. The fourth asks whether
+a segmenter finds the lesions that were painted into slices. The last judges finished evaluations by
+other rules.
 
 Each takes --require with rules for its numbers: exit status 0 where all hold, 3 where one does not,
 4 where one cannot be said.
@@ -59,8 +61,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     kind = given[0] if given and given[0] in ("images", "audit", "gate") else ""
+    if given[:1] == ["lesions"]:
+        return _lesions(given[1:])
     if given and not kind and not given[0].startswith("-"):
-        raise UserError(no_such_subcommand(given[0], ["images", "audit", "gate"]))
+        raise UserError(no_such_subcommand(given[0], ["images", "lesions", "audit", "gate"]))
     if kind == "gate":
         return _gate(given[1:])
     function, description = _KINDS[kind]
@@ -96,6 +100,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lines, files = lines_of(result)
     print("\n".join(lines))
     print(f"Scores and pictures: {settings.out} ({files})")
+    required = result.get("require", [])
+    print("\n".join(printed_lines(required)), end="\n" if required else "")
+    return exit_status(required)
+
+
+def _lesions(words: Sequence[str]) -> int:
+    """Ask a segmenter for painted lesions."""
+    from evaluation.lesions import evaluate_lesions
+    from evaluation.printed_lines import lines_of
+    from gates.judge import exit_status, printed_lines
+
+    parser = verb_parser("evaluate.py lesions", evaluate_lesions.__doc__)
+    parser.add_function_arguments(evaluate_lesions, as_group=False)
+    settings = vars(parsed(parser, _one_name(with_underscores(words)), aliases=("--data.root",)))
+    settings.pop("config")
+    result = evaluate_lesions(**settings)
+    lines, files = lines_of(result)
+    print("\n".join(lines))
+    print(f"Scores and pictures: {settings['out']} ({files}; they show patients)")
     required = result.get("require", [])
     print("\n".join(printed_lines(required)), end="\n" if required else "")
     return exit_status(required)

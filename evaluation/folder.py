@@ -12,7 +12,7 @@ RESULT = "evaluation.json"
 Split = Literal["train", "val", "test"]
 
 
-_KINDS = ("segmentation", "classification", "findings", "images", "robustness")
+_KINDS = ("segmentation", "classification", "findings", "images", "robustness", "lesions")
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

@@ -76,6 +76,26 @@ def _finding_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
+def _lesion_lines(result: Mapping[str, Any]) -> list[str]:
+    done = "put in" if result["painted"]["what"] == "put" else "taken out"
+    lines = [
+        f"{result['painted']['lesion']} {done}: {count(result['num_images'], 'image')} of "
+        f"{count(result['num_patients'], 'patient')}; share of its pixels that the segmenter finds"
+    ]
+    told = {
+        "lesion_found": "painted image",
+        "lesion_found_before": "slice before, same pixels",
+        "lesion_found_real": "held-out real lesions",
+    }
+    for key, what in told.items():
+        half = result["half_found"][key]
+        lines.append(
+            f"  {what:<25} {_interval(result['summary'][key])}; half or more of "
+            f"{half['found']} of {half['of']}"
+        )
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
 def _robustness_lines(result: Mapping[str, Any]) -> list[str]:
     images = "slice" if result["kind"] == "segmenter" else "film"
     lines = [
@@ -140,4 +160,5 @@ _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
     "findings": (_finding_lines, "evaluation.json, findings.csv, report.html"),
     "robustness": (_robustness_lines, "evaluation.json, report.html"),
     "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
+    "lesions": (_lesion_lines, "evaluation.json, images.csv, found.png"),
 }

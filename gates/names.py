@@ -109,7 +109,12 @@ OF_CHECKPOINTS: Mapping[str, Kind] = {
 }
 """A `*` stands for the name of a class or a finding, of another classifier, or of a corruption."""
 
-OF_ANY: Mapping[str, Kind] = {**OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS}
+OF_LESIONS: Mapping[str, Kind] = {
+    **dict.fromkeys(("num_images", "num_patients"), COUNT),
+    **dict.fromkeys(("lesion_found", "lesion_found_before", "lesion_found_real"), SHARE),
+}
+
+OF_ANY: Mapping[str, Kind] = {**OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS, **OF_LESIONS}
 
 
 def kind_of(name: str, known: Mapping[str, Kind]) -> Kind | None:
