@@ -29,8 +29,8 @@ COUNTS_TRAININGS = (
     "audit/",
 )
 
+# Of the README, test_the_readme_claims_nothing_that_is_withdrawn says more.
 PAGES = [
-    ROOT / "README.md",
     *sorted((ROOT / "docs/course").glob("*.md")),
     *sorted((ROOT / "docs/course").glob("*.ipynb")),
     *sorted((ROOT / "docs/results").rglob("*.md")),
