@@ -5,6 +5,7 @@
     python evaluate.py images --real CACHE --synthetic DIR --out DIR
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
     python evaluate.py lesions --checkpoint runs/.../checkpoints/best.ckpt --synthetic DIR --out DIR
+    python evaluate.py survival --synthetic DIR --source CACHE --checkpoint FILE --out DIR
     python evaluate.py images --real FOLDER --synthetic FOLDER --out DIR
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
@@ -16,8 +17,8 @@ distances with their floors, for films and slices alike, and a card with all tha
 compute them again. Both leave evaluation.json and pictures. The third asks whether the set copies
 its training images, and what share of copies it would have seen; it leaves audit.json, a page, and
 pictures that stay with the data. Both take two plain folders of images too. The fourth asks whether
-a segmenter finds the lesions that were painted into slices. The last judges finished evaluations by
-other rules.
+a segmenter finds the lesions that were painted into slices, the fifth whether a frozen model finds
+the labels of images after their translation. The last judges finished evaluations by other rules.
 
 Each takes --require with rules for its numbers: exit status 0 where all hold, 3 where one does not,
 4 where one cannot be said.
@@ -37,11 +38,13 @@ from command_line import parsed, run_verb, verb_parser, with_underscores
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
+from evaluation.survival import evaluate_survival
 from preparation.synthetic.plain_folders import PlainFolders, is_plain
 from provenance import UserError, sha256_of
 
-__all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "main"]
+__all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_survival", "main"]
 
+_SUBCOMMANDS = ("images", "lesions", "survival", "audit", "gate")
 _ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
 _RECORD = (
     'Write the answer into the set\'s card and manifest, which say "not audited" or "not measured" '
@@ -60,17 +63,18 @@ _GATE = (
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    kind = given[0] if given and given[0] in ("images", "audit", "gate") else ""
-    if given[:1] == ["lesions"]:
+    kind = given[0] if given and given[0] in _SUBCOMMANDS else ""
+    if kind == "lesions":
         return _lesions(given[1:])
     if given and not kind and not given[0].startswith("-"):
-        raise UserError(no_such_subcommand(given[0], ["images", "lesions", "audit", "gate"]))
+        raise UserError(no_such_subcommand(given[0], [*_SUBCOMMANDS]))
     if kind == "gate":
         return _gate(given[1:])
     function, description = _KINDS[kind]
     parser = verb_parser(f"evaluate.py {kind}".strip(), description)
     parser.add_function_arguments(function, as_group=False, skip={"show_progress", "notes"})
-    if kind:
+    compares = kind in ("images", "audit")
+    if compares:
         parser.add_class_arguments(PlainFolders, as_group=False)
         parser.add_argument(
             "--record", type=bool, nargs="?", const=True, default=False, help=_RECORD
@@ -78,19 +82,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if kind == "audit":
         parser.add_argument("--drop_copies", type=Path | None, default=None, help=_DROP)
     flags = _one_name(with_underscores(given[int(bool(kind)) :]))
-    settings = parsed(parser, flags, aliases=_ALIASES if kind else ("--data.root",))
+    settings = parsed(parser, flags, aliases=_ALIASES if compares else ("--data.root",))
     settings.pop("config")
     chosen = vars(settings)
     if kind == "audit":  # before plain folders are prepared, which takes its time
         given_settings = signature(check_settings).parameters
         check_settings(**{name: chosen[name] for name in given_settings})
-    if kind:
+    if compares:
         own = [one.name for one in fields(PlainFolders)]
         folders = PlainFolders(**{name: chosen.pop(name) for name in own})
         chosen |= _prepared_folders(kind, chosen, folders)
     if kind == "audit":
         return _audit(**chosen)
-    record = bool(kind) and chosen.pop("record")
+    record = compares and chosen.pop("record")
     result = function(**chosen)
     if record:
         _record_evaluation(chosen["synthetic"], chosen["out"])
@@ -299,6 +303,11 @@ _KINDS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
         "Compare a synthetic set with the real images of a cache, films or slices: distances "
         "of the two sets (FID with --extractor inception), precision and recall, diversity, "
         "and scores of the pairs that share a label map.",
+    ),
+    "survival": (
+        evaluate_survival,
+        "Ask a frozen classifier or segmenter whether the labels of a translated set survived, "
+        "with what it finds in the originals beside it.",
     ),
     "audit": (
         audit,

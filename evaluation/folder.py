@@ -12,7 +12,15 @@ RESULT = "evaluation.json"
 Split = Literal["train", "val", "test"]
 
 
-_KINDS = ("segmentation", "classification", "findings", "images", "robustness", "lesions")
+_KINDS = (
+    "segmentation",
+    "classification",
+    "findings",
+    "images",
+    "robustness",
+    "lesions",
+    "survival",
+)
 
 
 def read_evaluation(folder: Path) -> dict[str, Any]:

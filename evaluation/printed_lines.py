@@ -144,6 +144,17 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
+def _survival_lines(result: Mapping[str, Any]) -> list[str]:
+    told = result["translated_from"]
+    lines = [
+        f"{count(result['num_images'], 'translated image')} of "
+        f"{count(result['num_patients'], 'patient')} ({told['dataset']}, {told['direction']}), "
+        f"asked of a {result['model']}"
+    ]
+    lines += [f"  {key:<28} {_interval(entry)}" for key, entry in result["summary"].items()]
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
 def _with_range(entry: Mapping[str, Any]) -> str:
     """A score of sets with its interval."""
     return f"{digits(entry['value'])} [{ends(entry)}]"
@@ -159,6 +170,7 @@ _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
     "classification": (_classification_lines, "evaluation.json, report.html"),
     "findings": (_finding_lines, "evaluation.json, findings.csv, report.html"),
     "robustness": (_robustness_lines, "evaluation.json, report.html"),
+    "survival": (_survival_lines, "evaluation.json, images.csv"),
     "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
     "lesions": (_lesion_lines, "evaluation.json, images.csv, found.png"),
 }

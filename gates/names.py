@@ -114,7 +114,17 @@ OF_LESIONS: Mapping[str, Kind] = {
     **dict.fromkeys(("lesion_found", "lesion_found_before", "lesion_found_real"), SHARE),
 }
 
-OF_ANY: Mapping[str, Kind] = {**OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS, **OF_LESIONS}
+OF_SURVIVALS: Mapping[str, Kind] = {
+    **dict.fromkeys(("num_images", "num_patients"), COUNT),
+    **{f"{what}:*:{of}": SHARE for what in ("found", "added") for of in ("translated", "original")},
+    **{f"{what}:*:change": DIFFERENCE for what in ("found", "added")},
+    "same": SHARE,
+}
+"""A `*` stands for the name of a class."""
+
+OF_ANY: Mapping[str, Kind] = {
+    **OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS, **OF_LESIONS, **OF_SURVIVALS,
+}  # fmt: skip
 
 
 def kind_of(name: str, known: Mapping[str, Kind]) -> Kind | None:

@@ -166,7 +166,7 @@ def _source_at(
 ) -> _Source:
     """The images of a folder that are translated: of a cache some of its training split."""
     record, opened = generator.record, open_source(root)
-    for_slices = set(record["preparation"]) == set(SliceCache.PREPARATION)
+    for_slices = "clahe" not in record["preparation"]  # which is said of films alone
     wanted, only = generator.module.image_size, generator.data.get(f"{domain}_label")
     if isinstance(opened, SyntheticSet):
         are_slices = any(item.class_pixels for item in opened.items)

@@ -1,6 +1,6 @@
 """Images that are translated, or were: of a cache or of a synthetic set, one by one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,6 +125,35 @@ def of_films(
         )
         for index in map(int, indices)
     ]
+
+
+def all_originals(root: Path, told: Mapping[str, Any]) -> dict[str, Original]:
+    """All images of the cache or set of which a translated set was made, by their ids.
+
+    Args:
+        root: Where it lies.
+        told: What the translated set says that it was made of.
+
+    Raises:
+        UserError: It is another one.
+    """
+    opened = open_source(root)
+    if isinstance(opened, SyntheticSet):
+        found, expected = opened.content_sha256, told.get("set_sha256")
+        originals = of_set(opened)
+    else:
+        found, expected = opened.split_id, told.get("split_id")
+        every = opened.indices(None)
+        if isinstance(opened, FilmCache):
+            originals = of_films(opened, every, None)
+        else:
+            originals = of_slices(opened, every)
+    if found != expected:
+        raise UserError(
+            f"--source {root}: is not the cache or the set that was translated (its id is "
+            f"{found[:16]}, expected {str(expected)[:16]}). Give that one."
+        )
+    return {one.id: one for one in originals}
 
 
 def check_fits(source: Path, size: int, wanted: int, of_slices: bool, are_slices: bool) -> None:

@@ -1,0 +1,265 @@
+"""Whether a frozen model still finds the label of an image after it was translated.
+
+A translator is trained without pairs, so nothing in its losses says that disease stays where it
+was. The same model looks at each translated image and at its original: what it finds of the
+originals is the control, since a model that never found the label would not find it afterwards.
+
+The flags of evaluate.py survival are the function's arguments: nothing heavy is imported before it
+is called.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from device import Device, chosen_device
+from evaluation.folder import RESULT, write_csv
+from gates.names import OF_SURVIVALS
+from gates.rules import parse_rules
+from output_folder import check_folder
+from provenance import UserError, library_versions, sha256_of, write_json_atomic
+
+_IMAGES = "images.csv"
+_BY = ("translated", "original", "change")
+
+
+def evaluate_survival(
+    synthetic: Path,
+    source: Path,
+    checkpoint: Path,
+    out: Path,
+    found_at: float = 0.5,
+    batch_size: int = 16,
+    device: Device = "auto",
+    show_progress: bool = True,
+    require: str | None = None,
+) -> dict[str, Any]:
+    """Ask a frozen classifier or segmenter whether labels survived a translation.
+
+    For each class, the share of images of that label in which the model finds it: translated, in
+    the originals beside it, and the change from one to the other, with 95 % intervals over the
+    source's patients. A classifier finds the class that it thinks most probable. A segmenter finds
+    a structure where Dice with the label map reaches `found_at`; "added" is the share of images
+    without the structure in which it marks some. "same" is the share of images of which the model
+    says the same as of the original, whatever their label; of films without a class it is all that
+    is measured. Writes evaluation.json and images.csv.
+
+    Args:
+        synthetic: A translated set, as generate.py --source made it.
+        source: The cache or the set that was translated.
+        checkpoint: Of a classifier or a segmenter. Best one that was trained on real images of the
+            target domain, and on none of these patients.
+        out: Folder for the results. One that holds another evaluation is refused, never
+            overwritten; the same evaluation is computed again.
+        found_at: Segmenters: Dice of a structure, from which it counts as found.
+        batch_size: Images at once; the scores do not depend on it.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        show_progress: A progress bar with the time left.
+        require: Rules such as "found:tumour:translated>=0.8, found:tumour:change>=-0.05". Of a
+            number with an interval the unfavourable end is read. Exit status 0: all hold; 3: one
+            does not; 4: one cannot be said.
+
+    Returns:
+        The content of evaluation.json.
+
+    Raises:
+        UserError: A set that was not translated, another source than its own, a model of other
+            classes or another size.
+    """
+    import torch
+    from tqdm import tqdm
+
+    from datamodules.synthetic import SyntheticSet
+    from datamodules.unpaired.originals import all_originals
+    from evaluation.figures import figures_of
+    from gates.judge import judged
+    from lightning_modules import Classifier, Segmenter
+    from lightning_modules.loading import load_module, seen_by
+
+    rules = parse_rules(require, OF_SURVIVALS)
+    if not 0 < found_at <= 1:
+        raise UserError(f"--found-at {found_at}: is a Dice, above 0 and at most 1.")
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: must be 1 or more.")
+    out, made = Path(out), SyntheticSet.open(synthetic)
+    told = made.manifest.get("translated_from")
+    if told is None:
+        raise UserError(
+            f"{synthetic}: was not translated, so there are no originals to compare with. Give a "
+            "set that generate.py made with a CycleGAN."
+        )
+    module, record = load_module(Path(checkpoint))
+    if not isinstance(module, Classifier | Segmenter):
+        raise UserError(
+            f"{checkpoint}: holds a {type(module).__name__}, expected a Classifier or a Segmenter."
+        )
+    names = [str(name) for name in record.get("class_names") or ()]
+    originals = all_originals(Path(source), told)
+    missing = [x for x in made.items if x.source_item_id not in originals]
+    if missing:
+        raise UserError(
+            f"--source {source}: lacks {missing[0].source_item_id}, of which {missing[0].id} was "
+            "made. Give the cache or the set that was translated."
+        )
+    segments = isinstance(module, Segmenter)
+    _check_fits(made, names, segments, record, checkpoint)
+    identity = {
+        "task": "survival",
+        "synthetic_sha256": made.content_sha256,
+        "checkpoint_sha256": sha256_of(Path(checkpoint)),
+        "found_at": found_at if segments else None,
+    }
+    check_folder(out, RESULT, identity, "evaluation", [_IMAGES])
+    target = chosen_device(device)
+    module = module.to(target)
+    settings = record["data"]["init_args"]
+    channels = 1 if segments else int(settings.get("channels", 1))
+
+    def predicted(images: list[Any]) -> Any:
+        with torch.inference_mode():
+            logits = module(torch.stack([torch.from_numpy(one) for one in images]).to(target))
+        return logits.argmax(dim=1).cpu().numpy()
+
+    rows: list[dict[str, Any]] = []
+    starts = range(0, len(made.items), batch_size)
+    for start in tqdm(starts, "survival", unit="batch", disable=not show_progress):
+        items = made.items[start : start + batch_size]
+        before = [originals[str(item.source_item_id)] for item in items]
+        both = (
+            predicted([_unit(made.image(item), channels) for item in items]),
+            predicted([one.unit(channels) for one in before]),
+        )
+        for row, item in enumerate(items):
+            after, untouched = both[0][row], both[1][row]
+            found = {"id": item.id, "patient_id": item.source_patient_id or item.id}
+            if segments:
+                mask = made.mask(item)
+                found |= _of_slice(mask, after, untouched, names, found_at)
+            else:
+                found |= _of_film(item.label, names[int(after)], names[int(untouched)], names)
+            rows.append(found)
+    known = seen_by(record)
+    owners = {str(row["patient_id"]) for row in rows}
+    seen = len(owners & known.patients)
+    result: dict[str, Any] = {
+        **identity,
+        "translated_from": {k: v for k, v in told.items() if k != "knowledge"},
+        "model": type(module).__name__,
+        "class_names": names,
+        "num_images": len(rows),
+        "num_patients": len(owners),
+        "patients_that_the_model_was_trained_on": seen,
+        "summary": summary_of(rows),
+        "notes": [
+            f"The model was trained on {seen} of these {len(owners)} patients, so it may know "
+            "their originals by heart, and the change looks worse than it is."
+        ]
+        if seen
+        else [],
+        "versions": library_versions(),
+    }
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
+    write_csv(out / _IMAGES, rows)
+    write_json_atomic(out / RESULT, result)
+    return result
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Shares over images with their intervals over patients, by what was looked for.
+
+    Args:
+        rows: One for each image; a key "<what>:translated" has its "<what>:original" beside it,
+            with 1, 0 or None where the image does not count.
+
+    Returns:
+        "<what>:translated", "<what>:original", "<what>:change", and "same".
+    """
+    from metrics.intervals import patient_interval
+
+    patients = [str(row["patient_id"]) for row in rows]
+    found: dict[str, dict[str, Any]] = {}
+    whats = dict.fromkeys(
+        key.rpartition(":")[0] for row in rows for key in row if key.endswith(":translated")
+    )
+    for what in whats:
+        after = [row.get(f"{what}:translated") for row in rows]
+        before = [row.get(f"{what}:original") for row in rows]
+        change = [
+            None if a is None or b is None else a - b for a, b in zip(after, before, strict=True)
+        ]
+        for name, values in zip(_BY, (after, before, change), strict=True):
+            interval = patient_interval(values, patients, share=name != "change")
+            if interval.value is not None:
+                found[f"{what}:{name}"] = vars(interval)
+    found["same"] = vars(patient_interval([row["same"] for row in rows], patients, share=True))
+    return found
+
+
+def _of_film(label: str | None, after: str, before: str, names: list[str]) -> dict[str, Any]:
+    """What a classifier says of a film of a label, and of its original."""
+    found: dict[str, Any] = {"label": label, "translated": after, "original": before}
+    for name in names:
+        counts = label == name
+        found[f"found:{name}:translated"] = int(after == name) if counts else None
+        found[f"found:{name}:original"] = int(before == name) if counts else None
+    return {**found, "same": int(after == before)}
+
+
+def _of_slice(
+    mask: Any, after: Any, before: Any, names: list[str], found_at: float
+) -> dict[str, Any]:
+    """What a segmenter marks in a slice with this label map, and in its original."""
+    found: dict[str, Any] = {}
+    agreement = []
+    for label, name in enumerate(names[1:], start=1):
+        there = mask == label
+        for which, marked in (("translated", after == label), ("original", before == label)):
+            dice = _dice(there, marked)
+            here = bool(there.any())
+            found[f"dice:{name}:{which}"] = round(dice, 4) if here else None
+            found[f"found:{name}:{which}"] = int(dice >= found_at) if here else None
+            found[f"added:{name}:{which}"] = None if here else int(marked.any())
+        marks = after == label, before == label
+        agreement.append(_dice(*marks) if marks[0].any() or marks[1].any() else 1.0)
+    return {**found, "same": int(min(agreement) >= found_at)}
+
+
+def _dice(one: Any, other: Any) -> float:
+    total = int(one.sum() + other.sum())
+    return 2 * int((one & other).sum()) / total if total else 0.0
+
+
+def _unit(image: Any, channels: int) -> Any:
+    """A translated image, (H, W) or (3, H, W) uint8, as the model takes it."""
+    import numpy as np
+
+    planes = image[None] if image.ndim == 2 else image
+    scaled = (planes / 127.5 - 1.0).astype(np.float32)
+    return np.repeat(scaled, channels, axis=0) if len(scaled) < channels else scaled
+
+
+def _check_fits(
+    made: Any, names: list[str], segments: bool, record: Mapping[str, Any], checkpoint: Path
+) -> None:
+    """Refuse a model of another size, kind or other classes."""
+    size = record.get("image_size")
+    if size is not None and size != made.image_size:
+        raise UserError(
+            f"{checkpoint}: was trained at {size} px, and {made.root} has {made.image_size} px. "
+            "Give a model of that size."
+        )
+    with_masks = all(item.class_pixels for item in made.items)
+    if segments != with_masks:
+        kinds = {True: "slices", False: "films"}
+        raise UserError(
+            f"{checkpoint}: is for {kinds[segments]}, and {made.root} holds {kinds[with_masks]}. "
+            "Give another model."
+        )
+    theirs = [str(name) for name in made.manifest.get("class_names") or ()]
+    labels = {item.label for item in made.items if item.label is not None}
+    if (segments and theirs != names) or not labels <= {*names}:
+        raise UserError(
+            f"{checkpoint}: tells apart {', '.join(names)}, but {made.root} is labelled "
+            f"{', '.join(theirs if segments else sorted(labels))}. Give a model of these classes."
+        )

@@ -1,0 +1,203 @@
+"""Whether labels survive a translation, by models whose answers are known beforehand."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor
+
+import evaluate
+import lightning_modules.loading
+from cards.finish import finish_synthetic_set
+from datamodules.film_cache import FilmCache
+from datamodules.slice_cache import SliceCache
+from datamodules.synthetic import SyntheticItem
+from evaluation.survival import _of_slice, summary_of
+from lightning_modules import Classifier, Segmenter
+from provenance import UserError
+
+Cache = Callable[..., Path]
+
+
+class Bright(Classifier):
+    """Calls a film abnormal whose centre is bright."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        bright = image[:, 0, 12:20, 12:20].mean(dim=(1, 2))
+        return torch.stack([-bright, bright], dim=1)
+
+
+class Grey(Segmenter):
+    """Marks what is bright as kidney, and what is black as tumour."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        grey = image[:, 0]
+        return torch.stack([torch.zeros_like(grey), grey - 0.5, -0.5 - grey], dim=1)
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
+    """Makes evaluate.py load one of these models; gives a file that stands for its checkpoint."""
+
+    def load(model: Any, names: list[str], folder: Path) -> Path:
+        record = {"class_names": names, "image_size": 32, "data": {"init_args": {}}, "split": {}}
+        loading = lightning_modules.loading
+        monkeypatch.setattr(loading, "load_module", lambda _: (model.eval(), record))
+        (folder / "model.ckpt").write_bytes(b"stands for one")
+        return folder / "model.ckpt"
+
+    return load
+
+
+def write_set(
+    root: Path, images: list[Any], items: list[SyntheticItem], names: list[str], **told: Any
+) -> Path:
+    (root / "images").mkdir(parents=True)
+    for item, image in zip(items, images, strict=True):
+        Image.fromarray(image).save(root / f"images/{item.id}.png")
+    manifest = {
+        "dataset": "test", "image_size": 32, "class_names": names, "synthetic": True, "seed": 0,
+        "generator": {"checkpoint_sha256": "0" * 64, "training_patients": [], "images_seen": 1},
+        "licences": [], "versions": {"understudy": "0"},
+        "translated_from": {
+            "dataset": "test", "direction": "forward", "shows_patients": True, **told
+        },
+    }  # fmt: skip
+    finish_synthetic_set(root, items, manifest, "python generate.py")
+    return root
+
+
+@pytest.fixture
+def films(film_cache: Cache, tmp_path: Path) -> tuple[Path, Path]:
+    """A cache, and a set of its training films in which every second one was made dark."""
+    cache = FilmCache.open(film_cache(tmp_path / "films"))
+    items, images = [], []
+    for row, index in enumerate(cache.indices("train").tolist()):
+        image = np.full((32, 32), 10 if row % 2 else 250, np.uint8)
+        label = cache.class_names("label")[cache.labels("label")[index]]
+        owner = {"source_item_id": str(cache.ids[index]), "label": label}
+        owner["source_patient_id"] = str(cache.patient_ids[index])
+        items.append(SyntheticItem(f"synthetic_{row:06d}", **owner))
+        images.append(image)
+    names = cache.class_names("label")
+    made = write_set(tmp_path / "set", images, items, names, split_id=cache.split_id)
+    return cache.root, made
+
+
+def test_a_classifier_is_asked_of_both(
+    films: tuple[Path, Path], answers: Any, tmp_path: Path
+) -> None:
+    """Labels are normal and abnormal in turn, and so are white and black: none is found."""
+    cache, made = films
+    checkpoint = answers(Bright(), ["normal", "abnormal"], tmp_path)
+    words = ["--synthetic", str(made), "--source", str(cache), "--checkpoint", str(checkpoint)]
+    out = tmp_path / "out"
+    rule = ["--require", "found:abnormal:translated>=0.5"]
+    assert evaluate.main(["survival", *words, "--out", str(out), "--device", "cpu", *rule]) == 3
+    result = json.loads((out / "evaluation.json").read_text())
+    found = result["summary"]
+    assert found["found:normal:translated"]["value"] == 0.0
+    assert found["found:abnormal:translated"]["value"] == 0.0
+    before = found["found:normal:original"]["value"]
+    assert before > 0.5  # dark noise with a dark lung
+    assert found["found:normal:change"]["value"] == pytest.approx(-before)
+    assert found["found:normal:translated"]["num_patients"] == 4
+    assert result["num_images"] == 12
+    rows = (out / "images.csv").read_text().splitlines()
+    assert len(rows) == 13
+
+
+def test_a_segmenter_finds_keeps_and_adds(small_cache: Path, answers: Any, tmp_path: Path) -> None:
+    """Half of the slices are painted as the segmenter wants them, the others are left black."""
+    cache = SliceCache.open(small_cache)
+    items, images = [], []
+    for row, index in enumerate(cache.indices("train").tolist()):
+        source = cache.items[index]
+        if not source.has_foreground:
+            continue
+        mask = cache.mask(source)
+        ideal = np.array([128, 255, 0], np.uint8)[mask]
+        images.append(ideal if row % 2 else np.zeros_like(ideal))
+        items.append(
+            SyntheticItem(
+                f"synthetic_{row:06d}",
+                class_pixels=source.class_pixels,
+                source_item_id=source.id,
+                source_patient_id=source.patient_id,
+            )
+        )
+    names = cache.class_names
+    made = write_set(tmp_path / "set", images, items, names, split_id=cache.split_id)
+    (made / "masks").mkdir()
+    for item in items:
+        mask = cache.mask(next(x for x in cache.items if x.id == item.source_item_id))
+        Image.fromarray(np.array(mask)).save(made / f"masks/{item.id}.png")
+    result = evaluate.evaluate_survival(
+        made, small_cache, answers(Grey(), names, tmp_path), tmp_path / "out", device="cpu",
+        show_progress=False,
+    )  # fmt: skip
+    share = np.mean([bool(image.any()) for image in images])
+    assert result["summary"]["found:kidney:translated"]["value"] == pytest.approx(share)
+    assert result["summary"]["found:tumour:translated"]["value"] == pytest.approx(share)
+    assert "added:kidney:translated" not in result["summary"]  # every slice holds it
+
+
+def test_of_a_slice_what_is_there_is_found_and_what_is_not_is_added() -> None:
+    mask = np.zeros((4, 4), np.uint8)
+    mask[0] = 1
+    marked = mask.copy()
+    marked[0, :2], marked[3, 3] = 0, 2
+    found = _of_slice(mask, marked, mask, ["background", "kidney", "tumour"], 0.7)
+    assert found["dice:kidney:translated"] == pytest.approx(2 * 2 / 6, abs=1e-3)
+    assert (found["found:kidney:translated"], found["found:kidney:original"]) == (0, 1)
+    assert (found["added:tumour:translated"], found["added:tumour:original"]) == (1, 0)
+    assert found["found:tumour:translated"] is None
+    assert found["same"] == 0
+
+
+def test_shares_are_over_images_and_intervals_over_patients() -> None:
+    rows = [
+        {"patient_id": f"p{i // 2}", "same": 1, "found:x:translated": i % 2, "found:x:original": 1}
+        for i in range(20)
+    ]
+    rows.append({"patient_id": "other", "same": 0})  # shows no x
+    found = summary_of(rows)
+    assert found["found:x:translated"]["value"] == 0.5
+    assert found["found:x:change"]["value"] == -0.5
+    assert found["found:x:change"]["num_patients"] == 10
+    assert found["same"]["value"] == pytest.approx(20 / 21)
+    assert 0 < found["same"]["low"] < found["same"]["high"] <= 1
+
+
+def test_what_cannot_be_compared_is_refused(
+    films: tuple[Path, Path], film_cache: Cache, answers: Any, tmp_path: Path
+) -> None:
+    cache, made = films
+
+    def asked(model: Any, names: list[str], source: Path = cache) -> None:
+        checkpoint = answers(model, names, tmp_path)
+        evaluate.evaluate_survival(made, source, checkpoint, tmp_path / "out", device="cpu")
+
+    with pytest.raises(UserError, match=r"is for slices, and .* holds films"):
+        asked(Grey(), ["background", "kidney", "tumour"])
+    with pytest.raises(UserError, match="tells apart normal, ill"):
+        asked(Bright(), ["normal", "ill"])
+    other = film_cache(tmp_path / "other", by="image")
+    with pytest.raises(UserError, match="is not the cache or the set that was translated"):
+        asked(Bright(), ["normal", "abnormal"], other)
+    manifest = json.loads((made / "manifest.json").read_text())
+    del manifest["translated_from"]
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(UserError, match="was not translated"):
+        asked(Bright(), ["normal", "abnormal"])
