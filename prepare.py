@@ -19,10 +19,11 @@ from preparation.synthetic.assemble import SyntheticOutcome
 from preparation.synthetic.command import synthetic
 from preparation.synthetic.summary import print_synthetic_summary
 from preparation.verify import Verification, print_verification, verify
-from preparation.volumes.command import ct_dicom, kits19, masks, phantom_ct, slices
+from preparation.volumes.command import kits19, masks, phantom_ct, slices
 from preparation.volumes.data_sets.command import nnunet
 from preparation.volumes.prepare import SliceOutcome
 from preparation.volumes.summary import print_slice_summary
+from preparation.volumes.tcia.command import ct_dicom
 
 Outcome = SliceOutcome | FilmOutcome | SyntheticOutcome | Verification | Licence
 COMMANDS: dict[str, Callable[..., Outcome]] = {

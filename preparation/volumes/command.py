@@ -4,14 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
 
 from tqdm import tqdm
 
 from licences import PHANTOM
 from phantom.ct.tumour_settings import TumourSettings
 from preparation.claim import claimed
-from preparation.label_map import parse_label_map
 from preparation.left_out import grouped
 from preparation.licence import (
     agreed_licence,
@@ -19,7 +17,7 @@ from preparation.licence import (
     licence_of_cases,
     refuse_of_phantom,
 )
-from preparation.pseudonym import Naming, PatientOptions
+from preparation.pseudonym import Naming
 from preparation.split import check_no_split_is_empty
 from preparation.synthetic_files import SyntheticFiles
 from preparation.volumes.grey_values.channel import Channel
@@ -29,8 +27,7 @@ from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first
 from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions
 from preparation.volumes.prepare import SliceOutcome, prepare
-from preparation.volumes.volume import KIDNEY_AND_TUMOUR, Found, Reader
-from provenance import UserError
+from preparation.volumes.volume import Found, Reader
 
 # Where the source's slices tell no size of their own.
 _IMAGE_SIZE = 512
@@ -130,68 +127,6 @@ def kits19(
     found = find_cases(source, values=masks.values, naming=masks.naming)
     greys = (window.of_one_channel(),)
     return prepare_found("kits19", out, found, read_case, pixels, greys, synthetic, options, masks)
-
-
-def ct_dicom(
-    *,
-    out: Path,
-    source: Path,
-    pixels: PixelOptions = PixelOptions(),
-    window: Window = Window(),
-    mask_labels: tuple[str, ...] = (),
-    label_map: tuple[str, ...] = (),
-    series: str | None = None,
-    variable_spacing: bool = False,
-    patient_id_from: Literal["tag", "folder"] = "tag",
-    patients: PatientOptions = PatientOptions(),
-    synthetic: SyntheticFiles = SyntheticFiles(),
-    options: SliceOptions = SliceOptions(),
-) -> SliceOutcome:
-    """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
-
-    For one patient or a folder of patients (3D-IRCADb's layout).
-
-    Args:
-        out: Folder of the cache.
-        source: Folder of the raw data; only read.
-        pixels: See `PixelOptions`.
-        window: See `Window`.
-        mask_labels: Label of mask folders whose name does not tell: mass=2 or mass=tumour. Folders
-            named kidney become 1, kidney tumour 2; others are not used, nor is a tumour that is
-            not said to be the kidney's.
-        label_map: The same as pairs separated by commas, or as a file with one pair per line; it
-            is kept in the cache's settings.
-        series: SeriesInstanceUID, or its end, where a folder holds several. Default: the one that
-            the masks lie on.
-        variable_spacing: Use series whose slices lie unevenly apart, by design.
-        patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
-            it identifies nobody.
-        patients: See `PatientOptions`.
-        synthetic: See `SyntheticFiles`.
-        options: See `SliceOptions`.
-    """
-    from preparation.volumes.ct_dicom import find_studies, read_study
-
-    pairs = (*mask_labels, *(f"{k}={v}" for k, v in parse_label_map(label_map).items()))
-    flags = {"--mask-labels": mask_labels, "--label-map": label_map}
-    flag = " ".join(name for name, given in flags.items() if given)
-    labels = _mask_labels(pairs, flag)
-    naming = patients.naming("--patient-id-from folder" if patient_id_from == "folder" else None)
-    found = find_studies(source, labels, series, naming, patient_id_from, flag, variable_spacing)
-    # What folders and series are called may identify.
-    given = {naming.hidden(name): KIDNEY_AND_TUMOUR[label] for name, label in labels.items()}
-    wanted = {} if series is None else {"series": naming.hidden(series)}
-    if variable_spacing:  # caches from before there was a choice go on
-        wanted["variable_spacing"] = "accepted"
-    greys = (window.of_one_channel(),)
-    if not greys[0].in_hu:
-        raise UserError(
-            f"--window {' '.join(window.window)}: is for values without a unit, and CT in DICOM "
-            "has Hounsfield units. Give a window by its name or its width and centre."
-        )
-    return prepare_found(
-        "ct_dicom", out, found, read_study, pixels, greys, synthetic, options, None, given, wanted
-    )
 
 
 def slices(
@@ -321,17 +256,3 @@ def prepare_found(
     if pixels.image_size is None:
         outcome.notes += resized_note(found, outcome.manifest)
     return outcome
-
-
-def _mask_labels(pairs: Sequence[str], flag: str) -> dict[str, int]:
-    numbers = {name: number for number, name in enumerate(KIDNEY_AND_TUMOUR)}
-    try:
-        return {
-            name: numbers[label] if label in numbers else int(label)
-            for name, label in (pair.split("=") for pair in pairs)
-        }
-    except ValueError:
-        raise UserError(
-            f"{flag} {' '.join(pairs)}: expected folder=label pairs such as leftkidney=1 or "
-            "mass=tumour, or 0 for what is not used; there are no classes of other names here."
-        ) from None

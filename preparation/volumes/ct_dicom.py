@@ -64,7 +64,7 @@ def find_studies(
     existing_folder(source)
     labels = dict(mask_labels or {})
     check_given(labels, flag)
-    own = (source / IMAGES).is_dir() or (source / MASKS).is_dir()
+    own = _is_study(source)
     folders = [source] if own else sorted(d for d in source.glob("*/") if _is_study(d))
     if not folders:
         zipped = any(source.rglob(f"{IMAGES}.zip"))
@@ -83,6 +83,14 @@ def find_studies(
         return _job(folder, prefix, of_masks[folder], labels, series, by_tag, variable, found)
 
     return found_each(folders, found, job_of)
+
+
+def has_studies(source: Path) -> bool:
+    """Whether a folder holds patients in this layout, or their archives."""
+    existing_folder(source)
+    if _is_study(source) or any(_is_study(folder) for folder in source.glob("*/")):
+        return True
+    return any(source.rglob(f"{IMAGES}.zip"))
 
 
 def _is_study(folder: Path) -> bool:

@@ -117,6 +117,14 @@ class Slice:
         return np.array([first, last])
 
     @property
+    def turned_axes(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The directions in which rows, and columns, of the turned slice follow one another."""
+        across, down = _turn(self.header)
+        back_across, back_down = _runs_back(self.header)
+        across, down = -across if back_across else across, -down if back_down else down
+        return (across, down) if swaps_axes(self.header) else (down, across)
+
+    @property
     def normal(self) -> NDArray[np.float64]:
         """Unit vector along which slices follow one another, towards the head."""
         return normal_of(self.header)

@@ -61,10 +61,10 @@ def nifti_job(
         SkipVolume: A header cannot be read, or they do not cover the same voxels.
     """
     (mask_path, mask_name), *images = files
-    shown = grid_of(_header(mask_path, mask_name))
+    shown = grid_of(header_of(mask_path, mask_name))
     mask_grid, first = shown, None
     for path, name in images:
-        grid = grid_of(_header(path, name, channels_in_file))
+        grid = grid_of(header_of(path, name, channels_in_file))
         if first is None:
             first = (grid, name)
             mask_grid, shown, _ = mask_on_image(mask_grid, grid, mask_name, name)
@@ -99,7 +99,17 @@ def _mend(path: Path) -> str:
     return "copy it again."
 
 
-def _header(path: Path, name: str, channels: int = 1) -> Any:
+def header_of(path: Path, name: str, channels: int = 1) -> Any:
+    """Open a file without reading its voxels.
+
+    Args:
+        path: The file.
+        name: What it is called in sentences.
+        channels: Along its fourth axis; 1: it has three.
+
+    Raises:
+        SkipVolume: It cannot be read, or holds no such numbers or axes.
+    """
     try:
         image: Any = nib.load(path)
     except UNREADABLE as error:
@@ -134,14 +144,14 @@ def read_case(job: Job) -> Volume:
             a channel is constant, or a label has no name.
     """
     (mask_path, *image_paths), (mask_name, *image_names) = job.files, job.names
-    mask_file = _header(mask_path, mask_name)
+    mask_file = header_of(mask_path, mask_name)
     synthetic = is_synthetic(mask_name, mark_in_nifti(mask_path, mask_file.header), job)
     grid = mask_grid = grid_of(mask_file)
     in_one_file: int = job.options["channels_in_file"]
     notes: list[str] = []
     images: list[tuple[Any, Path, str, Grid]] = []
     for path, name in zip(image_paths, image_names, strict=True):
-        file = _header(path, name, in_one_file)
+        file = header_of(path, name, in_one_file)
         synthetic |= is_synthetic(name, mark_in_nifti(path, file.header), job)
         own_grid = grid_of(file)
         if not images:
@@ -154,8 +164,7 @@ def read_case(job: Job) -> Volume:
     if not images:
         notes += notes_on(mask_file, grid, mask_name) if grid.known else [FILE_ORDER]
     mapped: set[int] = set()
-    mask = np.empty(mask_grid.shape, np.uint8)
-    _read(mask_file, mask_path, mask_name, mask_grid, mask[None], (job, mapped))
+    mask = mask_on_grid(mask_file, mask_path, mask_name, mask_grid, job, mapped)
     if rescale := _rescale(mask_file):
         notes.append(f"{mask_name}: its labels are read as its header rescales them ({rescale}).")
     notes += all_marked_note(mask, mask_name)
@@ -182,6 +191,27 @@ def read_case(job: Job) -> Volume:
     )
 
 
+def mask_on_grid(
+    file: Any, path: Path, name: str, grid: Grid, job: Job, mapped: set[int]
+) -> NDArray[np.uint8]:
+    """Read a label map: (slices, H, W).
+
+    Args:
+        file: As `header_of` opened it.
+        path: Where it lies.
+        name: What it is called.
+        grid: How its voxels lie.
+        job: Whose mask it is; its options say what values mean.
+        mapped: Takes in the values that a label map changed.
+
+    Raises:
+        SkipVolume: It is cut short, or holds values that mean nothing.
+    """
+    mask = np.empty(grid.shape, np.uint8)
+    _read(file, path, name, grid, mask[None], (job, mapped))
+    return mask
+
+
 def read_images(
     files: Sequence[NamedFile], in_hu: Sequence[bool]
 ) -> tuple[NDArray[Any], Grid, list[str]]:
@@ -202,7 +232,7 @@ def read_images(
     images: list[tuple[Any, Path, str, Grid]] = []
     notes: list[str] = []
     for path, name in files:
-        file = _header(path, name, len(in_hu) // len(files))
+        file = header_of(path, name, len(in_hu) // len(files))
         grid = grid_of(file)
         if images:
             grid, _, said = mask_on_image(grid, images[0][3], name, images[0][2])
