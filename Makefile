@@ -38,7 +38,7 @@ quickstart-films: install ## a GAN of drawn chest films at 32 pixels, on a CPU: 
 	echo "quickstart-films: $$(( $$(date +%s) - started )) s of work. Open $(FILMS_OUT)/gan/samples"
 
 test: install ## the tests that need neither a GPU, a cluster nor patience
-	@started=$$(date +%s); OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2; status=$$?; \
+	@started=$$(date +%s); OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal; status=$$?; \
 	echo "tests: $$(( $$(date +%s) - started )) s"; exit $$status
 
 test-all: install ## the slow tests too

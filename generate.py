@@ -17,13 +17,13 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+from audit.command import check_settings
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from foreign_text import printable
-from gates.names import OF_AUDITS
-from gates.rules import parse_rules
 from generation.command import generate
 from licences import Licence, obligations
 from provenance import UserError, read_json
@@ -43,6 +43,13 @@ _AUDIT_OUT = (
 _REQUIRE = (
     'Rules for the audit\'s numbers, such as "copies<=0.01"; exit status 0: all hold; 3: one does '
     "not; 4: one cannot be said. The set is written in any case."
+)
+_NUM_PLANTED = (
+    "Copies of each disguise in the audit, 20 or more. None: as many as evaluate.py audit."
+)
+_NUM_HELD_OUT = (
+    "At most so many held-out images in the audit; those of 30 patients are needed. None: as many "
+    "as evaluate.py audit."
 )
 
 
@@ -69,14 +76,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--audit", type=str | None, nargs="?", const="", default=None, help=_AUDIT)
     parser.add_argument("--audit_out", type=Path | None, default=None, help=_AUDIT_OUT)
     parser.add_argument("--require", type=str | None, default=None, help=_REQUIRE)
+    parser.add_argument("--num_planted", type=int | None, default=None, help=_NUM_PLANTED)
+    parser.add_argument("--num_held_out", type=int | None, default=None, help=_NUM_HELD_OUT)
     settings = vars(parsed(parser, _with_list_of_checkpoints(with_underscores(given))))
     settings.pop("config")
-    wanted, audit_out, require = (settings.pop(f) for f in ("audit", "audit_out", "require"))
-    for flag, value in (("--audit-out", audit_out), ("--require", require)):
+    wanted, audit_out = settings.pop("audit"), settings.pop("audit_out")
+    flags = ("require", "num_planted", "num_held_out")
+    of_audit = {flag: settings.pop(flag) for flag in flags}
+    of_audit = {flag: value for flag, value in of_audit.items() if value is not None}
+    for flag, value in [("audit_out", audit_out), *of_audit.items()]:
         if value is not None and wanted is None:
-            raise UserError(f"{flag} {value}: is about the audit. Add --audit, or leave it out.")
+            raise UserError(
+                f"--{flag.replace('_', '-')} {value}: is about the audit. Add --audit, or leave it "
+                "out."
+            )
+    check_settings(**of_audit)  # before the images are made
     root = None if wanted is None else _cache_to_audit(wanted, settings["checkpoint"])
-    parse_rules(require, OF_AUDITS)  # one that is none is refused before the images are made
     out = generate(**settings)
     made = SyntheticSet.open(out)
     counts = Counter(item.label for item in made.items)
@@ -91,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Not audited for copies of training images, as its card says; --audit does it.")
         status = 0
     else:
-        status = _audit(out, root, audit_out, require, settings["device"])
+        status = _audit(out, root, audit_out, device=settings["device"], **of_audit)
     print("\n".join(obligations(made.licences)))
     return status
 
@@ -152,7 +167,7 @@ def _cache_to_audit(wanted: str, checkpoint: Path | list[Path]) -> Path:
     return open_cache(data_root(first, record, "--audit")).root
 
 
-def _audit(out: Path, root: Path, audit_out: Path | None, require: str | None, device: str) -> int:
+def _audit(out: Path, root: Path, audit_out: Path | None, **settings: Any) -> int:
     """Audit a finished set, and write the answer into its card and manifest."""
     from audit.command import RESULT
     from audit.verdict import exit_status, printed_lines
@@ -166,7 +181,7 @@ def _audit(out: Path, root: Path, audit_out: Path | None, require: str | None, d
             f"--audit-out {folder}: holds the audit of another set. Nothing was changed; the set "
             f"in {out} is finished, and not audited. Give the same command with another folder."
         )
-    result = audit_and_record(synthetic=out, root=root, out=folder, require=require, device=device)
+    result = audit_and_record(synthetic=out, root=root, out=folder, **settings)
     print("\n".join(printed_lines(result)))
     print(f"Audit: {folder} (report.html; shows_patients/ stays with the data)")
     required = result.get("require", [])

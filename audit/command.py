@@ -174,12 +174,12 @@ def audit(
 
 
 def check_settings(
-    num_images: int | None,
-    num_held_out: int,
-    num_planted: int,
-    extractor: str | None,
-    weights: Path | None,
-    require: str | None,
+    num_images: int | None = None,
+    num_held_out: int = FEWEST_HELD_OUT,
+    num_planted: int = FEWEST_PLANTED,
+    extractor: str | None = None,
+    weights: Path | None = None,
+    require: str | None = None,
 ) -> None:
     """Refuse what no audit can be made with, before any image is read; settings as of `audit`.
 

@@ -13,6 +13,10 @@ from audit.transforms import Motion, blur, move
 _DARKEST = 1e-3
 
 
+GENERATED = "drawn again by a generator trained on them alone"
+"""The name of one more disguise, whose copies `planted.py` lets a generator make."""
+
+
 def disguises() -> dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]]:
     """What may hide a copy, by name: functions of (images, others, source of randomness).
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from audit.disguises import disguises
+from audit.disguises import GENERATED, disguises
 from audit.images import AuditedSets
 from audit.rebuilding import NUM_COPIED, STEPS, Rebuilding, over_trained
 from audit.statistics import BoolArray, FloatArray
@@ -85,7 +85,7 @@ def plant(
         total=STEPS, desc="generator that copies", unit="step", disable=not show_progress
     ) as steps:
         drawn = over_trained(repeated, len(rows), seed, steps.update)
-    made["drawn again by a generator trained on them alone"] = Copies(
+    made[GENERATED] = Copies(
         _bytes(drawn),
         rows[:NUM_COPIED].repeat(-(-len(rows) // len(repeated)))[: len(rows)],
     )

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 import audit.rebuilding
+from audit.disguises import GENERATED
 from audit.images import AuditedSets, Images
 from audit.planted import plant
 from audit.rebuilding import Rebuilding, over_trained
@@ -65,7 +66,7 @@ def test_every_kind_of_copy_is_of_the_image_that_it_names(monkeypatch: pytest.Mo
     assert len(copies) == 16
     assert {len(one.pixels) for one in copies.values()} == {60}
     assert torch.equal(copies["plain"].pixels, training.pixels[copies["plain"].source])
-    of_generator = copies["drawn again by a generator trained on them alone"].source
+    of_generator = copies[GENERATED].source
     assert of_generator[:50].tolist() == copies["plain"].source[:50].tolist()
     assert of_generator[50:].tolist() == of_generator[:10].tolist()
     by_components = copies["rebuilt from 40 principal components"]

@@ -107,7 +107,7 @@ def test_volumes_are_compared_slice_by_slice_in_one_window(tmp_path: Path) -> No
 
 
 def test_plain_folders_are_audited_with_held_out_images_of_a_third(
-    tmp_path: Path, quick_audit: None
+    tmp_path: Path, quick_audit: None, unrendered: None
 ) -> None:
     real = real_folder(tmp_path / "real", range(12))
     held = real_folder(tmp_path / "held", range(20, 50))

@@ -4,11 +4,9 @@ from pathlib import Path
 
 import pytest
 
-import audit.command
-import evaluate
 import generate
 from datamodules.synthetic import SyntheticSet
-from provenance import UserError, sha256_of
+from provenance import UserError, read_json, sha256_of
 from tests.audit.test_command import films_root
 from tests.gan_runs import trained
 
@@ -30,11 +28,11 @@ def test_a_set_is_audited_and_says_so(
     films_root: Path,
     tmp_path: Path,
     quick_audit: None,
+    unrendered: None,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(evaluate, "audit", few_planted)
     out = tmp_path / "set"
     assert generate.main(words(checkpoint, out)) == 0
     assert "Not audited for copies" in capsys.readouterr().out
@@ -42,7 +40,9 @@ def test_a_set_is_audited_and_says_so(
     assert made.manifest["audit"] is None
 
     # The same set with --audit alone: of the cache that the generator was trained on.
-    status = generate.main(words(checkpoint, out, "--audit", "--require", "num_synthetic>=12"))
+    few = ["--num-planted", "20", "--num-held-out", "30"]
+    rule = ["--require", "num_synthetic>=12"]
+    status = generate.main(words(checkpoint, out, "--audit", *rule, *few))
     assert status == 0
     printed = capsys.readouterr().out
     assert "12 synthetic images, 12 training images of 12 patients" in printed
@@ -50,6 +50,8 @@ def test_a_set_is_audited_and_says_so(
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name == f"audit_set_{made.content_sha256[:8]}"
     audited = SyntheticSet.open(out)
+    found = read_json(folder / "audit.json")
+    assert (found["num_planted"], found["num_held_out"]) == (20, 30)
     assert audited.manifest["audit"]["audit_sha256"] == sha256_of(folder / "audit.json")
     assert audited.content_sha256 == made.content_sha256
     assert "**Audited for copies" in (out / "README.md").read_text()
@@ -63,15 +65,15 @@ def test_a_set_is_audited_and_says_so(
     assert SyntheticSet.open(tmp_path / "other").manifest["audit"] is None
 
 
-def few_planted(**settings: object) -> object:
-    return audit.command.audit(**{**settings, "num_planted": 20})  # type: ignore[arg-type]
-
-
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
         (["--require", "copies<=0.01"], r"--require copies<=0.01: is about the audit. Add --audit"),
         (["--audit-out", "a"], r"--audit-out a: is about the audit"),
+        (["--num-planted", "20"], r"--num-planted 20: is about the audit. Add --audit"),
+        (["--num-held-out", "30"], r"--num-held-out 30: is about the audit"),
+        (["--audit", "--num-planted", "19"], r"--num-planted is 19; .* fewer than 20"),
+        (["--audit", "--num-held-out", "29"], r"--num-held-out is 29; .* of 30 held-out"),
         (["--audit", "--require", "copies"], r"'copies' is no rule"),
         (["--audit", "nowhere"], r"nowhere"),
     ],
