@@ -85,7 +85,7 @@ def score_findings(
         "summary": summary_of(rows, names),
         "thresholds_chosen_on": chosen_on,
         "thresholds": thresholds,
-        "roc": curves,
+        "curves": curves,
         "versions": library_versions(),
     }
     result["notes"] = notes(result) + opened.notes

@@ -66,7 +66,7 @@ def roc_grid(result: Mapping[str, Any]) -> ImageArray | None:
     Args:
         result: evaluation.json's content.
     """
-    curves = {name: curve for name, curve in result["roc"].items() if curve is not None}
+    curves = {name: curve for name, curve in result["curves"].items() if curve is not None}
     if not curves:
         return None
     columns = min(_COLUMNS, len(curves))

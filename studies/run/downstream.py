@@ -249,17 +249,23 @@ def _check_target(study: Study) -> None:
     if target is None:
         return
     cache = open_cache(study.root)
+    looked_for: tuple[str, ...]
     if isinstance(cache, SliceCache):
         looked_for = tuple(cache.foreground)
     else:
         column = label_column_of(study.specification.arguments)
         data = ChestXrayDataModule(str(study.root), label_column=column, channels=3)
-        if len(data.class_names) != 2:
+        if len(data.class_names) != 2 and not data.cache.findings:
             raise UserError(
                 f"target: {target}: {study.root} has {len(data.class_names)} classes, and only of "
                 "two is one the positive one, with a sensitivity. Leave `target` out of the study."
             )
-        looked_for = (data.class_names[1],)
+        assert isinstance(cache, FilmCache)
+        # A classifier of several findings may look for any: `trainings` knows which.
+        looked_for = (
+            *(data.class_names[1:] if len(data.class_names) == 2 else ()),
+            *cache.findings,
+        )
     if target not in looked_for:
         raise UserError(
             f"target: {target}: {study.root} has no such class to find; there is "
@@ -293,6 +299,15 @@ def _check_with_class(study: Study, generator: GeneratorPlan) -> None:
             f"such class.{meant(str(generator.with_class), known)} There is "
             f"{', '.join(known) or 'none'}. Correct it in the study's YAML."
         )
+
+
+def tells_findings(specification: Specification) -> bool:
+    """Whether some training of the study is of several findings of a film."""
+    return any(
+        data_setting(specification, scenario, model, "findings") is not None
+        for scenario in specification.scenarios
+        for model in specification.models
+    )
 
 
 def label_column_of(arguments: Sequence[str]) -> str | None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count
-from studies.run.downstream import label_column_of
+from studies.run.downstream import label_column_of, tells_findings
 from studies.run.plan_text import aligned, shortened, whole
 from studies.specification.specification import Specification
 from studies.statistics.prospects import (
@@ -200,6 +200,8 @@ def _test_films(
 ) -> tuple[NDArray[np.integer], list[str]] | None:
     """Class and patient of each labelled film of the test split; None where there are no labels."""
     if not isinstance(cache, FilmCache) or not cache.label_columns:
+        return None
+    if tells_findings(specification):  # each has its own; the report says which are too few
         return None
     column = label_column_of(specification.arguments) or cache.label_columns[0]
     films = cache.indices("test")

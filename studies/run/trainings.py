@@ -30,7 +30,7 @@ from studies.specification.specification import (
     words_of,
 )
 from studies.statistics.fairness import is_about_synthetic, unfairness
-from studies.statistics.score_names import score_names
+from studies.statistics.score_names import CLASSIFICATION, FINDINGS, score_names
 
 GENERATOR = "generator"
 _A_MOMENT = 2.0  # seconds
@@ -146,6 +146,7 @@ def counted(
         known[key] = _rehearse(one, root, specification.seeds[0], rehearse, timed=False)
         if specification.kind == "downstream" and known[key].task:
             _check_metric(specification.metric.name, one, known[key])
+            _check_target(specification.target, one, known[key])
     return [replace(one, length=known[one.config, *one.flags]) for one in trainings]
 
 
@@ -155,6 +156,19 @@ def _check_metric(metric: str, training: Training, built: Rehearsal) -> None:
         raise UserError(
             f"metric: {metric}: no score of {training.name} has this name.{meant(metric, names)} "
             f"There are {', '.join(names)}. Correct `metric` in the study's YAML."
+        )
+
+
+def _check_target(target: str | None, training: Training, built: Rehearsal) -> None:
+    """Refuse a target that the training's classifier does not look for."""
+    looked_for = {
+        FINDINGS: built.class_names,
+        CLASSIFICATION: built.class_names[1:] if len(built.class_names) == 2 else (),
+    }.get(built.task)
+    if target is not None and looked_for is not None and target not in looked_for:
+        raise UserError(
+            f"target: {target}: {training.name} does not look for it.{meant(target, looked_for)} "
+            f"It looks for {', '.join(looked_for)}. Correct `target` in the study's YAML."
         )
 
 

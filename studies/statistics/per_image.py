@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from metrics.jackknife import jackknife_mean
+from studies.statistics.finding_scores import finding_of, has_findings, kind_of, rows_of_finding
 from studies.statistics.two_sources import Arm
 
 # item id -> (patient id, score); an item is an image, or a patient for scores per patient
@@ -25,7 +26,9 @@ def scores_per_image(record: Mapping[str, Any], metric: str) -> ImageScores:
     evaluation = record["evaluation"]
     images = evaluation.get("images") or []
     if is_share_of_correct(evaluation, metric):
-        among = CORRECT_AMONG[metric]
+        among = CORRECT_AMONG[kind_of(metric)]
+        if finding_of(metric) is not None:
+            images = rows_of_finding(evaluation, metric)
         return {
             row["id"]: (
                 row["patient_id"],
@@ -39,12 +42,19 @@ def scores_per_image(record: Mapping[str, Any], metric: str) -> ImageScores:
     return {row["patient_id"]: (row["patient_id"], row.get(metric)) for row in patients}
 
 
+def is_share(metric: str) -> bool:
+    """Whether a metric is a share of right calls, of a classifier or of one of its findings."""
+    return kind_of(metric) in CORRECT_AMONG
+
+
 def is_share_of_correct(evaluation: Mapping[str, Any], metric: str) -> bool:
     """Whether a classifier's images give this metric as a mean of `correct`.
 
     With more than two classes sensitivity and specificity are means over classes, which are not.
     """
     images = evaluation.get("images") or []
+    if has_findings(evaluation):
+        return is_share(metric) and finding_of(metric) in evaluation["class_names"]
     if metric not in CORRECT_AMONG or not any("correct" in row for row in images):
         return False
     return CORRECT_AMONG[metric] is None or not any("probabilities" in row for row in images)

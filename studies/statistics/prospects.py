@@ -17,7 +17,7 @@ from studies.statistics.reach import (
     trainings_needed,
 )
 from studies.statistics.results import Record, pairs_of
-from studies.statistics.whole_set import RANKINGS, is_set_metric
+from studies.statistics.whole_set import is_ranking, is_set_metric
 
 WANTED = 0.03  # three points: what the tables ask seeds and patients for
 ASSUMED_BOTH = 0.05
@@ -76,7 +76,7 @@ def lack_of_patients(
         labels: (N,) classes.
         patients: (N,) whose they are.
     """
-    if specification.metric.name not in RANKINGS:
+    if not is_ranking(specification.metric.name):
         return None
     return too_few_of_a_class(labels, patients)
 

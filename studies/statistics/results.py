@@ -8,15 +8,16 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from metrics.auroc_intervals import too_few_of_a_class
 from metrics.classification import FloatArray
 from metrics.intervals import Interval
 from studies.specification.specification import Specification
 from studies.statistics.estimates import Scale, difference, patients_only, single
+from studies.statistics.finding_scores import finding_of, has_findings, names_of_scores
 from studies.statistics.per_image import (
     CORRECT_AMONG,
     ImageScores,
     arms_of_images,
+    is_share,
     is_share_of_correct,
     mean,
     scores_per_image,
@@ -24,10 +25,10 @@ from studies.statistics.per_image import (
 from studies.statistics.reach import Spread, spread_of
 from studies.statistics.two_sources import Arm, unsteady_arms
 from studies.statistics.whole_set import (
-    RANKINGS,
     SET_METRICS,
     Predictions,
     arms_of_sets,
+    is_ranking,
     is_set_metric,
     predictions_of,
     set_score,
@@ -103,14 +104,20 @@ def holds_score(evaluation: Mapping[str, Any], metric: str) -> bool:
     rows = [*images, *(evaluation.get("patients") or [])]
     if any(metric in row for row in rows):
         return True
+    if has_findings(evaluation):
+        return metric in names_of_scores(evaluation["class_names"])
     if is_set_metric(metric):
-        return any("label" in row and "probability" in row for row in images)
+        return finding_of(metric) is None and any(
+            "label" in row and "probability" in row for row in images
+        )
     return is_share_of_correct(evaluation, metric)
 
 
 def known_scores(evaluation: Mapping[str, Any]) -> list[str]:
     """Names of all metrics that `holds_score` accepts and that are numbers, sorted."""
     names = {*SET_METRICS, *CORRECT_AMONG}
+    if has_findings(evaluation):
+        names |= {*names_of_scores(evaluation["class_names"])}
     for row in [*(evaluation.get("images") or []), *(evaluation.get("patients") or [])]:
         names |= {key for key, value in row.items() if isinstance(value, float)}
     return sorted(name for name in names if holds_score(evaluation, name))
@@ -145,7 +152,7 @@ def groups_of(
             continue
         table = tables[name]
         others = _lenders(specification, tables, {name})
-        scale: Scale = "logit" if metric in RANKINGS or metric in CORRECT_AMONG else "plain"
+        scale: Scale = "logit" if is_ranking(metric) or is_share(metric) else "plain"
         level, patients = specification.confidence, len(table.patients)
         within: tuple[float | None, float | None] = (None, None)
         low = high = None
@@ -230,10 +237,11 @@ def _cells(
     specification: Specification, records: Sequence[Record], model: str, metric: str
 ) -> dict[str, dict[int, Any]]:
     """What each scenario's seeds scored: predictions, or scores by image."""
-    read = predictions_of if is_set_metric(metric) else lambda r: scores_per_image(r, metric)
+    read = predictions_of if is_set_metric(metric) else scores_per_image
     return {
         scenario.id: {
-            seed: read(record) for seed, record in _of_seeds(records, scenario.id, model).items()
+            seed: read(record, metric)
+            for seed, record in _of_seeds(records, scenario.id, model).items()
         }
         for scenario in specification.scenarios
     }
@@ -247,10 +255,10 @@ def _table(sides: Sequence[Mapping[int, Any]], metric: str, each_patient_once: b
         return _Table(arms, patients, number, None, alone)
     cells: list[Predictions] = [cell for side in sides for cell in side.values()]
     ids = shared_ids(cells)
-    labels, names = cells[0].labels(ids), cells[0].patients(ids)
-    if metric not in RANKINGS:
+    names = cells[0].patients(ids)
+    if not is_ranking(metric):
         return _Table([], sorted(set(names)), len(ids))
-    too_few = too_few_of_a_class(labels, names)
+    too_few = cells[0].no_interval(ids)
     if too_few is not None:
         return _Table([], sorted(set(names)), len(ids), None, too_few)
     arms, strata, patients, number = arms_of_sets(sides, metric)

@@ -12,13 +12,14 @@ from studies.report.downstream.target import SENSITIVITY, about_target, target_m
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import comparisons, family_of
-from studies.statistics.per_image import CORRECT_AMONG, average_over_seeds
+from studies.statistics.finding_scores import kind_of
+from studies.statistics.per_image import average_over_seeds, is_share
 from studies.statistics.results import Record, groups_of, scores_by_seed
 from studies.statistics.whole_set import SET_METRICS, is_set_metric
 
 NUM_WORST_IMAGES = 5
 # Between 0 and 1 like a share, but shown as it is.
-_NOT_A_SHARE = (*SET_METRICS, "log_loss", "brier", "ece")
+_NOT_A_SHARE = (*SET_METRICS, "log_loss", "brier", "ece")  # or of a finding
 
 
 def analyse(
@@ -59,8 +60,9 @@ def analyse(
     else:
         groups = groups_by_scenario(specification, records, target.name)
         # A model that calls everything the target misses none of it.
-        of_classifier = target.name == SENSITIVITY
-        called = groups_by_scenario(specification, records, "specificity") if of_classifier else []
+        of_classifier = kind_of(target.name) == SENSITIVITY
+        specificity = target.name.replace(SENSITIVITY, "specificity", 1)
+        called = groups_by_scenario(specification, records, specificity) if of_classifier else []
         content["target"] = about_target(specification, records, target, groups, called)
     content["answer"] = answer(specification, content)
     return content
@@ -126,7 +128,7 @@ def _further(specification: Specification, records: Sequence[Record], name: str)
         "metric": name,
         "unit": " and ".join(sorted(units)),
         "percent": not units
-        and name not in _NOT_A_SHARE
+        and kind_of(name) not in _NOT_A_SHARE
         and bool(values)
         and all(0 <= value <= 1 for value in values),
         # Millimetres and pixels in one mean would be a number without meaning.
@@ -173,7 +175,7 @@ def _worst(specification: Specification, records: Sequence[Record]) -> list[dict
 def _worst_by(specification: Specification, records: Sequence[Record]) -> dict[str, Any]:
     """What ranks single images: the metric, or the log loss where images have no such score."""
     metric = specification.metric
-    classifiers = is_set_metric(metric.name) or metric.name in CORRECT_AMONG
+    classifiers = is_set_metric(metric.name) or is_share(metric.name)
     if classifiers and any(
         "log_loss" in row for record in records for row in record["evaluation"].get("images") or []
     ):

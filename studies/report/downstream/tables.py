@@ -8,8 +8,8 @@ from display.tables import Table, TableCell
 from studies.report.downstream.arms import shown_in_words
 from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Specification
-from studies.statistics.per_image import CORRECT_AMONG
-from studies.statistics.whole_set import SET_METRICS
+from studies.statistics.per_image import is_share
+from studies.statistics.whole_set import is_set_metric
 
 MARK = "*"
 _USUAL_NAMES = (("Iou", "IoU"), ("Hd95", "HD95"), ("Auroc", "AUROC"), ("Ece", "ECE"))
@@ -205,7 +205,7 @@ def _trainings_and_patients(comparison: Mapping[str, Any]) -> str:
 def _could_show(specification: Specification, comparison: Mapping[str, Any]) -> str:
     """The smallest difference; of a score between 0 and 1 none is larger than 1."""
     metric, value = specification.metric, comparison["could_show"]
-    bounded = metric.percent or metric.name in (*SET_METRICS, *CORRECT_AMONG)
+    bounded = metric.percent or is_set_metric(metric.name) or is_share(metric.name)
     return "none" if value is not None and bounded and value >= 1 else score(value, metric.percent)
 
 

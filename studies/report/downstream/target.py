@@ -21,13 +21,16 @@ _PATIENTS_ONLY = " patients only"
 def target_metric(specification: Specification, records: Sequence[Record]) -> Metric | None:
     """The score of the study's target; None without a target, or before a cell is finished.
 
-    Dice per patient of a segmenter; of a classifier of two classes the sensitivity.
+    Dice per patient of a segmenter; of a classifier of two classes, or of several findings, the
+    sensitivity.
     """
     target = specification.target
     if target is None or not records:
         return None
     if records[0]["evaluation"].get("task") == "classification":
         return Metric(SENSITIVITY, f"sensitivity to {target}")
+    if records[0]["evaluation"].get("task") == "findings":
+        return Metric(f"{SENSITIVITY}_{target}", f"sensitivity to {target}")
     return Metric(f"dice_{target}", f"Dice of {target}")
 
 
