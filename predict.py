@@ -24,8 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     outcome = call(predict, parsed(parser, words))
     resumed = f", {outcome.num_resumed:,} of them before" if outcome.num_resumed else ""
     print(f"{outcome.num_predicted:,} predicted{resumed}.")
-    if outcome.threshold is not None:
-        print(f"Threshold: {outcome.threshold}.")
+    print("\n".join(outcome.thresholds), end="\n" if outcome.thresholds else "")
     print("\n".join(f"note: {note}" for note in outcome.notes))
     if outcome.num_left_out:
         print(left_out_line(outcome.num_left_out, outcome.out / "left_out.csv"))

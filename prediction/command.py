@@ -33,7 +33,7 @@ class Outcome:
         num_predicted: Images with a row, earlier ones too.
         num_resumed: Those of them that were there before.
         num_left_out: Files that are listed as left out.
-        threshold: In words; None where there is none.
+        thresholds: Sentences on them.
         notes: Sentences on all of it.
     """
 
@@ -41,7 +41,7 @@ class Outcome:
     num_predicted: int
     num_resumed: int
     num_left_out: int
-    threshold: str | None
+    thresholds: list[str]
     notes: list[str]
 
 
@@ -50,7 +50,7 @@ class _Request:
     """How new images are predicted, once the flags have been judged."""
 
     task: str
-    threshold: "Threshold | None"
+    thresholds: "list[Threshold | None]"
     grad_cam: bool
     series_as: Literal["nifti", "dicom_seg"]
     overlays: bool
@@ -63,9 +63,9 @@ class _Request:
         """What may not differ between commands that fill one folder; plain values."""
         shared = {"task": self.task, "checkpoint_sha256": model.sha256}
         if self.task == "classification":
-            threshold = None if self.threshold is None else self.threshold.value
+            values = [None if one is None else one.value for one in self.thresholds]
             given = {"grad_cam": self.grad_cam, "dicom": asdict(self.dicom)}
-            return {**shared, "threshold": threshold, **given}
+            return {**shared, "thresholds": values, **given}
         return {
             **shared,
             "format": self.series_as,
@@ -106,9 +106,10 @@ def predict(
         source: Folder of the new images (DICOM, PNG, JPEG; for a segmenter CT series in DICOM,
             NIfTI, 8-bit PNG), or one file; only read.
         out: Folder for predictions.csv, predictions.json, left_out.csv and what is drawn.
-        threshold: Classifiers of two classes only. From which probability a film is called the
-            second class: youden, sensitivity_90, sensitivity_95, specificity_90 or specificity_95
-            as chosen on the validation split, or a number. Default: youden.
+        threshold: Classifiers of two classes or of findings only. From which probability a film is
+            called the second class, or to have a finding: youden, sensitivity_90, sensitivity_95,
+            specificity_90 or specificity_95 as chosen on the validation split, or a number.
+            Default: youden.
         evaluation: Classifiers only. Folder of a finished evaluate.py of this checkpoint, whose
             thresholds to take where the checkpoint tells none.
         grad_cam: Classifiers only. Draw where each film's score comes from, which takes longer.
@@ -163,7 +164,7 @@ def predict(
     given = _window_given(window_width_hu, window_center_hu)
     request = _Request(
         task="classification" if model.of_films else "segmentation",
-        threshold=_threshold(model, threshold, evaluation) if model.of_films else None,
+        thresholds=_thresholds(model, threshold, evaluation) if model.of_films else [],
         grad_cam=grad_cam,
         series_as=format or "nifti",
         overlays=overlays,
@@ -217,7 +218,7 @@ def _predicted(
     notes = _notes(model, request)
     if found.others:
         notes.append(f"Not looked at: {others_in_words(found.others)}.")
-    threshold = request.threshold
+    thresholds = request.thresholds
     write_json_atomic(
         out / RESULT,
         {
@@ -227,7 +228,7 @@ def _predicted(
             "checkpoint": model.checkpoint.name,
             "images_seen": model.record.get("images_seen"),
             "class_names": model.class_names,
-            "threshold_from": None if threshold is None else threshold.plain(),
+            "thresholds_from": [one and one.plain() for one in thresholds],
             "image_form": dict(model.form),
             "network_size": model.network_size,
             "num_predicted": number,
@@ -236,7 +237,7 @@ def _predicted(
             "versions": library_versions(),
         },
     )
-    words = None if threshold is None else threshold.in_words
+    words = _in_words(model, thresholds)
     return Outcome(out, number, resumed, results.left_out, words, notes)
 
 
@@ -278,7 +279,7 @@ def _rows(
         elif model.of_films:
             batch.append((item, made))
             if len(batch) == batch_size:
-                yield film_rows(model, batch, request.threshold, maps)
+                yield film_rows(model, batch, request.thresholds, maps)
                 batch = []
         else:
             made = slice_row(
@@ -290,7 +291,7 @@ def _rows(
             else:
                 yield [made]
     if batch:
-        yield film_rows(model, batch, request.threshold, maps)
+        yield film_rows(model, batch, request.thresholds, maps)
 
 
 def _leave_out(results: "Results", name: str, reason: str, strict: bool) -> None:
@@ -324,18 +325,33 @@ def _notes(model: "Model", request: _Request) -> list[str]:
     return notes
 
 
-def _threshold(model: "Model", asked: str | None, evaluation: Path | None) -> "Threshold | None":
-    from prediction.threshold import threshold_of
+def _thresholds(
+    model: "Model", asked: str | None, evaluation: Path | None
+) -> "list[Threshold | None]":
+    from prediction.threshold import thresholds_of
 
-    if len(model.class_names) == 2:
-        return threshold_of(model.checkpoint, model.sha256, model.record, asked, evaluation)
+    names = model.class_names
+    if model.of_findings or len(names) == 2:
+        findings = names if model.of_findings else ()
+        return thresholds_of(
+            model.checkpoint, model.sha256, model.record, asked, evaluation, findings
+        )
     if asked is not None or evaluation is not None:
         raise UserError(
-            f"--threshold and --evaluation: {model.checkpoint} tells apart "
-            f"{len(model.class_names)} classes, and the most probable one is called. Leave them "
-            "out."
+            f"--threshold and --evaluation: {model.checkpoint} tells apart {len(names)} classes, "
+            "and the most probable one is called. Leave them out."
         )
-    return None
+    return []
+
+
+def _in_words(model: "Model", thresholds: "list[Threshold | None]") -> list[str]:
+    """Lines on the thresholds for the terminal."""
+    if not model.of_findings:
+        return [f"Threshold: {one.in_words}." for one in thresholds if one is not None]
+    return [
+        f"Threshold of {name}: {one.in_words if one else 'none, so it is not called'}."
+        for name, one in zip(model.class_names, thresholds, strict=True)
+    ]
 
 
 def _window_given(width: float | None, center: float | None) -> tuple[float, float] | None:

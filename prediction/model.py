@@ -15,7 +15,7 @@ from datamodules.film_dataset import to_unit as films_to_unit
 from datamodules.open_cache import open_cache
 from datamodules.slice_dataset import unit_image
 from device import Device, chosen_device
-from lightning_modules import Classifier, Segmenter
+from lightning_modules import Classifier, FindingsClassifier, Segmenter
 from lightning_modules.loading import data_root, load_module
 from prediction.source_grid import on_source_grid
 from preparation.films.film_layout import FilmLayout
@@ -47,12 +47,17 @@ class Model:
     @property
     def of_films(self) -> bool:
         """Whether it is a classifier of films; else it is a segmenter of slices."""
-        return isinstance(self.module, Classifier)
+        return isinstance(self.module, Classifier | FindingsClassifier)
+
+    @property
+    def of_findings(self) -> bool:
+        """Whether it tells several findings of a film, each by itself."""
+        return isinstance(self.module, FindingsClassifier)
 
     @property
     def class_names(self) -> list[str]:
-        """Names of its classes."""
-        return list(self.module.class_names)
+        """Names of its classes, or of its findings."""
+        return list(self.module.finding_names if self.of_findings else self.module.class_names)
 
     @property
     def network_size(self) -> int:
@@ -85,11 +90,13 @@ class Model:
 
     @property
     def channels(self) -> tuple[Channel, ...]:
-        """Of slices that are not one channel of CT by `window`; empty for those.
+        """Of slices that are not one channel of CT by `window`; empty for those, and for films.
 
         Raises:
             UserError: Its record is not one that train.py writes.
         """
+        if self.of_films:
+            return ()
         try:
             return tuple(_channel(one) for one in self.form.get("channels") or ())
         except (KeyError, TypeError, ValueError) as error:
@@ -112,8 +119,10 @@ class Model:
         return unit
 
     def film_probabilities(self, unit: Tensor) -> NDArray[np.float64]:
-        """(N, K) probabilities of the classes of films in [-1, 1], as evaluate.py has them."""
-        found: NDArray[np.float64] = self._logits(unit).double().cpu().softmax(dim=1).numpy()
+        """(N, K) probabilities of the classes or findings of films, as evaluate.py has them."""
+        logits = self._logits(unit).double().cpu()
+        shares = logits.sigmoid() if self.of_findings else logits.softmax(dim=1)
+        found: NDArray[np.float64] = shares.numpy()
         return found
 
     def slice_probabilities(self, slices: NDArray[np.uint8]) -> Tensor:
@@ -186,14 +195,14 @@ def open_model(checkpoint: Path, root: Path | None, device: Device) -> Model:
         UserError: Another kind of model, or nothing tells how its images are prepared.
     """
     module, record = load_module(checkpoint)
-    if not isinstance(module, Segmenter | Classifier):
+    if not isinstance(module, Segmenter | Classifier | FindingsClassifier):
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__}, which makes images and predicts "
             "nothing of new ones. Give a Classifier's or a Segmenter's checkpoint; generate.py "
             "makes images with this one."
         )
     form = record.get("image_form") or _form_of_cache(checkpoint, record, root)
-    kind = "films" if isinstance(module, Classifier) else "slices"
+    kind = "slices" if isinstance(module, Segmenter) else "films"
     if form.get("kind") != kind:
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__} that was trained on "

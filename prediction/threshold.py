@@ -1,6 +1,6 @@
 """From which probability on a film is called positive: chosen on validation films, never silent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -41,21 +41,27 @@ class Threshold:
         return f"{self.value:.4g} ({RULES[self.rule]}), chosen on the validation split{many}"
 
 
-def threshold_of(
+def thresholds_of(
     checkpoint: Path,
     checkpoint_sha256: str,
     record: Mapping[str, Any],
     asked: str | None,
     evaluation: Path | None,
-) -> Threshold:
-    """The threshold that was asked for; without a word, Youden's of the validation split.
+    findings: Sequence[str] = (),
+) -> list[Threshold | None]:
+    """The thresholds that were asked for; without a word, Youden's of the validation split.
 
     Args:
-        checkpoint: Of a classifier of two classes.
+        checkpoint: Of a classifier of two classes, or of several findings.
         checkpoint_sha256: Of its file.
         record: What it says of itself.
         asked: A number, the name of a rule, or None.
         evaluation: Folder of a finished evaluation of it, whose thresholds to use.
+        findings: Names of the findings; empty for two classes.
+
+    Returns:
+        One for the second of two classes; or one for each finding, None for one in which the films
+        of the validation split do not differ.
 
     Raises:
         UserError: No such rule, or nobody has chosen a threshold; 0.5 is never taken silently.
@@ -64,7 +70,7 @@ def threshold_of(
     if number is not None:
         if evaluation is not None:
             raise UserError("--evaluation: is for its thresholds, and --threshold gives a number.")
-        return Threshold(number, "by hand")
+        return [Threshold(number, "by hand")] * max(1, len(findings))
     rule = asked or USUAL_RULE
     if rule not in _RULES:
         raise UserError(
@@ -72,19 +78,34 @@ def threshold_of(
             f"chosen on the validation split: {', '.join(_RULES)}."
         )
     if evaluation is not None:
-        return _of_evaluation(evaluation, checkpoint, checkpoint_sha256, rule)
-    found = record.get("thresholds", {})
-    rules = found.get("rules", {})
-    value = rules.get(rule) if isinstance(rules, dict) else None
-    if isinstance(value, bool) or not isinstance(value, int | float):
+        tables = _of_evaluation(evaluation, checkpoint, checkpoint_sha256, findings)
+        images = None
+    else:
+        told = record.get("thresholds", {})
+        of_findings = told.get("findings")
+        of_findings = of_findings if isinstance(of_findings, dict) else {}
+        tables = [of_findings.get(n) for n in findings] if findings else [told.get("rules")]
+        images = told.get("num_images")
+    values = [table.get(rule) if isinstance(table, dict) else None for table in tables]
+    known = [
+        Threshold(float(value), rule, "val", images if isinstance(images, int) else None)
+        if isinstance(value, int | float) and not isinstance(value, bool)
+        else None
+        for value in values
+    ]
+    if not any(known):
+        if evaluation is not None:
+            raise UserError(
+                f"--evaluation {evaluation}: chose no threshold by {rule}, since its validation "
+                "split holds no films of both classes. Give one: --threshold 0.37."
+            )
         raise UserError(
             f"{checkpoint}: tells no threshold: it was saved between two validations, its "
             "validation split lacks a class, or an earlier version wrote it. None is taken "
             "silently. Choose one on the validation split: python evaluate.py --checkpoint "
             f"{checkpoint} --out DIR, then add --evaluation DIR; or give one: --threshold 0.37."
         )
-    images = found.get("num_images")
-    return Threshold(float(value), rule, "val", images if isinstance(images, int) else None)
+    return known
 
 
 def _number(asked: str | None) -> float | None:
@@ -97,19 +118,21 @@ def _number(asked: str | None) -> float | None:
     return value
 
 
-def _of_evaluation(folder: Path, checkpoint: Path, checkpoint_sha256: str, rule: str) -> Threshold:
+def _of_evaluation(
+    folder: Path, checkpoint: Path, checkpoint_sha256: str, findings: Sequence[str]
+) -> list[dict[str, Any] | None]:
+    """Threshold by rule, of the second class or of each finding; as evaluate.py has chosen them."""
     result: Any = read_json(Path(folder) / "evaluation.json")
-    if not isinstance(result, dict) or result.get("task") != "classification":
-        raise UserError(f"--evaluation {folder}: holds no evaluation of a classifier.")
+    task = "findings" if findings else "classification"
+    if not isinstance(result, dict) or result.get("task") != task:
+        raise UserError(f"--evaluation {folder}: holds no evaluation of such a classifier.")
     if result.get("checkpoint_sha256") != checkpoint_sha256:
         raise UserError(
             f"--evaluation {folder}: is of another checkpoint than {checkpoint}. Its thresholds "
             "are of other weights; evaluate this one."
         )
-    rows = {row["rule"]: row["threshold"] for row in result.get("thresholds", [])}
-    if result.get("thresholds_chosen_on") != "val" or rule not in rows:
-        raise UserError(
-            f"--evaluation {folder}: chose no threshold by {rule}, since its validation split "
-            "holds no films of both classes. Give one: --threshold 0.37."
-        )
-    return Threshold(float(rows[rule]), rule, "val")
+    if result.get("thresholds_chosen_on") != "val":
+        return [None]
+    told: Any = result["thresholds"]
+    rows = [told.get(name, []) for name in findings] if findings else [told]
+    return [{row["rule"]: row["threshold"] for row in of_one} for of_one in rows]

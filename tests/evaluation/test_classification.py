@@ -3,7 +3,7 @@
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ def write_checkpoint(
     scale: float = 20.0,
     classes: int = 2,
     image_channels: int = 1,
+    findings: Sequence[str] = (),
     **record: Any,
 ) -> Path:
     """A classifier with random weights whose logits are far enough apart to tell films apart."""
@@ -54,6 +55,9 @@ def write_checkpoint(
         "class_names": names,
     }
     model = {"class_path": "lightning_modules.Classifier", "init_args": arguments}
+    if findings:
+        told = {"network": VGG, "finding_names": list(findings)}
+        model = {"class_path": "lightning_modules.FindingsClassifier", "init_args": told}
     torch.manual_seed(seed)
     module = instantiate_module(model, path)
     state = module.state_dict()

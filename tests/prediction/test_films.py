@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
+import torch
 from PIL import Image
 
 import predict
@@ -16,7 +17,11 @@ from command_line import run_verb
 from datamodules.film_cache import FilmCache
 from evaluation.checkpoint import open_checkpoint
 from evaluation.classification.evaluate import predictions
-from prediction.threshold import Threshold, threshold_of
+from lightning_modules.loading import load_module
+from prediction.films import FilmInput, ReadFilm
+from prediction.items import find_items
+from prediction.model import open_model
+from prediction.threshold import Threshold, thresholds_of
 from preparation.films.command import phantom_cxr
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film_layout import LayoutOptions
@@ -25,6 +30,10 @@ from provenance import UserError
 from tests.evaluation.test_classification import write_checkpoint
 from tests.prepare_runs import run as prepare
 
+FORM = {
+    "kind": "films", "clahe": "none", "clahe_clip_limit": 0.01, "on_nonsquare": "pad",
+    "resample": None, "margin": 0.05, "channels": 1, "image_size": 32, "bit_depth": 8, "views": [],
+}  # fmt: skip
 RULES = {"youden": 0.4, "sensitivity_90": 0.2}
 THRESHOLDS = {"split": "val", "num_images": 9, "rules": RULES}
 
@@ -100,10 +109,10 @@ def test_dicom_films_are_called_as_evaluate_calls_them(
             assert picture.width == 2 * picture.height
     told = json.loads((out / "predictions.json").read_text())
     assert told["notice"].startswith("Not for diagnosis")
-    assert told["threshold_from"] == {
+    assert told["thresholds_from"] == [{
         "value": 0.4, "rule": "youden", "chosen_on": "val", "num_images": 9,
         "meaning": "largest sensitivity + specificity - 1 (Youden 1950)",
-    }  # fmt: skip
+    }]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -273,7 +282,7 @@ def test_another_checkpoint_or_changed_images_are_refused(
     other = classifier(tmp_path / "other.ckpt", dicom_films, seed=1)
     for flags, sentence in (
         (("--checkpoint", other, "--source", source), "checkpoint_sha256 was"),
-        (("--checkpoint", model, "--source", source, "--threshold", 0.9), "threshold was 0.4"),
+        (("--checkpoint", model, "--source", source, "--threshold", 0.9), "thresholds was [0.4]"),
         (("--checkpoint", model, "--source", films[1]), "one.dcm was predicted, and is no longer"),
     ):
         assert run(*flags, "--out", out) == 2
@@ -297,7 +306,8 @@ def test_thresholds_come_from_validation_or_by_hand_and_never_silently(tmp_path:
 
     def found(asked: str | None, folder: str = "", sha256: str = "a" * 64, **record: Any) -> Any:
         evaluation = tmp_path / folder if folder else None
-        return threshold_of(Path("x.ckpt"), sha256, record, asked, evaluation)
+        (one,) = thresholds_of(Path("x.ckpt"), sha256, record, asked, evaluation)
+        return one
 
     assert found(None, thresholds=THRESHOLDS) == Threshold(0.4, "youden", "val", 9)
     assert found("sensitivity_90", thresholds=THRESHOLDS).value == 0.2
@@ -318,11 +328,58 @@ def test_thresholds_come_from_validation_or_by_hand_and_never_silently(tmp_path:
             found(*given)
 
 
+def test_each_finding_has_its_own_threshold_or_is_not_called(tmp_path: Path) -> None:
+    from tests.finding_caches import with_findings
+
+    root = with_findings(tmp_path / "cache")
+    rules = {"Edema": {"youden": 0.2}, "Mass": {"youden": 0.9}}
+    thresholds = {"split": "val", "num_images": 6, "findings": rules}
+    path = classifier(
+        tmp_path / "best.ckpt", root, findings=("Edema", "Mass", "Hernia"),
+        image_form=FORM, thresholds=thresholds,
+    )  # fmt: skip
+    (tmp_path / "films").mkdir()
+    for number in range(3):
+        grey = np.random.default_rng(number).integers(0, 255, (40, 40), np.uint8)
+        Image.fromarray(grey).save(tmp_path / f"films/{number}.png")
+    flags = ("--checkpoint", path, "--source", tmp_path / "films")
+    assert run(*flags, "--out", tmp_path / "out", "--grad-cam") == 0
+    module, _ = load_module(path)
+    model = open_model(path, None, "cpu")
+    read = ReadFilm(model.film_layout, 32, (), "", DicomOptions(view=("any",)))
+    for item in find_items(tmp_path / "films", of_films=True).items:
+        row, made = rows_of(tmp_path / "out")[item.name], read(item)
+        assert isinstance(made, FilmInput)
+        with torch.inference_mode():
+            logits = module(torch.from_numpy(made.pixels)[None].float() / 127.5 - 1)
+        for name, share in zip(("Edema", "Mass", "Hernia"), logits.sigmoid()[0].tolist(),
+                               strict=True):  # fmt: skip
+            assert float(row[f"probability_{name}"]) == pytest.approx(share, abs=1e-6)
+        for name in ("Edema", "Mass"):
+            cut = rules[name]["youden"]
+            called = int(float(row[f"probability_{name}"]) >= cut)
+            assert (float(row[f"threshold_{name}"]), int(row[f"called_{name}"])) == (cut, called)
+        assert (row["threshold_Hernia"], row["called_Hernia"]) == ("", "")
+        assert row["grad_cam_of"] == ("Edema", "Mass", "Hernia")[int(logits.argmax())]
+    told = json.loads((tmp_path / "out/predictions.json").read_text())
+    assert told["thresholds"] == [0.2, 0.9, None]
+    evaluation = tmp_path / "evaluation"
+    evaluation.mkdir()
+    content = {
+        "task": "findings",
+        "checkpoint_sha256": told["checkpoint_sha256"],
+        "thresholds_chosen_on": "val",
+        "thresholds": {"Mass": [{"rule": "youden", "threshold": 0.6}], "Hernia": []},
+    }
+    (evaluation / "evaluation.json").write_text(json.dumps(content))
+    given = (path, told["checkpoint_sha256"], {}, None, evaluation, ["Edema", "Mass", "Hernia"])
+    found = thresholds_of(*given)
+    assert [one and one.value for one in found] == [None, 0.6, None]
+
+
 def test_three_classes_take_the_most_probable_one(film_cache: Any, tmp_path: Path) -> None:
     root = film_cache(tmp_path / "cache", labels=("normal", "fluid", "mass"))
-    layout = dict.fromkeys(("margin",), 0.05) | {"clahe": "none", "clahe_clip_limit": 0.01}
-    form = {**FilmCache.open(root).image_form, **layout, "on_nonsquare": "pad"}
-    path = classifier(tmp_path / "best.ckpt", root, classes=3, image_form=form, thresholds={})
+    path = classifier(tmp_path / "best.ckpt", root, classes=3, image_form=FORM, thresholds={})
     pixels = np.random.default_rng(0).integers(0, 255, (40, 40), np.uint8)
     (tmp_path / "films").mkdir()
     Image.fromarray(pixels).save(tmp_path / "films/one.png")
