@@ -39,10 +39,10 @@ def evaluate_survival(
     For each class, the share of images of that label in which the model finds it: translated, in
     the originals beside it, and the change from one to the other, with 95 % intervals over the
     source's patients. A classifier finds the class that it thinks most probable. A segmenter finds
-    a structure where Dice with the label map reaches `found_at`; "added" is the share of images
-    without the structure in which it marks some. "same" is the share of images of which the model
-    says the same as of the original, whatever their label; of films without a class it is all that
-    is measured. Writes evaluation.json and images.csv.
+    a structure where Dice with the label map reaches `found_at`, and "dice" is its mean; "added" is
+    the share of images without the structure in which it marks some. "same" is the share of images
+    of which the model says the same as of the original, whatever their label; of films without a
+    class it is all that is measured. Writes evaluation.json and images.csv.
 
     Args:
         synthetic: A translated set, as generate.py --source made it.
@@ -189,7 +189,8 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             None if a is None or b is None else a - b for a, b in zip(after, before, strict=True)
         ]
         for name, values in zip(_BY, (after, before, change), strict=True):
-            interval = patient_interval(values, patients, share=name != "change")
+            of_shares = name != "change" and not what.startswith("dice:")
+            interval = patient_interval(values, patients, share=of_shares)
             if interval.value is not None:
                 found[f"{what}:{name}"] = vars(interval)
     found["same"] = vars(patient_interval([row["same"] for row in rows], patients, share=True))

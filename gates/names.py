@@ -116,8 +116,12 @@ OF_LESIONS: Mapping[str, Kind] = {
 
 OF_SURVIVALS: Mapping[str, Kind] = {
     **dict.fromkeys(("num_images", "num_patients"), COUNT),
-    **{f"{what}:*:{of}": SHARE for what in ("found", "added") for of in ("translated", "original")},
-    **{f"{what}:*:change": DIFFERENCE for what in ("found", "added")},
+    **{
+        f"{what}:*:{of}": SHARE
+        for what in ("found", "added", "dice")
+        for of in ("translated", "original")
+    },
+    **{f"{what}:*:change": DIFFERENCE for what in ("found", "added", "dice")},
     "same": SHARE,
 }
 """A `*` stands for the name of a class."""
