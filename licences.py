@@ -115,6 +115,11 @@ class Licence:
         data, colon, name = text.partition(": ")
         return cls(_spelt(name.strip()), data.strip()) if colon else cls(_spelt(text))
 
+    @property
+    def as_text(self) -> str:
+        """What `of_text` reads this from."""
+        return f"{self.data}: {self.name}" if self.data else self.name
+
     @classmethod
     def of_plain(cls, plain: Any, dataset: Any = "") -> "Licence":
         """Read `plain`, or what a file of an earlier version says, which has none.

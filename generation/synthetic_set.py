@@ -206,6 +206,7 @@ class Generation:
             "balance": self.balance,
             "out": self.out,
             "seed": self.seed,
+            "licence": None if self.licence is None else self.licence.as_text,
             **flags,
         }
         words = ["python", "generate.py", "--checkpoint", *checkpoints]

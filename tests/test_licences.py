@@ -1,6 +1,7 @@
 """Licences of data: what they demand, and their way from a cache to what is released."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -86,6 +87,12 @@ def test_several_are_told_once_and_a_phantom_adds_nothing() -> None:
 def test_whatever_stands_in_a_file_is_read_as_not_stated(plain: object) -> None:
     assert licences_of(plain) == [Licence()]
     assert licences_of(None, "phantom_ct") == [PHANTOM]
+
+
+@pytest.mark.parametrize("text", [*KNOWN_DATA, "CC BY 4.0", "our films: leave of the clinic"])
+def test_a_licence_is_written_as_it_is_read(text: str) -> None:
+    licence = Licence.of_text(text)
+    assert Licence.of_text(licence.as_text) == licence
 
 
 def test_kits19_is_known_by_its_cases_and_the_licence_can_be_corrected(
@@ -210,7 +217,10 @@ def test_it_goes_from_the_cache_through_checkpoints_to_the_set(
         generate.main([f"--checkpoint={silent}", f"--out={stated}", "--licence=kermany", *given])
         == 0
     )
-    assert SyntheticSet.open(stated).licences == [known_data("kermany")]
+    made = SyntheticSet.open(stated)
+    assert made.licences == [known_data("kermany")]
+    typed = shlex.split(made.manifest["command"])
+    assert Licence.of_text(typed[typed.index("--licence") + 1]) == known_data("kermany")
 
     assert run("licence", root, "--licence", "nih") == 0
     # One goes on from weights of unknown data, and is resumed; the other learns through a set.

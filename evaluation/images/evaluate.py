@@ -19,6 +19,7 @@ from gates.rules import parse_rules
 from output_folder import check_folder
 from provenance import (
     UserError,
+    command_for_others,
     library_versions,
     sha256_of,
     write_json_atomic,
@@ -149,8 +150,6 @@ def evaluate_images(
         drawn = sheet_of_slices(pairs, fakes, cache, split)
     result: dict[str, Any] = {
         **identity,
-        "synthetic": str(synthetic),
-        "data_root": str(root),
         "num_real": len(real),
         "num_real_patients": len(set(real.patients)),
         "num_synthetic": len(fake),
@@ -165,8 +164,9 @@ def evaluate_images(
         "notes": list(notes),
         "device": str(chosen) if chosen.type == "cpu" else torch.cuda.get_device_name(chosen),
         "versions": _versions(extractor),
-        "command": _command(
-            synthetic, root, out, split, extractor, file, num_images, seed, require
+        # The result is handed on, and folders may be called by a patient's name.
+        "command": command_for_others(
+            _command(synthetic, root, out, split, extractor, file, num_images, seed, require)
         ),
         "seconds": round(time.perf_counter() - started, 3),
     }

@@ -175,6 +175,8 @@ def test_the_card_names_what_another_lab_needs(
     folders = {"CACHE": str(cache.root), "SET": str(synthetic), "FOLDER": str(out)}
     assert not [folder for folder in folders.values() if folder in card]  # another lab has its own
     assert "stand for files and folders: give them as they lie with you" in card
+    written = (out / "evaluation.json").read_text()
+    assert not [folder for folder in folders.values() if folder in written]
     words = [folders.get(word, word) for word in shlex.split(command)[2:]]
     assert evaluate.main([*words, "--device", "cpu"]) == 0  # again, same folder
     again = json.loads((out / "evaluation.json").read_text())

@@ -216,17 +216,34 @@ def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> s
     return lacking[0] if len(others) == 2 and len(lacking) == 1 else control.name
 
 
+_FINISH = "For a verdict run the study again with the same --out: it does what is not finished."
+
+
 def _limits(
     specification: Specification, content: Mapping[str, Any], chosen: Sequence[Claimed]
 ) -> list[str]:
     limits = unfinished(content)
-    verdicts = {row["verdict"] for rows in chosen for row in rows}
-    if ONE_TRAINING in verdicts:
+    rows = [row for rows in chosen for row in rows]
+    once = [row for row in rows if row["verdict"] == ONE_TRAINING]
+    more = (
+        f"For a verdict write more seeds into the study's YAML, such as `seeds: "
+        f"{_more_seeds(specification)}`, and run it again with the same --out: what is finished is "
+        "kept."
+    )
+    if once and len(once) == len(rows):
         limits.append(
             "One seed: numbers are about this one training of each, and intervals about other "
-            "patients only. Another seed may turn a difference round. For a verdict write more "
-            f"seeds into the study's YAML, such as `seeds: {_more_seeds(specification)}`, and run "
-            "it again with the same --out: what is finished is kept."
+            f"patients only. Another seed may turn a difference round. {more}"
+        )
+    elif once:
+        pairs = [
+            f"{specification.model(row['model']).title}, {row['scenario']} against {row['against']}"
+            for row in once
+        ]
+        limits.append(
+            f"One training of an arm: {'; '.join(pairs)}. These numbers are about that training, "
+            "and their intervals about other patients only; the other comparisons rest on more. "
+            f"{more if len(specification.seeds) == 1 else _FINISH}"
         )
     reasons = {row["no_interval"] for rows in chosen for row in rows if row["no_interval"]}
     limits += [f"No interval and no test: {reason}." for reason in sorted(reasons)]

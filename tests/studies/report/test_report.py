@@ -230,6 +230,15 @@ def test_one_seed_gives_no_verdict_but_says_how_to_get_one(plan: dict, home: Pat
     assert any("`seeds: [0, 1, 2, 3, 4]`" in limit for limit in content["answer"]["limits"])
 
 
+def test_one_training_of_one_arm_says_nothing_of_the_others(plan: dict, home: Path) -> None:
+    plan["seeds"] = [0, 1]
+    fake_verbs.order("3__fpn__seed1", "fail")
+    limits = analysed(plan, home, {"3": 0.1})["answer"]["limits"]
+    (told,) = [limit for limit in limits if "ne training" in limit]
+    assert told.startswith("One training of an arm: FPN, 3 against 1. These numbers are about that")
+    assert "run the study again" in told
+
+
 def test_one_patient_is_never_called_no_difference(plan: dict, home: Path) -> None:
     plan["seeds"] = [0, 1]
     out = run(plan, home, {"3": 0.1})
