@@ -16,12 +16,17 @@ from preparation.left_out import LEFT_OUT_STATUS, left_out_line
 
 __all__ = ["main", "predict"]
 
+_ALIAS = "--data.root"  # as the other verbs call the cache
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point of the command line; UserErrors are left to `run_verb`."""
     parser = function_parser("predict.py", predict)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    outcome = call(predict, parsed(parser, words))
+    words = [
+        word.replace(_ALIAS, "--root", 1) if word.startswith(_ALIAS) else word for word in words
+    ]
+    outcome = call(predict, parsed(parser, words, aliases=(_ALIAS,)))
     resumed = f", {outcome.num_resumed:,} of them before" if outcome.num_resumed else ""
     print(f"{outcome.num_predicted:,} predicted{resumed}.")
     print("\n".join(outcome.thresholds), end="\n" if outcome.thresholds else "")

@@ -1,5 +1,6 @@
 """Slices, segmented: a label map and an overlay of each item, and a row with its volumes."""
 
+import warnings
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +71,8 @@ def slice_row(
         row["label_map"] = output_of("label_maps", item.name, ".dcm")
         try:
             path, names = out / row["label_map"], model.class_names
-            told = write_seg(path, read.paths, labels, names, model.sha256)
+            with warnings.catch_warnings(action="ignore"):  # they quote values of the headers
+                told = write_seg(path, read.paths, labels, names, model.sha256)
             row["note"] = " ".join([*read.notes, *told])
         except OSError:
             raise

@@ -404,7 +404,7 @@ def test_a_checkpoint_of_an_earlier_version_asks_its_cache(
     flags = ("--checkpoint", path, "--source", source, "--threshold", 0.5)
     assert run(*flags, "--out", tmp_path / "no") == 2
     assert "is of an earlier version" in capsys.readouterr().err
-    assert run(*flags, "--root", dicom_films, "--out", tmp_path / "out") == 0
+    assert run(*flags, "--data.root", dicom_films, "--out", tmp_path / "out") == 0
 
 
 def test_folders_and_models_that_cannot_be_are_sentences(

@@ -1,5 +1,6 @@
 """predict.py on slices and volumes: the network's labels, in the geometry of each source."""
 
+import gzip
 import json
 import shutil
 from pathlib import Path
@@ -214,6 +215,9 @@ def test_a_series_becomes_nifti_or_a_segmentation_in_its_own_place(
     np.testing.assert_allclose(labels.affine @ [3, 2, 4, 1], [-place[0], -place[1], place[2], 1])
     values = labels.get_fdata().astype(np.uint8)
     assert set(np.unique(values)) > {0}
+    for file in (tmp_path / "nifti").rglob("*.*"):  # nobody's name is handed on
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else b""
+        assert not any(name in content + file.read_bytes() for name in (b"MRN-4711", b"Doe"))
     (told,) = rows_of(tmp_path / "seg").values()
     made = pydicom.dcmread(tmp_path / "seg" / told["label_map"])
     assert (made.Modality, made.PatientID, made.StudyInstanceUID) == ("SEG", "MRN-4711", "1.2.9")
