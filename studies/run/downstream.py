@@ -85,6 +85,8 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
         }
         if plan.per_class:
             generator["per_class"] = list(plan.per_class)
+        if plan.into is not None:
+            generator["into"] = plan.into
     seed = seed_of_generator(name)
     if seed is not None:
         of = {"seed": seed, "data": inputs.data, "generator": generator}
@@ -196,6 +198,7 @@ def _make_images(job: Job, seed: int) -> None:
         out=out,
         seed=seed,
         with_class=generator.with_class,
+        **({} if generator.into is None else {"into": generator.into}),
     )
     job.write(synthetic={"folder": made, "num_images": generator.num_images})
 

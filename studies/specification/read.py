@@ -45,6 +45,7 @@ _EXPECTED: dict[Any, str] = {
     tuple[str, ...] | bool: "a list of scenarios such as [5, 1], or true",
     str | None: "text",
     Literal["steps", "real"] | None: "steps or real",
+    Literal["healthy", "any"] | None: "healthy or any",
     tuple[tuple[str, ...], ...] | None: "scenarios, or pairs of them, such as [3, [4, 2]]",
     tuple[tuple[str, str], ...]: "pairs such as [4, 2]",
     dict[str, dict[str, float]]: "rows of named numbers such as {a: {b: 1.5}}",

@@ -33,6 +33,8 @@ class GeneratorPlan:
         per_class: One generator for each of these classes of films, trained with
             `--data.only_label`; `num_images` is then per class. Empty: one generator. "all" and
             "smaller" (every class but the largest) become the data's classes before a study runs.
+        into: Of a lesion infilling: which slices get lesions, "healthy" or "any", as generate.py
+            --into; None: healthy.
     """
 
     config: str
@@ -42,6 +44,7 @@ class GeneratorPlan:
     with_class: str | None = None
     checkpoint: str = "last"
     per_class: tuple[str, ...] | Literal["all", "smaller"] = ()
+    into: Literal["healthy", "any"] | None = None
 
 
 @dataclass(frozen=True)

@@ -177,8 +177,9 @@ def generate(
     seed: int,
     labels: Path | None = None,
     with_class: str | None = None,
+    into: str | None = None,
 ) -> Path:
-    note(f"generate {out.name} {labels}")
+    note(f"generate {out.name} {labels}" + (f" into {into}" if into else ""))
     if ordered("generate") == "fail":
         raise OSError(28, "No space left on device")
     items = []

@@ -88,3 +88,16 @@ def test_scenarios_of_a_seed_keep_the_same_films_of_a_rare_class(plan: dict) -> 
     for cell in whole.cells():
         for flags in trainings_of_cell(whole, cell, Path("images")).values():
             assert "--data.imbalance_seed" not in flags
+
+
+def test_a_lesion_infilling_is_told_into_which_slices(plan: dict, home: Path) -> None:
+    plan["generator"]["into"] = "any"
+    study, out = parse_specification(plan, "small.yaml"), home / "out"
+    run_study(study, home / "data", out, fake_verbs.load_verbs, workers=0, only="3__fpn__*",
+              say=print)  # fmt: skip
+    assert any(line.endswith(" into any") for line in fake_verbs.events())
+    [record] = (out / "generators").glob("*.json")
+    assert read_json(record)["settings"]["generator"]["into"] == "any"
+    plan["generator"]["into"] = "everywhere"
+    with pytest.raises(UserError, match=r"small.yaml: generator.into: expected healthy or any"):
+        parse_specification(plan, "small.yaml")
