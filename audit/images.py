@@ -228,12 +228,34 @@ def _known(
             f"Its generator was trained on {len(chosen)} of the {len(trained)} training patients, "
             "chosen by seed. Only their images were searched for copies."
         )
+    notes += _more_classes_searched(fakes, cache)
     if (known & ~train).any():
         notes.append(
             f"Of the images that it knew, {int((known & ~train).sum())} are not in the cache's "
             "training split. They were searched for copies too."
         )
     return known, notes
+
+
+def _more_classes_searched(fakes: SyntheticSet, cache: PreparedCache) -> list[str]:
+    """That images of other classes than those of --data.only_label were searched too, if any were.
+
+    They are not left out: whoever knew a patient may have gone on from weights that learnt from his
+    other images.
+    """
+    makers = fakes.manifest.get("generator", {}).get("generators", [])
+    classes = {maker.get("trained_on_label") for maker in makers}
+    if not isinstance(cache, FilmCache) or not classes or None in classes:
+        return []
+    for column in cache.label_columns:
+        others = sorted(set(cache.class_names(column)) - classes)
+        if others and classes <= set(cache.class_names(column)):
+            return [
+                f"Its generator was trained on images of {', '.join(sorted(classes))} alone (label "
+                f"column {column}). Those of {', '.join(others)} were searched for copies too, so "
+                "that more images than it was trained on may resemble one of the set."
+            ]
+    return []
 
 
 def _all_but(cache: PreparedCache, split: HeldOutSplit) -> tuple[NDArray[np.bool_], list[str]]:

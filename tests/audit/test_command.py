@@ -250,6 +250,23 @@ def test_images_are_read_as_they_are_and_averaged_alike(tmp_path: Path) -> None:
     assert (len(few.synthetic), len(few.held_out)) == (2, 2)
 
 
+@pytest.mark.parametrize("classes", [("normal",), ("normal", "abnormal"), (None,), ("other",)])
+def test_images_of_classes_that_a_generator_was_not_shown_are_searched_and_that_is_said(
+    films_root: Path, tmp_path: Path, classes: tuple[str | None, ...]
+) -> None:
+    cache = FilmCache.open(films_root)
+    train = cache.indices("train")
+    path = write_set(tmp_path / "set", [centre(cache, 0)] * 2, cache.knowledge(train))
+    manifest = json.loads((path / "manifest.json").read_text())
+    manifest["generator"]["generators"] = [{"trained_on_label": one} for one in classes]
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    sets = audited_sets(SyntheticSet.open(path), cache, "test", None, 2000, False)
+    assert len(sets.training) == len(train)
+    told = [note for note in sets.notes if "alone (label column label)" in note]
+    assert len(told) == (classes == ("normal",))
+    assert not told or "Those of abnormal were searched for copies too" in told[0]
+
+
 def test_slices_are_compared_with_the_one_behind_their_label_map(tmp_path: Path) -> None:
     patients = {f"case_{i:05d}": "train" if i < 3 else "test" for i in range(6)}
     root = write_cache(tmp_path / "cache", patients)
