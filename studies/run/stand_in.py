@@ -17,6 +17,9 @@ from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import FORMAT
 from studies.specification.specification import GeneratorPlan
 
+# The one file that all images of a set are, by its format.
+_IMAGE = {"png": "image.png", "npy": "image.npy"}
+
 
 def write_stand_in(folder: Path, cache: PreparedCache, generator: GeneratorPlan) -> Path:
     """Write the set, and return its folder.
@@ -31,19 +34,27 @@ def write_stand_in(folder: Path, cache: PreparedCache, generator: GeneratorPlan)
     for room in ("images", "masks") if classes else ("images",):
         (folder / room).mkdir(parents=True)
     colour = isinstance(cache, FilmCache) and cache.channels == 3
-    pixels = random.integers(0, 256, (size, size, 3) if colour else (size, size), np.uint8)
-    Image.fromarray(pixels).save(folder / "image.png")
+    # Several channels of slices are scans and no colours, which .npy holds.
+    channels = cache.num_channels if isinstance(cache, SliceCache) else 1
+    kind = "npy" if channels > 1 else "png"
+    shape = (channels, size, size) if channels > 1 else (size, size, 3) if colour else (size, size)
+    pixels = random.integers(0, 256, shape, np.uint8)
+    if kind == "npy":
+        np.save(folder / _IMAGE[kind], pixels)
+    else:
+        Image.fromarray(pixels).save(folder / _IMAGE[kind])
     if classes:
         labels = random.integers(0, len(classes), (size, size), np.uint8)
         Image.fromarray(labels).save(folder / "mask.png")
     items = _items(cache, generator)
     for item in items:
-        (folder / "images" / f"{item['id']}.png").symlink_to(folder / "image.png")
+        (folder / "images" / f"{item['id']}.{kind}").symlink_to(folder / _IMAGE[kind])
         if classes:
             (folder / "masks" / f"{item['id']}.png").symlink_to(folder / "mask.png")
     manifest = {
         "format": FORMAT,
         "image_size": size,
+        **({"image_format": kind, "channels": channels} if channels > 1 else {}),
         "generator": {"training_patients": [], "training_items": []},
         "items": items,
     }
@@ -53,7 +64,7 @@ def write_stand_in(folder: Path, cache: PreparedCache, generator: GeneratorPlan)
 
 def is_stand_in(folder: Path) -> bool:
     """Whether a set is one that `write_stand_in` wrote: all its images are one file."""
-    return (folder / "image.png").is_file()
+    return any((folder / name).is_file() for name in _IMAGE.values())
 
 
 def _items(cache: PreparedCache, generator: GeneratorPlan) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 from preparation.text_file import text_of
 from preparation.volumes.mask_values import checked_labels
+from preparation.volumes.volume import existing_folder
 from provenance import UserError
 
 NAME = "dataset.json"
@@ -59,11 +60,13 @@ def read_dataset_file(source: Path, labels: Mapping[int, str] | None = None) -> 
         UserError: It is missing or no JSON, its labels are regions or no whole numbers, its files
             are of another format, or it lacks what both layouts have.
     """
-    path = source / NAME
+    path = existing_folder(source) / NAME
     if not path.is_file():
+        inside = sorted(source.glob(f"*/{NAME}"))
+        nearer = f" Did you mean {inside[0].parent}?" if inside else ""
         raise UserError(
-            f"--source {source}: holds no {NAME}. Expected nnU-Net's layout ({NAME}, imagesTr/, "
-            "labelsTr/) or the Decathlon's; for folders without one, such as KiTS19's "
+            f"--source {source}: holds no {NAME}.{nearer} Expected nnU-Net's layout ({NAME}, "
+            "imagesTr/, labelsTr/) or the Decathlon's; for folders without one, such as KiTS19's "
             "case_00000/imaging.nii.gz, use prepare.py kits19 with --labels."
         )
     try:

@@ -53,10 +53,15 @@ def find_cases(
         raise UserError(
             f"--source {source}: holds no case. Expected folders such as case_00000 with {wanted} "
             "in them (KiTS19's layout), directly or under data/."
+            + (" It has a dataset.json: use prepare.py nnunet." if _is_nnunet(source) else "")
         )
     found = Found(naming=naming)
     found.notes += passed_over_note([folder for folder in inside if folder not in set(folders)])
     return found_each(folders, found, lambda folder: _job(folder, masks_alone, values, found))
+
+
+def _is_nnunet(source: Path) -> bool:
+    return (source / "dataset.json").is_file()
 
 
 def _is_case(folder: Path) -> bool:

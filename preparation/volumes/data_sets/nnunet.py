@@ -154,7 +154,7 @@ def _job(
             label[1],
             f"has {len(files)} of {wanted} images beside it"
             + (f"; {', '.join(lost)} is missing" if len(files) < wanted and files else "")
-            + f", and {NAME} names {wanted} channels. Left out.",
+            + f", and {NAME} names the channels {', '.join(about.channels)}. Left out.",
         )
     return nifti_job(shard, patient, identifier, [label, *files], values, in_file, name)
 

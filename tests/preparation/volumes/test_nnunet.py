@@ -10,6 +10,7 @@ import pytest
 from datamodules import KiTS19DataModule
 from datamodules.slice_cache import SliceCache
 from preparation.volumes.data_sets.dataset_file import read_dataset_file
+from preparation.volumes.data_sets.kits19 import find_cases
 from provenance import UserError
 from tests.nnunet_sets import (
     SHAPE,
@@ -151,6 +152,13 @@ def test_a_description_that_cannot_be_followed_is_refused(tmp_path, changed, sen
 def test_missing_and_broken_descriptions_say_so(tmp_path):
     with pytest.raises(UserError, match=r"holds no dataset.json.*kits19 with --labels"):
         read_dataset_file(tmp_path)
+    with pytest.raises(UserError, match="there is no such folder"):
+        read_dataset_file(tmp_path / "nowhere")
+    write_description(tmp_path / "Dataset1")
+    with pytest.raises(UserError, match=r"Did you mean .*Dataset1"):
+        read_dataset_file(tmp_path)
+    with pytest.raises(UserError, match=r"It has a dataset.json: use prepare.py nnunet"):
+        find_cases(tmp_path / "Dataset1")
     for text, sentence in (("{", "is no JSON"), ("[]", "holds a list"), ("[" * 9999, "is no JSON")):
         (tmp_path / "dataset.json").write_text(text)
         with pytest.raises(UserError, match=sentence):
