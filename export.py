@@ -1,10 +1,12 @@
 """Hand on a trained model in formats that others read.
 
     python export.py onnx --checkpoint runs/unet/checkpoints/best.ckpt --out exported/unet
+    python export.py generator --checkpoint runs/gan/checkpoints/best.ckpt --out handed_on/films
 
 The first writes a segmenter, a classifier or a generator as ONNX, with how to prepare images and
-read results inside, and refuses a file that does not give the checkpoint's results. Not for
-diagnosis.
+read results inside, and refuses a file that does not give the checkpoint's results. The
+second writes a generator as a folder that generate.py takes, without what tells of patients. Not
+for diagnosis.
 """
 
 import sys
@@ -12,9 +14,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
-from exporting.command import DESCRIPTION, MODEL, onnx
+from exporting.command import DESCRIPTION, MODEL, generator, onnx
+from licences import obligations
 
-COMMANDS: dict[str, Callable[..., Any]] = {"onnx": onnx}
+COMMANDS: dict[str, Callable[..., Any]] = {"onnx": onnx, "generator": generator}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +32,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parsed(parser, given, subparsers)
     flags = chosen[chosen.subcommand]
     told = call(COMMANDS[chosen.subcommand], flags)
-    _print_onnx(told, flags.out)
+    if chosen.subcommand == "onnx":
+        _print_onnx(told, flags.out)
+    else:
+        print(f"Generator: {flags.out} (README.md says what it is; hand on the whole folder)")
+        print(f"To use it: python generate.py --checkpoint {flags.out} --out SET")
+        print("\n".join(obligations(told)))
     return 0
 
 

@@ -1,11 +1,12 @@
-"""Write a trained model as ONNX, checked on real inputs. The flags of export.py are arguments."""
+"""Hand on a trained model: as ONNX, or a generator as a folder. The flags of export.py."""
 
 import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from licences import Licence
 from provenance import UserError
 
 MODEL, DESCRIPTION, EXAMPLE = "model.onnx", "model.json", "example.npz"
@@ -78,6 +79,40 @@ def onnx(
     if told.get("generation"):
         _write_example(out, checked.inputs, made)
     return told
+
+
+def generator(
+    *,
+    checkpoint: Path,
+    out: Path,
+    patient_names: Literal["new", "keep"] = "new",
+    licence: str | None = None,
+) -> list[Licence]:
+    """Write a GAN or a Pix2Pix as a folder to hand on, which generate.py --checkpoint takes.
+
+    generator.safetensors holds the weights that make its images, generator.json what they are and
+    whom they know, README.md and card.json their card. It makes the checkpoint's images bit for
+    bit. Discriminator, optimiser, paths and settings of the machine are left out.
+
+    Args:
+        checkpoint: As train.py wrote it.
+        out: New or empty folder.
+        patient_names: How the training's patients are named. new: by pseudonyms of a salt that is
+            thrown away, so that a leak is seen by the hashes of images alone. keep: as the cache
+            names them, for use in your own house, where a leak is seen by names too.
+        licence: Of the data that it has learnt from, where its checkpoint does not state one: as
+            for prepare.py --licence.
+
+    Returns:
+        The licences of the data behind it.
+
+    Raises:
+        UserError: No generator, a folder with something in it, or knowledge that would be lost.
+    """
+    from exporting.generator_folder import write_generator_folder
+
+    stated = None if licence is None else Licence.of_text(licence)
+    return write_generator_folder(checkpoint, out, patient_names, stated)
 
 
 def refuse_filled_folder(out: Path) -> None:

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.hounsfield import GreyScale
-from exporting.graphs import Graph
+from exporting.graphs import Graph, names_of
 from foreign_text import printable
 from licences import obligations
-from lightning_modules.loading import licences_behind, seen_by
+from lightning_modules import FindingsClassifier
+from lightning_modules.loading import file_known_by, licences_behind, seen_by
 from provenance import UserError, library_versions, sha256_of
 
 NOT_FOR = (
@@ -57,10 +58,12 @@ def description(
         "not_for": [*NOT_FOR, _PREDICTIONS if predicts else _SYNTHETIC],
         "inputs": [one.plain() for one in graph.inputs],
         "outputs": [one.plain() for one in graph.outputs],
-        "class_names": [printable(name) for name in record.get("class_names") or ()],
+        "class_names": [
+            printable(name) for name in names_of(module) or record.get("class_names") or ()
+        ],
         "image_size": record.get("image_size"),
         "preprocessing": _preprocessing(record, checkpoint) if predicts else None,
-        "postprocessing": _postprocessing(graph, record),
+        "postprocessing": _postprocessing(graph, module, record),
         "thresholds": record.get("thresholds"),
         "generation": None if predicts else _generation(graph, record, seed),
         "training": {
@@ -71,7 +74,7 @@ def description(
             "licences": [one.in_words for one in licences],
         },
         "obligations": obligations(licences),
-        "checkpoint_sha256": sha256_of(checkpoint),
+        "checkpoint_sha256": sha256_of(file_known_by(checkpoint)),
         "versions": library_versions(),
     }
     return {key: value for key, value in told.items() if value is not None}
@@ -103,10 +106,12 @@ def _preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any
     return {"steps": steps, "preparation": kept, "range": [-1.0, 1.0], "black": -1.0, "white": 1.0}
 
 
-def _postprocessing(graph: Graph, record: Mapping[str, Any]) -> list[str]:
+def _postprocessing(graph: Graph, module: Any, record: Mapping[str, Any]) -> list[str]:
     if graph.task == "segmentation":
         return ["the label of a pixel is the class with the largest logit (argmax over axis 1)"]
     if graph.task == "classification":
+        if isinstance(module, FindingsClassifier):
+            return ["probabilities[:, k] is that of finding k, whatever those of the others are"]
         steps = ["probabilities[:, k] is that of class k"]
         rules = (record.get("thresholds") or {}).get("rules")
         if rules:

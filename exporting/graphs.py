@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules import GAN, Classifier, Pix2Pix, Segmenter
+from lightning_modules import GAN, Classifier, FindingsClassifier, Pix2Pix, Segmenter
 from networks.growth import Growth
 from networks.style_generator import StyledNetwork
 from provenance import UserError
@@ -71,34 +71,41 @@ def graph_of(module: Any, record: Any, source: Any) -> Graph:
         UserError: Another kind of module.
     """
     module = module.to("cpu").float().eval()
-    if isinstance(module, Segmenter | Classifier):
+    if isinstance(module, Segmenter | Classifier | FindingsClassifier):
         return _of_predictions(module, record)
     if isinstance(module, GAN):
         return _of_gan(module)
     if isinstance(module, Pix2Pix):
-        return _of_pix2pix(module, _channels_of(record))
+        return _of_pix2pix(module)
     raise UserError(
         f"{source}: holds a {type(module).__name__}. Segmenters, classifiers, GANs and Pix2Pix can "
         "be exported."
     )
 
 
+def names_of(module: Any) -> list[str]:
+    """Of the classes or findings that a module tells; none of a generator."""
+    return [*getattr(module, "finding_names", getattr(module, "class_names", ()))]
+
+
 class _Predicting(nn.Module):
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, of_findings: bool) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.of_findings = network, of_findings
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         logits: Tensor = self.network(image)
-        return logits, logits.softmax(dim=1)
+        return logits, logits.sigmoid() if self.of_findings else logits.softmax(dim=1)
 
 
-def _of_predictions(module: Segmenter | Classifier, record: Any) -> Graph:
+def _of_predictions(module: Any, record: Any) -> Graph:
     size, channels = int(record["image_size"]), _channels_of(record)
     side = (size, size) if isinstance(module, Segmenter) else ()
-    names = ", ".join(f"{index}: {name}" for index, name in enumerate(module.class_names))
+    names = ", ".join(f"{index}: {name}" for index, name in enumerate(names_of(module)))
+    of_findings = isinstance(module, FindingsClassifier)
+    shares = "of each finding by itself (sigmoid)" if of_findings else "sum 1 (softmax)"
     return Graph(
-        _Predicting(module.network),
+        _Predicting(module.network, of_findings),
         [Port("image", (channels, size, size), "float32", "grey in [-1, 1]; see preprocessing")],
         [
             Port("logits", (module.num_classes, *side), "float32", f"unbounded; classes {names}"),
@@ -106,7 +113,7 @@ def _of_predictions(module: Segmenter | Classifier, record: Any) -> Graph:
                 "probabilities",
                 (module.num_classes, *side),
                 "float32",
-                "in [0, 1], sum 1 (softmax)",
+                f"in [0, 1], {shares}",
             ),
         ],
         "segmentation" if isinstance(module, Segmenter) else "classification",
@@ -114,8 +121,7 @@ def _of_predictions(module: Segmenter | Classifier, record: Any) -> Graph:
 
 
 def _channels_of(record: Any) -> int:
-    arguments = record["model"].get("init_args", {})
-    return int(arguments.get("image_channels", 1))
+    return int(record["model"].get("init_args", {}).get("image_channels") or 1)
 
 
 class _FromNoise(nn.Module):
@@ -193,7 +199,7 @@ class _FromLabels(nn.Module):
         return image
 
 
-def _of_pix2pix(module: Pix2Pix, channels: int) -> Graph:
+def _of_pix2pix(module: Pix2Pix) -> Graph:
     size = module.image_size
     num_noise = module.noise_rows([0]).shape[1]
     inputs = [Port("labels", (size, size), "int64", "label map: a class for each pixel")]
@@ -208,7 +214,7 @@ def _of_pix2pix(module: Pix2Pix, channels: int) -> Graph:
         )
     image = Port(
         "image",
-        (channels, size, size),
+        (module.image_channels, size, size),
         "float32",
         "in [-1, 1]; grey level round(127.5 * (image + 1))",
     )

@@ -12,7 +12,7 @@ from torch import Tensor
 from datamodules.slice_cache import SliceCache
 from display.numbers import count
 from evaluation.checkpoint import open_checkpoint
-from lightning_modules import GAN, Pix2Pix
+from lightning_modules import GAN, FindingsClassifier, Pix2Pix
 from lightning_modules.loading import data_root
 from lightning_modules.training_module import derived_seed
 from networks.style_generator import StyledNetwork
@@ -66,9 +66,14 @@ def real_inputs(module: Any, checkpoint: Path, root: Path | None, number: int) -
     image = torch.cat(images)
     with torch.inference_mode():
         logits = opened.module(image)
+    exact = logits.double()
+    of_findings = isinstance(opened.module, FindingsClassifier)
     return Checked(
         {"image": image.numpy()},
-        {"logits": logits, "probabilities": logits.double().softmax(dim=1)},
+        {
+            "logits": logits,
+            "probabilities": exact.sigmoid() if of_findings else exact.softmax(dim=1),
+        },
         f"{count(len(image), 'image')} of the validation split",
     )
 

@@ -16,7 +16,13 @@ from knowledge import Knowledge
 from licences import Licence
 from lightning_modules import GAN, CycleGAN, LesionInfilling, Pix2Pix
 from lightning_modules.generator_average import STATISTICS_CORRECTED
-from lightning_modules.loading import licences_behind, load_module, path_of_data, seen_by
+from lightning_modules.loading import (
+    file_known_by,
+    licences_behind,
+    load_module,
+    path_of_data,
+    seen_by,
+)
 from provenance import UserError, sha256_of
 
 # What all images of a set have in common, as a checkpoint's record names it.
@@ -76,7 +82,7 @@ class TrainedGenerator:
     @cached_property
     def checkpoint_sha256(self) -> str:
         """Hash of its file."""
-        return sha256_of(self.checkpoint)
+        return sha256_of(file_known_by(self.checkpoint))
 
     @property
     def data(self) -> dict[str, Any]:

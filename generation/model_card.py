@@ -25,12 +25,22 @@ _AUDIT = (
 )
 
 
-def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
+_IN_A_CHECKPOINT = (
+    "about patients",
+    "the checkpoint names the patients of its cache by their pseudonyms, and holds hashes by which "
+    "whoever has an image can test whether it was in the training",
+)
+
+
+def model_card(
+    generator: TrainedGenerator, licence: Licence | None, about_patients: Row = _IN_A_CHECKPOINT
+) -> Card:
     """What a checkpoint tells, under the headings of a card.
 
     Args:
         generator: Opened from its checkpoint.
         licence: Stated for data of which the checkpoint does not tell it.
+        about_patients: What of them is handed on.
     """
     record, module = generator.record, type(generator.module).__name__
     licences = [
@@ -78,11 +88,7 @@ def model_card(generator: TrainedGenerator, licence: Licence | None) -> Card:
             ],
             "Compliance": [
                 ("copies of training images", _AUDIT),
-                (
-                    "about patients",
-                    "the checkpoint names the patients of its cache by their pseudonyms, and holds "
-                    "hashes by which whoever has an image can test whether it was in the training",
-                ),
+                about_patients,
             ],
             "Comprehension": [
                 ("use", "to make images that join the training split of another model"),

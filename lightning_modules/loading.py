@@ -17,6 +17,13 @@ from knowledge import Knowledge, unpacked
 from licences import Licence, licences_of, together
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
+from lightning_modules.handed_on.generator_folder import (
+    CONFIG,
+    check_folder_size,
+    filled,
+    is_generator_folder,
+    read_folder,
+)
 from lightning_modules.module_size import check_size
 from lightning_modules.recorded_class import checked_class
 from provenance import UserError, innermost_cause
@@ -27,6 +34,9 @@ _ROOMS = ("lightning_modules", "networks")
 def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     """Rebuild the Lightning module of a checkpoint, in evaluation mode, on the CPU.
 
+    Args:
+        checkpoint: The file; or the folder of a generator that was handed on.
+
     Returns:
         The module, and the record: "model", "data" (class_path and init_args), "split",
         "patient_names" and "pixels" of its images, "also_seen" (see `seen_by`), "image_size",
@@ -35,6 +45,8 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     Raises:
         UserError: Missing or damaged file, or a checkpoint that this software did not write.
     """
+    if is_generator_folder(checkpoint):
+        return _handed_on(Path(checkpoint))
     if Path(checkpoint).is_dir():
         best = [Path(checkpoint) / name for name in ("checkpoints/best.ckpt", "best.ckpt")]
         near = next((f" Did you mean {file}?" for file in best if file.is_file()), "")
@@ -70,6 +82,19 @@ def load_module(checkpoint: Path) -> tuple[L.LightningModule, dict[str, Any]]:
         ) from error
     check_tells(record, checkpoint, "data", "split")
     return module.eval(), {**record, "images_seen": images_seen}
+
+
+def _handed_on(folder: Path) -> tuple[L.LightningModule, dict[str, Any]]:
+    told, record, state = read_folder(folder)
+    model = checked_class(record["model"], L.LightningModule, _ROOMS, "model", folder / CONFIG)
+    check_folder_size(lambda: _instantiated(model, folder), state, folder)
+    module = filled(_instantiated(model, folder), told, state, folder)
+    return module, {**record, "images_seen": module.images_seen}
+
+
+def file_known_by(checkpoint: Path) -> Path:
+    """The file by whose SHA-256 a checkpoint, or a generator's folder, is known."""
+    return Path(checkpoint) / CONFIG if is_generator_folder(checkpoint) else Path(checkpoint)
 
 
 def seen_by(record: Mapping[str, Any]) -> Knowledge:
@@ -166,7 +191,7 @@ def path_of_data(checkpoint: Path, record: dict[str, Any], setting: str, flag: s
     told = record["data"]["init_args"].get(setting)
     remedy = f" Say with {flag} where it is." if flag else ""
     config = Path(checkpoint).resolve().parent.parent / "config.yaml"
-    if config.is_file():
+    if config.is_file() and not is_generator_folder(checkpoint):
         at_run = _setting_of_data(config, setting)
         if at_run is not None:
             return Path(at_run)

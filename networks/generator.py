@@ -111,6 +111,24 @@ class ImageDiscriminator(Protocol):
         ...
 
 
+class NoDiscriminator(nn.Module):
+    """Stands where a generator was handed on without its discriminator: it can make images alone.
+
+    Args:
+        *sizes: What discriminators are made from.
+    """
+
+    def __init__(self, *sizes: int) -> None:
+        super().__init__()
+
+    def forward(self, images: list[Tensor], growth: Growth | None = None) -> list[Tensor]:
+        """Raises ValueError: there is nothing that could judge images."""
+        raise ValueError(
+            "This generator was handed on without its discriminator, so it cannot be trained. Ask "
+            "for the checkpoint."
+        )
+
+
 def missing_methods(network: nn.Module, protocol: type) -> str:
     """Methods of a Protocol that a network lacks, as a list in words; "" if it lacks none."""
     missing = sorted(get_protocol_members(protocol) - set(dir(network)))

@@ -105,7 +105,10 @@ def refuse_unfit_network(model: Any, datamodule: Any) -> None:
     settings = plain(network.get("init_args"))
     if settings.get("weights") is not None:
         settings = {**settings, "weights": "restored"}
-    channels, findings = model.init_args["image_channels"], model.init_args.get("finding_names")
+    channels, findings = (
+        model.init_args["image_channels"] or 1,
+        model.init_args.get("finding_names"),
+    )
     classes = len(findings) if findings else model.init_args["num_classes"]
     size = datamodule.image_size
     name = settings["name"]

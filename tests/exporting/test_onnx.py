@@ -12,8 +12,9 @@ import torch
 
 import export
 from exporting.command import onnx
+from exporting.graphs import graph_of
 from exporting.onnx_file import differences, refuse_differences
-from lightning_modules.loading import load_module
+from lightning_modules.loading import instantiate_module, load_module
 from provenance import UserError, sha256_of
 from tests.conftest import write_cache, write_film_cache
 from tests.exporting.checkpoints import SECRET, gan, pix2pix, written
@@ -162,3 +163,15 @@ def test_pix2pix_and_classifiers(tmp_path: Path) -> None:
     path = written(tmp_path / "classifier.ckpt", classifier(network), **names)
     told = onnx(checkpoint=path, out=tmp_path / "classifier", root=films, num_images=4)
     assert told["thresholds"]["rules"] == {"youden": 0.3}
+
+
+def test_findings_have_a_probability_each(tmp_path: Path) -> None:
+    network = {"class_path": "networks.VGG16", "init_args": {"width": 1, "hidden": 2}}
+    model = {
+        "class_path": "lightning_modules.FindingsClassifier",
+        "init_args": {"network": network, "finding_names": ["effusion", "nodule", "mass"]},
+    }
+    graph = graph_of(instantiate_module(model, tmp_path), {"image_size": 32, "model": model}, "x")
+    logits, shares = graph.network(torch.randn(2, 1, 32, 32))
+    torch.testing.assert_close(shares, logits.sigmoid())
+    assert "0: effusion, 1: nodule, 2: mass" in graph.outputs[0].meaning

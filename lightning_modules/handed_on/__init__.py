@@ -1,0 +1,1 @@
+"""Generators that were handed on without what tells of patients."""
