@@ -1,6 +1,8 @@
 """fp16 with a gradient scaler: one scaler, two optimisers, and steps that are left out."""
 
 import copy
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from lightning_modules import Pix2Pix
-from lightning_modules.training_module import Batch
+from lightning_modules.training_module import Batch, TrainingError
+from tests.lightning_modules.test_gan import fit, multi_scale
 from tests.lightning_modules.test_training_module import largest_difference, pix2pix, train
 
 
@@ -75,6 +78,34 @@ def test_an_overflow_leaves_out_one_networks_step_and_lowers_the_scale(
     assert plugin.scaler is not None
     assert plugin.scaler.get_scale() == 32.0
     assert module.steps_done == 1
+
+
+def test_a_step_that_the_scaler_leaves_out_is_no_divergence(
+    film_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    """A GAN reports gradient norms, and that of an overflow is infinite: it is left out, once."""
+    films, module = film_cache(tmp_path), multi_scale()
+    plugin = scaled(init_scale=2.0**120)
+    fit(module, films, steps=1, precision=None, plugins=[plugin])
+    assert plugin.scaler is not None
+    assert plugin.scaler.get_scale() == 2.0**118  # both networks' steps were left out
+    assert {"train/loss_discriminator", "train/score_real"} <= module.reported.keys()
+    assert not [name for name in module.reported if "gradient_norm" in name]
+    taken = scaled(init_scale=64.0)
+    fit(module, films, steps=2, precision=None, plugins=[taken])
+    assert {name for name in module.reported if "gradient_norm" in name} == {
+        "train/gradient_norm_discriminator",
+        "train/gradient_norm_generator",
+    }
+
+
+def test_gradients_that_overflow_without_a_scale_are_a_divergence(
+    film_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    module = multi_scale()
+    next(module.discriminator.parameters()).register_hook(lambda gradient: gradient * math.inf)
+    with pytest.raises(TrainingError, match="gradient_norm_discriminator is not finite"):
+        fit(module, film_cache(tmp_path), 1, precision=None, plugins=[scaled(init_scale=1.0)])
 
 
 def test_the_scale_goes_into_the_checkpoint(small_cache: Path, tmp_path: Path) -> None:
