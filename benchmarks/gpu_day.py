@@ -248,15 +248,27 @@ def gpu_test_files() -> list[str]:
 
 
 def outcomes_of_tests(said: str) -> list[Row]:
-    """Outcome of each test, and seconds where it took half a second or more, of pytest's words."""
-    outcomes = re.findall(r"^(\S+::.+?) (PASSED|FAILED|SKIPPED|ERROR)\b", said, re.M)
+    """Outcome of each test, and seconds where it took half a second or more, of pytest's words.
+
+    A test that says something, or a process beside it in the same log, moves its outcome onto a
+    line of its own.
+    """
+    outcomes: dict[str, str] = {}
+    running = None
+    for line in said.splitlines():
+        if named := re.match(r"(tests/\S+::\S+)", line):
+            running = named[1]
+        rest = line.removeprefix(running or "").strip()
+        found = re.fullmatch(r"(PASSED|FAILED|SKIPPED|ERROR)(?: \(.*)?", rest)
+        if running is not None and found is not None:
+            outcomes[running], running = found[1].lower(), None
     times = re.findall(r"^ *([\d.]+)s call +(\S+::.+)$", said, re.M)
     seconds = {name.strip(): float(value) for value, name in times}
     reasons = dict(re.findall(r"^(?:FAILED|ERROR) (\S+::.+?) - (.+)$", said, re.M))
     return [
-        {"test": name, "outcome": outcome.lower(), "seconds": seconds.get(name)}
+        {"test": name, "outcome": outcome, "seconds": seconds.get(name)}
         | ({"reason": reasons[name]} if name in reasons else {})
-        for name, outcome in outcomes
+        for name, outcome in outcomes.items()
     ]
 
 
