@@ -39,10 +39,18 @@ _SMALLEST_CELL = 128  # pixels; a 64 x 64 slice beside a legible title would be 
 
 
 def colour_of(label: int) -> tuple[int, int, int]:
-    """RGB of one class, 0..255; labels past the palette reuse its colours but the background's."""
+    """RGB of one class, 0..255; labels past the palette have its colours paler, then darker.
+
+    From the fourth round on they repeat: nobody tells so many apart.
+    """
     if label <= 0:
         return CLASS_COLOURS[0]
-    return CLASS_COLOURS[1 + (label - 1) % (len(CLASS_COLOURS) - 1)]
+    again, place = divmod(label - 1, len(CLASS_COLOURS) - 1)
+    towards, share = ((0, 0.0), (255, 0.5), (0, 0.45))[again % 3]
+    red, green, blue = (
+        round(level + share * (towards - level)) for level in CLASS_COLOURS[1 + place]
+    )
+    return red, green, blue
 
 
 def colour_mask(mask: NDArray[np.integer]) -> ImageArray:
@@ -148,7 +156,8 @@ def sheet(
     top = gap + max((_text_size(head, font)[1] + gap for head in heads), default=0)
     bottom = top + len(rows) * (size + gap)
     names = [(label, name) for label, name in enumerate(legend or ()) if label > 0]
-    legend_height = _text_size("Ag", font)[1] + gap if names else 0
+    line, places = _text_size("Ag", font)[1] + gap, _legend_places(names, font, left, width, gap)
+    legend_height = line * (1 + max((below for below, _ in places), default=-1))
     foot = _wrapped(caption, font, width - 2 * gap)
     height = bottom + legend_height + (_text_size(foot, font)[1] + gap if foot else 0)
 
@@ -172,15 +181,30 @@ def sheet(
             fitted = _fitted(image, size)
             x = left + column * (size + gap) + (size - fitted.width) // 2
             paper.paste(fitted, (x, y + (size - fitted.height) // 2))
-    x = left
-    for label, name in names:
-        side = legend_height - gap
-        draw.rectangle((x, bottom, x + side, bottom + side), colour_of(label))
-        draw.text((x + side + gap, bottom + side // 2), name, _INK, font, anchor="lm")
-        x += side + 4 * gap + _text_size(name, font)[0]
+    side = line - gap
+    for (label, name), (below, x) in zip(names, places, strict=True):
+        y = bottom + below * line
+        draw.rectangle((x, y, x + side, y + side), colour_of(label))
+        draw.text((x + side + gap, y + side // 2), name, _INK, font, anchor="lm")
     if foot:
         draw.multiline_text((gap, bottom + legend_height), foot, _INK, font)
     return np.asarray(paper, dtype=np.uint8)
+
+
+def _legend_places(
+    names: Sequence[tuple[int, str]], font: "_Font", left: int, width: int, gap: int
+) -> list[tuple[int, int]]:
+    """Line and left edge in pixels of each entry of a legend; a new line where one is full."""
+    side = _text_size("Ag", font)[1]
+    below, x = 0, left
+    places = []
+    for _, name in names:
+        length = side + gap + _text_size(name, font)[0]
+        if x > left and x + length > width - gap:
+            below, x = below + 1, left
+        places.append((below, x))
+        x += length + 3 * gap
+    return places
 
 
 def save_png(path: Path | str, array: ImageArray, synthetic: bool = False) -> Path:

@@ -23,6 +23,7 @@ def test_colour_mask_gives_each_class_its_colour() -> None:
 
 def test_labels_past_the_palette_never_look_like_background() -> None:
     assert all(colour_of(label) != CLASS_COLOURS[0] for label in range(1, 40))
+    assert len({colour_of(label) for label in range(22)}) == 22
 
 
 def test_kidney_and_tumour_differ_for_colour_blind_readers() -> None:
@@ -95,6 +96,13 @@ def test_titles_caption_and_legend_take_room_and_are_drawn() -> None:
     assert full.shape[1] > bare.shape[1] + 30
     for label in (1, 2):
         assert (full == CLASS_COLOURS[label]).all(axis=2).sum() > 50
+
+
+def test_a_long_legend_takes_several_lines_and_shows_every_class() -> None:
+    names = ["background", *(f"organ_number_{label}" for label in range(1, 14))]
+    drawn = sheet([[np.zeros((128, 128), np.uint8)]], legend=names)
+    for label in range(1, 14):
+        assert (drawn == colour_of(label)).all(axis=2).sum() > 50, label
 
 
 def test_sheet_names_a_wrong_number_of_titles() -> None:
