@@ -130,7 +130,8 @@ def too_few_of_a_finding(
     if fewest >= FEWEST_OF_A_CLASS:
         return None
     which = "with" if value else "without"
-    return f"too few: {fewest} patients {which} {names[k]}, {FEWEST_OF_A_CLASS} needed"
+    whom = "patient" if fewest == 1 else "patients"
+    return f"too few: {fewest} {whom} {which} {names[k]}, {FEWEST_OF_A_CLASS} needed"
 
 
 def macro_interval(

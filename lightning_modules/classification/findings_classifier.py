@@ -224,8 +224,8 @@ class FindingsClassifier(FilmNetwork):
         self._told_undefined = True
         rank_zero_only(print)(
             f"val/auroc: is the mean over {len(defined)} of {self.num_classes} findings; of "
-            f"{', '.join(missing)} no validation film is known with, or none without. "
-            + ("Prepare more patients, or another --split-seed." if not defined else ""),
+            f"{', '.join(missing)} no validation film is known with, or none without."
+            + ("" if defined else " Prepare more patients, or another --split-seed."),
             file=sys.stderr,
         )
 
