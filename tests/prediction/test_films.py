@@ -239,11 +239,11 @@ def test_the_same_command_goes_on(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """Interrupted after two films and a torn row, it ends with the bytes of an undisturbed run."""
-    import prediction.command as command
+    from prediction import run as whole_run
 
     source, out = dicom_films / "source/films", tmp_path / "out"
     flags = ("--checkpoint", model, "--source", source, "--out", out, "--grad-cam")
-    leave = command._rows
+    leave = whole_run._rows
 
     def interrupted(*given: Any) -> Any:
         for number, rows in enumerate(leave(*given)):
@@ -251,10 +251,10 @@ def test_the_same_command_goes_on(
                 raise KeyboardInterrupt
             yield rows
 
-    monkeypatch.setattr(command, "_rows", interrupted)
+    monkeypatch.setattr(whole_run, "_rows", interrupted)
     assert run(*flags, "--batch-size", 1) == 130
     assert "goes on where it stopped" in capsys.readouterr().err
-    monkeypatch.setattr(command, "_rows", leave)
+    monkeypatch.setattr(whole_run, "_rows", leave)
     assert len(rows_of(out)) == 2
     assert json.loads((out / "predictions.json").read_text())["finished"] is False
     with open(out / "predictions.csv", "a") as stream:
