@@ -75,4 +75,4 @@ def test_training_keeps_the_preparation(small_cache: Path, tmp_path: Path) -> No
              "--trainer.enable_progress_bar=false", "--trainer.accelerator=cpu"]  # fmt: skip
     train.fit([*words, "--trainer.max_epochs=1"])
     _, record = load_module(tmp_path / "run/checkpoints/last.ckpt")
-    assert record["preparation"] == {"window": WINDOW, "resample": None}
+    assert record["preparation"] == {"window": WINDOW, "resample": None, "channels": None}
