@@ -37,7 +37,8 @@ def onnx(
         root: Segmenter, classifier, Pix2Pix: the cache of whose validation split the inputs are;
             None takes the one that it was trained on.
         num_images: On how many it is checked.
-        opset: Version of ONNX's operators, 18 to 23. A newer one needs a newer runtime.
+        opset: Version of ONNX's operators, 18 (of ONNX 1.13, 2022) to 23. A newer one needs a newer
+            runtime.
 
     Returns:
         What stands in model.json.

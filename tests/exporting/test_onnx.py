@@ -12,8 +12,8 @@ import torch
 
 import export
 from exporting.command import onnx
-from exporting.graphs import graph_of
-from exporting.onnx_file import differences, refuse_differences
+from exporting.graphs import Graph, Port, graph_of
+from exporting.onnx_file import differences, model_of, outputs_of, refuse_differences
 from lightning_modules.loading import instantiate_module, load_module
 from provenance import UserError, sha256_of
 from tests.conftest import write_cache, write_film_cache
@@ -95,6 +95,22 @@ def test_a_gan_gives_the_averaged_generators_images(tmp_path: Path) -> None:
     np.testing.assert_allclose(again, example["image"], atol=1e-5)
     assert told["training"]["patients"] == 2
     assert told["training"]["licences"] == ["Kermany: CC BY 4.0"]
+
+
+class Normalised(torch.nn.Module):
+    """Of every image the mean square becomes 1, that of an empty one stays 0."""
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        return image * (image.square().mean(dim=(1, 2), keepdim=True) + 1e-8).rsqrt()
+
+
+def test_what_keeps_a_division_from_zero_is_not_left_out(tmp_path: Path) -> None:
+    ports = [Port(name, (4, 4), "float32", "") for name in ("image", "result")]
+    graph = Graph(Normalised(), ports[:1], ports[1:], "classification")
+    model = model_of(graph, 18, tmp_path)
+    image = np.stack([np.zeros((4, 4), np.float32), np.full((4, 4), 1e-4, np.float32)])
+    made = outputs_of(model, {"image": image}, [2])["result"]
+    np.testing.assert_allclose(made[:, 0, 0], [0.0, 2**-0.5], rtol=1e-6)
 
 
 def test_other_numbers_are_refused_with_the_figure() -> None:
