@@ -44,6 +44,7 @@ from provenance import UserError, sha256_of
 
 __all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_survival", "main"]
 
+_RECORDED = ("images", "survival", "audit")  # in the card of a set
 _SUBCOMMANDS = ("images", "lesions", "survival", "audit", "gate")
 _ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
 _RECORD = (
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     compares = kind in ("images", "audit")
     if compares:
         parser.add_class_arguments(PlainFolders, as_group=False)
+    if kind in _RECORDED:
         parser.add_argument(
             "--record", type=bool, nargs="?", const=True, default=False, help=_RECORD
         )
@@ -94,10 +96,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen |= _prepared_folders(kind, chosen, folders)
     if kind == "audit":
         return _audit(**chosen)
-    record = compares and chosen.pop("record")
+    record = kind in _RECORDED and chosen.pop("record")
     result = function(**chosen)
     if record:
-        _record_evaluation(chosen["synthetic"], chosen["out"])
+        _record_evaluation(kind, chosen["synthetic"], chosen["out"])
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
     from gates.judge import exit_status, printed_lines
 
@@ -193,12 +195,16 @@ def audit_and_record(**settings: Any) -> dict[str, Any]:
     return result
 
 
-def _record_evaluation(synthetic: Path, out: Path) -> None:
-    """Write a finished comparison of images into the set's card and manifest."""
-    from cards.finish import record_evaluation
-    from evaluation.images.record import record_of
+def _record_evaluation(kind: str, synthetic: Path, out: Path) -> None:
+    """Write a finished comparison, or what survived, into the set's card and manifest."""
+    from cards.finish import record_evaluation, record_survival
+    from evaluation import survival
+    from evaluation.images import record
 
-    record_evaluation(synthetic, record_of(out))
+    if kind == "survival":
+        record_survival(synthetic, survival.record_of(out))
+    else:
+        record_evaluation(synthetic, record.record_of(out))
 
 
 def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:

@@ -8,7 +8,7 @@ from cards.facts import facts_of
 from cards.files import marks, named_files, pixels
 from cards.header import dataset_header
 from cards.page import Card, Row
-from cards.scores import rows_of
+from cards.scores import rows_of, rows_of_survival
 from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
 from display.numbers import count
 from foreign_text import printable
@@ -89,7 +89,8 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         limits=_limits(manifest),
         cite=_cite(licences, manifest),
         header=dataset_header(title, len(items), licences, data, task),
-        results={"evaluations": evaluations, "audit": manifest.get("audit")},
+        results={name: manifest.get(name) for name in ("audit", "survival")}
+        | {"evaluations": evaluations},
     )
 
 
@@ -176,6 +177,7 @@ def _constraint(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
             if i and all(len(one.class_pixels) > i for one in items)
         ]
         rows.append(("label maps", f"images with each structure: {', '.join(shown)}"))
+    rows += rows_of_survival(manifest)
     rows.append(
         (
             "anatomy",

@@ -63,11 +63,7 @@ def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:
         UserError: It is of another set.
     """
     found = SyntheticSet.open(root)
-    if evaluation["synthetic_sha256"] != found.content_sha256:
-        raise UserError(
-            f"{root}: the evaluation is of another set, or of this one before it was made again. "
-            "Nothing was changed; evaluate this one: evaluate.py images."
-        )
+    _check_is_of(found, evaluation, "images")
     key = ("extractor", "split")
     others = [
         one
@@ -76,6 +72,31 @@ def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:
     ]
     content = {**found.manifest, "evaluations": [*others, dict(evaluation)]}
     write_set(root, found.items, content, command_of(found))
+
+
+def record_survival(root: Path, survival: Mapping[str, Any]) -> None:
+    """Write into a translated set's card and manifest whether a frozen model finds its labels.
+
+    Takes the place of an earlier one.
+
+    Args:
+        root: The set.
+        survival: As `evaluation.survival.record_of` gives it.
+
+    Raises:
+        UserError: It is of another set.
+    """
+    found = SyntheticSet.open(root)
+    _check_is_of(found, survival, "survival")
+    write_set(root, found.items, {**found.manifest, "survival": dict(survival)}, command_of(found))
+
+
+def _check_is_of(found: SyntheticSet, evaluation: Mapping[str, Any], kind: str) -> None:
+    if evaluation["synthetic_sha256"] != found.content_sha256:
+        raise UserError(
+            f"{found.root}: the evaluation is of another set, or of this one before it was made "
+            f"again. Nothing was changed; evaluate this one: evaluate.py {kind}."
+        )
 
 
 def write_card_anew(root: Path, licence: Licence | None) -> list[Licence]:
@@ -108,7 +129,7 @@ def _said_later(root: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     same = all(before.get(key) == content.get(key) for key in ("items", "generator", "seed"))
     if not same:
         return {}
-    found = {key: before[key] for key in ("audit", "evaluations") if before.get(key)}
+    found = {key: before[key] for key in ("audit", "evaluations", "survival") if before.get(key)}
     if before.get("licences") and not all(one.is_stated for one in licences_in(content)):
         found["licences"] = before["licences"]  # stated since, by generate.py card
     return found

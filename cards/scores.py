@@ -5,10 +5,16 @@ from typing import Any
 
 from cards.page import Row
 from display.numbers import count, interval, number
+from foreign_text import printable
 
 _OF_COVERAGE = ("recall", "coverage", "diversity", "ms_ssim")
 MEASURE = (
     "not measured: `python evaluate.py images --real CACHE --synthetic SET --out FOLDER --record`"
+)
+
+_MEASURE_SURVIVAL = (
+    "not measured: `python evaluate.py survival --synthetic SET --source CACHE --checkpoint FILE "
+    "--out FOLDER --record`"
 )
 
 
@@ -37,6 +43,36 @@ def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list
                 )
             ]
     return rows or [("closeness" if not of_coverage else "variety", MEASURE)]
+
+
+def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
+    """Of a translated set how often a frozen model finds each label; no rows of another set."""
+    if "translated_from" not in manifest:
+        return []
+    survival = manifest.get("survival")
+    if survival is None:
+        return [("labels after the translation", _MEASURE_SURVIVAL)]
+    summary = survival["summary"]
+    rows: list[Row] = []
+    for name, entry in summary.items():
+        what, _, which = name.rpartition(":")
+        if which == "translated":
+            text = _with_ends(entry)
+            for other in ("original", "change"):
+                if found := summary.get(f"{what}:{other}"):
+                    text += f"; {other} {_with_ends(found)}"
+            rows.append((f"{printable(what)}, translated", text))
+    known = survival["patients_that_the_model_was_trained_on"]
+    rows.append(
+        (
+            "labels after the translation",
+            f"a frozen {survival['model']} says of a share of {_with_ends(summary['same'])} the "
+            f"same as of the original; {count(survival['num_images'], 'image')}, "
+            f"{count(survival['num_patients'], 'patient')}, of whom it was trained on {known}",
+        )
+    )
+    required = survival.get("required", ())
+    return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
 
 
 def _score(entry: Mapping[str, Any]) -> str:

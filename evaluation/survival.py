@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from device import Device, chosen_device
-from evaluation.folder import RESULT, write_csv
+from evaluation.folder import RESULT, read_evaluation, write_csv
 from gates.names import OF_SURVIVALS
 from gates.rules import parse_rules
 from output_folder import check_folder
@@ -163,6 +163,28 @@ def evaluate_survival(
     write_csv(out / _IMAGES, rows)
     write_json_atomic(out / RESULT, result)
     return result
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """Of a finished evaluation, for the manifest's key `survival`: numbers, and no path.
+
+    Args:
+        folder: The evaluation's.
+
+    Returns:
+        The model's kind and SHA-256, images and patients, each share with its interval, what was
+        required, the set's SHA-256 and that of evaluation.json.
+    """
+    result = read_evaluation(folder)
+    kept = ("model", "checkpoint_sha256", "found_at", "num_images", "num_patients")
+    known = "patients_that_the_model_was_trained_on"
+    return {
+        **{name: result[name] for name in (*kept, known, "summary", "synthetic_sha256")},
+        "required": [
+            {"rule": row["rule"], "verdict": row["verdict"]} for row in result.get("require", ())
+        ],
+        "evaluation_sha256": sha256_of(Path(folder) / RESULT),
+    }
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

@@ -70,6 +70,7 @@ def write_without_copies(
             **source.manifest,
             "audit": None,
             "evaluations": [],
+            "survival": None,
             "without_copies": {
                 "left_out": before["left_out"] + len(dropped),
                 "of": before["of"],

@@ -13,11 +13,11 @@ from torch import Tensor
 
 import evaluate
 import lightning_modules.loading
-from cards.finish import finish_synthetic_set
+from cards.finish import finish_synthetic_set, record_survival
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticItem
-from evaluation.survival import _of_slice, summary_of
+from datamodules.synthetic import SyntheticItem, SyntheticSet
+from evaluation.survival import _of_slice, record_of, summary_of
 from lightning_modules import Classifier, Segmenter
 from provenance import UserError
 
@@ -103,9 +103,22 @@ def test_a_classifier_is_asked_of_both(
     checkpoint = answers(Bright(), ["normal", "abnormal"], tmp_path)
     words = ["--synthetic", str(made), "--source", str(cache), "--checkpoint", str(checkpoint)]
     out = tmp_path / "out"
-    rule = ["--require", "found:abnormal:translated>=0.5"]
+    assert "not measured: `python evaluate.py survival" in (made / "README.md").read_text()
+    known_by = SyntheticSet.open(made).content_sha256
+    rule = ["--require", "found:abnormal:translated>=0.5", "--record"]
     assert evaluate.main(["survival", *words, "--out", str(out), "--device", "cpu", *rule]) == 3
     result = json.loads((out / "evaluation.json").read_text())
+    told, card = SyntheticSet.open(made), (made / "README.md").read_text()
+    assert told.content_sha256 == known_by  # recorded, and still the same set
+    assert told.manifest["survival"]["summary"] == result["summary"]
+    assert told.manifest["survival"]["required"][0]["verdict"] == "does not hold"
+    assert "| found:abnormal, translated | 0 [0 to " in card
+    assert "| required | found:abnormal:translated>=0.5: does not hold |" in card
+    assert "12 images, 4 patients, of whom it was trained on 0" in card
+    assert "not measured: `python evaluate.py survival" not in card
+    assert str(tmp_path) not in card
+    with pytest.raises(UserError, match=r"is of another set.*evaluate.py survival"):
+        record_survival(made, {**record_of(out), "synthetic_sha256": "0" * 64})
     found = result["summary"]
     assert found["found:normal:translated"]["value"] == 0.0
     assert found["found:abnormal:translated"]["value"] == 0.0
