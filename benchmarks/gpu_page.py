@@ -15,7 +15,7 @@ def page(result: Row) -> str:
     parts = [
         _head(result),
         _tests([row for row in rows if row["part"] == "tests"]),
-        _speed([row for row in rows if row["part"] in ("speed", "compile")]),
+        _speed([row for row in rows if row["part"] in ("speed", "compile", "count")]),
         _shares([row for row in rows if row["part"] == "shares"]),
         _audit([row for row in rows if row["part"] == "audit"]),
         _training(result),
@@ -94,6 +94,7 @@ def _speed(rows: list[Row]) -> str:
         for row in ceilings
         if "tflops" in row
     }
+    counts = {(r["method"], r["size"]): r for r in done if "gflop_per_image" in r}
     timed = [row for row in done if "variant" in row]
     if not done:
         return ""
@@ -102,7 +103,7 @@ def _speed(rows: list[Row]) -> str:
     for size in sorted({row["size"] for row in timed}):
         of_size = [row for row in timed if row["size"] == size]
         text.append(f"## A training step at {size} px, batch {of_size[0]['batch']}")
-        text.append(_table_of_steps(of_size, products))
+        text.append(_table_of_steps(of_size, products, counts))
     if timed:
         text += [_legend(), _noise(timed)]
     first = [row for row in done if "first compilation" in row]
@@ -121,7 +122,9 @@ def _of_ceiling(row: Row) -> str:
     return f"not possible: {row['reason']}"
 
 
-def _table_of_steps(rows: list[Row], products: dict[str, float]) -> str:
+def _table_of_steps(
+    rows: list[Row], products: dict[str, float], counts: dict[tuple[str, int], Row]
+) -> str:
     methods = list(dict.fromkeys(row["method"] for row in rows))
     shown = []
     for method in methods:
@@ -130,9 +133,13 @@ def _table_of_steps(rows: list[Row], products: dict[str, float]) -> str:
         for row in of_method:
             named = [method, row["variant"]]
             if "ms_per_step" not in row:
-                shown.append([*named, f"not possible: {row['reason']}", *[None] * 6])
+                shown.append([*named, f"not possible: {row['reason']}", *[None] * 7])
                 continue
-            product = products.get(row["variant"].partition("+")[0])
+            precision = row["variant"].partition("+")[0]
+            product, count = products.get(precision), counts.get((method, row["size"]), {})
+            half = "mixed" if precision in ("bf16", "fp16") else "float32"
+            each = count.get("gflop_per_image")
+            tflops = None if each is None else each * row["images_per_second"] / 1000
             shown.append(
                 [
                     *named,
@@ -140,13 +147,14 @@ def _table_of_steps(rows: list[Row], products: dict[str, float]) -> str:
                     f"{base / row['ms_per_step']:.2f}" if base else None,
                     row["ms_per_step"],
                     f"{row['spread_percent']:.1f} %",
-                    row["tflops"],
-                    f"{100 * row['tflops'] / product:.0f} %" if product else None,
+                    tflops,
+                    f"{100 * tflops / product:.0f} %" if product and tflops else None,
                     row["peak_memory_mb"],
+                    count.get(f"expected_mb_{half}"),
                 ]
             )
     titles = ("method", "variant", "images/s", "to fp32", "ms", "two timings differ by")
-    return table((*titles, "TFLOP/s", "of the product", "peak MB"), shown)
+    return table((*titles, "TFLOP/s", "of the product", "peak MB", "expected MB"), shown)
 
 
 def _legend() -> str:
@@ -156,8 +164,9 @@ def _legend() -> str:
         "float32 there follows torch's default, by which convolutions may round (so does a run "
         "in `32-true`). Compiled: the networks through torch.compile; penalties call them as they "
         "are, since what is compiled has no second derivative. Operations are those of matrix "
-        "products and convolutions, counted in a step, lazy penalties in proportion. Images lie "
-        "on the GPU; no loading, no trainer."
+        "products and convolutions, counted in a step without values, lazy penalties in "
+        "proportion; the expected memory is that of the same step. Images lie on the GPU; no "
+        "loading, no trainer."
     )
 
 
@@ -291,7 +300,7 @@ def _not_run(result: Row) -> str:
         if part["how"] != "whole":
             lines.append(f"- {name}: {part['how']} ({part['seconds']:.0f} s).")
     for planned in (row for row in result["rows"] if row.get("state") == "planned"):
-        if planned["part"] == "compile":
+        if planned["part"] in ("compile", "count"):
             continue
         of_part = [row for row in result["rows"] if row["part"] == planned["part"]]
         ended = {row["key"] for row in of_part if row.get("state") in ("measured", "not possible")}

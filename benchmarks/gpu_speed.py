@@ -1,8 +1,9 @@
 """Speed of every method's training step on a GPU: the rows of benchmarks/gpu_day.py.
 
 First what the card can do at best: large matrix products and a copy. Then images per second, the
-operations of a step as a share of such a product, and peak memory, of every method at several
-sizes and in every precision, what matters most first. Each is timed twice.
+operations of a step as a share of such a product, and peak memory, of every method, what matters
+most first. Each is timed twice. Operations, and the memory that is expected, are counted by another
+process, which needs no GPU.
 """
 
 import math
@@ -14,19 +15,18 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
 import networks
 from benchmarks import gan_step
 from benchmarks.gpu_rows import Row, Task
 from benchmarks.training_step import CLASS_NAMES, Timer, pix2pix
 from callbacks.record import peak_memory_mb
+from callbacks.step_cost import shapes_of, step_cost
 from lightning_modules import Classifier, Segmenter
 from lightning_modules.training_module import TrainingModule
 
-_COUNTED_BATCH = 4
-"""Images of the step whose operations are counted: the groups of minibatch deviation."""
+_FIRST = 3
+"""Times as long as others the first row of a method may take: cuDNN chooses its kernels."""
 
 Batch = dict[str, torch.Tensor]
 
@@ -39,7 +39,7 @@ class Sizes:
         pixels: Sides of the images.
         width: Of GANs, in the papers 512; of all others in proportion.
         batch: Images at the first size, and in proportion to 1 / side at the others.
-        steps: That a timing takes: a round of the lazy penalties.
+        steps: That a timing takes, of each kind of step.
         row_s: Seconds that a row may take.
         compile_s: Seconds that one may take that compiles.
     """
@@ -47,7 +47,7 @@ class Sizes:
     pixels: tuple[int, ...] = (256, 512)
     width: int = 512
     batch: int = 16
-    steps: int = 16
+    steps: int = 4
     row_s: float = 12.0
     compile_s: float = 40.0
 
@@ -85,41 +85,51 @@ def methods(width: int) -> dict[str, Callable[[int], TrainingModule]]:
 
 
 IMPORTANT = ("se_msg_pggan", "stylegan2", "pix2pix")
-VARIANTS = ("bf16", "fp32", "tf32", "fp16", "bf16+channels_last")
+FIRST_VARIANTS = ("bf16", "tf32")
+BESIDE_VARIANTS = ("fp32", "fp16", "bf16+channels_last")
 COMPILED = "bf16+compiled"
 
 
 def order(pixels: tuple[int, ...], names: tuple[str, ...]) -> list[tuple[str, int, str]]:
-    """(method, side, variant): what matters most first, so that the time may end anywhere."""
+    """(method, side, variant): what matters most first, so that the time may end anywhere.
+
+    All methods at the first side; three of them at others, in other precisions and compiled.
+    """
     important = tuple(name for name in names if name in IMPORTANT)
     others = tuple(name for name in names if name not in IMPORTANT)
-    eager = {
-        kind: [[(name, size, v) for v in VARIANTS for name in kind] for size in pixels]
-        for kind in (important, others)
-    }
-    compiled = {
-        kind: [[(name, size, COMPILED) for name in kind] for size in pixels]
-        for kind in (important, others)
-    }
-    rows = [*eager[important][0], *eager[others][0], *compiled[important][0]]
-    for place in range(1, len(pixels)):
-        rows += [*eager[important][place], *eager[others][place]]
-    rows += compiled[others][0]
-    for place in range(1, len(pixels)):
-        rows += [*compiled[important][place], *compiled[others][place]]
-    return rows
+    rows = [
+        (name, pixels[0], variant)
+        for group in (important, others)
+        for name in group
+        for variant in FIRST_VARIANTS
+    ]
+    beside = [(name, pixels[0], variant) for variant in BESIDE_VARIANTS for name in important]
+    rows += beside[: len(important)]  # fp32
+    rows += [(n, size, v) for size in pixels[1:] for n in important for v in FIRST_VARIANTS]
+    rows += beside[len(important) :]
+    return rows + [(name, pixels[0], COMPILED) for name in important]
 
 
 def tasks(sizes: Sizes, device: torch.device) -> Iterator[Task]:
     """Ceilings, then every row of the table."""
     yield from ceilings(sizes, device)
     made = methods(sizes.width)
-    flops: dict[tuple[str, int], float] = {}
+    begun = set()
     for name, size, variant in order(sizes.pixels, tuple(made)):
         row = {"method": name, "size": size, "variant": variant, "batch": sizes.batch_at(size)}
-        measure = partial(_timed, made[name], name, size, variant, sizes, device, flops)
-        slow = variant == COMPILED
-        yield Task(row, measure, sizes.compile_s if slow else sizes.row_s)
+        measure = partial(_timed, made[name], size, variant, sizes, device)
+        seconds = sizes.row_s if (name, size) in begun else _FIRST * sizes.row_s
+        begun.add((name, size))
+        yield Task(row, measure, sizes.compile_s if variant == COMPILED else seconds)
+
+
+def count_tasks(sizes: Sizes) -> Iterator[Task]:
+    """Operations and expected memory of the rows; no GPU is touched."""
+    made = methods(sizes.width)
+    seen = dict.fromkeys((name, size) for name, size, _ in order(sizes.pixels, tuple(made)))
+    for name, size in seen:
+        row = {"method": name, "size": size, "batch": sizes.batch_at(size)}
+        yield Task(row, partial(counted, made[name], size, sizes.batch_at(size)), 120.0)
 
 
 def compile_tasks(sizes: Sizes, device: torch.device) -> Iterator[Task]:
@@ -151,22 +161,33 @@ def example(module: TrainingModule, count: int, size: int, device: torch.device)
     return batch | {"mask": torch.randint(0, len(CLASS_NAMES), shape, device=device)}
 
 
+def counted(make: Callable[[int], TrainingModule], size: int, count: int) -> Row:
+    """Operations of a mean step for one image; and the most that a step holds."""
+    module = make(size)
+    shapes = shapes_of(example(module, count, size, torch.device("cpu")))
+    phases = _phases(module)
+    mixed = [step_cost(module, shapes, "bf16-mixed", at) for at, _ in phases]
+    total = sum(share * one.operations for one, (_, share) in zip(mixed, phases, strict=True))
+    whole = step_cost(module, shapes, "32-true", phases[0][0])  # all that is lazy is due
+    return {
+        "gflop_per_image": total / count / 1e9,
+        "expected_mb_mixed": max(one.expected_mb for one in mixed),
+        "expected_mb_float32": whole.expected_mb,
+    }
+
+
 def _timed(
     make: Callable[[int], TrainingModule],
-    name: str,
     size: int,
     variant: str,
     sizes: Sizes,
     device: torch.device,
-    flops: dict[tuple[str, int], float],
 ) -> Row:
     """One row of the table."""
     torch.compiler.reset()  # else networks of a class share a limit, and then run uncompiled
     torch.manual_seed(0)
     count = sizes.batch_at(size)
     precision, _, how = variant.partition("+")
-    if (name, size) not in flops:
-        flops[name, size] = operations(make(size), size, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
     timer = Timer(
@@ -177,20 +198,30 @@ def _timed(
     started = time.perf_counter()
     _warm_up(timer, batch)
     warm = time.perf_counter() - started
-    seconds = []
-    for _ in range(2):
-        timer.module.steps_done = 0
-        seconds.append(timer.seconds(batch, sizes.steps) / sizes.steps)
+    seconds = [_mean_seconds(timer, batch, sizes.steps) for _ in range(2)]
     step = statistics.mean(seconds)
     return {
         "ms_per_step": 1000 * step,
         "spread_percent": 100 * abs(seconds[0] - seconds[1]) / step,
         "images_per_second": count / step,
-        "gflop_per_image": flops[name, size] / 1e9,
-        "tflops": flops[name, size] * count / step / 1e12,
         "peak_memory_mb": peak_memory_mb(device),
         "warm_up_s": warm,
     }
+
+
+def _mean_seconds(timer: Timer, batch: Batch, steps: int) -> float:
+    """Of a mean step: each kind of step is timed by itself, the rare ones with fewer steps."""
+    total = 0.0
+    for steps_done, share in _phases(timer.module):
+        repeats = steps if share > 0.5 else max(1, steps // 2)
+        timer.seconds(batch, 0)  # waits for the GPU
+        started = time.perf_counter()
+        for _ in range(repeats):
+            timer.module.steps_done = steps_done
+            timer.step(batch)
+        timer.seconds(batch, 0)
+        total += share * (time.perf_counter() - started) / repeats
+    return total
 
 
 def _phases(module: TrainingModule) -> list[tuple[int, float]]:
@@ -219,34 +250,6 @@ def _warm_up(timer: Timer, batch: Batch) -> None:
             timer.module.steps_done = steps_done
             timer.step(batch)
     timer.seconds(batch, 0)  # waits for the GPU
-
-
-def operations(module: TrainingModule, size: int, device: torch.device) -> float:
-    """Floating-point operations of a mean step for one image: products and convolutions."""
-    timer = Timer(module, "fp32", device)
-    batch = example(module, _COUNTED_BATCH, size, device)
-    total = 0.0
-    for steps_done, share in _phases(module):
-        module.steps_done = steps_done
-        with _Counter() as counter:
-            timer.step(batch)
-        total += share * counter.total
-    return total / _COUNTED_BATCH
-
-
-class _Counter(TorchDispatchMode):
-    """Counts as torch's FlopCounterMode, which follows modules by hooks that penalties refuse."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.total = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        result = func(*args, **kwargs)
-        if (count := flop_registry.get(func._overloadpacket)) is not None:
-            self.total += count(*args, **kwargs, out_val=result)
-        return result
 
 
 # ---- what the card can do at best --------------------------------------------------------------

@@ -56,7 +56,7 @@ class Timer:
         self.channels_last = channels_last
         torch.backends.cuda.matmul.allow_tf32 = precision == "tf32"
         torch.backends.cudnn.allow_tf32 = precision != "fp32"
-        self.module = module.to(device)
+        self.module = module if module.device == device else module.to(device)
         if channels_last:
             _by_pixel(module)
         if compiled:
@@ -142,9 +142,15 @@ def _by_pixel(module: TrainingModule) -> None:
 
 
 def _compile(module: TrainingModule) -> None:
-    """Compile the networks in place; let penalties see them uncompiled."""
+    """Compile the networks in place; let penalties see them uncompiled.
+
+    Layouts stay as they are: inductor foretells those of a convolution's gradients wrongly where
+    it changes them (pytorch#171622, #197517). A block of a network may be met with more shapes than
+    the usual eight, after which it would run uncompiled without a word.
+    """
+    torch._dynamo.config.recompile_limit = 64
     for network in _networks(module):
-        network.compile(dynamic=False)
+        network.compile(dynamic=False, options={"layout_optimization": False})
     regularisation: Any = getattr(module, "regularisation", None)
     if regularisation is None:
         return

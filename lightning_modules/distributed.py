@@ -8,7 +8,8 @@ under double backward (gradient penalties) and while a network grows.
 """
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
@@ -40,8 +41,24 @@ StrategyRegistry.register(
 )
 
 
+_alone = False
+
+
+@contextmanager
+def as_one_process() -> Iterator[None]:
+    """Inside, this process counts as the only one, and nothing here waits for others."""
+    global _alone
+    before, _alone = _alone, True
+    try:
+        yield
+    finally:
+        _alone = before
+
+
 def process_count() -> int:
     """Number of processes that train together; 1 without a process group."""
+    if _alone:
+        return 1
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
