@@ -53,6 +53,14 @@ def slices(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
 
 
 @pytest.fixture(scope="module")
+def translated(
+    slices: tuple[Path, Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> SyntheticSet:
+    """All nine slices of the source's three training patients."""
+    return make(slices[2], tmp_path_factory.mktemp("translated") / "set")
+
+
+@pytest.fixture(scope="module")
 def to_abnormal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A cache of films, and a translator from its normal ones to its abnormal ones."""
     folder = tmp_path_factory.mktemp("films")
@@ -65,10 +73,10 @@ def to_abnormal(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 def test_slices_take_their_label_maps_along(
-    slices: tuple[Path, Path, Path], tmp_path: Path
+    slices: tuple[Path, Path, Path], translated: SyntheticSet
 ) -> None:
-    target, source, checkpoint = slices
-    made = make(checkpoint, tmp_path / "set")
+    target, source, _ = slices
+    made = translated
     originals = {item.id: item for item in SliceCache.open(source).items}
     assert len(made.items) == 9  # three training patients, three slices with foreground
     for item in made.items:
@@ -83,10 +91,10 @@ def test_slices_take_their_label_maps_along(
 
 
 def test_the_set_knows_both_domains_and_whose_images_it_shows(
-    slices: tuple[Path, Path, Path], tmp_path: Path
+    slices: tuple[Path, Path, Path], translated: SyntheticSet, tmp_path: Path
 ) -> None:
     _, _, checkpoint = slices
-    made = make(checkpoint, tmp_path / "set", num_images=2)
+    made = translated
     training = {f"case_{i:05d}" for i in range(4)}
     assert made.learnt().patients == training | {"other_0", "other_1", "other_2"}
     assert made.shown().patients == {item.source_patient_id for item in made.items}
@@ -100,7 +108,7 @@ def test_the_set_knows_both_domains_and_whose_images_it_shows(
     assert Image.open(made.root / "images/synthetic_000000.png").text["Description"] == notice
     # A patient whom the translator never saw is known through the image alone.
     new = write_cache(tmp_path / "new", {"new": "train", "z": "val"})
-    shown = make(checkpoint, tmp_path / "shown", source=new)
+    shown = make(checkpoint, tmp_path / "shown", source=new, num_images=2)
     held_out = SliceCache.open(write_cache(tmp_path / "held_out", {"new": "test", "x": "train"}))
     with pytest.raises(UserError, match="its images are translated ones of this patient: new"):
         check_no_leak(shown, held_out)
@@ -119,11 +127,10 @@ def test_held_out_patients_of_the_translator_are_not_translated(
 
 
 def test_a_set_is_refined_and_keeps_what_it_knew(
-    slices: tuple[Path, Path, Path], tmp_path: Path
+    slices: tuple[Path, Path, Path], translated: SyntheticSet, tmp_path: Path
 ) -> None:
-    _, _, checkpoint = slices
-    first = make(checkpoint, tmp_path / "first", num_images=3)
-    refined = make(checkpoint, tmp_path / "refined", source=first.root)
+    first = translated
+    refined = make(slices[2], tmp_path / "refined", source=first.root)
     assert [item.source_item_id for item in refined.items] == [item.id for item in first.items]
     assert refined.shown().patients >= first.shown().patients
     assert refined.manifest["translated_from"]["shows_patients"] is True
@@ -158,10 +165,11 @@ def test_a_translation_does_not_depend_on_the_batch_and_continues(
         assert np.array_equal(again.image(one), other.image(two))
 
 
-def test_a_translator_is_trained_on_a_set(slices: tuple[Path, Path, Path], tmp_path: Path) -> None:
+def test_a_translator_is_trained_on_a_set(
+    slices: tuple[Path, Path, Path], translated: SyntheticSet, tmp_path: Path
+) -> None:
     """The refiner: from a set of any generator to the real slices."""
-    target, _, checkpoint = slices
-    first = make(checkpoint, tmp_path / "first", num_images=4)
+    target, first = slices[0], translated
     data = UnpairedDataModule(str(target), str(first.root), batch_size=2)
     data.setup("fit")
     assert data.synthetic_sha256 == first.content_sha256
@@ -169,7 +177,7 @@ def test_a_translator_is_trained_on_a_set(slices: tuple[Path, Path, Path], tmp_p
     words = [f"--data.root={target}", f"--data.source={first.root}"]
     refiner = translator("configs/kits19/cyclegan.yaml", tmp_path / "run", *words)
     refined = make(refiner, tmp_path / "refined")
-    assert len(refined.items) == 4
+    assert len(refined.items) == 9
     assert read_json(refined.root / "manifest.json")["translated_from"]["set_sha256"] == (
         first.content_sha256
     )

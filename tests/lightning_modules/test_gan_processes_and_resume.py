@@ -296,7 +296,8 @@ def test_the_pool_of_a_translator_survives_an_interruption(
     cache = film_cache(tmp_path / "films")
 
     def of(folder: str) -> Arguments:
-        return arguments(*TRANSLATED, cache, tmp_path / folder, *LONGER)
+        few = ["--data.batch_size=2", "--data.images_per_epoch=8"]
+        return arguments(*TRANSLATED, cache, tmp_path / folder, *LONGER, *few)
 
     train.fit(of("whole"))
     train_until_the_plug_is_pulled(of("cut"), monkeypatch)
