@@ -219,7 +219,7 @@ class Knowledge:
             sentence = (
                 f"{what}: was compared with {cache.root} by pixels alone, since {by_name}. Copies "
                 "that were scaled, windowed or compressed with loss are not found. "
-                f"With {remedy} for both, patients are compared too."
+                f"{remedy}"
             )
         else:
             sentence = (
@@ -261,7 +261,7 @@ class Overlap:
 
 
 def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) -> tuple[str, str]:
-    """Why names of several kinds cannot be compared, and with what they could.
+    """Why names of several kinds cannot be compared, and a sentence on how they could.
 
     Args:
         strange: The kinds that cannot be compared.
@@ -277,6 +277,13 @@ def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) ->
         )
         remedies.append("the same --patient-ids")
     salted = [] if one_salt else [theirs for theirs in strange if not theirs.same_salt(ours)]
+    if any(one.salt_is_lost for one in (ours, *salted)) and salted:
+        reasons.append(
+            "one names patients by a salt that was thrown away when a generator was handed on"
+        )
+        remedy = "Who has the generator's checkpoint can compare patients too, with a folder of it "
+        remedy += "that keeps their names: export.py generator --patient-names keep."
+        return ", and ".join(reasons), remedy
     if any(theirs.named_by != ours.named_by for theirs in salted):
         reasons.append(
             "one names patients as their source does, and the other by a salt of its own"
@@ -288,7 +295,8 @@ def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) ->
     elif salted:
         reasons.append("their patients are named with different salts (--patient-salt)")
         remedies.append("one --patient-salt")
-    return ", and ".join(reasons), " and ".join(remedies)
+    remedy = f"With {' and '.join(remedies)} for both, patients are compared too."
+    return ", and ".join(reasons), remedy
 
 
 def _texts(value: Any, name: str) -> Iterable[str]:

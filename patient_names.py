@@ -120,11 +120,13 @@ class PatientNames:
         named_by: "pseudonym", salted hashes; or "source", names as the source has them.
         salt_check: See the function of this name; None where it is not recorded, or needs none.
         ids: "as_numbers": 7, 007 and 7.0 are one patient; "as_written": they are three.
+        salt_is_lost: The salt was thrown away, so nobody can name another patient by it.
     """
 
     named_by: str
     salt_check: str | None = None
     ids: str = "as_numbers"
+    salt_is_lost: bool = False
 
     @classmethod
     def guessed(cls, names: Iterable[str]) -> "PatientNames":
@@ -147,11 +149,11 @@ class PatientNames:
                 f"How patients are named is not told as this software tells it ({str(plain)[:200]}"
                 "). Use the file as it was written."
             )
-        return cls(str(named_by), check, str(ids))
+        return cls(str(named_by), check, str(ids), told.get("salt_is_lost") is True)
 
     def plain(self) -> dict[str, Any]:
         """As a manifest or a checkpoint holds it."""
-        return asdict(self)
+        return {name: value for name, value in asdict(self).items() if value is not False}
 
     def comparable(self, other: "PatientNames") -> bool:
         """Whether one person has names under both that can be compared."""

@@ -148,7 +148,7 @@ def _knowledge(generator: TrainedGenerator, naming: PatientNaming) -> dict[str, 
             )
         salt = secrets.token_hex(32)  # kept nowhere, so that no name can be found by trying
         ids = "as_numbers" if told is None else PatientNames.of_plain(told).ids
-        told = PatientNames("pseudonym", salt_check(salt), ids).plain()
+        told = PatientNames("pseudonym", salt_check(salt), ids, salt_is_lost=True).plain()
         names = {
             part: sorted(pseudonym(one, salt) for one in those) for part, those in names.items()
         }

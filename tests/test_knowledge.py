@@ -134,6 +134,18 @@ def test_all_is_named_that_makes_names_comparable(
     )
 
 
+@pytest.mark.parametrize("ours", [SECRET, KNOWN, IN_CLEAR])
+def test_nobody_is_asked_for_a_salt_that_was_thrown_away(ours: PatientNames) -> None:
+    lost = PatientNames("pseudonym", salt_check("lost"), salt_is_lost=True)
+    assert PatientNames.of_plain(lost.plain()) == lost
+    assert "salt_is_lost" not in SECRET.plain()
+    gap = of("a", names=lost).not_compared("SET", Images("b", ours, [[1]]))
+    assert gap is not None
+    assert "a salt that was thrown away when a generator was handed on" in gap.sentence
+    assert gap.sentence.endswith("export.py generator --patient-names keep.")
+    assert "--patient-salt" not in gap.sentence
+
+
 def test_a_known_image_makes_its_patient_known() -> None:
     cache = Images(["a", "b", "b", "c"], SECRET, [[1, 7], [2, 0], [0, 0], [4, 9]])
     found = of("x", pixels=(2, 9)).overlap(cache)
