@@ -24,8 +24,9 @@ def onnx(
     root: Path | None = None,
     num_images: int = 12,
     opset: int = 18,
+    direction: Literal["forward", "backward"] | None = None,
 ) -> dict[str, Any]:
-    """Write a segmenter, classifier, GAN or Pix2Pix as ONNX: model.onnx, and model.json beside it.
+    """Write a segmenter, a classifier or a generator as ONNX: model.onnx, and model.json beside it.
 
     The file is run by onnxruntime on real inputs, in several sizes of batch, and refused where an
     output differs from PyTorch's by more than 0.0001. How to prepare images and read results stands
@@ -34,11 +35,13 @@ def onnx(
     Args:
         checkpoint: As train.py wrote it; of a generator the averaged weights are taken.
         out: New or empty folder.
-        root: Segmenter, classifier, Pix2Pix: the cache of whose validation split the inputs are;
-            None takes the one that it was trained on.
+        root: All but GANs: the cache of whose validation split the inputs are; None takes the one
+            that it was trained on, of a CycleGAN that of the images that it translates.
         num_images: On how many it is checked.
         opset: Version of ONNX's operators, 18 (of ONNX 1.13, 2022) to 23. A newer one needs a newer
             runtime.
+        direction: CycleGAN: "forward" from the training's source to its target, or "backward".
+            None: forward.
 
     Returns:
         What stands in model.json.
@@ -55,11 +58,18 @@ def onnx(
     from exporting.graphs import graph_of
     from exporting.inputs import real_inputs
     from exporting.onnx_file import ALLOWED, differences, model_of, outputs_of, refuse_differences
+    from lightning_modules import CycleGAN
     from lightning_modules.loading import load_module
 
     module, record = load_module(checkpoint)
-    graph = graph_of(module, record, checkpoint)
-    checked = real_inputs(module, checkpoint, root, num_images)
+    if direction is not None and not isinstance(module, CycleGAN):
+        raise UserError(
+            f"--direction {direction}: is for CycleGANs, which translate images, but {checkpoint} "
+            f"holds a {type(module).__name__}. Leave it out."
+        )
+    to = "source" if direction == "backward" else "target"
+    graph = graph_of(module, record, checkpoint, to)
+    checked = real_inputs(module, checkpoint, root, num_images, to)
     model = model_of(graph, opset, checkpoint)
     made = outputs_of(model, checked.inputs, _BATCHES)
     found = differences(made, checked.expected)
@@ -152,11 +162,13 @@ def _write(out: Path, model: Any, told: Mapping[str, Any]) -> None:
 def _write_example(out: Path, inputs: Mapping[str, Any], made: Mapping[str, Any]) -> None:
     """Inputs of random numbers and what was made of them, to try another runtime with.
 
-    Label maps are of patients, so those of a Pix2Pix are not among it.
+    Label maps and images are of patients, so they are not among it.
     """
     import numpy as np
 
-    if "labels" in inputs or max(array[0].size for array in inputs.values()) > _ROWS_PER_EXAMPLE:
+    if {"labels", "image"} & set(inputs) or max(
+        array[0].size for array in inputs.values()
+    ) > _ROWS_PER_EXAMPLE:
         return
     rows = {
         name: array[:_EXAMPLES] if name != "truncation" else array

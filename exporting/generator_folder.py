@@ -70,7 +70,8 @@ def write_generator_folder(
     if type(module).__name__ not in ("GAN", "GrowingGAN", "Pix2Pix"):
         raise UserError(
             f"{checkpoint}: holds a {type(module).__name__}. A GAN's or a Pix2Pix's generator can "
-            "be handed on as a folder."
+            "be handed on as a folder. Hand this one on as ONNX, which holds no discriminator "
+            "either: export.py onnx."
         )
     network = generator_of(module)
     licences = [

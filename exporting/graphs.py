@@ -3,69 +3,36 @@
 A graph draws nothing at random and holds no weights that evaluation does not use.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules import GAN, Classifier, FindingsClassifier, Pix2Pix, Segmenter
+from exporting.painters import graph_of_cyclegan, graph_of_infilling, graph_of_pix2pix
+from exporting.ports import GREY, Graph, Port
+from lightning_modules import (
+    GAN,
+    Classifier,
+    CycleGAN,
+    FindingsClassifier,
+    LesionInfilling,
+    Pix2Pix,
+    Segmenter,
+)
 from networks.growth import Growth
 from networks.style_generator import StyledNetwork
 from provenance import UserError
 
 
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a graph.
-
-    Attributes:
-        name: In the graph.
-        shape: Of the axes after the batch, which may be of any size.
-        kind: Of its numbers: "float32" or "int64".
-        meaning: For whoever feeds or reads it.
-        has_batch: False of a single number for the whole batch.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    kind: str
-    meaning: str
-    has_batch: bool = True
-
-    def plain(self) -> dict[str, Any]:
-        """Plain values, with "batch" for the first axis."""
-        shape = ["batch", *self.shape] if self.has_batch else list(self.shape)
-        return {"name": self.name, "shape": shape, "type": self.kind, "meaning": self.meaning}
-
-
-@dataclass(frozen=True)
-class Graph:
-    """A network to export.
-
-    Attributes:
-        network: From the inputs, in their order, to one tensor or a tuple of such; in evaluation
-            mode, on the CPU, in float32.
-        inputs: See `Port`.
-        outputs: See `Port`.
-        task: "segmentation", "classification", "images from noise" or "images from label maps".
-    """
-
-    network: nn.Module
-    inputs: Sequence[Port]
-    outputs: Sequence[Port]
-    task: str
-
-
-def graph_of(module: Any, record: Any, source: Any) -> Graph:
+def graph_of(module: Any, record: Any, source: Any, to: str = "target") -> Graph:
     """The graph of a module as `load_module` gives it.
 
     Args:
-        module: A segmenter, a classifier, a GAN or a Pix2Pix.
+        module: A segmenter, a classifier, or a generator of images.
         record: What its checkpoint says.
         source: The checkpoint, for the sentence.
+        to: CycleGAN: the domain that is made, "target" or "source".
 
     Raises:
         UserError: Another kind of module.
@@ -76,10 +43,14 @@ def graph_of(module: Any, record: Any, source: Any) -> Graph:
     if isinstance(module, GAN):
         return _of_gan(module)
     if isinstance(module, Pix2Pix):
-        return _of_pix2pix(module)
+        return graph_of_pix2pix(module)
+    if isinstance(module, CycleGAN):
+        return graph_of_cyclegan(module, record, to)
+    if isinstance(module, LesionInfilling):
+        return graph_of_infilling(module)
     raise UserError(
-        f"{source}: holds a {type(module).__name__}. Segmenters, classifiers, GANs and Pix2Pix can "
-        "be exported."
+        f"{source}: holds a {type(module).__name__}. Segmenters, classifiers, GANs, Pix2Pix, "
+        "CycleGANs and lesion infillings can be exported."
     )
 
 
@@ -162,7 +133,7 @@ def _of_gan(module: GAN) -> Graph:
         "image",
         (module.image_channels, size, size),
         "float32",
-        "in [-1, 1]; grey level round(127.5 * (image + 1))",
+        GREY,
     )
     if isinstance(generator, StyledNetwork):
         inputs = [
@@ -185,38 +156,3 @@ def _of_gan(module: GAN) -> Graph:
     length = module.latent_rows([0]).shape[1]
     latent = Port("latent", (length,), "float32", "standard normal numbers")
     return Graph(_FromNoise(generator, growth, size), [latent], [image], "images from noise")
-
-
-class _FromLabels(nn.Module):
-    def __init__(self, generator: nn.Module, num_classes: int, dropout: bool) -> None:
-        super().__init__()
-        self.generator, self.num_classes, self.dropout = generator, num_classes, dropout
-
-    def forward(self, labels: Tensor, noise: Tensor | None = None) -> Tensor:
-        classes = torch.arange(self.num_classes).reshape(1, -1, 1, 1)
-        one_hot = (labels[:, None] == classes).float()
-        image: Tensor = self.generator(one_hot, noise, dropout=self.dropout)
-        return image
-
-
-def _of_pix2pix(module: Pix2Pix) -> Graph:
-    size = module.image_size
-    num_noise = module.noise_rows([0]).shape[1]
-    inputs = [Port("labels", (size, size), "int64", "label map: a class for each pixel")]
-    if num_noise:
-        inputs.append(
-            Port(
-                "noise",
-                (num_noise,),
-                "float32",
-                "standard normal numbers: what varies images of one label map, its dropout too",
-            )
-        )
-    image = Port(
-        "image",
-        (module.image_channels, size, size),
-        "float32",
-        "in [-1, 1]; grey level round(127.5 * (image + 1))",
-    )
-    network = _FromLabels(module.generator, module.num_classes, dropout=True)
-    return Graph(network, inputs, [image], "images from label maps")

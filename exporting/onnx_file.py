@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from exporting.graphs import Graph
+from exporting.ports import Graph
 from provenance import UserError
 
 ALLOWED = 1e-4
@@ -50,10 +50,9 @@ def model_of(graph: Graph, opset: int, source: Path) -> Any:
                 output_names=[one.name for one in graph.outputs],
                 dynamic_shapes=shapes,
                 opset_version=opset,
-                # Its rules take 1e-8 for 0, and leave out what keeps a division from 0 by 0: of a
-                # feature map without variance a network's mean and deviation would be NaN.
-                optimize=False,
+                optimize=False,  # see _simplify
             )
+        _simplify(program.model)
         model: Any = program.model_proto
     except Exception as error:  # the exporter raises kinds of errors with no common base
         reason = " ".join(str(error).split())[:300]
@@ -121,6 +120,26 @@ def refuse_differences(found: dict[str, float], source: Path, what: str) -> None
                 f"{what}, and {ALLOWED:g} is allowed. Nothing was written; use the checkpoint "
                 "itself, or try another --opset."
             )
+
+
+def _simplify(model: Any) -> None:
+    """Compute what does not depend on inputs, and write everything once.
+
+    As the exporter does it, but without its rewriting: that takes 1e-8 for 0, and leaves out what
+    keeps a division from 0 by 0, so that a feature map without variance became NaN.
+    """
+    from onnx_ir.passes import common
+    from onnxscript.optimizer import fold_constants
+
+    fold_constants(model)
+    for step in (
+        common.RemoveUnusedNodesPass(),
+        common.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        common.DeduplicateInitializersPass(),
+        common.CommonSubexpressionEliminationPass(),
+        common.RemoveUnusedNodesPass(),
+    ):
+        step(model)
 
 
 def _name_the_batch(model: Any) -> None:

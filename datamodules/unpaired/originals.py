@@ -156,8 +156,15 @@ def all_originals(root: Path, told: Mapping[str, Any]) -> dict[str, Original]:
     return {one.id: one for one in originals}
 
 
-def check_fits(source: Path, size: int, wanted: int, of_slices: bool, are_slices: bool) -> None:
-    """Refuse images of another size or kind than a translator's.
+def check_fits(
+    source: Path,
+    size: int,
+    wanted: int,
+    of_slices: bool,
+    are_slices: bool,
+    flag: str = "--source",
+) -> None:
+    """Refuse images of another size or kind than a translator's; `flag` names the folder.
 
     Raises:
         UserError: Says which.
@@ -165,11 +172,11 @@ def check_fits(source: Path, size: int, wanted: int, of_slices: bool, are_slices
     if of_slices != are_slices:
         kinds = {True: "slices", False: "films"}
         raise UserError(
-            f"--source {source}: holds {kinds[are_slices]}, but the translator was trained on "
+            f"{flag} {source}: holds {kinds[are_slices]}, but the translator was trained on "
             f"{kinds[of_slices]}. Give a cache or a set of these."
         )
     if size != wanted:
         raise UserError(
-            f"--source {source}: images of {size} px, but the translator makes {wanted} px. "
+            f"{flag} {source}: images of {size} px, but the translator makes {wanted} px. "
             f"Prepare them with --image-size {wanted}."
         )

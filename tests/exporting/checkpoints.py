@@ -97,3 +97,36 @@ def written(path: Path, model: dict[str, Any], **record: Any) -> Path:
     }
     save_checkpoint_file(content, path)
     return path
+
+
+def cyclegan(**more: Any) -> dict[str, Any]:
+    """A CycleGAN of 32 px and three classes."""
+    return {
+        "class_path": "lightning_modules.CycleGAN",
+        "init_args": {
+            "generator": {
+                "class_path": "networks.ResNetGenerator",
+                "init_args": {"width": 4, "num_blocks": 1},
+            },
+            "discriminator": {
+                "class_path": "networks.MultiScalePatchDiscriminator",
+                "init_args": {"width": 4},
+            },
+            "image_size": 32,
+            "num_classes": 3,
+            "pool_size": 2,
+            **more,
+        },
+    }
+
+
+def infilling(**more: Any) -> dict[str, Any]:
+    """A lesion infilling in windows of 32 px out of 64."""
+    settings = {
+        "image_size": 64,
+        "window": 32,
+        "margin": 2,
+        "class_names": ["background", "kidney", "tumour"],
+    }
+    model = pix2pix(**{**settings, **more})
+    return {**model, "class_path": "lightning_modules.LesionInfilling"}

@@ -17,7 +17,7 @@ from generation.command import generate
 from generation.model_card import write_model_card
 from lightning_modules.loading import held_out_of, load_module, seen_by
 from provenance import UserError, sha256_of
-from tests.exporting.checkpoints import SECRET, gan, pix2pix, written
+from tests.exporting.checkpoints import SECRET, cyclegan, gan, pix2pix, written
 
 SLICES = {
     "data": {"class_path": "datamodules.KiTS19DataModule", "init_args": {"root": "slices"}},
@@ -94,6 +94,12 @@ def test_what_it_knows_is_not_lost(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     hand_on(checkpoint=path, out=tmp_path / "folder", patient_names="keep")
     with pytest.raises(UserError, match="holds something"):
+        hand_on(checkpoint=path, out=tmp_path / "folder")
+
+
+def test_another_generator_is_pointed_to_onnx(tmp_path: Path) -> None:
+    path = written(tmp_path / "best.ckpt", cyclegan(), **SLICES)
+    with pytest.raises(UserError, match=r"holds a CycleGAN\. .* export\.py onnx"):
         hand_on(checkpoint=path, out=tmp_path / "folder")
 
 

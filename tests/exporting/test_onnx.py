@@ -12,12 +12,14 @@ import torch
 
 import export
 from exporting.command import onnx
-from exporting.graphs import Graph, Port, graph_of
+from exporting.graphs import graph_of
 from exporting.onnx_file import differences, model_of, outputs_of, refuse_differences
+from exporting.ports import Graph, Port
+from lightning_modules.conditional.lesion_placement import window_of
 from lightning_modules.loading import instantiate_module, load_module
 from provenance import UserError, sha256_of
 from tests.conftest import write_cache, write_film_cache
-from tests.exporting.checkpoints import SECRET, gan, pix2pix, written
+from tests.exporting.checkpoints import SECRET, cyclegan, gan, infilling, pix2pix, written
 
 SLICES = {
     "data": {"class_path": "datamodules.KiTS19DataModule", "init_args": {"root": "slices"}},
@@ -191,3 +193,61 @@ def test_findings_have_a_probability_each(tmp_path: Path) -> None:
     logits, shares = graph.network(torch.randn(2, 1, 32, 32))
     torch.testing.assert_close(shares, logits.sigmoid())
     assert "0: effusion, 1: nodule, 2: mass" in graph.outputs[0].meaning
+
+
+def _module(model: dict[str, Any], tmp_path: Path) -> Any:
+    return instantiate_module(model, tmp_path).eval()
+
+
+@pytest.mark.parametrize("kind", ["alone", "films", "slices"])
+def test_a_translation_is_one_generator(kind: str, tmp_path: Path) -> None:
+    module = _module(cyclegan(conditioned=kind != "alone"), tmp_path)
+    record = {**SLICES, "preparation": {"clahe": None} if kind == "films" else {}}
+    image = torch.rand(3, 1, 32, 32) * 2 - 1
+    labels = {"films": torch.tensor([2, 0, 1]), "slices": torch.randint(3, (3, 32, 32))}.get(kind)
+    for to in ("target", "source"):
+        graph = graph_of(module, record, "x", to)
+        assert [one.name for one in graph.inputs] == ["image", "labels"][: 1 + (labels is not None)]
+        if labels is not None:
+            assert graph.inputs[1].shape == labels.shape[1:]
+        given = [image] if labels is None else [image, labels]
+        torch.testing.assert_close(graph.network(*given), module.translate(image, labels, to))
+    assert not torch.equal(module.translate(image, labels), module.translate(image, labels, to))
+
+
+def test_an_infilling_paints_its_region_alone(tmp_path: Path) -> None:
+    module = _module(infilling(), tmp_path)
+    graph = graph_of(module, {}, "x")
+    image, wish = torch.rand(2, 1, 64, 64), torch.randint(3, (2, 64, 64))
+    region = torch.zeros(2, 64, 64, dtype=torch.bool)
+    region[0, 4:9, 6:12] = region[1, 40:61, 3:9] = True
+    expected = module.infill(image, wish, region, [5, 6])
+    for row, inside in enumerate(region):
+        square = window_of(inside.numpy(), 32)
+        cut = [one[row][(..., *square)][None] for one in (image, wish, region)]
+        [made] = graph.network(*cut, module.noise_rows([5, 6])[row : row + 1])
+        torch.testing.assert_close(made, expected[row][(..., *square)])
+        assert torch.equal(made[0][~cut[2][0]], cut[0][0, 0][~cut[2][0]])
+
+
+@pytest.mark.slow
+def test_translations_and_infillings(tmp_path: Path) -> None:
+    cache = write_cache(tmp_path / "slices")
+    record = {**SLICES, "preparation": {}}
+    path = written(tmp_path / "cyclegan.ckpt", cyclegan(conditioned=True), **record)
+    told = onnx(checkpoint=path, out=tmp_path / "there", root=cache, direction="backward")
+    assert told["generation"]["to"] == "the training's source"
+    assert told["preprocessing"]["range"] == [-1.0, 1.0]
+    assert "lesions may be added or lost" in told["not_for"][-1]
+    module: Any = load_module(path)[0]
+    image, labels = torch.rand(2, 1, 32, 32), torch.randint(3, (2, 32, 32))
+    [made] = run(tmp_path / "there", {"image": image.numpy(), "labels": labels.numpy()})
+    np.testing.assert_allclose(made, module.translate(image, labels, "source"), atol=1e-4)
+
+    cache = write_cache(tmp_path / "larger", size=64)
+    path = written(tmp_path / "infilling.ckpt", infilling(), **{**SLICES, "image_size": 64})
+    with pytest.raises(UserError, match="is for CycleGANs, which translate images"):
+        onnx(checkpoint=path, out=tmp_path / "lesions", direction="forward")
+    told = onnx(checkpoint=path, out=tmp_path / "lesions", root=cache)
+    assert told["checked"]["largest_difference"]["infilled"] <= 1e-4
+    assert {one.name for one in (tmp_path / "lesions").iterdir()} == {"model.onnx", "model.json"}
