@@ -62,13 +62,16 @@ def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
                 if found := summary.get(f"{what}:{other}"):
                     text += f"; {other} {_with_ends(found)}"
             rows.append((f"{printable(what)}, translated", text))
-    known = survival["patients_that_the_model_was_trained_on"]
+    whose = "of nobody"
+    if manifest["translated_from"]["shows_patients"]:
+        known = survival["patients_that_the_model_was_trained_on"]
+        patients = count(survival["num_patients"], "patient")
+        whose = f"of {patients}, of whom it was trained on {known}"
     rows.append(
         (
             "labels after the translation",
             f"a frozen {survival['model']} says of a share of {_with_ends(summary['same'])} the "
-            f"same as of the original; {count(survival['num_images'], 'image')}, "
-            f"{count(survival['num_patients'], 'patient')}, of whom it was trained on {known}",
+            f"same as of the original; {count(survival['num_images'], 'image')} {whose}",
         )
     )
     required = survival.get("required", ())

@@ -146,10 +146,11 @@ def _image_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _survival_lines(result: Mapping[str, Any]) -> list[str]:
     told = result["translated_from"]
+    shows = told["shows_patients"]
+    whose = count(result["num_patients"], "patient") if shows else "nobody"
     lines = [
-        f"{count(result['num_images'], 'translated image')} of "
-        f"{count(result['num_patients'], 'patient')} ({told['dataset']}, {told['direction']}), "
-        f"asked of a {result['model']}"
+        f"{count(result['num_images'], 'translated image')} of {whose} "
+        f"({told['dataset']}, {told['direction']}), asked of a {result['model']}"
     ]
     lines += [f"  {key:<28} {_interval(entry)}" for key, entry in result["summary"].items()]
     return [*lines, *(f"  note: {note}" for note in result["notes"])]

@@ -114,7 +114,7 @@ def test_a_classifier_is_asked_of_both(
     assert told.manifest["survival"]["required"][0]["verdict"] == "does not hold"
     assert "| found:abnormal, translated | 0 [0 to " in card
     assert "| required | found:abnormal:translated>=0.5: does not hold |" in card
-    assert "12 images, 4 patients, of whom it was trained on 0" in card
+    assert "12 images of 4 patients, of whom it was trained on 0" in card
     assert "not measured: `python evaluate.py survival" not in card
     assert str(tmp_path) not in card
     with pytest.raises(UserError, match=r"is of another set.*evaluate.py survival"):
@@ -191,6 +191,21 @@ def test_shares_are_over_images_and_intervals_over_patients() -> None:
     assert found["found:x:change"]["num_patients"] == 10
     assert found["same"]["value"] == pytest.approx(20 / 21)
     assert 0 < found["same"]["low"] < found["same"]["high"] <= 1
+
+
+def test_a_refined_synthetic_set_is_of_nobody(
+    films: tuple[Path, Path], answers: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cache, made = films
+    manifest = json.loads((made / "manifest.json").read_text())
+    manifest["translated_from"]["shows_patients"] = False
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    checkpoint = answers(Bright(), ["normal", "abnormal"], tmp_path)
+    words = ["--synthetic", str(made), "--source", str(cache), "--checkpoint", str(checkpoint)]
+    out = ["--out", str(tmp_path / "nobody"), "--device", "cpu", "--record"]
+    assert evaluate.main(["survival", *words, *out]) == 0
+    assert "12 translated images of nobody (test" in capsys.readouterr().out
+    assert "; 12 images of nobody |" in (made / "README.md").read_text()
 
 
 def test_what_cannot_be_compared_is_refused(
