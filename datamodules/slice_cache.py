@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.hounsfield import GreyScale
 from datamodules.named_files import whole_number
 from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
 from provenance import UserError, as_written, sha256_of
@@ -140,6 +141,16 @@ class SliceCache(PreparedCache):
     def num_channels(self) -> int:
         """Channels of its images; 1 where it has none."""
         return len(self.channels)
+
+    def grey_scale(self, place: int) -> GreyScale | None:
+        """Which HU the greys of a channel stand for, by its place; None where they have none."""
+        channels = self.manifest.get("channels")
+        if not channels:
+            return GreyScale.of_plain(self.manifest.get("window"))
+        told = channels[place]
+        if "width" not in told or str(told["name"]).lower() != "ct":
+            return None
+        return GreyScale(float(told["width"]), float(told["center"]))
 
     @property
     def has_images(self) -> bool:

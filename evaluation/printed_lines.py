@@ -28,9 +28,10 @@ def _segmentation_lines(result: Mapping[str, Any]) -> list[str]:
         in_hu = "low_hu" in best
         limits, unit = (("low_hu", "high_hu"), " HU") if in_hu else (("low", "high"), "")
         low, high = (f"{best[end]:.0f}" for end in limits)
+        channel = f" of channel {best['channel']}" if "channel" in best else ""
         lines.append(
-            f"  the best range of grey values, {low} to {high}{unit}, would score dice_{name} "
-            f"{best['dice']:.3f}"
+            f"  the best range of grey values{channel}, {low} to {high}{unit}, would score "
+            f"dice_{name} {best['dice']:.3f}"
         )
     if result["hd95_undefined"]:
         lines.append(

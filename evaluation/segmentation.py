@@ -59,7 +59,7 @@ def score_segmenter(
     check_folder(out, RESULT, identity, "evaluation", _FILES)
     items = {item.id: item for item in datamodule.items(split)}
     scores = SegmentationScores(datamodule.class_names, identity["absent_class"])
-    grey_levels = GreyLevels(len(datamodule.class_names))
+    grey_levels = [GreyLevels(len(datamodule.class_names)) for _ in range(cache.num_channels)]
     loader = datamodule.evaluation_loader(split)
     for batch in tqdm(loader, f"score {split}", unit="batch", disable=not show_progress):
         scores.update(
@@ -70,7 +70,8 @@ def score_segmenter(
             slice_index=batch["slice_index"],
             spacing_mm=[_spacing_mm(items[name]) for name in batch["id"]],
         )
-        grey_levels.update(batch["patient_id"], batch["image"][:, 0].numpy(), batch["mask"].numpy())
+        for levels, greys in zip(grey_levels, batch["image"].numpy().swapaxes(0, 1), strict=True):
+            levels.update(batch["patient_id"], greys, batch["mask"].numpy())
     found = scores.compute()
     result = {
         **identity,
@@ -165,20 +166,24 @@ def _of_different_patients(images: Sequence[Mapping[str, Any]]) -> list[Mapping[
     return [*first.values(), *(image for image in images if image["id"] not in leaders)]
 
 
-def _best_ranges(grey_levels: GreyLevels, cache: SliceCache) -> dict[str, dict[str, Any]]:
-    """The range of grey values that finds each class best, in HU too where the cache knows them."""
+def _best_ranges(grey_levels: Sequence[GreyLevels], cache: SliceCache) -> dict[str, dict[str, Any]]:
+    """The range of one channel's grey values that finds each class best, of all channels.
+
+    It is in HU too where the cache knows them, and names its channel where there are several.
+    """
     ranges = {}
     for label, name in enumerate(cache.class_names[1:], start=1):
-        best = grey_levels.best(label)
-        if best is None:
+        found = ((place, levels.best(label)) for place, levels in enumerate(grey_levels))
+        of_channels = [(place, best) for place, best in found if best is not None]
+        if not of_channels:
             continue
+        place, best = max(of_channels, key=lambda one: one[1].dice)  # the first of equal ones
         ranges[name] = asdict(best)
         if cache.num_channels > 1:
-            ranges[name]["channel"] = cache.channels[0]
-        if window := cache.manifest.get("window"):
-            darkest = window["center_hu"] - window["width_hu"] / 2
+            ranges[name]["channel"] = cache.channels[place]
+        if scale := cache.grey_scale(place):
             for end in ("low", "high"):
-                ranges[name][f"{end}_hu"] = darkest + ranges[name][end] / 255 * window["width_hu"]
+                ranges[name][f"{end}_hu"] = scale.low_hu + ranges[name][end] / 255 * scale.width_hu
     return ranges
 
 

@@ -17,10 +17,11 @@ import evaluate
 from callbacks.record import patient_split_of
 from datamodules.slice_cache import SliceCache
 from evaluation.printed_lines import lines_of
-from evaluation.segmentation import _with_intervals
+from evaluation.segmentation import _best_ranges, _with_intervals
 from lightning_modules.checkpoint_files import save_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.loading import instantiate_module
+from metrics.grey_range import GreyLevels
 from provenance import UserError, library_versions
 
 NETWORK = {"class_path": "networks.UNet", "init_args": {"width": 8, "depth": 2}}
@@ -142,6 +143,29 @@ def test_best_grey_range_is_in_hu_where_the_cache_knows_its_window(
     (line,) = [line for line in lines_of(result)[0] if "dice_tumour" in line and "range" in line]
     assert f"{best['low_hu']:.0f} to {best['high_hu']:.0f} HU" in line
     assert f"dice_tumour {best['dice']:.3f}" in line
+
+
+def test_best_grey_range_is_that_of_the_channel_that_shows_it_best(small_cache: Path) -> None:
+    told = {"name": "CT", "width": 510.0, "center": 55.0}
+    manifest = json.loads((small_cache / "manifest.json").read_text())
+    manifest |= {"window": None, "channels": [told, {"name": "T2", "percentiles": [0.5, 99.5]}]}
+    # Without its volumes, whose images have one channel.
+    cache = SliceCache(small_cache, {**manifest, "shards": {}, "items": []})
+    labels = np.array([[[0, 1, 2, 2]]])
+    shows_kidney, shows_tumour = [[[10, 200, 10, 20]]], [[[50, 50, 90, 95]]]
+
+    def of(channels: list[Any]) -> dict[str, Any]:
+        levels = [GreyLevels(3) for _ in channels]
+        for one, greys in zip(levels, channels, strict=True):
+            one.update(["a"], np.array(greys, np.uint8), labels)
+        return _best_ranges(levels, cache)
+
+    best = of([shows_kidney, shows_tumour])
+    assert (best["kidney"]["channel"], best["kidney"]["dice"]) == ("CT", 1.0)
+    assert (best["kidney"]["low_hu"], best["kidney"]["high_hu"]) == (-200 + 2 * 21, 200)
+    assert best["tumour"] == {"low": 51, "high": 95, "dice": 1.0, "channel": "T2"}
+    # Alike in both: the first is named.
+    assert of([shows_tumour, shows_tumour])["tumour"]["channel"] == "CT"
 
 
 def test_scores_are_those_of_the_network(

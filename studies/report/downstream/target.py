@@ -166,7 +166,10 @@ def target_table(specification: Specification, content: Mapping[str, Any]) -> Ta
         reference = TableCell(score(best["dice"], True))
         name = TableCell("Reference: best fixed range of grey values", style="name")
         rows.append((name, *(reference for _ in specification.models)))
-        footnotes.append(f"Reference: {_range(best)}. No threshold chosen elsewhere finds more.")
+        of_one = " of one channel" if "channel" in best else ""
+        footnotes.append(
+            f"Reference: {_range(best)}. No threshold{of_one} chosen elsewhere finds more."
+        )
     columns = (f"{target['title']}, %", *(model.title for model in specification.models))
     return Table(columns, tuple(rows), tuple(footnotes))
 
@@ -184,9 +187,10 @@ def _specificity(target: Mapping[str, Any], group: Mapping[str, Any]) -> list[st
 def _range(best: Mapping[str, Any]) -> str:
     ends, unit = (("low_hu", "high_hu"), " HU") if "low_hu" in best else (("low", "high"), "")
     low, high = (f"{best[end]:.0f}" for end in ends)
+    channel = f"of {best['channel']}, " if "channel" in best else ""
     return (
-        f"the best fixed range of grey values ({low} to {high}{unit}, chosen on the test images "
-        "themselves)"
+        f"the best fixed range of grey values ({channel}{low} to {high}{unit}, chosen on the test "
+        "images themselves)"
     )
 
 

@@ -100,6 +100,20 @@ def test_no_better_than_a_threshold_is_said(study: tuple[dict, Path]) -> None:
     )
 
 
+def test_of_several_channels_the_reference_names_its_own(study: tuple[dict, Path]) -> None:
+    plan, out = study
+    of_channel = {"low": 140, "high": 146, "dice": 0.03, "channel": "T2"}
+    content = analysed(plan, out, {"all": [0.02]})
+    content["target"]["grey_range"] = of_channel
+    table = target_table(parse_specification(plan, "plan"), content)
+
+    assert table is not None
+    assert table.footnotes[-1] == (
+        "Reference: the best fixed range of grey values (of T2, 140 to 146, chosen on the test "
+        "images themselves). No threshold of one channel chosen elsewhere finds more."
+    )
+
+
 def test_nobody_holds_the_target(study: tuple[dict, Path]) -> None:
     plan, out = study
     content = analysed(plan, out, {"all": [None]})
