@@ -20,6 +20,7 @@ from jsonargparse import ArgumentParser
 
 from command_line import parsed, run_verb, verb_parser, with_underscores
 from gates.judge import exit_status
+from studies.run.external_sets import paths_given
 from studies.run.plan import plan_study
 from studies.run.runner import closing_lines, run_study
 from studies.run.verbs import Verbs
@@ -30,10 +31,11 @@ from wandb_runs.environment import NOT_LOGGED, Destination
 from wandb_runs.run import run_id_of
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
-_NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo"}
+_NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo", "external"}
 # Likewise of `plan_study`; `from` is no name that a parameter may have.
 _NO_PLAN_FLAGS: set[str | int] = {
-    "specification", "source", "root", "load_verbs", "say", "kept", "placebo", "measure"
+    "specification", "source", "root", "load_verbs", "say", "kept", "placebo", "measure",
+    "external",
 }  # fmt: skip
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
@@ -80,8 +82,14 @@ def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]
     parser.add_argument("--data.root", **data)
     parser.add_function_arguments(function, as_group=False, skip=no_flags)
     # May stand alone, which a function's bool may not.
-    told = _parameters(function)["placebo"]
-    parser.add_argument("--placebo", type=bool, nargs="?", const=True, default=False, help=told)
+    told = _parameters(function)
+    parser.add_argument(
+        "--placebo", type=bool, nargs="?", const=True, default=False, help=told["placebo"]
+    )
+    parser.add_argument(
+        "--external", type=str, action="append", default=None, help=told["external"],
+        metavar="NAME=CACHE",
+    )  # fmt: skip
     return parser
 
 
@@ -180,6 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags = vars(given[given.command])
     flags.pop("config")
     source, root = flags.pop("spec"), flags.pop("data").root
+    flags["external"] = paths_given(flags["external"] or [])
     specification = load_specification(source)
     if given.command == "plan":
         kept, measure = flags.pop("from"), not flags.pop("no_measure")

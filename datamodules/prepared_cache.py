@@ -200,11 +200,11 @@ class PreparedCache:
         return found[found > 0]
 
     def indices(self, split: str | None) -> NDArray[np.int64]:
-        """Which images a split has (None: all), in the order of the cache."""
-        if split is None:
+        """Which images a split has (None or "all": every one), in the order of the cache."""
+        if split in (None, "all"):
             return np.arange(len(self))
         if split not in SPLITS:
-            raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}.")
+            raise UserError(f"split {split!r}: expected one of {', '.join(SPLITS)}, or all.")
         return np.flatnonzero(self.splits == SPLITS.index(split))
 
     def patients(self, split: str | None) -> list[str]:

@@ -43,7 +43,8 @@ def evaluate(
             overwritten; the same evaluation is computed again.
         root: The cache to score on; --data.root is understood too. Default: the one that the
             checkpoint was trained on.
-        split: Which split to score.
+        split: Which split to score; "all" is every image, as of another hospital's cache, and goes
+            with --seen exclude where the model may know some.
         seen: Images that the model was trained on, or whose patients it knows, are no test:
             "refuse" a split that holds some, or "exclude" them, and those that chose the
             checkpoint, and score the others.

@@ -9,8 +9,8 @@ from typing import Any, Literal
 from provenance import UserError, read_json, write_text_atomic
 
 RESULT = "evaluation.json"
-Split = Literal["train", "val", "test"]
-
+Split = Literal["train", "val", "test", "all"]
+"""Of a cache; "all" is every image of it, as of one that no training has to do with"""
 
 _KINDS = (
     "segmentation",

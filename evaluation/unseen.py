@@ -65,6 +65,7 @@ def without_seen(
     seen, chose = seen_by(record), Knowledge()
     if not same_split:
         seen |= _known_through_an_earlier_set(checkpoint, record, cache.root)
+    if not same_split or split == "all":
         chose = chosen_by(record)
     items = _indices(datamodule, split)
     overlap = seen.overlap(cache, by_item)

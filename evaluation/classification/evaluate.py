@@ -173,9 +173,12 @@ def _rows(
 
 
 def splits_to_predict(opened: OpenedCheckpoint) -> list[str]:
-    """The split asked for, and the validation split to choose thresholds on, if it has films."""
-    if opened.split == "val":
-        return ["val"]
+    """The split asked for, and the validation split to choose thresholds on, if it has films.
+
+    Where all are scored, none is left to choose on.
+    """
+    if opened.split in ("val", "all"):
+        return [opened.split]
     try:
         opened.datamodule.items("val")
     except UserError:

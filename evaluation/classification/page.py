@@ -69,7 +69,7 @@ def page(result: Mapping[str, Any], drawn: Mapping[str, ImageArray | None]) -> s
         },
         worst=_mistakes(worst[:NUM_MISTAKES], result["class_names"]),
         num_wrong=len(wrong),
-        split_names={"val": "validation", "train": "training", "test": "test"},
+        split_names={"val": "validation", "train": "training", "test": "test", "all": ""},
         # A page is passed on; where things lie on this machine may name a person.
         checkpoint=Path(result["checkpoint"]).name,
         cache=Path(result["data_root"]).name,

@@ -194,7 +194,11 @@ def notes(result: Mapping[str, Any]) -> list[str]:
             f"Only {count(rarest, 'patient')} of the rarest class: AUROC and average precision "
             f"have intervals from {FEWEST_OF_A_CLASS} on."
         )
-    if len(result["class_names"]) == 2 and result["thresholds_chosen_on"] is None:
+    if len(result["class_names"]) == 2 and result["split"] == "all":
+        found.append(
+            "All films are scored, so none is left to choose thresholds on, and only 0.5 is shown."
+        )
+    elif len(result["class_names"]) == 2 and result["thresholds_chosen_on"] is None:
         found.append(
             "There are no validation films of both classes to choose thresholds on, so only 0.5 is "
             "shown."

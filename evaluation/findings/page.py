@@ -39,7 +39,7 @@ def page(result: Mapping[str, Any], drawn: Mapping[str, ImageArray | None]) -> s
             for name, image in drawn.items()
             if image is not None
         },
-        split_names={"val": "validation", "train": "training", "test": "test"},
+        split_names={"val": "validation", "train": "training", "test": "test", "all": ""},
         # A page is passed on; where things lie on this machine may name a person.
         checkpoint=Path(result["checkpoint"]).name,
         cache=Path(result["data_root"]).name,

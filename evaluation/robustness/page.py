@@ -11,7 +11,7 @@ from display.tables import Table, TableCell, text_table
 from evaluation.robustness.plot import corruption_title, score_title
 from gates.judge import table_of
 
-_SPLITS = {"val": "validation", "train": "training", "test": "test"}
+_SPLITS = {"val": "validation", "train": "training", "test": "test", "all": ""}
 
 
 def page(result: Mapping[str, Any], plot: ImageArray, pictures: ImageArray) -> str:

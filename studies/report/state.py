@@ -5,7 +5,7 @@ from typing import Any
 
 from display.numbers import count
 from studies.specification.specification import Specification
-from studies.statistics.results import Record
+from studies.statistics.cells import Record
 
 
 def of_study(specification: Specification, records: Sequence[Record]) -> list[Record]:

@@ -11,6 +11,11 @@ from display.tables import Table, as_text, markdown
 from provenance import library_versions, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
 from studies.report.copies import ROOMS_OF_SETS, copies, next_steps, read_audits
+from studies.report.downstream.external import (
+    external_sentences,
+    external_sets,
+    read_external,
+)
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
@@ -19,7 +24,7 @@ from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import duration, seconds_of
 from studies.specification.specification import Specification, find_path
-from studies.statistics.results import Record
+from studies.statistics.cells import Record
 
 
 class ReportKind(Protocol):
@@ -82,6 +87,13 @@ def build_report(out: Path) -> Path:
     if study.get("subgroups"):
         of_cells = of_study(specification, records)
         content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
+    if study.get("external"):
+        of_cells = of_study(specification, records)
+        elsewhere = read_external(folder, study, of_cells)
+        content["external"] = external_sets(
+            specification, study, of_cells, elsewhere, content["shown"]
+        )
+        content["data_notes"] += external_sentences(specification, content)
     views = read_linear_baseline(folder)
     if views and specification.kind == "downstream":
         content["linear"] = linear_rows(specification, views)
@@ -161,7 +173,9 @@ def _version_notes(records: Sequence[Mapping[str, Any]]) -> list[str]:
 def _commands_again(out: Path, study: Mapping[str, Any]) -> list[str]:
     labels = f" --labels {study['labels_root']}" if study["labels_root"] else ""
     weights = f" --weights {study['weights']}" if study.get("weights") else ""
-    given = f"--data.root {study['data_root']}{labels}{weights}"
+    sets = (study.get("external") or {}).items()
+    external = "".join(f" --external {name}={one['root']}" for name, one in sets)
+    given = f"--data.root {study['data_root']}{labels}{weights}{external}"
     return [
         f"python study.py run {out / 'study.yaml'} {given} --out ANOTHER_FOLDER",
         f"python study.py report {out}",

@@ -73,4 +73,5 @@ def _deciding(specification: Specification) -> dict[str, str]:
         "baseline_scenario": specification.baseline_scenario,
         "target": specification.target or "none",
         "the primary family": ", ".join(family) or "empty",
+        "the external sets that decide": ", ".join(specification.external_primary) or "none",
     }

@@ -1,7 +1,7 @@
 """A study's folder: where everything lies, and what may not change between two visits."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -91,6 +91,10 @@ class StudyFolder:
         """The audit of a synthetic set, `seed_0` or a cell's; it shows patients."""
         return self.root / "audits" / name
 
+    def external(self, name: str, cell: str) -> Path:
+        """A cell's test on an external set; its pictures lie in the folder beside it."""
+        return self.root / "external" / name / f"{cell}.json"
+
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
         return _records((self.root / "cells").glob("*.json"))
@@ -111,6 +115,7 @@ class Study:
         labels: Cache whose label maps condition the generator; None: its own data's.
         weights: Of the extractor of a study of generators.
         logged: Where its runs are logged in Weights & Biases.
+        external: Caches of its external test sets, by name.
     """
 
     specification: Specification
@@ -119,6 +124,7 @@ class Study:
     labels: Path | None = None
     weights: Path | None = None
     logged: Destination = NOT_LOGGED
+    external: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def folder(self) -> StudyFolder:
@@ -160,13 +166,16 @@ class Study:
 
 
 def open_study(
-    study: Study, settings: Callable[[Specification, str, Inputs], dict[str, Any]]
+    study: Study,
+    settings: Callable[[Specification, str, Inputs], dict[str, Any]],
+    external: Mapping[str, Any],
 ) -> None:
     """Record the study, or check that the finished cells in its folder belong to it.
 
     Args:
         study: The study.
         settings: Gives what the outcome of a job depends on, by the job's name.
+        external: What its external test sets are, which no cell depends on.
 
     Raises:
         UserError: A finished cell was made with other settings or data, or is no part of this
@@ -213,6 +222,7 @@ def open_study(
         "labels": inputs.labels,
         "labels_root": str(study.labels) if study.labels else None,
         "weights": str(study.weights) if study.weights else None,
+        "external": external,
         "subgroups": groups_of_films(study.root, specification.subgroups),
         "versions": library_versions(),
     }

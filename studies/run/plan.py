@@ -6,12 +6,13 @@ temporary folder.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from datamodules.open_cache import open_cache
 from provenance import UserError
+from studies.run.external_sets import check_external, external_lines
 from studies.run.folder import Study, StudyFolder, load_study
 from studies.run.kind import KINDS
 from studies.run.plan_text import disk_lines, header_lines, time_lines, training_lines
@@ -35,6 +36,7 @@ def plan_study(
     workers: int = 1,
     placebo: bool = False,
     measure: bool = True,
+    external: Mapping[str, Path] | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
     """Say what a study would train, what it could show, and what time and disk it would take.
@@ -53,6 +55,8 @@ def plan_study(
             that each of them has.
         placebo: Add the baseline once more with other seeds, as `study.py run --placebo` does.
         measure: Time a few steps of each kind of training on this machine.
+        external: Where an external test set of the YAML's `external` lies: NAME=CACHE; give it once
+            for each. None: what they hold is not told.
         say: Prints a line.
 
     Raises:
@@ -76,7 +80,8 @@ def plan_study(
         spreads = load_study(folder)[0], folder.finished()
     cache = None if root is None else open_cache(root)
     if root is not None and specification.kind == "downstream":
-        study = Study(specification, root, out or Path("."))
+        study = Study(specification, root, out or Path("."), external=external or {})
+        check_external(study)
         specification = KINDS["downstream"].ready(study).specification
     why_not, at_once = None if measure else "as --no-measure asks", max(1, workers)
     with TemporaryDirectory(prefix="plan-") as temporary:
@@ -90,6 +95,7 @@ def plan_study(
             *header_lines(specification, source, cache),
             *training_lines(specification, trainings),
             *unfair_lines(specification, trainings),
+            *external_lines(specification, external or {}),
             *prospect_lines(specification, source, cache, spreads),
         ):
             say(line)

@@ -12,6 +12,7 @@ from display.numbers import count
 from studies.run.downstream import label_column_of, tells_findings
 from studies.run.plan_text import aligned, shortened, whole
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.prospects import (
     WANTED,
     assumed_prospects,
@@ -22,7 +23,6 @@ from studies.statistics.prospects import (
     share_of_a_class,
 )
 from studies.statistics.reach import POWER
-from studies.statistics.results import Record
 from studies.statistics.whole_set import is_set_metric
 
 _WITHOUT_CACHE = (10, 30, 100)

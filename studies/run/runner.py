@@ -1,7 +1,7 @@
 """Runs what a study still lacks: generators, then the cells that need them, resumably."""
 
 import fnmatch
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from provenance import UserError, read_json
 from studies.run.attempt import JobOutcome, record_failure
 from studies.run.audits import audit_sets, check_audit
 from studies.run.decisions import changes_told
+from studies.run.external import evaluate_external
+from studies.run.external_sets import check_external, described, external_roots
 from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
@@ -62,6 +64,7 @@ def run_study(
     shard: str | None = None,
     placebo: bool = False,
     wandb: WandbMode = "auto",
+    external: Mapping[str, Path] | None = None,
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
     """Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks.
@@ -87,6 +90,9 @@ def run_study(
             the report shows the difference that nothing made. A study that has one keeps it.
         wandb: Where trainings, test scores and the report are logged in Weights & Biases, as the
             flag of train.py. All runs have the study's name as group.
+        external: Where an external test set of the YAML's `external` lies: NAME=CACHE; give it once
+            for each. Every finished cell is tested on all its images but those that its training
+            or validation knew. A set that is added to a finished study trains nothing.
         say: Prints a line.
 
     Raises:
@@ -100,9 +106,11 @@ def run_study(
     check_audit(specification)
     chosen = _chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
-    study = kind.ready(Study(specification, Path(root), Path(out), labels, weights))
-    study = replace(study, logged=where_logged(specification, wandb))
-    open_study(study, kind.settings)
+    roots = external_roots(specification, StudyFolder(Path(out)), external or {})
+    study = Study(specification, Path(root), Path(out), labels, weights, external=roots)
+    check_external(study)
+    study = replace(kind.ready(study), logged=where_logged(specification, wandb))
+    open_study(study, kind.settings, described(study))
     folder = study.folder
     for change in changes_told(read_json(folder.study)["decisions"]):
         say(change)
@@ -126,6 +134,7 @@ def run_study(
     if needs:
         refuse_wrong_trainings(study, needs, load_verbs, say)
         _do(needs, study, load_verbs, workers, say, outcome)
+    outcome.failed += evaluate_external(study, chosen, load_verbs, say)
     outcome.required, failed = audit_sets(study, load_verbs, say)
     outcome.failed += failed
     lacking = measure_linear_baseline(study)

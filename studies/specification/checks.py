@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from provenance import UserError
 from studies.specification.arms import SHARE
+from studies.specification.external import wrong_external
 from studies.specification.specification import (
     FRACTION,
     PATIENTS_SEED,
@@ -51,6 +52,7 @@ def check_specification(specification: Specification, source: str) -> None:
         + _wrong_pairs(specification)
         + _wrong_numbers(specification)
         + _wrong_audit(specification)
+        + wrong_external(specification)
     ):
         raise UserError(f"{source}: {sentence}")
 

@@ -53,7 +53,11 @@ _EXPECTED: dict[Any, str] = {
     "or a list of classes such as [normal]",
 }
 # Where a key's values are other words than its kind says.
-_EXPECTED_AT = {"subgroups": "a list of label columns such as [sex, age]"}
+_EXPECTED_AT = {
+    "subgroups": "a list of label columns such as [sex, age]",
+    "external": "a list of names such as [kermany], whose paths the command gives",
+    "external_primary": "a list of names that stand in `external`",
+}
 
 
 def load_specification(path: Path) -> Specification:

@@ -240,6 +240,9 @@ class Specification:
             finds it: Dice of a segmenter, sensitivity of a classifier of two classes.
         subgroups: Label columns of the data, such as sex and age, whose groups of the test split
             are scored one by one.
+        external: Names of external test sets, on all of whose images every cell is tested too; the
+            command says where they lie (`--external NAME=CACHE`).
+        external_primary: Those of them whose comparisons of drops decide, in a family of their own.
         paper: Published numbers, if there are any.
         audit: Audits every synthetic set for copies of training images; None: none is audited.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
@@ -263,6 +266,8 @@ class Specification:
     shared_seeds: bool = False
     subgroups: tuple[str, ...] = ()
     target: str | None = None
+    external: tuple[str, ...] = ()
+    external_primary: tuple[str, ...] = ()
     paper: Paper | None = None
     audit: AuditPlan | None = None
     confidence: float = 0.95

@@ -1,21 +1,25 @@
 """Scenario against scenario: the differences, their tests, and what these could have shown."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from studies.specification.arms import flags_beside_synthetic
 from studies.specification.claims import Claim, claims
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.reach import (
     Spread,
     patients_needed,
     smallest_difference,
     trainings_needed,
 )
-from studies.statistics.results import PairedResult, Record, pairs_of
+from studies.statistics.results import PairedResult, pairs_of
 from studies.statistics.significance import holm
 
 ONE_TRAINING = "in this one training"
+
+Results = Mapping[tuple[str, str, str], PairedResult]
+"""By scenario, what it is compared with, and model"""
 
 
 def comparisons(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -24,40 +28,75 @@ def comparisons(specification: Specification, records: Sequence[Record]) -> list
     A claim's p is the largest of its comparisons', since all of them must hold; where they point
     to different sides, 1. Holm's method corrects the claims of the primary family.
     """
+    results = results_of_claims(
+        specification, lambda pairs, model: pairs_of(specification, records, pairs, model)
+    )
+    found = rows_of_claims(specification, results)
+    tested = correct(specification, found, ("helps", "hurts"))
+    every = [row for rows in found for row in rows]
+    level = (1 - specification.confidence) / max(1, tested)
+    for row in every:
+        spread = results[row["scenario"], row["against"], row["model"]].spread
+        row |= _reach(row, spread, level)
+    return every
+
+
+def results_of_claims(
+    specification: Specification,
+    paired: Callable[[Sequence[tuple[str, str]], str], list[PairedResult]],
+) -> Results:
+    """The differences that the study's claims are about, of every model.
+
+    Args:
+        specification: The study.
+        paired: Gives the results of pairs (scenario, against) of a model.
+    """
     made = claims(specification)
     pairs = list(dict.fromkeys((one.scenario, against) for one in made for against in one.against))
-    results = {
+    return {
         (*pair, model.name): result
         for model in specification.models
-        for pair, result in zip(
-            pairs, pairs_of(specification, records, pairs, model.name), strict=True
-        )
+        for pair, result in zip(pairs, paired(pairs, model.name), strict=True)
     }
-    found = [
+
+
+def rows_of_claims(specification: Specification, results: Results) -> list[list[dict[str, Any]]]:
+    """The comparisons of each claim and model, not yet corrected for their number."""
+    return [
         [
             _comparison(specification, claim, against, model.name, results)
             for against in claim.against
         ]
-        for claim in made
+        for claim in claims(specification)
         for model in specification.models
     ]
+
+
+def correct(
+    specification: Specification, found: Sequence[list[dict[str, Any]]], words: tuple[str, str]
+) -> int:
+    """Correct the primary claims together by Holm's method, and say what they come to.
+
+    Args:
+        specification: The study.
+        found: See `rows_of_claims`; of several test sets where they are one family.
+        words: What a significant difference for better is called, and one for worse.
+
+    Returns:
+        How many claims were tested.
+    """
     family = [rows for rows in found if rows[0]["role"] == "primary"]
     tested = [rows for rows in family if all(row["p"] is not None for row in rows)]
     adjusted = holm([_p_of_claim(rows) for rows in tested])
-    level = 1 - specification.confidence
     better = 1 if specification.metric.higher_is_better else -1
     for rows, p_holm in zip(tested, adjusted, strict=True):
-        significant = p_holm < level
+        significant = p_holm < 1 - specification.confidence
         verdict = "no difference shown"
         if significant:
-            verdict = "helps" if rows[0]["value"] * better > 0 else "hurts"
+            verdict = words[0] if rows[0]["value"] * better > 0 else words[1]
         for row in rows:
             row |= {"p_holm": p_holm, "significant": significant, "verdict": verdict}
-    every = [row for rows in found for row in rows]
-    for row in every:
-        spread = results[row["scenario"], row["against"], row["model"]].spread
-        row |= _reach(row, spread, level / max(1, len(tested)))
-    return every
+    return len(tested)
 
 
 def _reach(row: Mapping[str, Any], spread: Spread | None, level: float) -> dict[str, Any]:
@@ -97,7 +136,7 @@ def _comparison(
     claim: Claim,
     against: str,
     model: str,
-    results: Mapping[tuple[str, str, str], PairedResult],
+    results: Results,
 ) -> dict[str, Any]:
     result = results[claim.scenario, against, model]
     verdict: str = "not tested" if claim.role == "primary" else claim.role

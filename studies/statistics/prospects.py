@@ -10,13 +10,14 @@ from metrics.auroc_intervals import rarest_class, too_few_of_a_class
 from provenance import UserError
 from studies.specification.claims import claims
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.reach import (
     Spread,
     patients_needed,
     smallest_difference,
     trainings_needed,
 )
-from studies.statistics.results import Record, pairs_of
+from studies.statistics.results import pairs_of
 from studies.statistics.whole_set import is_ranking, is_set_metric
 
 WANTED = 0.03  # three points: what the tables ask seeds and patients for

@@ -1,42 +1,43 @@
 """What a scenario and model scored, and the difference of two, from the cells of a study."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import stdev
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from metrics.classification import FloatArray
 from metrics.intervals import Interval
 from studies.specification.specification import Specification
+from studies.statistics.cells import (
+    Record,
+    Table,
+    by_turn,
+    cells_of,
+    lenders,
+    of_seeds,
+    seed_means,
+    table_of,
+    unsteady_of,
+)
 from studies.statistics.estimates import Scale, difference, patients_only, single
 from studies.statistics.finding_scores import finding_of, has_findings, names_of_scores
 from studies.statistics.per_image import (
     CORRECT_AMONG,
     ImageScores,
-    arms_of_images,
     is_share,
     is_share_of_correct,
     mean,
     scores_per_image,
 )
 from studies.statistics.reach import Spread, spread_of
-from studies.statistics.two_sources import Arm, unsteady_arms
+from studies.statistics.two_sources import Arm
 from studies.statistics.whole_set import (
     SET_METRICS,
-    Predictions,
-    arms_of_sets,
     is_ranking,
     is_set_metric,
-    predictions_of,
-    set_score,
-    shared_ids,
 )
-
-Record = Mapping[str, Any]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -83,17 +84,6 @@ class PairedResult:
     spread: Spread | None
 
 
-@dataclass(frozen=True)
-class _Table:
-    """Arms of one or two scenarios, and what goes with them."""
-
-    arms: Sequence[Arm]
-    patients: Sequence[str]
-    num_values: int
-    strata: NDArray[np.intp] | None = None
-    no_interval: str | None = None
-
-
 def holds_score(evaluation: Mapping[str, Any], metric: str) -> bool:
     """Whether a study can decide by this metric, given a cell's evaluation.
 
@@ -127,7 +117,7 @@ def scores_by_seed(
     records: Sequence[Record], scenario: str, model: str, metric: str
 ) -> dict[int, ImageScores]:
     """Per-image (or per-patient) scores of each finished seed of a scenario and model."""
-    found = _of_seeds(records, scenario, model)
+    found = of_seeds(records, scenario, model)
     return {seed: scores_per_image(record, metric) for seed, record in found.items()}
 
 
@@ -139,20 +129,37 @@ def groups_of(
     How much trainings vary is estimated over all scenarios of the model together, see `parts_of`;
     the placebo borrows from the others and lends nothing, so that it changes none of them.
     """
-    cells = _cells(specification, records, model, metric)
-    tables = {name: _table([found], metric, False) for name, found in cells.items() if found}
-    wild = _unsteady(specification, tables)
+    cells = cells_of(specification, records, model, metric)
+    tables = {name: table_of([found], metric, False) for name, found in cells.items() if found}
+    scale: Scale = "logit" if is_ranking(metric) or is_share(metric) else "plain"
+    means = {name: seed_means(found, metric) for name, found in cells.items()}
+    return groups_from(specification, tables, means, scale)
+
+
+def groups_from(
+    specification: Specification,
+    tables: Mapping[str, Table],
+    seeds: Mapping[str, dict[int, float | None]],
+    scale: Scale,
+) -> dict[str, GroupResult]:
+    """Every scenario over its seeds, from their arms.
+
+    Args:
+        specification: The study.
+        tables: One arm a scenario; of scenarios with a finished cell.
+        seeds: Score of each seed, of every scenario.
+        scale: On which the interval is symmetrical.
+    """
+    wild = unsteady_of(specification, tables)
     groups = {}
-    for name, found in cells.items():
-        means = _seed_means(found, metric)
+    for name, means in seeds.items():
         defined = [value for value in means.values() if value is not None]
         spread = stdev(defined) if len(defined) > 1 else None
         if name not in tables or not defined:
             groups[name] = GroupResult(Interval(None, None, None, 0, 0), (None, None), means, None)
             continue
         table = tables[name]
-        others = _lenders(specification, tables, {name})
-        scale: Scale = "logit" if is_ranking(metric) or is_share(metric) else "plain"
+        others = lenders(specification, tables, {name})
         level, patients = specification.confidence, len(table.patients)
         within: tuple[float | None, float | None] = (None, None)
         low = high = None
@@ -176,14 +183,14 @@ def pairs_of(
     """The study's metric in one scenario against another, for `pairs` of (scenario, against)."""
     metric = specification.metric.name
     cells = {
-        name: _by_turn(specification, name, found)
-        for name, found in _cells(specification, records, model, metric).items()
+        name: by_turn(specification, name, found)
+        for name, found in cells_of(specification, records, model, metric).items()
     }
-    tables = {name: _table([found], metric, True) for name, found in cells.items() if found}
+    tables = {name: table_of([found], metric, True) for name, found in cells.items() if found}
     return [
         _pair(
             [cells[name] for name in pair],
-            _lenders(specification, tables, set(pair)),
+            lenders(specification, tables, set(pair)),
             metric,
             specification.confidence,
         )
@@ -196,15 +203,15 @@ def _pair(
 ) -> PairedResult:
     trainings = (len(sides[0]), len(sides[1]))
     per_seed = {
-        seed: _less(*(_seed_means({seed: side[seed]}, metric)[seed] for side in sides))
+        seed: _less(*(seed_means({seed: side[seed]}, metric)[seed] for side in sides))
         for seed in sorted(set(sides[0]) & set(sides[1]))
     }
     nothing = Interval(None, None, None, 0, 0)
     if not all(trainings):
         return PairedResult(nothing, (None, None), {}, per_seed, trainings, None, None)
-    table = _table(sides, metric, True)
+    table = table_of(sides, metric, True)
     if not table.arms or not table.patients:
-        means = [mean(_seed_means(side, metric).values()) for side in sides]
+        means = [mean(seed_means(side, metric).values()) for side in sides]
         interval = Interval(_less(*means), None, None, 0, 0, table.no_interval)
         return PairedResult(interval, (None, None), {}, per_seed, trainings, None, None)
     treated, control = table.arms
@@ -214,8 +221,29 @@ def _pair(
             - float(control.scores[list(sides[1]).index(seed)])
             for seed in per_seed
         }
+    found = pair_from(table, per_seed, others, confidence)
+    if is_set_metric(metric):
+        return found
     contrast = treated.patients - control.patients
-    patients = dict(zip(table.patients, contrast.tolist(), strict=True))
+    return replace(found, patients=dict(zip(table.patients, contrast.tolist(), strict=True)))
+
+
+def pair_from(
+    table: Table,
+    per_seed: dict[int, float | None],
+    others: Sequence[Arm],
+    confidence: float,
+) -> PairedResult:
+    """The difference of a table's two arms, without that of each patient.
+
+    Args:
+        table: Two arms on the same patients.
+        per_seed: See `PairedResult`.
+        others: Arms of other scenarios of the model.
+        confidence: Of the interval.
+    """
+    treated, control = table.arms
+    trainings = (treated.num_trainings, control.num_trainings)
     value, low, high, p_value, spread = float(treated.value - control.value), None, None, None, None
     within: tuple[float | None, float | None] = (None, None)
     if table.no_interval is None:
@@ -228,93 +256,9 @@ def _pair(
                 p_value = 1.0
             if low is not None:
                 spread = spread_of(found.parts, trainings, len(table.patients))
-    interval = Interval(value, low, high, len(patients), table.num_values, table.no_interval)
-    shown = {} if is_set_metric(metric) else patients
-    return PairedResult(interval, within, shown, per_seed, trainings, p_value, spread)
-
-
-def _cells(
-    specification: Specification, records: Sequence[Record], model: str, metric: str
-) -> dict[str, dict[int, Any]]:
-    """What each scenario's seeds scored: predictions, or scores by image."""
-    read = predictions_of if is_set_metric(metric) else scores_per_image
-    return {
-        scenario.id: {
-            seed: read(record, metric)
-            for seed, record in _of_seeds(records, scenario.id, model).items()
-        }
-        for scenario in specification.scenarios
-    }
-
-
-def _table(sides: Sequence[Mapping[int, Any]], metric: str, each_patient_once: bool) -> _Table:
-    """Arms for intervals; none for a score that has no interval."""
-    if not is_set_metric(metric):
-        arms, patients, number = arms_of_images(sides, each_patient_once)
-        alone = "one patient: no interval" if len(patients) == 1 else None
-        return _Table(arms, patients, number, None, alone)
-    cells: list[Predictions] = [cell for side in sides for cell in side.values()]
-    ids = shared_ids(cells)
-    names = cells[0].patients(ids)
-    if not is_ranking(metric):
-        return _Table([], sorted(set(names)), len(ids))
-    too_few = cells[0].no_interval(ids)
-    if too_few is not None:
-        return _Table([], sorted(set(names)), len(ids), None, too_few)
-    arms, strata, patients, number = arms_of_sets(sides, metric)
-    return _Table(arms, patients, number, strata)
-
-
-def _seed_means(found: Mapping[int, Any], metric: str) -> dict[int, float | None]:
-    return {
-        seed: set_score(cell, cell.ids, metric)
-        if isinstance(cell, Predictions)
-        else mean(score for _, score in cell.values())
-        for seed, cell in found.items()
-    }
-
-
-def _lenders(
-    specification: Specification, tables: Mapping[str, _Table], but: set[str]
-) -> list[Arm]:
-    """Arms of other scenarios that say how much trainings vary; the placebo is none of them."""
-    names = {scenario.id for scenario in specification.scenarios if not scenario.placebo} - but
-    return [arm for name in tables if name in names for arm in _trained_twice(tables[name])]
-
-
-def _trained_twice(table: _Table) -> list[Arm]:
-    return [arm for arm in table.arms if arm.num_trainings > 1 and arm.num_patients > 1]
-
-
-def _unsteady(specification: Specification, tables: Mapping[str, _Table]) -> set[str]:
-    """Scenarios whose trainings vary far more than the others'; a placebo beside the others."""
-    every = {name: found[0] for name, table in tables.items() if (found := _trained_twice(table))}
-    placebos = {scenario.id for scenario in specification.scenarios if scenario.placebo}
-    plain = {name: arm for name, arm in every.items() if name not in placebos}
-    wild = set()
-    for arms, about in ((plain, set(plain)), (every, placebos)):
-        if len(arms) > 1:
-            named = unsteady_arms(list(arms.values()))
-            wild |= {name for name, is_wild in zip(arms, named, strict=True) if is_wild} & about
-    return wild
-
-
-def _by_turn(specification: Specification, scenario: str, by_seed: dict[int, T]) -> dict[int, T]:
-    """A scenario's cells by the study's seeds, which the placebo's take the places of."""
-    own = specification.seeds_of(specification.scenario(scenario))
-    return {
-        seed: by_seed[given]
-        for seed, given in zip(specification.seeds, own, strict=False)
-        if given in by_seed
-    }
-
-
-def _of_seeds(records: Sequence[Record], scenario: str, model: str) -> dict[int, Record]:
-    return {
-        record["seed"]: record
-        for record in sorted(records, key=lambda record: record["seed"])
-        if record["scenario"] == scenario and record["model"] == model
-    }
+    number = len(table.patients)
+    interval = Interval(value, low, high, number, table.num_values, table.no_interval)
+    return PairedResult(interval, within, {}, per_seed, trainings, p_value, spread)
 
 
 def _ends(low: FloatArray, high: FloatArray) -> tuple[float | None, float | None]:

@@ -11,10 +11,11 @@ from studies.report.downstream.methods import about_methods, has_sizes
 from studies.report.downstream.target import SENSITIVITY, about_target, target_metric
 from studies.report.state import of_study, state_of
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.comparisons import comparisons, family_of
 from studies.statistics.finding_scores import kind_of
 from studies.statistics.per_image import average_over_seeds, is_share
-from studies.statistics.results import Record, groups_of, scores_by_seed
+from studies.statistics.results import groups_of, scores_by_seed
 from studies.statistics.whole_set import SET_METRICS, is_set_metric
 
 NUM_WORST_IMAGES = 5

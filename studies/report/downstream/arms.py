@@ -7,9 +7,9 @@ from typing import Any, cast
 from display.numbers import span
 from studies.specification.arms import share_in_words
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.comparisons import by_claim
 from studies.statistics.fairness import is_about_synthetic, unfairness
-from studies.statistics.results import Record
 
 
 def images_shown(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:

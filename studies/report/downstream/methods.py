@@ -11,8 +11,8 @@ from display.numbers import count, difference, p_phrase, score
 from studies.report.downstream.intervals import interval_notes
 from studies.specification.arms import data_setting
 from studies.specification.specification import Scenario, Specification
+from studies.statistics.cells import Record
 from studies.statistics.comparisons import ONE_TRAINING
-from studies.statistics.results import Record
 
 _KEPT = ("value", "low", "high", "low_patients", "high_patients", "num_patients", "no_interval")
 

@@ -13,6 +13,7 @@ from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
 from studies.report.downstream import plots, tables
+from studies.report.downstream.external import external_tables
 from studies.report.downstream.linear import linear_table
 from studies.report.downstream.method_tables import heat_map, method_tables
 from studies.report.downstream.subgroups import subgroup_tables
@@ -31,6 +32,7 @@ TITLES = {
     "main": "Scores",
     "comparisons": "Tests",
     "methods": "Methods and sizes",
+    "external": "Tested elsewhere",
     "linear": "What a linear model reaches",
     "subgroups": "Who gains, who loses",
     "further": "All scores",
@@ -47,6 +49,7 @@ def page_tables(
         "methods": method_tables(specification, content) if content["methods"] else [],
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
+        "external": external_tables(specification, content) if "external" in content else [],
         "linear": linear_table(content) if "linear" in content else None,
         "subgroups": subgroup_tables(specification, content) if "subgroups" in content else [],
         "further": tables.further_tables(specification, content) if content["further"] else [],

@@ -9,8 +9,8 @@ from display.tables import Table, TableCell
 from studies.report.downstream.analysis import groups_by_scenario
 from studies.report.downstream.intervals import ends_shown, interval_notes
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.comparisons import comparisons
-from studies.statistics.results import Record
 
 
 def subgroups(

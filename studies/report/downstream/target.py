@@ -10,7 +10,7 @@ from display.numbers import score, span
 from display.tables import Table, TableCell
 from studies.report.downstream.intervals import interval_notes
 from studies.specification.specification import Metric, Specification
-from studies.statistics.results import Record
+from studies.statistics.cells import Record
 
 # Dice, or sensitivity, below which a target counts as not found.
 FOUND = 0.01

@@ -9,8 +9,8 @@ from display.numbers import bracketed, difference, score, span
 from studies.report.state import of_study, state_of, unfinished
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
+from studies.statistics.cells import Record
 from studies.statistics.distances import difference_p, distance_interval
-from studies.statistics.results import Record
 
 MOST_COLUMNS = 6
 _digits = partial(score, percent=False)
