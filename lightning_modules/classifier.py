@@ -20,7 +20,7 @@ from lightning_modules.distributed import average_buffers
 from lightning_modules.predictions import (
     Predictions,
     gather_predictions,
-    thresholds_on,
+    thresholds_record,
     validation_metrics,
 )
 from lightning_modules.start_from import start_from_checkpoint
@@ -221,9 +221,8 @@ class Classifier(FilmNetwork):
         """
         if self.validation is None or self._validated_at != self.images_seen:
             return {}
-        rules = thresholds_on(self.validation)
-        found = {"split": "val", "num_images": len(self.validation.labels), "rules": rules}
-        return {"thresholds": found} if rules else {}
+        found = thresholds_record(self.validation)
+        return {"thresholds": found} if found else {}
 
     def _print_undefined(self, name: str) -> None:
         assert self.validation is not None

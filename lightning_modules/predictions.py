@@ -1,6 +1,7 @@
 """A classifier's predictions on a whole split, and the metrics of them that a validation logs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from lightning_modules.distributed import gather_rows, process_count
 from metrics import classification
 from metrics.ranking import auroc, average_precision
-from metrics.thresholds import chosen_thresholds
+from metrics.thresholds import chosen_thresholds, rates_at
 
 
 @dataclass(frozen=True)
@@ -62,15 +63,22 @@ def gathered_in_order(rows: Tensor) -> NDArray[np.float64]:
     return in_order
 
 
-def thresholds_on(predictions: Predictions) -> dict[str, float]:
-    """The threshold of each rule of `metrics.thresholds`, chosen on these; none without a choice.
+def thresholds_record(predictions: Predictions) -> dict[str, Any]:
+    """What a checkpoint tells of the thresholds chosen on these validation images.
 
-    Of two classes where both have images. The usual 0.5 is no choice, so it is not among them.
+    Of each rule of `metrics.thresholds` the threshold, and what it does to these images. Empty
+    unless there are two classes and both have images. The usual 0.5 is no choice, so it is left
+    out.
     """
     if predictions.probabilities.shape[1] != 2:
         return {}
-    chosen = chosen_thresholds(predictions.probabilities[:, 1], predictions.labels)
-    return {rule: threshold for rule, threshold in chosen.items() if rule != "default"}
+    scores = predictions.probabilities[:, 1]
+    rules = chosen_thresholds(scores, predictions.labels)
+    del rules["default"]
+    if not rules:
+        return {}
+    rates = rates_at(scores, predictions.labels, rules)
+    return {"split": "val", "num_images": len(scores), "rules": rules, "rates": rates}
 
 
 def validation_metrics(predictions: Predictions) -> dict[str, float | None]:

@@ -5,6 +5,7 @@ So choosing (`chosen_thresholds`) and scoring (`operating_point`) are apart: cho
 validation split, score on the test split.
 """
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -83,6 +84,33 @@ def operating_point(
         true_negatives=true_negatives,
         false_negatives=false_negatives,
     )
+
+
+def rates_at(
+    probabilities: ArrayLike, labels: ArrayLike, thresholds: Mapping[str, float]
+) -> dict[str, dict[str, float | int | None]]:
+    """What each threshold does to these films: both rates, and of how many films each is.
+
+    On the films that a threshold was chosen on they look better than on others.
+
+    Args:
+        probabilities: (N,) scores.
+        labels: (N,) 0 or 1.
+        thresholds: By rule.
+
+    Returns:
+        rule -> sensitivity and specificity in [0, 1], positives and negatives.
+    """
+    found = {}
+    for rule, threshold in thresholds.items():
+        point = operating_point(probabilities, labels, threshold)
+        found[rule] = {
+            "sensitivity": point.sensitivity,
+            "specificity": point.specificity,
+            "positives": point.true_positives + point.false_negatives,
+            "negatives": point.true_negatives + point.false_positives,
+        }
+    return found
 
 
 def chosen_thresholds(probabilities: ArrayLike, labels: ArrayLike) -> dict[str, float]:

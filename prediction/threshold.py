@@ -21,12 +21,15 @@ class Threshold:
         rule: How it was chosen, or "by hand".
         chosen_on: The split, or None.
         num_images: Of that split, None where it is not known.
+        rates: Sensitivity and specificity in that split and the films behind each; None where they
+            are not known. On other films they will be lower.
     """
 
     value: float
     rule: str
     chosen_on: str | None = None
     num_images: int | None = None
+    rates: Mapping[str, Any] | None = None
 
     def plain(self) -> dict[str, Any]:
         """As JSON holds it."""
@@ -38,7 +41,21 @@ class Threshold:
         if self.chosen_on is None:
             return f"{self.value:g}, given by hand"
         many = "" if self.num_images is None else f" of {self.num_images:,} images"
-        return f"{self.value:.4g} ({RULES[self.rule]}), chosen on the validation split{many}"
+        words = f"{self.value:.4g} ({RULES[self.rule]}), chosen on the validation split{many}"
+        return words + _rates_in_words(self.rates)
+
+
+def _rates_in_words(rates: Mapping[str, Any] | None) -> str:
+    """How well the films are told apart on which it was chosen, so that a poor model shows."""
+    if rates is None:
+        return ""
+    sensitivity, specificity = rates["sensitivity"], rates["specificity"]
+    chance = sensitivity + specificity < 1.2
+    return (
+        f": sensitivity {sensitivity:.2f} of {rates['positives']:,}, specificity "
+        f"{specificity:.2f} of {rates['negatives']:,} there"
+        + (", hardly better than drawing lots" if chance else "")
+    )
 
 
 def thresholds_of(
@@ -77,6 +94,7 @@ def thresholds_of(
             f"--threshold {asked}: expected a number from 0 to 1, or a rule by which one was "
             f"chosen on the validation split: {', '.join(_RULES)}."
         )
+    rates: list[dict[str, Any] | None] = []
     if evaluation is not None:
         tables = _of_evaluation(evaluation, checkpoint, checkpoint_sha256, findings)
         images = None
@@ -86,12 +104,13 @@ def thresholds_of(
         of_findings = of_findings if isinstance(of_findings, dict) else {}
         tables = [of_findings.get(n) for n in findings] if findings else [told.get("rules")]
         images = told.get("num_images")
+        rates = [_rates(told, n, rule) for n in findings] if findings else [_rates(told, "", rule)]
     values = [table.get(rule) if isinstance(table, dict) else None for table in tables]
     known = [
-        Threshold(float(value), rule, "val", images if isinstance(images, int) else None)
+        Threshold(float(value), rule, "val", images if isinstance(images, int) else None, there)
         if isinstance(value, int | float) and not isinstance(value, bool)
         else None
-        for value in values
+        for value, there in zip(values, rates or [None] * len(values), strict=True)
     ]
     if not any(known):
         if evaluation is not None:
@@ -106,6 +125,20 @@ def thresholds_of(
             f"{checkpoint} --out DIR, then add --evaluation DIR; or give one: --threshold 0.37."
         )
     return known
+
+
+def _rates(told: Mapping[str, Any], finding: str, rule: str) -> dict[str, Any] | None:
+    """Of a checkpoint's record, which anyone may have written: numbers, or nothing."""
+    of_rules: Any = told.get("rates")
+    if finding and isinstance(of_rules, dict):
+        of_rules = of_rules.get(finding)
+    rates = of_rules.get(rule) if isinstance(of_rules, dict) else None
+    wanted = ("sensitivity", "specificity", "positives", "negatives")
+    if not isinstance(rates, dict) or not all(
+        isinstance(rates.get(name), int | float) for name in wanted
+    ):
+        return None
+    return {name: rates[name] for name in wanted}
 
 
 def _number(asked: str | None) -> float | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor
 from lightning_modules.predictions import gathered_in_order
 from metrics.findings import finding_score, macro_score
 from metrics.ranking import Score
-from metrics.thresholds import chosen_thresholds
+from metrics.thresholds import chosen_thresholds, rates_at
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,22 @@ def finding_metrics(
     return metrics
 
 
-def thresholds_of_findings(
-    predictions: FindingPredictions, names: Sequence[str]
-) -> dict[str, dict[str, float]]:
-    """Of each finding the threshold of each rule of `metrics.thresholds`; not the usual 0.5.
+def thresholds_record(predictions: FindingPredictions, names: Sequence[str]) -> dict[str, Any]:
+    """What a checkpoint tells of the thresholds chosen on these validation films.
 
-    A finding in which the films do not differ has none.
+    Of each finding and rule of `metrics.thresholds` the threshold, and what it does to these
+    films; not the usual 0.5. A finding in which the films do not differ has none. Empty where no
+    finding has any.
     """
-    found = {}
+    of_findings, rates = {}, {}
     for k, name in enumerate(names):
         known = ~np.isnan(predictions.findings[:, k])
-        truth = predictions.findings[known, k]
-        chosen = chosen_thresholds(predictions.probabilities[known, k], truth)
-        rules = {rule: threshold for rule, threshold in chosen.items() if rule != "default"}
+        scores, truth = predictions.probabilities[known, k], predictions.findings[known, k]
+        rules = chosen_thresholds(scores, truth)
+        del rules["default"]
         if rules:
-            found[name] = rules
-    return found
+            of_findings[name], rates[name] = rules, rates_at(scores, truth, rules)
+    if not of_findings:
+        return {}
+    number = len(predictions.findings)
+    return {"split": "val", "num_images": number, "findings": of_findings, "rates": rates}

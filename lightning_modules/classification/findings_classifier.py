@@ -15,7 +15,7 @@ from lightning_modules.classification.finding_predictions import (
     FindingPredictions,
     finding_metrics,
     gather_findings,
-    thresholds_of_findings,
+    thresholds_record,
 )
 from lightning_modules.classification.finding_weights import (
     balanced_finding_weights,
@@ -211,10 +211,8 @@ class FindingsClassifier(FilmNetwork):
         """Thresholds of each finding, where these weights were validated; see `Classifier`."""
         if self.validation is None or self._validated_at != self.images_seen:
             return {}
-        of_findings = thresholds_of_findings(self.validation, self.finding_names)
-        number = len(self.validation.findings)
-        found = {"split": "val", "num_images": number, "findings": of_findings}
-        return {"thresholds": found} if of_findings else {}
+        found = thresholds_record(self.validation, self.finding_names)
+        return {"thresholds": found} if found else {}
 
     def _tell_undefined(self, found: FindingPredictions) -> None:
         defined = defined_findings(found.findings)

@@ -129,6 +129,8 @@ def _next(cache: FilmCache) -> str:
     """A training where there are films to train on, at a size that the networks have."""
     size = cache.image_size
     if len(cache.indices("train")) and size >= 32 and size & (size - 1) == 0:
-        config = "configs/chest_xray/se_msg_pggan.yaml"
+        findings = len(cache.findings) > 1
+        name = "resnet18_findings" if findings else "se_msg_pggan"
+        config = f"configs/chest_xray/{name}.yaml"
         return f"python train.py fit --config {config} --data.root {cache.root}"
     return f"python prepare.py verify {cache.root}"

@@ -14,7 +14,7 @@ from callbacks.checkpoints import Checkpoints
 from datamodules import ChestXrayDataModule
 from lightning_modules import Classifier
 from lightning_modules.loading import load_module
-from metrics.thresholds import chosen_thresholds
+from metrics.thresholds import chosen_thresholds, operating_point
 from provenance import UserError
 from tests.classifier_runs import SMALL, arguments, last, logged
 from tests.training_runs import run_python
@@ -96,6 +96,11 @@ def test_a_checkpoint_says_what_new_films_need(whole_run: Path, films: Path) -> 
     assert (found["split"], found["num_images"]) == ("val", len(labels))
     chosen = chosen_thresholds(scores, labels)
     assert found["rules"] == pytest.approx({k: v for k, v in chosen.items() if k != "default"})
+    point = operating_point(scores, labels, chosen["youden"])
+    rates = found["rates"]["youden"]
+    assert rates["sensitivity"] == pytest.approx(point.sensitivity)
+    assert rates["specificity"] == pytest.approx(point.specificity)
+    assert (rates["positives"], rates["negatives"]) == (sum(labels), len(labels) - sum(labels))
     module._validated_at = module.images_seen - 4  # type: ignore[assignment, operator]
     assert module.record_of_state() == {}  # type: ignore[operator]
 

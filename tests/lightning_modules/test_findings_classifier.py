@@ -73,6 +73,7 @@ def test_a_run_logs_each_finding_and_says_what_its_checkpoint_tells(run: Path) -
     assert module.finding_names == ("Edema", "Mass")
     assert record["class_names"] == ["Edema", "Mass"]
     assert set(record["thresholds"]["findings"]) == {"Edema", "Mass"}
+    assert set(record["thresholds"]["rates"]["Mass"]) == set(RULES) - {"default"}
     written = yaml.safe_load((run / "config.yaml").read_text())
     assert written["data"]["init_args"]["findings"] == ["Edema", "Mass"]  # what "all" stood for
 

@@ -110,7 +110,7 @@ def test_dicom_films_are_called_as_evaluate_calls_them(
     told = json.loads((out / "predictions.json").read_text())
     assert told["notice"].startswith("Not for diagnosis")
     assert told["thresholds_from"] == [{
-        "value": 0.4, "rule": "youden", "chosen_on": "val", "num_images": 9,
+        "value": 0.4, "rule": "youden", "chosen_on": "val", "num_images": 9, "rates": None,
         "meaning": "largest sensitivity + specificity - 1 (Youden 1950)",
     }]  # fmt: skip
 
@@ -314,6 +314,14 @@ def test_thresholds_come_from_validation_or_by_hand_and_never_silently(tmp_path:
     assert found("0.37", thresholds=THRESHOLDS) == Threshold(0.37, "by hand")
     assert found(None, "chosen") == Threshold(0.31, "youden", "val")
     assert found(None, thresholds=THRESHOLDS).in_words.startswith("0.4 (largest sensitivity")
+    there = {"sensitivity": 0.75, "specificity": 0.4, "positives": 4, "negatives": 5}
+    poor = {**THRESHOLDS, "rates": {"youden": there}}
+    assert found(None, thresholds=poor).in_words.endswith(
+        "of 9 images: sensitivity 0.75 of 4, specificity 0.40 of 5 there, hardly better than "
+        "drawing lots"
+    )
+    broken = {**THRESHOLDS, "rates": {"youden": {**there, "positives": "4"}}}
+    assert found(None, thresholds=broken).rates is None
     for given, sentence in (
         ((None,), "tells no threshold: it was saved between two validations"),
         (("yuden",), "expected a number from 0 to 1, or a rule"),

@@ -51,7 +51,8 @@ def read_chexpert(source: Path, options: ReleaseOptions, policy: Policy) -> Rele
             f"--published-split: --source {source} holds no valid.csv, which is CheXpert's. Put it "
             "beside train.csv, or leave the flag out."
         )
-    kept, rows, num_cells = options.wanted_findings(FINDINGS), {}, 0
+    kept, num_cells = options.wanted_findings(FINDINGS), 0
+    rows: dict[str, dict[str, str]] = {}
     for split, path in tables_of.items():
         if path is None:
             continue
@@ -82,6 +83,11 @@ def read_chexpert(source: Path, options: ReleaseOptions, policy: Policy) -> Rele
             if options.published_split:
                 row[SPLIT] = "" if split == "train" and test is None else split
             collected.add(line, film, row)
+        if twice := rows.keys() & collected.rows.keys():
+            raise UserError(
+                f"{path}: has {min(twice)}, which another table of the release has too "
+                f"({len(twice):,} such films). Give the tables as they were published."
+            )
         rows.update(collected.rows)
     tables = tuple(path for path in tables_of.values() if path is not None)
     return Release(rows, kept, tables, "chexpert", (policy.note(num_cells),))

@@ -16,6 +16,7 @@ from preparation.films.command import image_folder
 from preparation.films.film_layout import LayoutOptions
 from preparation.films.label_options import LabelOptions
 from preparation.films.prepare import FilmOptions
+from preparation.films.releases.chexpert import read_chexpert
 from preparation.films.releases.nih import read_nih
 from preparation.films.releases.options import ReleaseOptions
 from preparation.films.releases.policy import Policy, age_in_years, normal_or_not
@@ -300,3 +301,15 @@ def _rejected(out: Path) -> list[dict[str, str]]:
 def _patients(out: Path) -> list[dict[str, str]]:
     with open(f"{out}.private/patients.csv", newline="") as stream:
         return list(csv.DictReader(stream))
+
+
+def test_a_film_of_two_tables_of_chexpert_is_refused(sources: Path) -> None:
+    release = sources / "chexpert" / "CheXpert-v1.0-small"
+    valid = release / "valid.csv"
+    before = valid.read_bytes()
+    try:
+        shutil.copy(release / "train.csv", valid)
+        with pytest.raises(UserError, match="which another table of the release has too"):
+            read_chexpert(release, ReleaseOptions(layout="chexpert"), Policy())
+    finally:
+        valid.write_bytes(before)
