@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from datamodules.hounsfield import GreyScale
 from exporting.graphs import names_of
 from exporting.ports import Graph
+from exporting.preprocessing import preprocessing
 from foreign_text import printable
 from licences import obligations
 from lightning_modules import FindingsClassifier
 from lightning_modules.loading import file_known_by, licences_behind, seen_by
-from provenance import UserError, library_versions, sha256_of
+from provenance import library_versions, sha256_of
 
 NOT_FOR = (
     "diagnosis or any clinical decision",
@@ -25,21 +25,6 @@ _SYNTHETIC = "use as a picture of a patient: its images are synthetic, and are t
 _PAINTED = "evidence of what the image that went in shows: what is painted was never measured, and "
 _PAINTED += "lesions may be added or lost; images made with it are to be marked so"
 _OF_IMAGES = ("images from images", "a region of images")
-
-# Of how a cache was prepared: plain values that name neither a person nor a path.
-_FORM = (
-    "kind",
-    "image_size",
-    "window",
-    "resample",
-    "margin",
-    "channels",
-    "bit_depth",
-    "on_nonsquare",
-    "clahe",
-    "clahe_clip_limit",
-    "views",
-)
 
 
 def description(
@@ -67,7 +52,7 @@ def description(
             printable(name) for name in names_of(module) or record.get("class_names") or ()
         ],
         "image_size": record.get("image_size"),
-        "preprocessing": _preprocessing(record, checkpoint) if predicts or paints else None,
+        "preprocessing": preprocessing(record, checkpoint) if predicts or paints else None,
         "postprocessing": _postprocessing(graph, module, record),
         "thresholds": record.get("thresholds"),
         "generation": None if predicts else _generation(graph, record, seed),
@@ -83,32 +68,6 @@ def description(
         "versions": library_versions(),
     }
     return {key: value for key, value in told.items() if value is not None}
-
-
-def _preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
-    form = record.get("image_form") or {**(record.get("preparation") or {})}
-    kept = {key: form[key] for key in _FORM if form.get(key) is not None}
-    steps = []
-    try:
-        scale = GreyScale.of_plain(form.get("window"))
-    except ValueError as error:
-        raise UserError(f"{checkpoint}: its record holds {error}, expected a window.") from error
-    if scale is not None:
-        high = scale.low_hu + scale.width_hu
-        steps.append(
-            f"Hounsfield units to grey: round(255 * (HU - {scale.low_hu:g}) / {scale.width_hu:g}), "
-            f"where below {scale.low_hu:g} HU is 0 and above {high:g} HU is 255"
-        )
-    elif form.get("kind") == "films" or "margin" in form:
-        steps.append(
-            "a film to grey as `python predict.py` does it: bone bright, trimmed to the margin, "
-            "squared, resized; CLAHE where it is named"
-        )
-    else:
-        steps.append("grey levels as the source has them; of which window they are is not known")
-    size = record.get("image_size")
-    steps += [f"{size} x {size} pixels, each the mean of those it covers", "grey / 127.5 - 1"]
-    return {"steps": steps, "preparation": kept, "range": [-1.0, 1.0], "black": -1.0, "white": 1.0}
 
 
 def _postprocessing(graph: Graph, module: Any, record: Mapping[str, Any]) -> list[str]:
