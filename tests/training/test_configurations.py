@@ -16,7 +16,8 @@ def test_every_configuration_of_ours_is_listed(capsys: pytest.CaptureFixture[str
     found, overlays = configurations_in(CONFIGS)
     kinds = {
         "classification", "several findings", "segmentation", "images from noise",
-        "images from label maps",
+        "images from label maps", "images of one domain from those of another",
+        "lesions in real slices",
     }  # fmt: skip
     assert {one.task for one in found} == kinds
     assert [path.name for path in overlays] == ["ddp.yaml", "gpu.yaml"]

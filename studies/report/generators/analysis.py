@@ -211,11 +211,12 @@ def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[st
         for row in ranked[1:]
         if not _told_apart(row["scores"][measure], best["scores"][measure])
     ]
-    opening = (
-        "In this one training of each, nearest" if len(specification.seeds) == 1 else "Nearest"
-    )
+    single = len(best["seeds"]) == 1
+    opening = "In this one training of each, nearest" if single else "Nearest"
     headline = f"{opening} to held-out films: {name}, {title} {_shown(best['scores'][measure])}."
-    if close:
+    if close and len(close) == len(ranked) - 1:
+        headline += " Nothing is told apart from it."
+    elif close:
         others = [title_of(specification, row["scenario"], row["model"]) for row in close]
         headline += f" Not told apart from it: {', '.join(others)}."
     lines = []
@@ -274,24 +275,26 @@ def _deviation(entry: Mapping[str, Any]) -> float | None:
 
 
 def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two mean distances differ for other trainings too; with one seed by the intervals."""
+    """Whether two mean distances differ for other trainings too; never where one trained once.
+
+    An interval over images and patients says nothing about another training of a method, so two
+    single trainings whose intervals are apart show no difference between methods.
+    """
     if None in one["deviations"] or None in other["deviations"]:
         return False
     p_value = difference_p((one["seeds"], one["deviations"]), (other["seeds"], other["deviations"]))
-    if p_value is not None:
-        return p_value < 0.05
-    return bool(one["low"] > other["high"] or other["low"] > one["high"])
+    return p_value is not None and p_value < 0.05
 
 
 def _limits(
     specification: Specification, content: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     limits = unfinished(content)
-    if len(specification.seeds) == 1:
+    if any(len(row["seeds"]) == 1 for row in ranked):
         limits.append(
-            "One seed: another training of the same generator may rank elsewhere, and nothing is "
+            "One seed, of some or of all: another training of the same generator may rank elsewhere, and nothing is "
             "said of the methods. The intervals are over images and patients. For a ranking of "
-            "methods write more seeds into the study's YAML, such as `seeds: [0, 1, 2, 3, 4]`."
+            "methods train more seeds, such as `seeds: [0, 1, 2, 3, 4]` in the study's YAML."
         )
     at_floor = [
         row["scores"][specification.metric.name]
