@@ -293,8 +293,9 @@ def _limits(
     if any(len(row["seeds"]) == 1 for row in ranked):
         limits.append(
             "One seed, of some or of all: another training of the same generator may rank "
-            "elsewhere, and nothing is said of the methods. The intervals are over images and patients. For a ranking of "
-            "methods train more seeds, such as `seeds: [0, 1, 2, 3, 4]` in the study's YAML."
+            "elsewhere, and nothing is said of the methods. The intervals are over images and "
+            "patients. For a ranking of methods train more seeds, such as "
+            "`seeds: [0, 1, 2, 3, 4]` in the study's YAML."
         )
     at_floor = [
         row["scores"][specification.metric.name]
