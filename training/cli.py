@@ -15,6 +15,7 @@ from callbacks.distribution_checks import ProcessesAgree
 from callbacks.progress import RunProgress
 from callbacks.record import RunRecord, patient_split_of, plain_values
 from callbacks.run_log import RunLog
+from callbacks.run_plan import RunPlan
 from callbacks.sample_grids import SampleGrids
 from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, Stopped, parsed
@@ -148,6 +149,15 @@ class TrainCLI(LightningCLI):
             default=1,
             help="Epochs between two sheets of sample pictures; 0 makes none.",
         )
+        parser.add_argument(
+            "--expect_memory",
+            type=bool,
+            nargs="?",
+            const=True,
+            default=False,
+            help="Say before the first step how much memory a step will hold on a GPU. Takes some "
+            "seconds, and no GPU.",
+        )
         parser.add_class_arguments(DistancePerEpoch, "distance")
         parser.add_argument(
             "--on_failure",
@@ -214,6 +224,7 @@ class TrainCLI(LightningCLI):
             *wandb_logger(self.run_folder, self.destination, settings, config.resume),
         ]
         callbacks: list[L.Callback] = [
+            RunPlan(config.expect_memory),
             RunRecord(self.record),
             Checkpoints(
                 checkpoint_folder(self.run_folder),
