@@ -114,7 +114,7 @@ def predict(
         variable_spacing=variable_spacing,
         dicom=dicom,
     )
-    found = find_items(source, model.of_films, max(1, len(model.channels)))
+    found = find_items(source, model.of_films, [channel.name for channel in model.channels])
     print(NOTICE)
     with locked(out, "predict.py"):
         identity = request.identity(model)

@@ -3,7 +3,7 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -20,7 +20,7 @@ from spelling import meant_path
 
 _DICOM_ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
 _NIFTI_ENDINGS = (".nii", ".nii.gz")
-_CHANNEL = re.compile(r"_\d{4}(\.nii(?:\.gz)?)$")
+_CHANNEL = re.compile(r"_(\d{4})(\.nii(?:\.gz)?)$")
 _FORMULAS = ("=", "+", "-", "@")
 
 Kind = Literal["picture", "film", "nifti", "series"]
@@ -68,7 +68,7 @@ class Found:
     others: Counter[str] = field(default_factory=Counter)
 
 
-def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
+def find_items(source: Path, of_films: bool, channels: Sequence[str] = ()) -> Found:
     """List the images of a folder and the folders in it, or the one image that a file is.
 
     Hidden files, DICOMDIR, pipes and devices are passed over, and links to folders not followed.
@@ -77,8 +77,8 @@ def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
     Args:
         source: A folder or a file.
         of_films: For a classifier of films; else for a segmenter of slices.
-        num_channels: Of several, NIfTI files NAME_0000, NAME_0001, ... are one image, as nnU-Net
-            names them; a file of another name holds them all.
+        channels: Names of the channels. Of several, NIfTI files NAME_0000, NAME_0001, ... are one
+            image, as nnU-Net names them; a file of another name, or of four axes, holds them all.
 
     Raises:
         UserError: There is nothing, or an archive.
@@ -91,7 +91,7 @@ def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
         )
     top = source if source.is_dir() else source.parent
     for folder, paths in _folders(source, top, found):
-        files, channels = [], dict[str, list[Path]]()
+        files, in_parts = [], dict[str, dict[str, Path]]()
         for path in paths:
             name, kind = _name(path, top), _kind(path)
             if kind is None:
@@ -99,20 +99,14 @@ def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
             elif of_films and kind == "nifti":
                 reason = "is a volume, and this checkpoint is a classifier of films."
                 found.left_out.append((name, reason))
-            elif kind == "nifti" and num_channels > 1:
-                channels.setdefault(_CHANNEL.sub(r"\1", name), []).append(path)
+            elif kind == "nifti" and len(channels) > 1 and (number := _channel_number(path)):
+                in_parts.setdefault(_CHANNEL.sub(r"\2", name), {})[number] = path
             elif of_films or kind != "film":
                 found.items.append(Item(name, kind, (path,), num_bytes(path)))
             else:
                 files.append((path, name))
         _find_series(folder, top, files, found)
-        for name, of_one in channels.items():
-            if len(of_one) in (1, num_channels):
-                size = sum(num_bytes(path) for path in of_one)
-                found.items.append(Item(name, "nifti", tuple(of_one), size))
-            else:
-                reason = f"has {len(of_one)} files of channels, expected {num_channels}."
-                found.left_out.append((name, reason))
+        _put_together(in_parts, channels, top, found)
     found.items.sort(key=lambda item: item.name)
     if not found.items and not found.left_out:
         held = f" It holds {others_in_words(found.others)}." if found.others else ""
@@ -121,6 +115,45 @@ def find_items(source: Path, of_films: bool, num_channels: int = 1) -> Found:
             "of the new images; unpack archives first."
         )
     return found
+
+
+def _channel_number(path: Path) -> str | None:
+    """The number of the channel that a file's name ends in; None where it holds all channels."""
+    import nibabel as nib
+
+    match = _CHANNEL.search(path.name)
+    if match is None:
+        return None
+    try:
+        shape = nib.load(path).shape  # type: ignore[attr-defined]
+    except Exception:  # said when it is read, beside the other channels
+        return match[1]
+    return None if len(shape) == 4 else match[1]
+
+
+def _put_together(
+    in_parts: Mapping[str, Mapping[str, Path]], channels: Sequence[str], top: Path, found: Found
+) -> None:
+    """Make an image of the files of each channel, by number; one that lacks some is left out."""
+    numbers = {f"{place:04d}": channel for place, channel in enumerate(channels)}
+    for name, parts in in_parts.items():
+        if list(parts) == list(numbers):
+            size = sum(num_bytes(path) for path in parts.values())
+            found.items.append(Item(name, "nifti", tuple(parts.values()), size))
+            continue
+        lost = [f"{number} ({numbers[number]})" for number in numbers if number not in parts]
+        more = [number for number in parts if number not in numbers]
+        said = [f"{' and '.join(lost)} {_is_or_are(lost)} missing"] if lost else []
+        said += [f"{' and '.join(more)} {_is_or_are(more)} no channel of the training"] * bool(more)
+        reason = (
+            f"is of an image of which {', and '.join(said)}: expected {', '.join(numbers)} of the "
+            f"channels {', '.join(channels)}. Left out."
+        )
+        found.left_out.append((_name(next(iter(parts.values())), top), reason))
+
+
+def _is_or_are(several: Sequence[str]) -> str:
+    return "are" if len(several) > 1 else "is"
 
 
 def others_in_words(others: Counter[str]) -> str:

@@ -158,7 +158,7 @@ class ReadSlices:
         if not is_axial(series.slices[0].header):
             raise SkipVolume(item.name, "is not an axial series. Left out.")
         image, said = hounsfield_units(series, item.name)
-        notes = series.notes + said + check_image(image, item.name)
+        notes = series.notes + said + check_image(image, item.name, or_else="is it a CT?")
         if any(mark_in_dicom(one.header) or mark_of_folder(one.path) for one in series.slices):
             notes.append(_SYNTHETIC)
         spacing = series.slices[0].spacing_mm
@@ -176,7 +176,11 @@ class ReadSlices:
         in_hu = [channel.in_hu for channel in self.layout.greys] or [True]
         # A file that is an item alone is called by the item's name.
         names = [item.name] if len(item.paths) == 1 else file_names(item)
-        image, grid, notes = read_images(list(zip(item.paths, names, strict=True)), in_hu)
+        ask = "is it a CT?"
+        if len(in_hu) > 1:
+            of_training = ", ".join(channel.name for channel in self.layout.greys)
+            ask = f"are the channels in the order of the training ({of_training})?"
+        image, grid, notes = read_images(list(zip(item.paths, names, strict=True)), in_hu, ask)
         headers: list[Any] = [nib.load(path).header for path in item.paths]
         if any(map(mark_in_nifti, item.paths, headers)):
             notes.append(_SYNTHETIC)

@@ -171,7 +171,7 @@ def read_case(job: Job) -> Volume:
     image = None
     if images:
         in_hu = job.options.get("in_hu", [True] * len(images) * in_one_file)
-        image, said = _read_channels(images, in_hu)
+        image, said = _read_channels(images, in_hu, "or pass --window percentiles if it is no CT.")
         notes += said
     spacing = grid.spacing_mm
     return Volume(
@@ -213,13 +213,14 @@ def mask_on_grid(
 
 
 def read_images(
-    files: Sequence[NamedFile], in_hu: Sequence[bool]
+    files: Sequence[NamedFile], in_hu: Sequence[bool], or_else: str
 ) -> tuple[NDArray[Any], Grid, list[str]]:
     """Read the channels of one image, without a mask.
 
     Args:
         files: One that holds all channels, or one for each.
         in_hu: Whether each channel holds Hounsfield units.
+        or_else: See `check_image`.
 
     Returns:
         (slices, H, W), or (slices, channels, H, W) of several, as `read_case` gives them; the grid
@@ -240,12 +241,12 @@ def read_images(
             said = notes_on(file, grid, name) if grid.known else [FILE_ORDER]
         notes += [note for note in said if note not in notes]
         images.append((file, path, name, grid))
-    image, said = _read_channels(images, in_hu)
+    image, said = _read_channels(images, in_hu, or_else)
     return image, images[0][3], notes + said
 
 
 def _read_channels(
-    images: Sequence[tuple[Any, Path, str, Grid]], in_hu: Sequence[bool]
+    images: Sequence[tuple[Any, Path, str, Grid]], in_hu: Sequence[bool], or_else: str
 ) -> tuple[NDArray[Any], list[str]]:
     """(slices, H, W) or (slices, channels, H, W) of opened files, and sentences on the channels."""
     count, in_one_file, notes = len(in_hu), len(in_hu) // len(images), list[str]()
@@ -255,7 +256,7 @@ def _read_channels(
         _read(file, path, name, grid, channels[own], clip=in_hu[own])
         for place in range(number, number + in_one_file):
             which = name if in_one_file == 1 else f"{name}, channel {place}"
-            notes += check_image(channels[place], which, in_hu[place])
+            notes += check_image(channels[place], which, in_hu[place], or_else)
     return (channels[0] if count == 1 else channels.swapaxes(0, 1)), notes
 
 

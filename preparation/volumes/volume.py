@@ -276,13 +276,14 @@ def all_marked_note(mask: NDArray[np.uint8], name: str) -> list[str]:
     ]
 
 
-def check_image(image: NDArray[Any], name: str, in_hu: bool = True) -> list[str]:
+def check_image(image: NDArray[Any], name: str, in_hu: bool = True, or_else: str = "") -> list[str]:
     """Refuse a constant volume; return a note where values do not look like Hounsfield units.
 
     Args:
         image: (S, H, W).
         name: Of its file.
         in_hu: Whether they should be.
+        or_else: What to look at beside the rescaling where they do not, such as "is it a CT?".
     """
     low, high = image.min(), image.max()
     if low == high:
@@ -296,8 +297,8 @@ def check_image(image: NDArray[Any], name: str, in_hu: bool = True) -> list[str]
     if low > -200:
         notes.append(
             f"{name}: no voxel is below -200, so its values may not be Hounsfield units "
-            f"(range {low:g} to {high:g}). Used as it is; check the rescale slope and intercept, "
-            "or pass --window percentiles if it is no CT."
+            f"(range {low:g} to {high:g}). Used as it is; check the rescale slope and intercept"
+            + (f"; {or_else}" if or_else else ".")
         )
     if high == MAX_HU and (image[:, [0, 0, -1, -1], [0, -1, 0, -1]] == MAX_HU).any():
         share = 100 * np.count_nonzero(image == MAX_HU) / image.size

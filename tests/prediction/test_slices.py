@@ -22,6 +22,8 @@ from prediction.output_names import output_of
 from prediction.source_grid import on_source_grid
 from prediction.volumes import ReadSlices, SliceInput
 from preparation.volumes.geometry import fit_image, outline_of
+from preparation.volumes.grey_values.channel import Channel
+from preparation.volumes.layout import Layout
 from tests.evaluation.test_segmentation import write_checkpoint
 from tests.nnunet_sets import write_decathlon, write_nnunet
 from tests.prediction.test_films import rows_of, run
@@ -391,7 +393,7 @@ def test_channels_and_mri_are_prepared_as_for_the_training(
     expected = opened.logits(batch).softmax(dim=1)
     model = open_model(path, None, "cpu")
     read, found = read_slices(model, None), []
-    items = find_items(source / "imagesTr", of_films=False, num_channels=len(channels)).items
+    items = find_items(source / "imagesTr", of_films=False, channels=channels).items
     for item in items:
         made = read(item)
         assert isinstance(made, SliceInput)
@@ -410,3 +412,43 @@ def test_channels_and_mri_are_prepared_as_for_the_training(
         np.testing.assert_array_equal(labels.affine, first.affine)
     hu = ("--window-width-hu", 400, "--window-center-hu", 0)
     assert run("--checkpoint", path, "--source", source, "--out", tmp_path / "no", *hu) == 2
+
+
+def test_a_channel_that_is_missing_is_named_by_the_file_that_is_there(tmp_path: Path) -> None:
+    """Of files for each channel; one of four axes holds them all, whatever it is called."""
+    three, four = np.zeros((4, 4, 4), np.int16), np.zeros((4, 4, 4, 2), np.int16)
+    for name, voxels in (
+        ("whole_0000", three), ("whole_0001", three), ("lone_0000", three), ("other_0001", three),
+        ("other_0002", three), ("scan_0001", four), ("scan_0002", four), ("mine", four),
+    ):  # fmt: skip
+        nib.save(nib.Nifti1Image(voxels, np.eye(4)), tmp_path / f"{name}.nii.gz")
+    found = find_items(tmp_path, of_films=False, channels=("CT", "T2"))
+    named = {item.name: len(item.paths) for item in found.items}
+    assert named == {
+        "mine.nii.gz": 1, "scan_0001.nii.gz": 1, "scan_0002.nii.gz": 1, "whole.nii.gz": 2
+    }  # fmt: skip
+    expected = "expected 0000, 0001 of the channels CT, T2. Left out."
+    assert found.left_out == [
+        ("lone_0000.nii.gz", f"is of an image of which 0001 (T2) is missing: {expected}"),
+        (
+            "other_0001.nii.gz",
+            "is of an image of which 0000 (CT) is missing, and 0002 is no channel of the "
+            f"training: {expected}",
+        ),
+    ]
+    (lone,) = find_items(tmp_path / "lone_0000.nii.gz", False, ("CT", "T2")).left_out
+    assert "0001 (T2) is missing" in lone[1]
+
+
+def test_a_channel_that_looks_like_no_ct_is_asked_about_its_place(tmp_path: Path) -> None:
+    greys = np.random.default_rng(0).integers(0, 500, (4, 8, 8)).astype(np.int16)
+    for place in range(2):
+        nib.save(nib.Nifti1Image(greys, np.eye(4)), tmp_path / f"a_{place:04d}.nii.gz")
+    channels = (Channel("CT", (400.0, 40.0)), Channel("T2", None))
+    layout = Layout("new", 8, None, "pad", True, channels=channels)
+    (item,) = find_items(tmp_path, False, ("CT", "T2")).items
+    made = ReadSlices(layout, own_window=True, variable_spacing=False)(item)
+    assert isinstance(made, SliceInput)
+    (note,) = [note for note in made.notes if "Hounsfield" in note]
+    assert "are the channels in the order of the training (CT, T2)?" in note
+    assert "--window" not in note
