@@ -6,7 +6,7 @@ Luck and Honari 2018, arXiv:1805.08841.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,6 +61,11 @@ class Shares:
         )
 
     @property
+    def in_both(self) -> list[str]:
+        """Classes that both domains have."""
+        return sorted({*self.source} & {*self.target})
+
+    @property
     def only_one_has(self) -> list[str]:
         """Classes that one domain lacks."""
         return sorted({*self.source} ^ {*self.target})
@@ -104,3 +109,29 @@ def matching_weights(
         each = np.array([wanted.get(name, 0.0) for name in names])
         weights.append(None if np.ptp(each) == 0 else each)
     return weights[0], weights[1]
+
+
+def matching_subset(
+    source: Sequence[str], target: Sequence[str], shown: Collection[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Images that compare two domains class by class: as many of each class from both.
+
+    Of the domain that has more of a class, evenly spread ones are taken.
+
+    Args:
+        source: Name of each source image's class.
+        target: The same of the target images.
+        shown: Classes that are compared.
+
+    Returns:
+        Indices of source and of target images, sorted, equally many; none where no class of
+        `shown` is in both.
+    """
+    places: tuple[list[int], list[int]] = [], []
+    for name in sorted(shown):
+        own = [[i for i, one in enumerate(names) if one == name] for names in (source, target)]
+        number = min(map(len, own))
+        for chosen, indices in zip(places, own, strict=True):
+            chosen += [indices[k * len(indices) // number] for k in range(number)]
+    first, second = (np.array(sorted(chosen), np.int64) for chosen in places)
+    return first, second

@@ -21,7 +21,7 @@ from datamodules.kits19 import KiTS19DataModule
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
-from datamodules.unpaired.class_shares import Shares, matching_weights
+from datamodules.unpaired.class_shares import Shares, matching_subset, matching_weights
 from datamodules.unpaired.originals import open_source
 from datamodules.unpaired.pairs import DOMAINS, Chosen, PairedBatches, Pairs, of_domain
 from knowledge import Knowledge
@@ -51,7 +51,8 @@ class UnpairedDataModule(L.LightningDataModule):
         label_column: Of films, in every cache; None: the first one; "none": no labels.
         class_shares: "matched" draws images such that both domains show each class equally often
             (of slices: each combination of classes), since a translator would else learn to add or
-            remove it. "as_they_are" does not, and says how much they differ.
+            remove it. "as_they_are" does not, and says how much they differ. Validation compares
+            as many images of each class from both domains in either case, where both have labels.
         batch_size: Images of each domain per optimiser step, over all processes together.
         channels: Of films; 3 repeats grey ones.
         slices: Of slices: "foreground" uses those that hold any class, "all" every one.
@@ -116,6 +117,11 @@ class UnpairedDataModule(L.LightningDataModule):
             column = label_column
             if self.source_set is not None and any(x.label is None for x in self.source_set.items):
                 column = WITHOUT_LABELS
+            for flag, label, folder, own in (
+                ("target_label", target_label, root, label_column),
+                ("source_label", source_label, own_root, column),
+            ):
+                _refuse_no_class(flag, label, folder, own)
             target = ChestXrayDataModule(
                 root, label_column=label_column, only_label=target_label, **of_films
             )
@@ -232,16 +238,23 @@ class UnpairedDataModule(L.LightningDataModule):
     @cached_property
     def shares(self) -> Shares | None:
         """How often each class comes; None where a domain has no labels, or is a class."""
-        names = self._kinds()
+        names = self._kinds(self._training)
         return None if names is None else Shares.of(*names)
 
-    def _kinds(self) -> tuple[list[str], list[str]] | None:
-        """A name for the class, or the classes, that each training image of both domains shows."""
+    @property
+    def shown_classes(self) -> list[str] | None:
+        """Classes of films that matched training shows, in the target's words; None: all."""
+        if not self.of_films or self.class_shares == "as_they_are" or self.shares is None:
+            return None
+        return self.shares.in_both
+
+    def _kinds(self, images: dict[str, Any]) -> tuple[list[str], list[str]] | None:
+        """A name for the class, or the classes, that each image of both domains shows."""
         if self.source_label is not None and self.target_label is not None:
             return None
         found = []
         for domain in DOMAINS:
-            dataset: Any = self._training[domain]
+            dataset = images[domain]
             names = self._domains[domain].class_names
             if not names:
                 return None
@@ -262,7 +275,7 @@ class UnpairedDataModule(L.LightningDataModule):
         return {domain: self._domains[domain].training_set() for domain in DOMAINS}
 
     def _match(self) -> dict[str, NDArray[np.float64] | None]:
-        kinds, free = self._kinds(), {domain: None for domain in DOMAINS}
+        kinds, free = self._kinds(self._training), {domain: None for domain in DOMAINS}
         changes_class = self.source_label is not None and self.target_label is not None
         if changes_class:
             return {**free}
@@ -297,7 +310,10 @@ class UnpairedDataModule(L.LightningDataModule):
             "left of labels."
         )
         if self.shares is None:
-            _tell(f"{asked}a domain has no labels. If their shares differ, {end}")
+            _tell(
+                f"{asked}a domain has no labels. If their shares differ, {end} Validation compares "
+                "all images too, so best.ckpt may be the one that does so best; take last.ckpt."
+            )
         elif self.shares.differ:
             _tell(f"{asked}the shares differ ({self.shares.in_words}). So {end}")
 
@@ -307,9 +323,8 @@ class UnpairedDataModule(L.LightningDataModule):
         """Open what the stage needs, so that bad input stops a run before its first step."""
         if stage == "fit":
             self._weights = self._match()
-            for domain in DOMAINS:
-                if domain == "target" or self.source_set is None:
-                    self._domains[domain].items("val")
+            self._refuse_unknown_condition()
+            self._tell_of_validation()
 
     @property
     def _epoch(self) -> int:
@@ -349,19 +364,75 @@ class UnpairedDataModule(L.LightningDataModule):
     def val_dataloader(self) -> DataLoader[Any]:
         """This process's share of the validation images of both domains."""
         trainer = self.trainer
-        share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
-        target = self._domains["target"].evaluation_set("val", *share)
-        source: Any
-        if self.source_set is None:
-            source = self._domains["source"].evaluation_set("val", *share)
-        else:
-            number = len(self._training["source"])
-            shown = np.linspace(0, number - 1, min(number, _MOST_IN_VALIDATION)).round()
-            source = Chosen(
-                self._training["source"], np.unique(shown.astype(int))[share[0] :: share[1]]
-            )
-        pairs = Pairs(source, target)
+        rank, number = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
+        pairs = Pairs(
+            *(Chosen(every, np.arange(rank, len(every), number)) for every in self._compared)
+        )
         return self._loader(pairs, batch_size=max(1, min(self.batch_size, len(pairs))))
+
+    @cached_property
+    def _whole_validation(self) -> dict[str, Any]:
+        """All that validation could show; of a synthetic set, which is not split, some."""
+        found: dict[str, Any] = {}
+        for domain in DOMAINS:
+            if domain == "target" or self.source_set is None:
+                found[domain] = self._domains[domain].evaluation_set("val")
+            else:
+                number = len(self._training[domain])
+                shown = np.linspace(0, number - 1, min(number, _MOST_IN_VALIDATION)).round()
+                found[domain] = Chosen(self._training[domain], np.unique(shown.astype(int)))
+        return found
+
+    @cached_property
+    def _compared(self) -> list[Any]:
+        """Validation images of both domains: as many of each class that training shows in both.
+
+        Compared as they are, the best translator would be one that adds disease, or removes it.
+
+        Raises:
+            UserError: The validation images have no such class in common.
+        """
+        whole = self._whole_validation
+        kinds = self._kinds(whole)
+        if kinds is None or self.shares is None:
+            return [whole[domain] for domain in DOMAINS]
+        chosen = matching_subset(*kinds, self.shares.in_both)
+        if len(chosen[0]):
+            return [Chosen(whole[domain], own) for domain, own in zip(DOMAINS, chosen, strict=True)]
+        if self.class_shares == "matched" or self.shares.in_both:
+            raise UserError(
+                "--data.source: the validation images of the two domains have none of the classes "
+                f"in common that training shows ({', '.join(self.shares.in_both)}), so that "
+                "nothing can be validated. Prepare more patients, or other --split-ratios or "
+                "--split-seed."
+            )
+        return [whole[domain] for domain in DOMAINS]
+
+    def _tell_of_validation(self) -> None:
+        sizes = [len(self._whole_validation[domain]) for domain in DOMAINS]
+        compared = [len(each) for each in self._compared]
+        if compared != sizes:
+            _tell(
+                f"note: validation compares {compared[0]} images of each domain, as many of each "
+                f"class from both, of {sizes[0]} and {sizes[1]}."
+            )
+
+    def _refuse_unknown_condition(self) -> None:
+        """Refuse to show networks the class of films that have none of the target's."""
+        module = None if self.trainer is None else self.trainer.lightning_module
+        shown = self.shown_classes
+        if not getattr(module, "conditioned", False) or not self.of_films or shown is not None:
+            return
+        names = self._domains["source"].class_names
+        there = {self.source_classes[names[label]] for label in self._training["source"].kinds()
+                 } if names else set()  # fmt: skip
+        if unknown := sorted(there - {*self.class_names}):
+            raise UserError(
+                f"--model.conditioned true: the source shows {', '.join(unknown)}, which is no "
+                f"class of {self.root} ({', '.join(self.class_names) or 'it has no labels'}), so "
+                "there is no condition to show. Say with --data.source_classes which is which, or "
+                "give --data.class_shares matched, which leaves it out."
+            )
 
     def _loader(self, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
         trainer = self.trainer
@@ -411,6 +482,23 @@ def _set_at(source: str | None) -> SyntheticSet | None:
     """The synthetic set of a folder; None for a cache or nothing."""
     opened = None if source is None else open_source(Path(source))
     return opened if isinstance(opened, SyntheticSet) else None
+
+
+def _refuse_no_class(flag: str, label: str | None, root: str, column: str | None) -> None:
+    """Refuse a class that a cache of films lacks, by the name of the flag that named it."""
+    if label is None:
+        return
+    cache = open_cache(root)
+    if not isinstance(cache, FilmCache):
+        return  # which the datamodule of films refuses
+    there: list[str] = []
+    if column != WITHOUT_LABELS and cache.label_columns:
+        there = cache.class_names(column or cache.label_columns[0])
+    if label not in there:
+        raise UserError(
+            f"--data.{flag} {label}: {root} has "
+            + (f"the classes {', '.join(there)}." if there else "no labels that this run uses.")
+        )
 
 
 def _refuse_for_slices(

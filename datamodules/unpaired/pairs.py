@@ -63,6 +63,11 @@ class Chosen(Dataset[dict[str, Any]]):
         sample: dict[str, Any] = self.dataset[int(self.chosen[index])]
         return sample
 
+    def kinds(self) -> list[Any]:
+        """(len,) what each sample shows, as the set says it."""
+        every = self.dataset.kinds()
+        return [every[index] for index in self.chosen.tolist()]
+
 
 def of_domain(batch: dict[str, Any], domain: str) -> dict[str, Any]:
     """What a domain has in a batch, by the names that its own datamodule knows."""

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from datamodules.unpaired.class_shares import Shares, matching_weights
+from datamodules.unpaired.class_shares import Shares, matching_subset, matching_weights
 from provenance import UserError
 
 SOURCE = ["normal"] * 90 + ["abnormal"] * 10
@@ -42,3 +42,12 @@ def test_shares_are_counted_and_compared() -> None:
     assert shares.only_one_has == ["implant"]
     assert "abnormal: 10.0 % of the source, 60.0 % of the target" in shares.in_words
     assert not Shares.of(SOURCE, SOURCE[::-1]).differ
+
+
+def test_a_subset_holds_as_many_of_each_class_from_both() -> None:
+    source = ["ill"] * 3 + ["well"] * 6 + ["other"]
+    target = ["well", "ill", "ill", "ill", "well", "ill", "odd", "ill"]
+    first, second = matching_subset(source, target, ["ill", "well"])
+    assert first.tolist() == [0, 1, 2, 3, 6]
+    assert second.tolist() == [0, 1, 2, 4, 5]
+    assert [len(part) for part in matching_subset(source, target, ["odd"])] == [0, 0]

@@ -119,16 +119,56 @@ def test_the_orders_of_the_domains_are_not_the_same(
     assert rows[0] != rows[1]
 
 
-def test_validation_shows_every_image_once(caches: tuple[Path, Path]) -> None:
-    data = UnpairedDataModule(*map(str, caches), batch_size=4)
+def compared(data: UnpairedDataModule) -> dict[str, list[tuple[str, int]]]:
+    """Name and class of what validation shows of each domain, each image once."""
     data.setup("fit")
-    seen: dict[str, list[str]] = {"source": [], "target": []}
-    for batch in data.val_dataloader():
-        for domain, names in seen.items():
-            once = batch[f"{domain}_once"].tolist()
-            names += [n for n, kept in zip(batch[f"{domain}_id"], once, strict=True) if kept]
-    assert len(seen["source"]) == len({*seen["source"]}) == 4
-    assert len(seen["target"]) == len({*seen["target"]}) == 6
+    seen: dict[str, list[tuple[str, int]]] = {"source": [], "target": []}
+    for batch in map(data.to_unit, data.val_dataloader()):
+        for domain, shown in seen.items():
+            columns = (batch[f"{domain}_{key}"] for key in ("id", "label", "once"))
+            shown += [(name, int(k)) for name, k, kept in zip(*columns, strict=True) if kept]
+    for shown in seen.values():
+        assert len({name for name, _ in shown}) == len(shown)
+    return seen
+
+
+def test_validation_shows_as_many_of_each_class_from_both(
+    caches: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 4 source films, half of them abnormal, and of 6 target films, 4 of them abnormal."""
+    for shares in ("matched", "as_they_are"):
+        settings: dict[str, Any] = {"batch_size": 3, "class_shares": shares}
+        seen = compared(UnpairedDataModule(*map(str, caches), **settings))
+        for shown in seen.values():
+            assert Counter(label for _, label in shown) == {0: 2, 1: 2}
+        assert "compares 4 images of each domain" in capsys.readouterr().err
+    names = {"source_label": "normal", "target_label": "abnormal"}
+    seen = compared(UnpairedDataModule(str(caches[0]), **names))
+    assert [len(shown) for shown in seen.values()] == [2, 4]  # what changes is the class
+
+
+def test_a_class_that_the_target_lacks_is_not_validated_and_is_no_condition(
+    film_cache: Cache, tmp_path: Path
+) -> None:
+    target = str(film_cache(tmp_path / "target", labels=("normal", "pneumonia")))
+    source = str(film_cache(tmp_path / "source", OTHERS, labels=("normal", "abnormal")))
+    data = UnpairedDataModule(target, source)
+    assert {label for shown in compared(data).values() for _, label in shown} == {0}
+    assert data.shown_classes == ["normal"]
+
+    class Module:
+        conditioned = True
+
+    for settings in (
+        {"class_shares": "as_they_are"},
+        {"source_label": "abnormal", "target_label": "pneumonia"},
+    ):
+        data = UnpairedDataModule(target, source, **settings)
+        trainer: Any = cpu_trainer()
+        data.trainer = trainer
+        trainer.strategy._lightning_module = Module()
+        with pytest.raises(UserError, match="the source shows abnormal, which is no class of"):
+            data.setup("fit")
 
 
 def test_a_source_that_holds_test_patients_of_the_target_is_refused(
@@ -145,6 +185,8 @@ def test_a_source_that_holds_test_patients_of_the_target_is_refused(
     [
         ({}, "name two different ones with --data.source_label"),
         ({"source_label": "normal", "target_label": "normal"}, "name two different ones"),
+        ({"source_label": "normal", "target_label": "ill"}, "--data.target_label ill: .* classes"),
+        ({"source_label": "ill", "target_label": "normal"}, "--data.source_label ill: .* classes"),
         ({"source": "slices"}, "--data.source_label abnormal|is for films|holds CT slices"),
     ],
 )
