@@ -28,6 +28,7 @@ COUNTS_TRAININGS = (
     "classifiers_nih/",
     "augmentations/",
     "audit/",
+    "external/",
 )
 
 # Of the README, test_the_readme_claims_nothing_that_is_withdrawn says more.

@@ -324,11 +324,11 @@ def _comparisons(specification: Specification, one: Mapping[str, Any]) -> Table:
     )
     less = "Above" if specification.metric.higher_is_better else "Below"
     family = (
-        f"p after Holm is over the {count(one['family_size'], 'claim')} of the sets that "
+        f"p after Holm is over {count(one['family_size'], 'claim')} on the sets that "
         "`external_primary` names."
         if one["declared"]
         else f"Exploratory, since `external_primary` does not name {one['name']}: p after Holm is "
-        f"over the {count(one['family_size'], 'claim')} of such sets, and no verdict."
+        f"over {count(one['family_size'], 'claim')} on such sets, and no verdict."
     )
     notes = [
         f"Drop of the one minus drop of the other. {less} 0 the first keeps more of its score "

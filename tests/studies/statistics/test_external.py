@@ -6,6 +6,7 @@ import pytest
 from metrics.jackknife import patient_variance
 from studies.specification.read import parse_specification
 from studies.statistics.cells import Table
+from studies.statistics.estimates import difference
 from studies.statistics.external import drop_arm, drop_pairs_of, drop_table, drops_of
 from studies.statistics.two_sources import Arm, parts_of
 
@@ -97,3 +98,21 @@ def test_one_patient_gives_a_drop_and_no_interval_and_an_untested_cell_no_drop()
         cell["evaluation"]["images"][0]["iou_mean"] = None
     undefined = drops_of(study, here, there, "unet")["none"].interval
     assert undefined.value is None
+
+
+def test_where_two_arms_drop_alike_the_test_says_otherwise_as_rarely_as_promised() -> None:
+    draws, studies = np.random.default_rng(0), 600
+
+    def arms(patients: int, spread: float) -> list[Arm]:
+        """Three arms on the same patients; trainings differ beyond what patients explain."""
+        ease, found = draws.normal(0, 0.3, (studies, 1, patients)), []
+        for _ in range(3):
+            own = draws.normal(0, spread, (studies, 3, 1))
+            pseudo = ease + own + draws.normal(0, 0.1, (studies, 3, patients))
+            found.append(Arm(pseudo.mean(-1), pseudo))
+        return found
+
+    drops = [drop_arm(*both) for both in zip(arms(62, 0.03), arms(150, 0.07), strict=True)]
+    strata = np.repeat([0, 1], [62, 150])
+    p_values = difference(drops[1], drops[0], [drops[2]], strata=strata).p_value
+    assert 0.025 < (p_values < 0.05).mean() < 0.08
