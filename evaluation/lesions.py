@@ -58,7 +58,8 @@ def evaluate_lesions(
     Returns:
         The content of evaluation.json. Shares of a lesion's pixels that the segmenter calls one, as
         means over images with intervals over patients: lesion_found in the painted image,
-        lesion_found_before of the same pixels of the slice, lesion_found_real of held-out
+        lesion_found_before of the same pixels of the slice, lesion_found_change the first minus
+        the second, image by image, lesion_found_real of held-out
         patients' real lesions. Of a set without lesions the first one should be small.
 
     Raises:
@@ -106,10 +107,13 @@ def evaluate_lesions(
     }
     summary = {
         name: patient_interval(
-            [row["found"] for row in part], [row["patient_id"] for row in part]
+            [row["found"] for row in part], [row["patient_id"] for row in part], share=True
         ).as_dict()
         for name, part in columns.items()
     }
+    summary["lesion_found_change"] = patient_interval(
+        [row["found"] - row["found_before"] for row in rows], [row["patient_id"] for row in rows]
+    ).as_dict()
     result: dict[str, Any] = {
         **identity,
         "checkpoint": str(checkpoint),

@@ -94,6 +94,7 @@ def _lesion_lines(result: Mapping[str, Any]) -> list[str]:
             f"  {what:<25} {_interval(result['summary'][key])}; half or more of "
             f"{half['found']} of {half['of']}"
         )
+    lines.append(f"  {'change':<25} {_interval(result['summary']['lesion_found_change'])}")
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 

@@ -112,6 +112,7 @@ OF_CHECKPOINTS: Mapping[str, Kind] = {
 OF_LESIONS: Mapping[str, Kind] = {
     **dict.fromkeys(("num_images", "num_patients"), COUNT),
     **dict.fromkeys(("lesion_found", "lesion_found_before", "lesion_found_real"), SHARE),
+    "lesion_found_change": DIFFERENCE,
 }
 
 OF_SURVIVALS: Mapping[str, Kind] = {

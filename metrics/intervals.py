@@ -75,7 +75,7 @@ def patient_interval(
         values: (N,) numbers; None and NaN mean undefined and are left out.
         patient_ids: (N,) the patient of each value.
         confidence: Coverage in (0, 1).
-        share: Values are 0 or 1, and the interval stays between: symmetrical on the logit, and
+        share: Values lie between 0 and 1, and so does the interval: symmetrical on the logit, and
             Clopper and Pearson's, with patients for trials, where all are alike.
 
     Raises:

@@ -89,9 +89,33 @@ def test_shares_are_of_the_new_pixels_before_and_after(
     assert [row["found"] for row in result["images"]] == [0.75] * 4
     assert [row["found_before"] for row in result["images"]] == [0.0] * 4
     assert result["summary"]["lesion_found"]["value"] == 0.75
+    assert result["summary"]["lesion_found_change"]["value"] == 0.75
     assert result["half_found"]["lesion_found"] == {"found": 4, "of": 4}
     assert read_evaluation(out) == json.loads(json.dumps(result))
     assert (out / "found.png").is_file()
+
+
+def test_shares_stay_shares_and_changes_are_of_the_same_image(
+    cache: SliceCache,
+    made: Path,
+    opened: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Few patients who differ much: a symmetrical interval would begin below 0."""
+    of_set = evaluation.lesions._Asked.of_set
+
+    def uneven(self: Any, *given: Any) -> Any:
+        for row, found in zip(of_set(self, *given), (0.5, 0.0, 0.0, 0.1), strict=True):
+            yield {**row, "found": found, "found_before": found / 2}
+
+    monkeypatch.setattr(evaluation.lesions._Asked, "of_set", uneven)
+    result = evaluate_lesions(opened, made, tmp_path / "out", root=cache.root, device="cpu")
+    found, change = (result["summary"][f"lesion_found{end}"] for end in ("", "_change"))
+    assert found["value"] == pytest.approx(0.15)
+    assert 0 < found["low"] < found["value"] < found["high"] < 1
+    assert change["value"] == pytest.approx(0.075)  # the mean of half of each
+    assert change["low"] < 0 < change["high"]
 
 
 def test_real_lesions_are_of_held_out_patients_and_of_like_size(
