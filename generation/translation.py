@@ -1,6 +1,7 @@
 """Translated images: a CycleGAN gives those of a cache or of a set the look of another domain."""
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -171,7 +172,7 @@ def _source_at(
     if isinstance(opened, SyntheticSet):
         are_slices = any(item.class_pixels for item in opened.items)
         check_fits(root, opened.image_size, wanted, for_slices, are_slices)
-        chosen = _chosen(of_set(opened), only, number, seed, root)
+        chosen = _chosen(_shown(of_set(opened), generator, domain, root), only, number, seed, root)
         earlier = opened.manifest.get("translated_from", {})
         told = {
             "dataset": opened.manifest["dataset"],
@@ -192,7 +193,7 @@ def _source_at(
         foreground = generator.data.get("slices", "foreground") == "foreground"
         kept = [i for i in indices if opened.items[i].has_foreground or not foreground]
         originals = of_slices(opened, kept)
-    chosen = _chosen(originals, only, number, seed, root)
+    chosen = _chosen(_shown(originals, generator, domain, root), only, number, seed, root)
     told = {
         "dataset": opened.dataset,
         "split_id": opened.split_id,
@@ -200,6 +201,43 @@ def _source_at(
     }
     shown = np.flatnonzero(np.isin(opened.ids, [one.id for one in chosen]))
     return _Source(chosen, opened.knowledge(shown), [opened.licence], told)
+
+
+def _shown(
+    originals: list[Original], generator: TrainedGenerator, domain: str, root: Path
+) -> list[Original]:
+    """Those whose class the translator was trained on, or that have none; of the others a count.
+
+    Raises:
+        UserError: There are others alone.
+    """
+    data, record = generator.data, generator.record
+    if data.get("source_label") and data.get("target_label"):
+        return originals  # of which one class is chosen
+    classes = record.get("shown_classes")
+    if classes is None and data.get("class_shares", "matched") == "matched" and domain == "source":
+        classes = record["class_names"]  # of a checkpoint that does not tell
+    if not classes:
+        return originals
+    names = [_in_target(generator, one.label, domain) for one in originals]
+    unknown = Counter(
+        str(one.label)
+        for one, name in zip(originals, names, strict=True)
+        if name is not None and name not in classes
+    )
+    if not unknown:
+        return originals
+    told = (
+        f"{unknown.total()} images of classes that the translator was not trained on "
+        f"({', '.join(f'{name}: {count}' for name, count in sorted(unknown.items()))}). It was "
+        f"trained on {', '.join(classes)}, in the target's words; train.py fit "
+        "--data.source_classes says what the source calls them."
+    )
+    if unknown.total() == len(originals):
+        raise UserError(f"--source {root}: has nothing to translate but {told}")
+    print(f"{root}: left out {told}", file=sys.stderr)
+    kept = (name is None or name in classes for name in names)
+    return [one for one, wanted in zip(originals, kept, strict=True) if wanted]
 
 
 def _chosen(

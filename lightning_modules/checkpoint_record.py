@@ -19,6 +19,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "data": (dict,),
     "image_size": (int, type(None)),
     "class_names": (list, tuple, type(None)),
+    "shown_classes": (list, tuple),
     "dataset": (str,),
     "preparation": (dict,),
     "image_form": (dict,),

@@ -319,6 +319,7 @@ class TrainCLI(LightningCLI):
             "data": without_paths(plain_values(config.data)),
             "image_size": self.datamodule.image_size,
             "class_names": self.datamodule.class_names,
+            **_shown_classes(self.datamodule),
             "dataset": cache.dataset,
             "preparation": cache.preparation,
             "image_form": cache.image_form,
@@ -333,6 +334,12 @@ class TrainCLI(LightningCLI):
             "versions": library_versions(),
             "seed": config.seed_everything,
         }
+
+
+def _shown_classes(datamodule: Any) -> dict[str, list[str]]:
+    """Of a translator's films: which classes its training shows, where it leaves others out."""
+    shown = getattr(datamodule, "shown_classes", None)
+    return {} if shown is None else {"shown_classes": shown}
 
 
 def _destination(config: Namespace) -> Destination:

@@ -152,6 +152,27 @@ def test_normal_films_become_abnormal_ones_and_backward(
         assert {item.source_patient_id for item in made.items} <= {*cache.patients("train")}
 
 
+def test_classes_that_training_did_not_show_are_left_out_with_a_count(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    target = write_film_cache(tmp_path / "target", labels=("normal", "pneumonia"))
+    source = write_film_cache(tmp_path / "source", OTHERS, labels=("normal", "abnormal"))
+    words = [f"--data.root={target}", f"--data.source={source}", "--model.conditioned=true"]
+    checkpoint = translator("configs/chest_xray/cyclegan.yaml", tmp_path / "run", *words)
+    capsys.readouterr()
+    made = make(checkpoint, tmp_path / "set")
+    assert [item.label for item in made.items] == ["normal"] * 5
+    told = capsys.readouterr().err
+    assert "left out 4 images of classes" in told
+    assert "(abnormal: 4). It was trained on normal" in told
+    back = make(checkpoint, tmp_path / "back", direction="backward")
+    assert {item.label for item in back.items} == {"normal"}
+    assert "(pneumonia: " in capsys.readouterr().err
+    others = write_film_cache(tmp_path / "others", OTHERS, labels=("clear", "ill"))
+    with pytest.raises(UserError, match="nothing to translate but 9 images"):
+        make(checkpoint, tmp_path / "none", source=others)
+
+
 def test_a_translation_does_not_depend_on_the_batch_and_continues(
     to_abnormal: tuple[Path, Path], tmp_path: Path
 ) -> None:
