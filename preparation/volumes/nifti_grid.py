@@ -192,8 +192,8 @@ def _other_shape(mask: Grid, image: Grid, image_name: str) -> str:
         return f"{grid.file_shape}{f' along {grid.axes}' if mask.axes != image.axes else ''}"
 
     return (
-        f"has shape {told(mask)}, but {image_name} has {told(image)}. Left out; image and mask "
-        "must cover the same voxels."
+        f"has shape {told(mask)}, but {image_name} has {told(image)}. Left out; both must "
+        "cover the same voxels."
     )
 
 

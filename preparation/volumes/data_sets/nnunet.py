@@ -49,8 +49,10 @@ def find_nnunet_cases(
     if not pairs:
         raise UserError(
             f"--source {source}: labels{part}/ holds no label map *{about.ending}. Expected "
-            f"labels{part}/NAME{about.ending} and imagesTr/NAME_0000{about.ending}, or the cases "
-            f"that {NAME} lists." + _test_without_labels(source, part)
+            f"labels{part}/NAME{about.ending} and images{part}/NAME"
+            f"{'' if about.is_decathlon else '_0000'}{about.ending}"
+            + (f", or the cases that {NAME} lists." if part == "Tr" else ".")
+            + _test_without_labels(source, part)
         )
     found = Found(naming=naming)
     found.notes += _number_note(about, part, len(pairs)) + _others(source, about, part, pairs)
@@ -82,6 +84,8 @@ def _pairs(source: Path, about: DatasetFile, part: Part) -> dict[str, Pair]:
     for label in _names(source / f"labels{part}", about.ending):
         name = label.removesuffix(about.ending)
         files = tuple(f"images{part}/{image}" for image in of_case.pop(name, ()))
+        if about.is_decathlon and not files:  # said as missing, or of nnU-Net's version 1
+            files = (f"images{part}/{label}",)
         pairs[name] = Pair(files, f"labels{part}/{label}")
     if part == "Tr" and not about.is_decathlon:
         for name, lone in of_case.items():  # said as a case without a label map
@@ -126,10 +130,12 @@ def _job(
     if not label[0].is_file():
         raise SkipVolume(label[1], "has an image and no label map. Left out.")
     wanted = len(about.channels)
-    in_file = wanted if about.is_decathlon else 1
+    images, in_file = pair.images, wanted if about.is_decathlon else 1
+    if about.is_decathlon and (numbered := _of_version_1(source, pair, wanted, about.ending)):
+        images, in_file = numbered, 1
     files = [
         _inside(source, image, f"{shard}/image_{place}", found)
-        for place, image in enumerate(pair.images)
+        for place, image in enumerate(images)
     ]
     missing = [named for path, named in files if not path.is_file()]
     if missing:
@@ -157,6 +163,15 @@ def _job(
             + f", and {NAME} names the channels {', '.join(about.channels)}. Left out.",
         )
     return nifti_job(shard, patient, identifier, [label, *files], values, in_file, name)
+
+
+def _of_version_1(source: Path, pair: Pair, channels: int, ending: str) -> tuple[str, ...]:
+    """The files of each channel, which nnU-Net's version 1 lists as one that there is not."""
+    [image] = pair.images
+    stem = image.removesuffix(ending)
+    numbered = tuple(f"{stem}_{place:04d}{ending}" for place in range(channels))
+    there = not (source / image).is_file() and any((source / one).is_file() for one in numbered)
+    return numbered if there else ()
 
 
 def _inside(source: Path, written: str, name: str, found: Found) -> NamedFile:

@@ -84,6 +84,11 @@ def ct_dicom(
         found = find_series(
             source, masks, meant.values, series, naming, patient_id_from, variable_spacing
         )
+        if masks is not None and not labels:
+            found.notes.append(
+                "no --labels: of the label maps 1 is taken for kidney and 2 for tumour. If they "
+                "mark something else, say so, as in --labels background,liver, into another --out."
+            )
         return prepare_found(
             "ct_dicom", out, found, read_series_and_mask, pixels, greys, synthetic, options, meant,
             more_settings={**wanted, "masks": "nifti"},

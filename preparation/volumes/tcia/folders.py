@@ -31,25 +31,28 @@ class Study:
         return sorted(self.of_modality.keys() - {"CT"})
 
 
-def studies_in(source: Path) -> list[Study]:
-    """The studies below a folder, at any depth, sorted by their folders.
+def studies_in(source: Path) -> tuple[list[Study], list[Path]]:
+    """The studies below a folder, at any depth, and folders of DICOM that cannot be read; sorted.
 
     A study is the folder above those of its series: of Subject/Study/Series and of Subject/Series.
     Its subject is the folder above it, or itself where that is the source.
     """
     found: dict[Path, Study] = {}
+    unread: list[Path] = []
     for name, folders, files in os.walk(source):
         folders.sort()
         folder = Path(name)
         modality = _modality(folder, sorted(files))
         if modality is None:
+            if folder != source and any(one.lower().endswith(".dcm") for one in files):
+                unread.append(folder)
             continue
         of = folder if folder == source else folder.parent
         of = folder if of == source else of
         subject = of.name if of == source or of.parent == source else of.parent.name
         study = found.setdefault(of, Study(of, subject))
         study.of_modality.setdefault(modality, []).append(folder)
-    return [found[folder] for folder in sorted(found)]
+    return [found[folder] for folder in sorted(found)], sorted(unread)
 
 
 def _modality(folder: Path, files: Sequence[str]) -> str | None:

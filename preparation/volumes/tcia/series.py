@@ -1,7 +1,7 @@
 """CT studies whose masks are NIfTI label maps, called by the patient."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +32,18 @@ from preparation.volumes.volume import (
 from provenance import UserError
 from synthetic_marks import mark_in_dicom, mark_in_nifti, mark_of_folder
 
+_ENDINGS = (".nii.gz", ".nii")
+_SHOWN = 3  # names in a sentence
 _HOW = (
     "as NIfTI on the CT's own voxels, called by the PatientID or the subject's folder, such as "
     "LIDC-0001.nii.gz, all in one folder, and pass that with --masks and the names with --labels."
 )
 # What label objects of archives are, and which programs turn them into label maps.
 _NOT_READ = {
-    "SEG": "a DICOM segmentation (SEG): 3D Slicer or dcmqi's segimage2itkimage writes it",
-    "RTSTRUCT": "contours (RTSTRUCT): 3D Slicer, plastimatch or dcmrtstruct2nii fills and writes "
-    "them",
+    "SEG": "a DICOM segmentation (SEG), of which 3D Slicer or dcmqi's segimage2itkimage makes "
+    "NIfTI",
+    "RTSTRUCT": "contours (RTSTRUCT), of which 3D Slicer, plastimatch or dcmrtstruct2nii makes "
+    "NIfTI",
 }
 
 
@@ -71,7 +74,7 @@ def find_series(
     existing_folder(source)
     if masks is not None and not masks.is_dir():
         raise UserError(f"--masks {masks}: there is no such folder of NIfTI label maps.")
-    studies = studies_in(source)
+    studies, unread = studies_in(source)
     if not studies:
         raise UserError(
             f"--source {source}: holds no patient. Expected PATIENT_DICOM/ and "
@@ -79,21 +82,55 @@ def find_series(
             "as Subject/Study/Series, with label maps in --masks."
         )
     found = Found(naming=naming)
+    for folder in unread:
+        own = folder.relative_to(source).as_posix()
+        alias = found.own_names.add(naming.alias(own), own, folder)
+        found.skipped.append(
+            (alias, "holds files called DICOM, and none of the first is. Left out.")
+        )
+    taken: set[Path] = set()
     for study in studies:
         try:
             found.jobs.append(
-                _job(study, masks, values, series, patient_id_from == "tag", variable, found)
+                _job(study, masks, values, series, patient_id_from == "tag", variable, found, taken)
             )
         except SkipVolume as skip:
             found.skipped.append((skip.file, skip.reason))
         except Exception as error:  # headers raise what they like
             name = _alias(study, found)
             found.skipped.append((name, left_out.cannot_be_read(error, study.folder)))
+    found.notes += _unused_note(masks, taken)
     return found
 
 
+def _unused_note(masks: Path | None, taken: Set[Path]) -> list[str]:
+    """A sentence on label maps that are nobody's: a subject may be called otherwise."""
+    inside = [] if masks is None else sorted(masks.iterdir())
+    names = [
+        path.name
+        for path in inside
+        if path.name.endswith(_ENDINGS) and not path.name.startswith(".") and path not in taken
+    ]
+    if not names:
+        return []
+    shown = ", ".join(names[:_SHOWN])
+    shown += f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    which = "1 label map that is" if len(names) == 1 else f"{len(names)} label maps that are"
+    return [
+        f"--masks {masks}: holds {which} called by no patient or subject here, and not used: "
+        f"{shown}."
+    ]
+
+
+def _own_name(study: Study, series: Path | None = None) -> str:
+    """Subject/Study, or Subject alone where its series lie in it, and the series' folder."""
+    names = [study.subject]
+    names += [study.folder.name] * (study.folder.name != study.subject)
+    return "/".join([*names, *([] if series is None else [series.name])])
+
+
 def _alias(study: Study, found: Found) -> str:
-    own = f"{study.subject}/{study.folder.name}"
+    own = _own_name(study)
     return found.own_names.add(found.naming.alias(own), own, study.folder)
 
 
@@ -105,6 +142,7 @@ def _job(
     by_tag: bool,
     variable: bool,
     found: Found,
+    taken: set[Path],
 ) -> Job:
     alias = _alias(study, found)
     if "CT" not in study.of_modality:
@@ -114,7 +152,9 @@ def _job(
             "dcm2niix writes, by prepare.py nnunet.",
         )
     read = [
-        read_folder(folder, found.own_names.add(f"{alias}/{number}", folder.name, folder))
+        read_folder(
+            folder, found.own_names.add(f"{alias}/{number}", _own_name(study, folder), folder)
+        )
         for number, folder in enumerate(study.of_modality["CT"], start=1)
     ]
     tags = {str(header.get("PatientID") or "").strip() for one in read for header in _headers(one)}
@@ -122,7 +162,14 @@ def _job(
         raise SkipVolume(alias, "holds series of several patients (PatientID). Left out.")
     told = tags.pop() if tags else ""
     identifier = told if by_tag and told else study.subject
-    mask = _mask_of(study, masks, {told, study.subject} - {""}, alias)
+    fitting = _masks_of(study, masks, {told, study.subject} - {""}, alias)
+    taken.update(fitting)
+    mask = fitting[0]
+    if len(fitting) > 1:
+        found.notes.append(
+            f"{_own_name(study)}: {len(fitting)} label maps are called by it, "
+            f"{', '.join(path.name for path in fitting)}; took {mask.name}."
+        )
     try:
         patient = found.naming.patient_id(identifier)
     except RoundedNumberError as error:
@@ -132,7 +179,7 @@ def _job(
     of_mask = found.own_names.add(f"{shard}/mask", mask.name, mask)
     chosen, uid, said = _chosen(read, wanted, mask, of_mask, variable, alias)
     path = study.of_modality["CT"][read.index(chosen)]
-    name = found.own_names.add(f"{shard}/series", path.name, path)
+    name = found.own_names.add(f"{shard}/series", _own_name(study, path), path)
     first = read_series(chosen, uid, is_image=True, variable=variable)
     if not is_axial(first.slices[0].header):
         raise SkipVolume(name, "is not an axial series. Left out.")
@@ -161,13 +208,13 @@ def _headers(folder: Folder) -> list[Any]:
     return [files[0][2] for files in folder.series.values()]
 
 
-def _mask_of(study: Study, masks: Path | None, names: set[str], alias: str) -> Path:
-    for name in sorted(names) if masks is not None else ():
-        for suffix in (".nii.gz", ".nii"):
-            # A name of a header is no path.
-            path = masks / f"{Path(name).name}{suffix}" if masks is not None else Path()
-            if path.is_file():
-                return path
+def _masks_of(study: Study, masks: Path | None, names: set[str], alias: str) -> list[Path]:
+    """Label maps that are called by a patient, at least one; the first is used."""
+    # A name of a header is no path.
+    called = [f"{Path(name).name}{ending}" for name in sorted(names) for ending in _ENDINGS]
+    fitting = [] if masks is None else [masks / name for name in called if (masks / name).is_file()]
+    if fitting:
+        return fitting
     for modality, sentence in _NOT_READ.items():
         if modality in study.of_modality:
             raise SkipVolume(

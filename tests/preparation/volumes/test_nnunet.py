@@ -84,6 +84,23 @@ def test_channels_are_normalised_each_by_itself_and_the_decathlons_are_the_same(
     assert sample["image"].shape == (2, 16, 16)
 
 
+def test_version_1_lists_files_without_their_numbers(tmp_path):
+    source = write_decathlon(tmp_path / "source", channels=("CT", "T1"))
+    for number in range(4):
+        (source / f"imagesTr/liver_{number:03d}.nii.gz").unlink()
+        for place, image in enumerate(case_arrays(number, 2)[0]):
+            save(source / f"imagesTr/liver_{number:03d}_{place:04d}.nii.gz", image)
+    (source / "imagesTr/liver_003_0001.nii.gz").unlink()
+    assert run("nnunet", "--source", source, "--out", tmp_path / "out", *KEPT) == LEFT_OUT
+    [line] = (tmp_path / "out/skipped.csv").read_text().splitlines()[1:]
+    assert line.startswith('liver_003/image_1,"is missing')
+    other = write_decathlon(tmp_path / "other", channels=("CT", "T1"))
+    caches = SliceCache.open(tmp_path / "out"), prepared(other, tmp_path / "one_file")
+    for kind in ("image", "mask"):
+        for number in range(3):
+            np.testing.assert_array_equal(*(arrays(cache, number, kind) for cache in caches))
+
+
 def test_values_are_merged_dropped_and_need_not_follow_one_another(tmp_path, capsys):
     source = write_nnunet(
         tmp_path / "source",
@@ -235,7 +252,9 @@ def test_what_is_not_used_is_said(tmp_path, capsys):
     assert "imagesTs/ holds 1 files, without label maps" in said
     words = ("nnunet", "--source", source, "--part", "Ts", "--keep-patient-names", "--out")
     assert run(*words, tmp_path / "no") == 2
-    assert "labelsTs/ holds no label map" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "labelsTs/ holds no label map" in said
+    assert "labelsTs/NAME.nii.gz and imagesTs/NAME_0000.nii.gz. Images without" in said
     save(source / "labelsTs/liver_900.nii.gz", case_arrays(9)[1])
     assert run(*words, tmp_path / "test") == 0
     assert SliceCache.open(tmp_path / "test").patients("test") == ["liver_900"]

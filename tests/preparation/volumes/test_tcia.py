@@ -95,8 +95,8 @@ def _modality(folder, modality):
 @pytest.mark.parametrize(
     ("modality", "sentence"),
     [
-        ("SEG", "has its labels as a DICOM segmentation (SEG): 3D Slicer or dcmqi"),
-        ("RTSTRUCT", "has its labels as contours (RTSTRUCT): 3D Slicer, plastimatch"),
+        ("SEG", "has its labels as a DICOM segmentation (SEG), of which 3D Slicer or dcmqi"),
+        ("RTSTRUCT", "has its labels as contours (RTSTRUCT), of which 3D Slicer, plastimatch"),
         ("PT", "has no label map. Left out; give one as NIfTI"),
     ],
 )
@@ -148,3 +148,29 @@ def test_two_phases_are_asked_about(tmp_path):
     assert said in (tmp_path / "out.private/skipped.csv").read_text()
     assert prepared(source, tmp_path / "named", *flags, "--series", "1.2.2") == LEFT_OUT
     assert SliceCache.open(tmp_path / "named").patients(None) == ["CT-1"]
+
+
+def test_what_is_not_used_and_what_is_guessed_is_said(tmp_path, capsys):
+    source, masks = tmp_path / "archive", tmp_path / "masks"
+    write_subject(source, masks, "CT-0")
+    write_subject(source, masks, "CT-1", 1)
+    (masks / "CT-0.nii").write_bytes(b"another")
+    for name in ("other.nii.gz", "typo.nii.gz", "notes.txt"):
+        (masks / name).write_bytes(b"")
+    flipped = pydicom.dcmread(source / "CT-1" / SERIES / "1-000.dcm")
+    flipped.Rows = 3
+    flipped.save_as(source / "CT-1" / SERIES / "1-000.dcm")
+    (source / "CT-2/study-1/1.000-thin").mkdir(parents=True)
+    (source / "CT-2/study-1/1.000-thin/1-001.dcm").write_bytes(b"junk")
+    flags = ("--masks", masks, "--label-map", "3=tumour")
+    assert prepared(source, tmp_path / "out", *flags) == LEFT_OUT
+    said = " ".join(capsys.readouterr().out.split())
+    assert "holds 2 label maps that are called by no patient or subject here" in said
+    assert "other.nii.gz, typo.nii.gz" in said
+    assert "CT-0/study-1: 2 label maps are called by it, CT-0.nii.gz, CT-0.nii; took CT-0" in said
+    assert "no --labels: of the label maps 1 is taken for kidney and 2 for tumour" in said
+    skipped = (tmp_path / "out.private/skipped.csv").read_text()
+    assert 'CT-2/study-1/1.000-thin,"holds files called DICOM' in skipped
+    assert f"CT-1/{SERIES}" in skipped
+    assert prepared(source, tmp_path / "named", *flags[:2], *LABELS) == LEFT_OUT
+    assert "no --labels" not in capsys.readouterr().out
