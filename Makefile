@@ -11,7 +11,7 @@ FILMS_OUT ?= runs/quickstart_films
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-films test test-all fuzz lint types flags format check clean
+.PHONY: help install quickstart quickstart-films test test-all fuzz lint types flags format check cluster-up cluster-down test-cluster clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -60,6 +60,15 @@ format: install ## put the layout right
 	$(VENV)/bin/ruff check --fix . ; $(VENV)/bin/ruff format .
 
 check: lint types test ## what CI runs
+
+cluster-up: ## a SLURM of two nodes on this machine (Debian's slurm-wlm and munge), in .cluster
+	@scripts/cluster/up.sh
+
+cluster-down: ## end it and its jobs; logs stay in .cluster/logs
+	@scripts/cluster/down.sh
+
+test-cluster: install ## trainings and a study as SLURM jobs, on a cluster of their own; 20 minutes
+	$(RUN) -m pytest -m cluster tests/cluster
 
 clean: ## remove the virtual environment and caches; runs/, data/ and synthetic/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

@@ -106,7 +106,8 @@ def documented_commands() -> dict[str, list[tuple[str, ...]]]:
 def script_commands(script: Path) -> list[list[str]]:
     """Verb and words of the commands that a script runs, with its variables filled in."""
     text = script.read_text().replace("\\\n", " ")
-    found = re.findall(r"^(?!#).*?python (\w+\.py .*?) &$", text, re.M)
+    torchrun = r"(?:-m torch\.distributed\.run .*? )?"
+    found = re.findall(rf"^(?!#).*?python {torchrun}(\w+\.py .*?) &$", text, re.M)
     assert found, f"{script.name} runs no verb in the background"
     filled = [
         re.sub(r"\$(\w+)", lambda m: SHELL.get(m[1], "1"), c.replace('"$@"', "")) for c in found

@@ -7,7 +7,7 @@ from typing import Any, Self
 import lightning as L
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
-from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.distance_per_epoch import DistancePerEpoch
@@ -356,8 +356,9 @@ def _plugins() -> list[Any]:
 
     Lightning's own saves wherever the signal hits, between the steps of two networks too.
     scripts/slurm_train.sh requeues the job, and --resume continues from the last whole step.
+    Under torchrun inside of a SLURM job it is torchrun that numbers the processes.
     """
     plugins: list[Any] = [VerifiedCheckpointIO()]
-    if SLURMEnvironment.detect():
+    if SLURMEnvironment.detect() and not TorchElasticEnvironment.detect():
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return plugins

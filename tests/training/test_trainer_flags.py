@@ -19,6 +19,7 @@ import train
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from provenance import UserError
+from training.cli import _plugins
 from training.flag_record import parsers_of_training
 from training.trainer_flags import (
     PRECISIONS,
@@ -315,6 +316,20 @@ def test_plugins_join_unless_they_choose_precision_or_write_checkpoints() -> Non
         plugins_that_join(DoublePrecision(), ours)
     with pytest.raises(UserError, match=r"TorchCheckpointIO: .* with a hash"):
         plugins_that_join([TorchCheckpointIO()], ours)
+
+
+@pytest.mark.parametrize(("torchrun", "numbered_by_slurm"), [(False, True), (True, False)])
+def test_inside_of_a_slurm_job_torchrun_numbers_the_processes(
+    torchrun: bool, numbered_by_slurm: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_NTASKS", "1")
+    monkeypatch.setenv("SLURM_JOB_NAME", "understudy")
+    if torchrun:
+        for name in ("RANK", "GROUP_RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
+            monkeypatch.setenv(name, "0")
+        monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
+    ours = _plugins()
+    assert any(isinstance(plugin, SLURMEnvironment) for plugin in ours) is numbered_by_slurm
 
 
 def test_a_short_run_counts_batches_not_optimiser_steps(films: Path, tmp_path: Path) -> None:
