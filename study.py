@@ -9,6 +9,7 @@ python study.py augmentations --data.root data/kits19 --out gallery.html
 python study.py list
 """
 
+import importlib
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from gates.judge import exit_status
 from studies.run.external_sets import paths_given
 from studies.run.plan import plan_study
 from studies.run.runner import closing_lines, run_study
+from studies.run.slurm import SlurmJobs
 from studies.run.verbs import Verbs
 from studies.specification.listing import STUDIES, list_studies
 from studies.specification.read import load_specification
@@ -31,7 +33,9 @@ from wandb_runs.environment import NOT_LOGGED, Destination
 from wandb_runs.run import run_id_of
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
-_NO_FLAGS: set[str | int] = {"specification", "root", "load_verbs", "say", "placebo", "external"}
+_NO_FLAGS: set[str | int] = {
+    "specification", "root", "load_verbs", "report", "say", "placebo", "external"
+}  # fmt: skip
 # Likewise of `plan_study`; `from` is no name that a parameter may have.
 _NO_PLAN_FLAGS: set[str | int] = {
     "specification", "source", "root", "load_verbs", "say", "kept", "placebo", "measure",
@@ -195,9 +199,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         plan_study(specification, source, root, load_verbs, kept=kept, measure=measure, **flags)
         return 0
     started = time.monotonic()
-    outcome = run_study(specification, root, load_verbs=load_verbs, **flags)
+    flags["slurm"] = SlurmJobs(**vars(flags["slurm"]))
+    # Jobs of a cluster import these, which of a `__main__` they could not.
+    ours = importlib.import_module(Path(__file__).stem)
+    outcome = run_study(
+        specification, root, load_verbs=ours.load_verbs, report=ours.report, **flags
+    )
     for line in closing_lines(outcome, flags["out"], time.monotonic() - started):
         print(line)
+    if outcome.submitted is not None:
+        return 0
     news = outcome.done or not run_id_of(flags["out"])
     report(flags["out"], outcome.logged if news else NOT_LOGGED)
     return 1 if outcome.failed else exit_status(outcome.required)

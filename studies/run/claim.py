@@ -2,6 +2,7 @@
 
 A claim is a small file made with O_EXCL. Its owner touches it while it works; a claim whose owner
 is dead, or that nobody has touched for minutes, is taken over, so kill -9 leaves no lock behind.
+So is one of the same SLURM job before it was requeued: a job has one life at a time.
 """
 
 import json
@@ -83,12 +84,21 @@ def _machine() -> str:
     return " ".join(parts)
 
 
+def _slurm_life() -> tuple[str, int]:
+    """The SLURM job of this process, "" outside of one, and how often it was requeued."""
+    job, cluster = (os.environ.get(f"SLURM_{name}", "") for name in ("JOB_ID", "CLUSTER_NAME"))
+    return f"{cluster} {job}" if job else "", int(os.environ.get("SLURM_RESTART_COUNT") or 0)
+
+
 def _create(path: Path, token: str) -> bool:
+    job, life = _slurm_life()
     content = {
         "pid": os.getpid(),
         "host": socket.gethostname(),
         "machine": _machine(),
         "token": token,
+        "slurm_job": job,
+        "slurm_life": life,
     }
     # Written under another name and linked, so that no reader ever sees an empty claim.
     draft = path.with_name(f".{path.name}.{token}")
@@ -117,6 +127,9 @@ def _abandoned(path: Path) -> bool:
     except OSError:
         return False
     if silent > ABANDONED_AFTER_SECONDS:
+        return True
+    job, life = _slurm_life()
+    if job and owner.get("slurm_job") == job and int(owner.get("slurm_life", life)) < life:
         return True
     return owner.get("machine") == _machine() and not _alive(int(owner.get("pid", 0)))
 

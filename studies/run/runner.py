@@ -4,7 +4,7 @@ import fnmatch
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from display.numbers import count, score
 from gates.judge import printed_lines
@@ -19,6 +19,13 @@ from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
 from studies.run.progress import StudyProgress, duration
+from studies.run.slurm import (
+    NOT_ASKED,
+    SlurmJobs,
+    refuse_no_cluster,
+    submission_lines,
+    submit_study,
+)
 from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
@@ -41,6 +48,7 @@ class StudyOutcome:
         failed: (name, message) of the jobs that failed in this call.
         required: What the rules of its audits came to, of every synthetic set.
         logged: Where its runs were logged in Weights & Biases.
+        submitted: Jobs that were given to a cluster, each with its number in the queue.
     """
 
     done: list[str] = field(default_factory=list)
@@ -49,6 +57,7 @@ class StudyOutcome:
     failed: list[tuple[str, str]] = field(default_factory=list)
     required: list[dict[str, Any]] = field(default_factory=list)
     logged: Destination = NOT_LOGGED
+    submitted: dict[str, str] | None = None
 
 
 def run_study(
@@ -58,6 +67,9 @@ def run_study(
     load_verbs: Callable[[], Verbs],
     *,
     workers: int = 1,
+    executor: Literal["local", "slurm"] = "local",
+    slurm: SlurmJobs = NOT_ASKED,
+    report: Callable[[Path, Destination], None] | None = None,
     labels: Path | None = None,
     weights: Path | None = None,
     only: str | None = None,
@@ -80,6 +92,11 @@ def run_study(
         load_verbs: Gives the verbs; called in worker processes too, so it must be importable there.
         workers: Cells at a time, each in a process with its share of the cores and, where there
             are several GPUs, one GPU. 0 runs in this process, where all output is seen.
+        executor: Where cells run: on this machine; or every one as a job of a SLURM cluster, which
+            --out's file system is shared with. Then the command ends once they are submitted.
+        slurm: What is asked of SLURM for every job.
+        report: Writes the report of a study's folder. A cluster's last job imports and calls it;
+            None: no report. On this machine it is left to the caller.
         labels: Cache whose label maps the generator is given. None: the study's setting, else the
             label maps of the training patients.
         weights: Weights of the feature extractor that a study of generators names: a file.
@@ -102,6 +119,7 @@ def run_study(
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
+    _refuse_executor(executor, slurm, workers, shard)
     specification = _as_begun(specification, StudyFolder(Path(out)), placebo)
     check_audit(specification)
     chosen = _chosen_cells(specification, only, shard)
@@ -133,6 +151,10 @@ def run_study(
     say(f"W&B: {told_where(study)}")
     if needs:
         refuse_wrong_trainings(study, needs, load_verbs, say)
+    if executor == "slurm":
+        outcome.submitted = submit_study(study, chosen, needs, slurm, load_verbs, report, say)
+        return outcome
+    if needs:
         _do(needs, study, load_verbs, workers, say, outcome)
     outcome.failed += evaluate_external(study, chosen, load_verbs, say)
     outcome.required, failed = audit_sets(study, load_verbs, say)
@@ -218,6 +240,24 @@ def _as_begun(specification: Specification, folder: StudyFolder, placebo: bool) 
     return with_placebo(specification) if placebo or begun.get("placebo") else specification
 
 
+def _refuse_executor(executor: str, slurm: SlurmJobs, workers: int, shard: str | None) -> None:
+    """Refuse flags that the other executor would follow."""
+    if executor == "local" and slurm != NOT_ASKED:
+        raise UserError(
+            "--slurm.*: is asked of a cluster, and this study would run on this machine. Nothing "
+            "was run. Add --executor slurm, or leave it out."
+        )
+    if executor == "slurm":
+        for flag, given in (("--workers", workers != 1), ("--shard", shard is not None)):
+            if given:
+                raise UserError(
+                    f"{flag}: with --executor slurm every cell is a job of its own. Nothing was "
+                    "submitted. Leave it out; --slurm.at_once is how many run at a time."
+                )
+        slurm.settings("study")
+        refuse_no_cluster()
+
+
 def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:
     cells = [cell.name for cell in specification.cells()]
     if shard:
@@ -264,6 +304,8 @@ def _shown(result: JobOutcome, specification: Specification) -> str:
 
 def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]:
     """What a person reads at the end: counts, what failed and what to do about it."""
+    if outcome.submitted is not None:
+        return submission_lines(outcome.submitted, out)
     lines = [
         f"{count(len(outcome.done), 'run')} done in {duration(seconds)}, "
         f"{count(len(outcome.already_done), 'cell')} done before."

@@ -19,6 +19,9 @@ from studies.run.folder import Study
 from studies.run.verbs import Verbs
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+# Inside of a SLURM job these count the study's processes. Lightning would take them for those of a
+# training, and start no others.
+_TASKS_OF_SLURM = ("SLURM_NTASKS", "SLURM_NPROCS", "SLURM_NTASKS_PER_NODE", "SLURM_PROCID")
 
 
 class InlinePool:
@@ -158,6 +161,8 @@ def _work(
     # for a wish to stop early and return as if the training were complete.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    for name in _TASKS_OF_SLURM:
+        os.environ.pop(name, None)
     os.environ.update(thread_settings(os.environ, max(1, num_cores() // num_workers)))
     devices = accelerators()
     if num_workers > 1 and len(devices) > 1:

@@ -1,6 +1,7 @@
 """Trainings as SLURM jobs, by the templates that users submit."""
 
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -40,13 +41,28 @@ def last(run_folder: Path) -> dict[str, Any]:
 
 
 def submitted(
-    cluster: Cluster, options: list[str], script: str, run_folder: Path, words: list[str]
+    cluster: Cluster,
+    options: list[str],
+    script: str,
+    run_folder: Path,
+    words: list[str],
+    requeues: int = 0,
 ) -> tuple[dict[str, str], str]:
-    """A job of a template, once it has ended, and its log."""
+    """A job of a template, once it has ended, and its log.
+
+    After so many requeues it gets time to end in, however busy the machine.
+    """
     log = run_folder.with_suffix(".out")
     config = "configs/kits19/pix2pix.yaml"
     job = cluster.submit(f"--output={log}", *options, script, config, str(run_folder), *words)
-    return cluster.wait(job, 1500, log), log.read_text()
+    while int(cluster.shown(job)["Restarts"]) < requeues:
+        assert cluster.shown(job)["JobState"] in ("PENDING", "RUNNING", "COMPLETING"), (
+            log.read_text()
+        )
+        time.sleep(5)
+    if requeues:
+        cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")
+    return cluster.wait(job, 900, log), log.read_text()
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +92,7 @@ def test_requeued_at_its_time_limit_it_ends_with_the_same_bits(
     # SLURM looks at limits every 30 seconds and takes whole minutes: USR1 comes 89 to 119 s in.
     limit = ["--time=2", "--signal=B:USR1@1", "--ntasks-per-node=2", "--gpus-per-node=2"]
     words = [*flags(small_cache), "--trainer.callbacks=holding.HoldsForTheTimeLimit"]
-    shown, log = submitted(cluster, limit, TRAIN, tmp_path / "run", words)
+    shown, log = submitted(cluster, limit, TRAIN, tmp_path / "run", words, REQUEUES)
     assert shown["JobState"] == "COMPLETED", log
     assert int(shown["Restarts"]) >= REQUEUES, log  # more on a machine too busy for a step
     cut, uncut = last(tmp_path / "run"), last(whole)

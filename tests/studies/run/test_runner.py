@@ -18,6 +18,7 @@ from provenance import UserError
 from studies.run import trainings
 from studies.run.claim import Claim
 from studies.run.runner import StudyOutcome, closing_lines, run_study
+from studies.run.slurm import SlurmJobs
 from studies.run.workers import thread_settings
 from studies.specification.read import parse_specification
 from studies.specification.specification import Specification
@@ -240,6 +241,46 @@ def test_a_cell_that_a_living_process_holds_is_left_to_it(small: Specification, 
         outcome = go(small, home, only="1__*")
     assert outcome.elsewhere == ["1__fpn__seed0"]
     assert outcome.done == ["1__unet_light__seed0"]
+
+
+def test_a_requeued_slurm_job_takes_over_what_it_held(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    with Claim.take(tmp_path / "claim.json") as claim:
+        assert claim is not None
+        monkeypatch.setenv("SLURM_JOB_ID", "8")
+        monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+        assert Claim.take(tmp_path / "claim.json") is None
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        with Claim.take(tmp_path / "claim.json") as later:
+            assert later is not None
+            monkeypatch.delenv("SLURM_RESTART_COUNT")
+            assert Claim.take(tmp_path / "claim.json") is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        ({"slurm": SlurmJobs(gpus=0)}, r"--slurm.\*: is asked of a cluster.*--executor slurm"),
+        ({"executor": "slurm", "workers": 2}, r"--workers: with --executor slurm every cell"),
+        ({"executor": "slurm", "shard": "1/2"}, r"--shard: with --executor slurm every cell"),
+        ({"executor": "slurm", "slurm": SlurmJobs(cpus=0)}, r"--slurm.cpus 0: expected 1 or more"),
+        ({"executor": "slurm", "slurm": SlurmJobs(hours=0.01)}, r"--slurm.hours 0.01: expected"),
+        ({"executor": "slurm"}, r"--executor slurm: there is no sbatch here"),
+    ],
+)
+def test_what_no_cluster_can_do_is_said_before_anything_is_run(
+    flags: dict,
+    sentence: str,
+    small: Specification,
+    home: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PATH", str(home))
+    with pytest.raises(UserError, match=sentence):
+        go(small, home, **{"workers": 1} | flags)
+    assert not (home / "out").exists()
 
 
 def test_two_workers_survive_a_killed_process_and_resume_its_run(
