@@ -254,11 +254,11 @@ def warn_of_small_splits(
     together: Sequence[Sequence[str]] = (),
     fewest: int = 3,
 ) -> str | None:
-    """Return a sentence where a split has fewer than `fewest` patients though more could be had.
+    """Return a sentence where a split has fewer than `fewest` patients, and a seed that has more.
 
     Counts alone decide on the seed that it proposes: no label and no score is looked at.
     """
-    if split.all_to is not None or split.by != "patient" or len(keys) < 3:
+    if split.by != "patient" or not keys or split.all_to == "train":
         return None
 
     def counts(seed: int) -> list[int]:
@@ -269,16 +269,23 @@ def warn_of_small_splits(
         pairs = zip(counts(seed), split.ratios, strict=True)
         return sum(abs(n - ratio * len(keys)) for n, ratio in pairs)
 
-    now = counts(split.seed)
-    small = [
-        f"{name} has {count(n, 'patient')}"
-        for name, n, ratio in zip(SPLITS, now, split.ratios, strict=True)
-        if ratio > 0 and n < fewest
-    ]
-    better = min(range(100), key=distance)
-    if not small or distance(better) >= distance(split.seed):
+    wanted = split.ratios if split.all_to is None else [s == split.all_to for s in SPLITS]
+    small = {
+        name: n
+        for name, n, share in zip(SPLITS, counts(split.seed), wanted, strict=True)
+        if share > 0 and n < fewest
+    }
+    if not small:
         return None
+    told = " and ".join(f"{name} has {count(n, 'patient')}" for name, n in small.items())
+    told += ": intervals over so few mean little"
+    told += ", and over one patient there are none." if 1 in small.values() else "."
+    if split.all_to is not None:
+        return told
+    better = min(range(100), key=distance)
+    if distance(better) >= distance(split.seed):
+        return f"{told} No other seed divides better: add patients, or give other --split-ratios."
     return (
-        f"{' and '.join(small)}: intervals over so few mean little. Pass --split-seed {better} "
-        f"for {' / '.join(map(str, counts(better)))} (train / val / test), into another --out."
+        f"{told} Pass --split-seed {better} for {' / '.join(map(str, counts(better)))} "
+        "(train / val / test), into another --out."
     )

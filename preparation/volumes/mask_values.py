@@ -284,6 +284,13 @@ def account(
     ]
     if own:
         sentences.append(f"--label-map: new classes beside kidney and tumour: {', '.join(own)}.")
+    if labels is None:
+        filled = {label for _, label in values.changes} | {1, 2} - looked.keys()
+        empty = [name for label, name in enumerate(KIDNEY_AND_TUMOUR) if label not in {0, *filled}]
+        sentences += [
+            f"--label-map: nothing becomes {' or '.join(empty)} any more, which stays a class "
+            f"without pixels. With --labels {','.join(KIDNEY_AND_TUMOUR)} beside it, it is none."
+        ] * bool(empty)
     if lost:
         pairs = ",".join(f"{value}={label_map[value]}" for value in lost)
         sentences.append(

@@ -1,5 +1,6 @@
 """The trainings of a study, counted and timed without doing them."""
 
+import re
 import sys
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -34,6 +35,8 @@ from studies.statistics.score_names import CLASSIFICATION, FINDINGS, score_names
 
 GENERATOR = "generator"
 _A_MOMENT = 2.0  # seconds
+# What a training advises of its own set; a study's is made by its generator.
+_LARGER_SET = re.compile(r"Generate a larger set in another folder: .* --num-images (\d+).*")
 ONE_PER_CLASS = "one per class"  # as many as data have classes that are not known yet
 # Flags that say which images a step shows or how many steps there are, not what a step does.
 _SAME_STEP = {
@@ -272,7 +275,7 @@ def _rehearse(
         for flag, value in pairwise(training.flags):
             if flag == "--data.synthetic" and is_stand_in(Path(value)):  # which nobody knows
                 images = "the images of the study's generator (`generator.num_images`)"
-                sentence = sentence.replace(value, images)
+                sentence = _LARGER_SET.sub(r"Give \1 or more.", sentence.replace(value, images))
         told = f"the training of {training.name} would be refused: {sentence}"
         raise UserError(told) from error
 

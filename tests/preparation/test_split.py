@@ -1,5 +1,7 @@
 """The division of patients: stable, proportional, and honest where it cannot be done."""
 
+from dataclasses import replace
+
 import pytest
 
 from preparation.split import (
@@ -104,6 +106,22 @@ def test_a_split_of_one_patient_is_warned_of():
     names = next(CASES[i : i + 30] for i in range(300) if _count(CASES[i : i + 30], "test") == 1)
     assert "test has 1 patient" in str(warn_of_small_splits(Split(), own_keys(names)))
     assert warn_of_small_splits(Split(), own_keys(CASES)) is None
+    # Where no seed divides better, and where nothing is divided.
+    three = str(warn_of_small_splits(Split(ratios=(0.4, 0.3, 0.3), seed=3), own_keys(CASES[:3])))
+    assert "over one patient there are none." in three
+    few = Split(ratios=(0.5, 0.25, 0.25))
+    best = next(seed for seed in range(100) if _counts(few, seed, CASES[:8]) == (4, 2, 2))
+    told = warn_of_small_splits(replace(few, seed=best), own_keys(CASES[:8]))
+    assert told == (
+        "val has 2 patients and test has 2 patients: intervals over so few mean little. No other "
+        "seed divides better: add patients, or give other --split-ratios."
+    )
+    alone = warn_of_small_splits(Split(all_to="test"), own_keys(CASES[:1]))
+    assert alone == (
+        "test has 1 patient: intervals over so few mean little, and over one patient there are "
+        "none."
+    )
+    assert warn_of_small_splits(Split(all_to="train"), own_keys(CASES[:1])) is None
 
 
 @pytest.mark.parametrize(
@@ -117,6 +135,11 @@ def test_wrong_settings_are_named(wrong):
 
 def _count(names, split):
     return [Split().of(name, "") for name in names].count(split)
+
+
+def _counts(split, seed, names):
+    drawn = [replace(split, seed=seed).of(name, "") for name in names]
+    return tuple(drawn.count(s) for s in ("train", "val", "test"))
 
 
 def _lacks(names):

@@ -66,6 +66,7 @@ def nnunet(
         options = replace(options, split_all_to="test")
     found = find_nnunet_cases(source, about, part, values, masks.naming, pattern)
     greys = window.of_channels(about.channels)
+    found.notes += window.notes(greys)
     return prepare_found(
         "nnunet", out, found, read_case, pixels, greys, synthetic, options, masks, {}, more
     )

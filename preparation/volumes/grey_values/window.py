@@ -103,6 +103,22 @@ class Window:
             )
         return tuple(found)
 
+    def notes(self, channels: Sequence[Channel]) -> list[str]:
+        """Sentences on windows by name, which are in HU, of channels that are not called CT."""
+        said = []
+        for word in self.window:
+            channel, equals, text = word.rpartition("=")
+            of_word = [one for one in channels if one.name == channel or not equals]
+            if text in PRESETS and len(of_word) == 1 and not of_word[0].in_hu:
+                width, centre = PRESETS[text]
+                said.append(
+                    f"--window {word}: is {width:g} HU around {centre:g} HU, and the channel is "
+                    f"called {of_word[0].name}, not CT: its values are shown by these numbers "
+                    "whatever their unit. Give percentiles if it is no CT, or call it CT in "
+                    "dataset.json."
+                )
+        return said
+
 
 def _read(text: str, word: str) -> Channel:
     """A window by its name or numbers, or percentiles; for no channel yet."""

@@ -20,6 +20,16 @@ def test_ct_is_windowed_and_others_are_not_unless_they_are_told():
     assert [channel.in_hu for channel in (ct, first, second)] == [True, False, False]
 
 
+def test_a_window_in_hu_of_what_is_called_otherwise_is_noted():
+    words = Window(window=("bone", "T1=300,150", "T2=abdomen"))
+    [note] = words.notes(words.of_channels(("CT", "T1", "T2")))
+    assert note.startswith("--window T2=abdomen: is 400 HU around 50 HU, and the channel is called")
+    alone = Window(window=("lung",))
+    assert "is called MR, not CT" in alone.notes(alone.of_channels(("MR",)))[0]
+    for words in (alone, Window(window=("percentiles",))):
+        assert words.notes(words.of_channels(("CT",))) == []
+
+
 @pytest.mark.parametrize(
     ("given", "channels", "sentence"),
     [

@@ -157,11 +157,15 @@ def test_sentences_do_not_name_the_stand_in(
         if images is None:
             return own(args, timed)
         assert len(list(Path(images, "images").iterdir())) == 8
-        raise UserError(f"{images}: has too few images.")
+        raise UserError(
+            f"{images}: has too few images. Generate a larger set in another folder: generate.py "
+            "--num-images 64."
+        )
 
     monkeypatch.setattr(fake_verbs, "rehearse", refuse)
     expected = (
         r"unet_light in 3 would be refused: the images of the study's generator \(`.*`\): has"
+        r" too few images\. Give 64 or more\.$"
     )
     with pytest.raises(UserError, match=expected):
         study.main(["plan", str(spec), "--data.root", str(home / "data")])
