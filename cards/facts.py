@@ -84,6 +84,10 @@ def _trained_on(origin: Mapping[str, Any], makers: Sequence[dict[str, Any]]) -> 
     if origin.get("trained_on") == "unknown":
         return "unknown: whether its images copy anybody's, and whom, cannot be told from here"
     patients = count(len(origin["training_patients"]), "patient")
+    if len(makers) == 1 and "trained_on_patients" in makers[0]:
+        chosen = len(makers[0]["trained_on_patients"])
+        at_most = makers[0]["trained_on_at_most"]
+        patients += f", of whom {chosen} were trained on (at most {count(at_most, 'image')})"
     if "trained_on" in origin:
         return f"the training split of {printable(origin['trained_on'])}, {patients}"
     only = makers[0].get("trained_on_label") if len(makers) == 1 else None

@@ -180,7 +180,8 @@ class CachedDataModule(L.LightningDataModule):
         if synthetic is None:
             return None
         check_no_leak(synthetic, self.cache)
-        unfair = patients_warning(synthetic, self.fraction_of_patients, self.patients_seed)
+        patients = self.cache.patients("train")
+        unfair = patients_warning(synthetic, patients, self.chosen_patients)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
         fits = synthetic.has_label_maps if with_label_maps else not synthetic.of_slices

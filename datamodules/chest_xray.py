@@ -199,6 +199,12 @@ class ChestXrayDataModule(CachedDataModule):
         if self.findings is not None:
             films = films[self.findings.some_known[films]]
         counts = Counter(self.cache.patient_ids[films].tolist())
+        if self.num_images > len(films):
+            rank_zero_only(print)(
+                f"note: --data.num_images {self.num_images}: the training split of {self.root} has "
+                f"{len(films)} films that this run can use, so all of them are.",
+                file=sys.stderr,
+            )
         patients = self.cache.patients("train")
         return frozenset(patients_of_images(patients, counts, self.num_images, self.patients_seed))
 

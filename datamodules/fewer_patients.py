@@ -1,7 +1,8 @@
 """Training on some of the patients: what a small data set would have given."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +70,9 @@ def patients_of_images(
     return chosen
 
 
-def patients_warning(synthetic: SyntheticSet, fraction: float, seed: int) -> str | None:
+def patients_warning(
+    synthetic: SyntheticSet, patients: Sequence[str], chosen: Collection[str]
+) -> str | None:
     """A warning if a set's generator has learnt from training patients that a run leaves out.
 
     That is no leak of test data; but a comparison would then be one of more real patients with
@@ -77,24 +80,24 @@ def patients_warning(synthetic: SyntheticSet, fraction: float, seed: int) -> str
 
     Args:
         synthetic: The set; its manifest says of which patients its generators were trained.
-        fraction: Of the run.
-        seed: Of the run's choice of patients.
+        patients: Of the run's training split, in its order.
+        chosen: Those that the run uses.
 
     Returns:
         A sentence to print, or None where no generator was, or no manifest says.
     """
-    if fraction == 1:
+    if not set(patients) - set(chosen):
         return None
     for maker in synthetic.manifest["generator"].get("generators", []):
-        share, chosen = maker.get("fraction_of_patients", 1.0), maker.get("patients_seed")
-        if share > fraction or chosen != seed:
-            told = "all training patients" if share == 1 else f"{share:g} of them, seed {chosen}"
+        seen = _patients_of(maker, patients)
+        if not seen <= set(chosen):
+            told = "all" if seen >= set(patients) else f"{len(seen)} of the"
             return (
-                f"{synthetic.root}: its generator was trained on {told}, and this run uses "
-                f"{fraction:g} of the training patients, seed {seed}. So it has learnt from "
-                "patients that this run leaves out, which makes a comparison unfair to runs "
-                "without synthetic images. Train it with this run's --data.fraction_of_patients "
-                "and --data.patients_seed."
+                f"{synthetic.root}: its generator was trained on {told} training patients, and "
+                f"this run uses {len(set(chosen))} of {len(patients)}, not the same ones. So it "
+                "has learnt from patients that this run leaves out, which makes a comparison "
+                "unfair to runs without synthetic images. Train it with this run's "
+                "--data.fraction_of_patients or --data.num_images, and --data.patients_seed."
             )
     return None
 
@@ -103,18 +106,25 @@ def patients_of_generators(synthetic: SyntheticSet, patients: Sequence[str]) -> 
     """Who of the training patients was among those that a set's generators were trained on.
 
     Args:
-        synthetic: The set; its manifest says what share the generators saw, and by which seed.
+        synthetic: The set; its manifest names them, or says what share and by which seed.
         patients: Of the training split that they were trained on, in its order.
 
     Returns:
-        None where they saw all, or not all the same share.
+        None where one saw all.
     """
     makers = synthetic.manifest.get("generator", {}).get("generators", [])
-    shares = {(one.get("fraction_of_patients"), one.get("patients_seed")) for one in makers}
-    if len(shares) != 1:
-        return None
-    fraction, seed = shares.pop()
-    return None if fraction is None else set(some_patients(patients, fraction, seed))
+    seen: set[str] = set().union(*(_patients_of(one, patients) for one in makers))
+    return seen if makers and set(patients) - seen else None
+
+
+def _patients_of(maker: Mapping[str, Any], patients: Sequence[str]) -> set[str]:
+    """Whom a generator was trained on, of a training split."""
+    if "trained_on_patients" in maker:
+        return set(map(str, maker["trained_on_patients"]))
+    share = maker.get("fraction_of_patients")
+    if share is None:
+        return set(patients)
+    return set(some_patients(patients, share, int(maker["patients_seed"])))
 
 
 def patient_ranks(patients: Sequence[str], seed: int) -> NDArray[np.uint64]:

@@ -33,6 +33,7 @@ _OF_TRAINING = (
     "sampling",
     "imbalance",
     "fraction_of_patients",
+    "num_images",
     "balance",
     "images_per_epoch",
 )

@@ -127,7 +127,12 @@ class TrainedGenerator:
         return {name: value for name, value in described.items() if value is not None}
 
     def _share_of_patients(self) -> dict[str, Any]:
-        """Of the training patients that it saw, and the seed that chose them; nothing for all."""
+        """Which of the training patients it saw, and the seed that chose them; nothing for all."""
+        if self.data.get("num_images") is not None and "chosen_patients" in self.record:
+            return {
+                "trained_on_at_most": self.data["num_images"],
+                "trained_on_patients": list(self.record["chosen_patients"]),
+            }
         share, own = self.data.get("fraction_of_patients", 1.0), self.data.get("patients_seed")
         seed = self.data.get("seed") if own is None else own
         return {} if share == 1 else {"fraction_of_patients": share, "patients_seed": seed}
@@ -250,6 +255,14 @@ def class_shortfalls(generators: Sequence[TrainedGenerator], root: Path) -> dict
             has no generator, a generator of no class of the cache, or classes of equal size.
     """
     first = generators[0]
+    for generator in generators:
+        if (number := generator.data.get("num_images")) is not None:
+            raise UserError(
+                f"--balance {root}: {generator.checkpoint} was trained with --data.num_images "
+                f"{number}, which counts the films of its own class alone, so there is no training "
+                "split whose classes it could fill up. Say with --num-images how many to make, or "
+                "train it with --data.fraction_of_patients."
+            )
     # Which films an imbalance keeps depends on the seed of the data.
     for name, settings in (
         ("label_column", [one.data.get("label_column") for one in generators]),

@@ -20,6 +20,7 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "image_size": (int, type(None)),
     "class_names": (list, tuple, type(None)),
     "shown_classes": (list, tuple),
+    "chosen_patients": (list, tuple),
     "dataset": (str,),
     "preparation": (dict,),
     "image_form": (dict,),

@@ -319,7 +319,7 @@ class TrainCLI(LightningCLI):
             "data": without_paths(plain_values(config.data)),
             "image_size": self.datamodule.image_size,
             "class_names": self.datamodule.class_names,
-            **_shown_classes(self.datamodule),
+            **_chosen(self.datamodule),
             "dataset": cache.dataset,
             "preparation": cache.preparation,
             "image_form": cache.image_form,
@@ -336,10 +336,18 @@ class TrainCLI(LightningCLI):
         }
 
 
-def _shown_classes(datamodule: Any) -> dict[str, list[str]]:
-    """Of a translator's films: which classes its training shows, where it leaves others out."""
-    shown = getattr(datamodule, "shown_classes", None)
-    return {} if shown is None else {"shown_classes": shown}
+def _chosen(datamodule: Any) -> dict[str, list[str]]:
+    """What a training leaves out, where the settings of its data alone do not tell.
+
+    Of a translator's films the classes that it shows; of so many films whose they are, which
+    depends on how many each patient has.
+    """
+    chosen = {}
+    if (shown := getattr(datamodule, "shown_classes", None)) is not None:
+        chosen["shown_classes"] = shown
+    if getattr(datamodule, "num_images", None) is not None:
+        chosen["chosen_patients"] = sorted(datamodule.chosen_patients)
+    return chosen
 
 
 def _destination(config: Namespace) -> Destination:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from datamodules import ChestXrayDataModule, KiTS19DataModule
-from datamodules.fewer_patients import patients_warning, some_patients
+from datamodules.fewer_patients import patients_of_generators, patients_warning, some_patients
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 
@@ -97,11 +97,33 @@ def test_a_generator_that_saw_other_patients_is_named(
 ) -> None:
     maker = {} if share is None else {"fraction_of_patients": share, "patients_seed": chosen}
     made = SimpleNamespace(root="set", manifest={"generator": {"generators": [maker]}})
-    told = patients_warning(cast(SyntheticSet, made), 0.25, 0)
+    told = patients_warning(cast(SyntheticSet, made), NAMES, some_patients(NAMES, 0.25, 0))
     assert (told is not None) == warned
     if told:
         assert "so it has learnt from patients that this run leaves out" in told.lower()
-    assert patients_warning(cast(SyntheticSet, made), 1.0, 0) is None
+    assert patients_warning(cast(SyntheticSet, made), NAMES, NAMES) is None
+
+
+def test_a_generator_of_few_films_is_known_by_its_patients() -> None:
+    few, others = some_patients(NAMES, 0.1, 5), some_patients(NAMES, 0.1, 6)
+    maker = {"trained_on_patients": few, "trained_on_at_most": 50}
+    manifest = {"generator": {"generators": [maker]}}
+    made = cast(SyntheticSet, SimpleNamespace(root="set", manifest=manifest))
+    assert patients_of_generators(made, NAMES) == set(few)
+    assert patients_warning(made, NAMES, few) is None
+    told = patients_warning(made, NAMES, others)
+    assert told is not None
+    assert f"trained on {len(few)} of the training patients" in told
+    manifest["generator"]["generators"].append({"label": "saw all"})
+    assert patients_of_generators(made, NAMES) is None
+
+
+def test_more_films_than_there_are_are_told(
+    film_cache: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ChestXrayDataModule(str(film_cache(tmp_path / "films")), num_images=1000)
+    assert len(data.items("train")) == 12
+    assert "has 12 films that this run can use, so all of them are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("fraction", [0.0, -0.5, 1.01, float("nan")])

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+import cards.facts
 import generate
 import generation.generators
 from datamodules import ChestXrayDataModule
@@ -168,6 +169,17 @@ def test_balance_makes_what_the_training_split_lacks(
     assert not capsys.readouterr().err  # the generators saw what this run sees
 
 
+def test_a_generator_of_few_films_says_how_many_and_whose(normal: Path) -> None:
+    one = with_data(generator(normal), num_images=6)
+    few = replace(one, record={**one.record, "chosen_patients": ["t000", "t003"]})
+    assert few.in_manifest["trained_on_at_most"] == 6
+    assert few.in_manifest["trained_on_patients"] == ["t000", "t003"]
+    assert "trained_on_patients" not in generator(normal).in_manifest
+    origin = {"training_patients": ["t000", "t001", "t003"], "images_seen": 8}
+    row = cards.facts._trained_on(origin, [few.in_manifest])
+    assert row.startswith("3 patients, of whom 2 were trained on (at most 6 images), 8 images seen")
+
+
 def test_numbers_of_three_classes(normal: Path, tmp_path: Path) -> None:
     root = write_films(tmp_path / "c", normal=18, abnormal=10, effusion=6)
     split = {"split_id": "test-patient", "by": "patient", "train": []}
@@ -182,6 +194,9 @@ def test_numbers_of_three_classes(normal: Path, tmp_path: Path) -> None:
     assert [(m.label, m.class_index, m.num_images) for m in chosen] == [
         ("abnormal", 1, 8), ("effusion", 2, 12),
     ]  # fmt: skip
+    few = [*makers[:2], with_data(makers[2], num_images=6)]
+    with pytest.raises(UserError, match=r"num_images 6, which counts the films of its own class"):
+        class_shortfalls(few, root)
     rarer = [with_data(maker, imbalance=9.0) for maker in makers]
     assert class_shortfalls(rarer, root) == {"normal": 0, "abnormal": 16, "effusion": 16}
     everything = one_set(makers)
