@@ -39,7 +39,7 @@ CONDITIONAL_GENERATOR: Callable[[int, int, int], ConditionalGenerator] = network
 
 def test_no_generator_is_forgotten() -> None:
     named = {name for name in networks.__all__ if name.endswith("Generator")}
-    assert named == {
+    assert named - {"ResNetGenerator"} == {  # which translates images
         made.__name__  # type: ignore[attr-defined]
         for made in (*IMAGE_GENERATORS, CONDITIONAL_GENERATOR)
     }

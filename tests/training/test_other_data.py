@@ -203,7 +203,7 @@ def test_another_synthetic_set_of_the_same_name_is_refused(
     run = tmp_path / "run"
     gan(cache, run, f"--data.synthetic={first}")
     with pytest.raises(
-        UserError, match=r"--data.synthetic \S*two/set \(synthetic set was .*is now"
+        UserError, match=r"--data.synthetic \S*two/set \(synthetic set.* was .*is now"
     ):
         resumed(cache, run, f"--data.synthetic={second}")
     moved = shutil.move(first, tmp_path / "three/set")
