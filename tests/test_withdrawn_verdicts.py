@@ -24,6 +24,7 @@ COUNTS_TRAININGS = (
     "film_gans/rates.md",
     "placebo/",
     "synthetic_films/",
+    "translation/",
     "synthetic_slices/",
     "classifiers_nih/",
     "augmentations/",
