@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lightning_modules.adam_settings import refuse_weight_decay
-from lightning_modules.classification.film_network import FilmNetwork
+from lightning_modules.classification.film_network import FilmNetwork, check_settings
 from lightning_modules.classifier_start import (
     balancing_weights,
     check_frozen_stages,
@@ -24,7 +24,7 @@ from lightning_modules.predictions import (
     validation_metrics,
 )
 from lightning_modules.start_from import start_from_checkpoint
-from lightning_modules.training_module import Batch, TrainingError
+from lightning_modules.training_module import Batch
 from losses.classification import classification_losses
 from losses.consistency import jensen_shannon
 from provenance import UserError
@@ -90,7 +90,8 @@ class Classifier(FilmNetwork):
                 "the data."
             )
         refuse_weight_decay(weight_decay)
-        _check(num_classes, class_names, class_weights, label_smoothing, layerwise_decay)
+        _check_classes(num_classes, class_names, class_weights)
+        check_settings(class_weights, label_smoothing, layerwise_decay)
         self.network = network(image_channels, num_classes)
         self.num_classes = num_classes
         self.class_names = tuple(class_names)
@@ -165,12 +166,8 @@ class Classifier(FilmNetwork):
 
     def _with_views(self, part: Batch) -> tuple[Tensor, Tensor | None]:
         """Logits (N, K) of the images, and (N,) how much those of their views differ from them."""
-        if "views" not in part:
-            return self(part["image"]), None
-        # In one call, so that batch normalisation sees them together, as in the paper.
-        together = torch.cat([part["image"], *part["views"].unbind(dim=1)])
-        each = self(together).unflatten(0, (-1, len(part["image"])))
-        return each[0], jensen_shannon(each)
+        each = self.with_views(part)
+        return each[0], jensen_shannon(each) if len(each) > 1 else None
 
     # ---- validation ----------------------------------------------------------------------------
 
@@ -199,12 +196,7 @@ class Classifier(FilmNetwork):
                 for parts in zip(*self._rows, strict=True)
             )
         )
-        if not (self.validation.losses < float("inf")).all():
-            raise TrainingError(
-                f"Training diverged by {self.images_seen} images: the network's scores of "
-                "validation images are not finite. Checkpoints are kept. Lower "
-                "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
-            )
+        self.refuse_diverged(self.validation.losses)
         self._validated_at = None if self.trainer.sanity_checking else self.images_seen
         metrics = validation_metrics(self.validation)
         for name, value in metrics.items():
@@ -235,30 +227,20 @@ class Classifier(FilmNetwork):
         )
 
 
-def _check(
+def _check_classes(
     num_classes: int,
     class_names: tuple[str, ...],
     class_weights: Literal["balanced"] | list[float] | None,
-    label_smoothing: float,
-    layerwise_decay: float,
 ) -> None:
     if num_classes < 2 or len(class_names) != num_classes:
         raise UserError(
             f"--model.num_classes is {num_classes} and --model.class_names are "
             f"{', '.join(class_names)}; expected one name for each of two or more classes."
         )
-    if isinstance(class_weights, str) and class_weights != "balanced":
-        raise UserError(f"--model.class_weights is {class_weights}; expected balanced or numbers.")
     if isinstance(class_weights, list | tuple) and (
         len(class_weights) != num_classes or min(class_weights) < 0 or max(class_weights) <= 0
     ):
         raise UserError(
             f"--model.class_weights are {class_weights}; expected {num_classes} numbers from 0 up, "
             "not all 0."
-        )
-    if not 0 <= label_smoothing < 1:
-        raise UserError(f"--model.label_smoothing is {label_smoothing}; it must be 0 to below 1.")
-    if not 0 < layerwise_decay <= 1:
-        raise UserError(
-            f"--model.layerwise_decay is {layerwise_decay}; it must be above 0, and 1 at most."
         )

@@ -1,9 +1,11 @@
 """What networks from an image to logits have in common, whatever the logits mean."""
 
+from typing import Any, Literal
+
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.training_module import Batch, TrainingModule
+from lightning_modules.training_module import Batch, TrainingError, TrainingModule
 from networks.staged_classifier import StagedNetwork
 from provenance import UserError
 
@@ -22,6 +24,30 @@ class FilmNetwork(TrainingModule):
         """Image (N, C, H, W) in [-1, 1] to logits (N, num_classes)."""
         logits: Tensor = self.network(image.to(self.dtype))
         return logits
+
+    def with_views(self, part: Batch) -> Tensor:
+        """Logits (1 + V, N, K) of the images, and of their views where there are (AugMix).
+
+        All in one call, so that batch normalisation sees them together, as in the paper.
+        """
+        if "views" not in part:
+            return self(part["image"])[None]
+        together = torch.cat([part["image"], *part["views"].unbind(dim=1)])
+        logits: Tensor = self(together).unflatten(0, (-1, len(part["image"])))
+        return logits
+
+    def refuse_diverged(self, losses: Any) -> None:
+        """End a training whose losses of validation images are not finite.
+
+        Raises:
+            TrainingError: One is not.
+        """
+        if not (losses < float("inf")).all():
+            raise TrainingError(
+                f"Training diverged by {self.images_seen} images: the network's scores of "
+                "validation images are not finite. Checkpoints are kept. Lower "
+                "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
+            )
 
     # ---- optimiser -----------------------------------------------------------------------------
 
@@ -73,3 +99,23 @@ class FilmNetwork(TrainingModule):
         size = gradient.float().abs().amax(dim=1, keepdim=True)
         largest = size.amax(dim=(2, 3), keepdim=True).clamp_min(torch.finfo(size.dtype).tiny)
         return {"image": batch["image"], "sensitivity": size / largest * 2 - 1}
+
+
+def check_settings(
+    class_weights: Literal["balanced"] | list[float] | None,
+    label_smoothing: float,
+    layerwise_decay: float,
+) -> None:
+    """Refuse settings outside of their ranges.
+
+    Raises:
+        UserError: One is.
+    """
+    if isinstance(class_weights, str) and class_weights != "balanced":
+        raise UserError(f"--model.class_weights is {class_weights}; expected balanced or numbers.")
+    if not 0 <= label_smoothing < 1:
+        raise UserError(f"--model.label_smoothing is {label_smoothing}; it must be 0 to below 1.")
+    if not 0 < layerwise_decay <= 1:
+        raise UserError(
+            f"--model.layerwise_decay is {layerwise_decay}; it must be above 0, and 1 at most."
+        )

@@ -10,7 +10,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
 from lightning_modules.adam_settings import refuse_weight_decay
-from lightning_modules.classification.film_network import FilmNetwork
+from lightning_modules.classification.film_network import FilmNetwork, check_settings
 from lightning_modules.classification.finding_predictions import (
     FindingPredictions,
     finding_metrics,
@@ -24,7 +24,7 @@ from lightning_modules.classification.finding_weights import (
 from lightning_modules.classifier_start import check_frozen_stages
 from lightning_modules.distributed import average_buffers
 from lightning_modules.start_from import start_from_checkpoint
-from lightning_modules.training_module import Batch, TrainingError
+from lightning_modules.training_module import Batch
 from losses.classification import finding_losses
 from losses.consistency import jensen_shannon
 from metrics.findings import defined_findings
@@ -89,7 +89,8 @@ class FindingsClassifier(FilmNetwork):
                 "data. Give --data.findings."
             )
         refuse_weight_decay(weight_decay)
-        _check(finding_names, class_weights, label_smoothing, layerwise_decay)
+        _check_weights(finding_names, class_weights)
+        check_settings(class_weights, label_smoothing, layerwise_decay)
         self.network = network(image_channels, len(finding_names))
         self.finding_names = tuple(finding_names)
         self.num_classes = len(finding_names)
@@ -159,10 +160,9 @@ class FindingsClassifier(FilmNetwork):
 
     def _with_views(self, part: Batch) -> tuple[Tensor, Tensor | None]:
         """Logits (N, K) of the images, and (N,) how much those of their views differ from them."""
-        if "views" not in part:
-            return self(part["image"]), None
-        together = torch.cat([part["image"], *part["views"].unbind(dim=1)])
-        each = self(together).unflatten(0, (-1, len(part["image"])))
+        each = self.with_views(part)
+        if len(each) == 1:
+            return each[0], None
         # A sigmoid is the softmax of a logit beside 0.
         pairs = torch.stack([torch.zeros_like(each), each], dim=-1)
         return each[0], jensen_shannon(pairs).mean(dim=-1)
@@ -195,12 +195,7 @@ class FindingsClassifier(FilmNetwork):
             )
         )
         self.validation = found
-        if not (found.losses < float("inf")).all():
-            raise TrainingError(
-                f"Training diverged by {self.images_seen} images: the network's scores of "
-                "validation images are not finite. Checkpoints are kept. Lower "
-                "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
-            )
+        self.refuse_diverged(found.losses)
         self._validated_at = None if self.trainer.sanity_checking else self.images_seen
         self._tell_undefined(found)
         metrics = finding_metrics(found, self.finding_names)
@@ -228,24 +223,13 @@ class FindingsClassifier(FilmNetwork):
         )
 
 
-def _check(
-    finding_names: tuple[str, ...],
-    class_weights: Literal["balanced"] | list[float] | None,
-    label_smoothing: float,
-    layerwise_decay: float,
+def _check_weights(
+    finding_names: tuple[str, ...], class_weights: Literal["balanced"] | list[float] | None
 ) -> None:
-    if isinstance(class_weights, str) and class_weights != "balanced":
-        raise UserError(f"--model.class_weights is {class_weights}; expected balanced or numbers.")
     if isinstance(class_weights, list | tuple) and (
         len(class_weights) != len(finding_names) or not min(class_weights) > 0
     ):
         raise UserError(
             f"--model.class_weights are {class_weights}; expected {len(finding_names)} numbers "
             f"above 0, one for each of {', '.join(finding_names)}."
-        )
-    if not 0 <= label_smoothing < 1:
-        raise UserError(f"--model.label_smoothing is {label_smoothing}; it must be 0 to below 1.")
-    if not 0 < layerwise_decay <= 1:
-        raise UserError(
-            f"--model.layerwise_decay is {layerwise_decay}; it must be above 0, and 1 at most."
         )
