@@ -28,10 +28,8 @@ from preparation.volumes.volume import (
     check_image,
     existing_folder,
     found_each,
-    is_synthetic,
 )
 from provenance import UserError
-from synthetic_marks import mark_in_dicom, mark_of_folder
 
 IMAGES, MASKS = "PATIENT_DICOM", "MASKS_DICOM"
 
@@ -222,10 +220,7 @@ def read_study(job: Job) -> Volume:
     choice = read_folder(job.files[0], job.names[0])
     variable = job.options["variable"]
     series = read_series(choice, job.options["series"], is_image=True, variable=variable)
-    synthetic = sum(
-        is_synthetic(one.name, mark_in_dicom(one.header) or mark_of_folder(one.path), job)
-        for one in series.slices
-    )
+    synthetic = series.num_synthetic(job)
     image, said = hounsfield_units(series, job.names[0])
     notes = job.options["chose"] + series.notes + said + check_image(image, job.names[0])
     mask = np.zeros(image.shape, np.uint8)
@@ -235,18 +230,4 @@ def read_study(job: Job) -> Volume:
         notes += said
     if not mask.any():
         notes.append(f"{job.names[0]}: its masks are empty; no kidney in any slice.")
-    first = series.slices[0]
-    return Volume(
-        image=image,
-        mask=mask,
-        slice_indices=list(range(len(image))),
-        pixel_spacing_mm=first.spacing_mm,
-        slice_spacing_mm=series.extents_mm or series.spacing_mm,
-        geometry={
-            "source_shape": list(image.shape),
-            "orientation": [round(float(v), 4) for v in first.header.ImageOrientationPatient],
-            "slice_order": "head to feet",
-        },
-        notes=notes,
-        num_synthetic=synthetic,
-    )
+    return series.volume(image, mask, notes, synthetic)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from preparation.volumes.dicom_file import Slice, slice_of
 from preparation.volumes.dicom_folder import Folder
 from preparation.volumes.geometry import TILT_DEGREES, degrees_between, oblique_notes
 from preparation.volumes.slice_spacing import extents_of
-from preparation.volumes.volume import SkipVolume
+from preparation.volumes.volume import Job, SkipVolume, Volume, is_synthetic
+from synthetic_marks import mark_in_dicom, mark_of_folder
 
 # What slices of one series have in common, and how a difference is said without its value.
 _OF_ONE_SCAN = {
@@ -44,6 +46,43 @@ class Series:
     extents_mm: list[float] | None = None
     notes: list[str] = field(default_factory=list)
     unread: list[str] = field(default_factory=list)
+
+    def num_synthetic(self, job: Job) -> int:
+        """Slices that say that they are synthetic; see `is_synthetic`.
+
+        Raises:
+            SkipVolume: One does, and such files are not wanted.
+        """
+        return sum(
+            is_synthetic(one.name, mark_in_dicom(one.header) or mark_of_folder(one.path), job)
+            for one in self.slices
+        )
+
+    def volume(
+        self,
+        image: NDArray[np.int16],
+        mask: NDArray[np.uint8],
+        notes: list[str],
+        num_synthetic: int,
+        mapped: set[int] | None = None,
+    ) -> Volume:
+        """The volume of these slices, with their spacing and place."""
+        first = self.slices[0]
+        return Volume(
+            image=image,
+            mask=mask,
+            slice_indices=list(range(len(image))),
+            pixel_spacing_mm=first.spacing_mm,
+            slice_spacing_mm=self.extents_mm or self.spacing_mm,
+            geometry={
+                "source_shape": list(image.shape),
+                "orientation": [round(float(v), 4) for v in first.header.ImageOrientationPatient],
+                "slice_order": "head to feet",
+            },
+            notes=notes,
+            mapped=mapped,
+            num_synthetic=num_synthetic,
+        )
 
 
 def read_series(folder: Folder, uid: str, is_image: bool = False, variable: bool = False) -> Series:

@@ -30,7 +30,7 @@ from preparation.volumes.volume import (
     is_synthetic,
 )
 from provenance import UserError
-from synthetic_marks import mark_in_dicom, mark_in_nifti, mark_of_folder
+from synthetic_marks import mark_in_nifti
 
 _ENDINGS = (".nii.gz", ".nii")
 _SHOWN = 3  # names in a sentence
@@ -297,10 +297,7 @@ def read_series_and_mask(job: Job) -> Volume:
     folder = read_folder(path, name)
     variable = job.options["variable"]
     series = read_series(folder, job.options["series"], is_image=True, variable=variable)
-    synthetic = sum(
-        is_synthetic(one.name, mark_in_dicom(one.header) or mark_of_folder(one.path), job)
-        for one in series.slices
-    )
+    synthetic = series.num_synthetic(job)
     file = header_of(mask_path, mask_name)
     of_mask = is_synthetic(mask_name, mark_in_nifti(mask_path, file.header), job)
     grid, _, on_it = mask_on_image(grid_of(file), grid_of_series(series), mask_name, name)
@@ -311,19 +308,5 @@ def read_series_and_mask(job: Job) -> Volume:
     notes += all_marked_note(mask, mask_name)
     if not mask.any():
         notes.append(f"{mask_name}: is empty; nothing is marked in any slice.")
-    first = series.slices[0]
-    return Volume(
-        image=image,
-        mask=mask,
-        slice_indices=list(range(len(image))),
-        pixel_spacing_mm=first.spacing_mm,
-        slice_spacing_mm=series.extents_mm or series.spacing_mm,
-        geometry={
-            "source_shape": list(image.shape),
-            "orientation": [round(float(v), 4) for v in first.header.ImageOrientationPatient],
-            "slice_order": "head to feet",
-        },
-        notes=notes,
-        mapped=mapped,
-        num_synthetic=len(mask) if of_mask else synthetic,
-    )
+    synthetic = len(mask) if of_mask else synthetic
+    return series.volume(image, mask, notes, synthetic, mapped)
