@@ -100,12 +100,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     result = function(**chosen)
     if record:
         _record_evaluation(kind, chosen["synthetic"], chosen["out"])
+    return _told(result, settings.out)
+
+
+def _told(result: dict[str, Any], out: Path, warning: str = "") -> int:
+    """Print what was found and where it lies; the exit status that the rules make."""
     from evaluation.printed_lines import lines_of  # after the call: it imports what scores images
     from gates.judge import exit_status, printed_lines
 
     lines, files = lines_of(result)
     print("\n".join(lines))
-    print(f"Scores and pictures: {settings.out} ({files})")
+    print(f"Scores and pictures: {out} ({files}{warning})")
     required = result.get("require", [])
     print("\n".join(printed_lines(required)), end="\n" if required else "")
     return exit_status(required)
@@ -114,20 +119,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _lesions(words: Sequence[str]) -> int:
     """Ask a segmenter for painted lesions."""
     from evaluation.lesions import evaluate_lesions
-    from evaluation.printed_lines import lines_of
-    from gates.judge import exit_status, printed_lines
 
     parser = verb_parser("evaluate.py lesions", evaluate_lesions.__doc__)
     parser.add_function_arguments(evaluate_lesions, as_group=False)
     settings = vars(parsed(parser, _one_name(with_underscores(words)), aliases=("--data.root",)))
     settings.pop("config")
     result = evaluate_lesions(**settings)
-    lines, files = lines_of(result)
-    print("\n".join(lines))
-    print(f"Scores and pictures: {settings['out']} ({files}; they show patients)")
-    required = result.get("require", [])
-    print("\n".join(printed_lines(required)), end="\n" if required else "")
-    return exit_status(required)
+    return _told(result, settings["out"], "; they show patients")
 
 
 def _prepared_folders(

@@ -1,6 +1,6 @@
 """A trained model beside the data that it is scored on, checked to belong together."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,15 @@ class OpenedCheckpoint:
             "split_id": self.datamodule.cache.split_id,
             **({"images_left_out": left_out["images"]} if left_out else {}),
         }
+
+    def notes_beside(self, splits: Sequence[str]) -> list[str]:
+        """What was left out of these splits, beside the one that is scored."""
+        return [
+            note
+            for split in splits
+            for note in self.compared_with_seen(split).notes
+            if split != self.split and self.compared_with_seen(split).left_out
+        ]
 
     def compared_with_seen(self, split: str) -> Comparison:
         """See `without_seen`; done once for each split.

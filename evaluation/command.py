@@ -79,6 +79,7 @@ def evaluate(
     from evaluation.findings.evaluate import score_findings
     from evaluation.segmentation import score_segmenter
     from lightning_modules import FindingsClassifier, Segmenter
+    from lightning_modules.loading import refuse_settings
 
     rules = parse_rules(require, OF_CHECKPOINTS)
     opened = open_checkpoint(
@@ -87,7 +88,7 @@ def evaluate(
     segmenter = isinstance(opened.module, Segmenter)
     of_segmenters = {"absent_class": absent_class, "slices": slices}
     if segmenter:
-        _refuse({"compare": compare}, checkpoint, "classifiers", "Segmenter")
+        refuse_settings({"compare": compare}, checkpoint, "classifiers", "Segmenter")
     elif isinstance(opened.module, FindingsClassifier):
         of_others: dict[str, Any] = {
             **of_segmenters,
@@ -96,10 +97,10 @@ def evaluate(
         }
         of_others["corruption_seed"] = corruption_seed
         owners = "classifiers of one class a film, or of segmenters"
-        _refuse(of_others, checkpoint, owners, "FindingsClassifier")
+        refuse_settings(of_others, checkpoint, owners, "FindingsClassifier")
         return score_findings(opened, Path(out), show_progress, rules)
     else:
-        _refuse(of_segmenters, checkpoint, "segmenters", "Classifier")
+        refuse_settings(of_segmenters, checkpoint, "segmenters", "Classifier")
     if corruptions is not None:
         if compare is not None:
             raise UserError(
@@ -119,12 +120,3 @@ def evaluate(
     if segmenter:
         return score_segmenter(opened, Path(out), absent_class, show_progress, rules)
     return score_classifier(opened, Path(out), compare or [], show_progress, rules)
-
-
-def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) -> None:
-    for name, value in flags.items():
-        if value is not None:
-            raise UserError(
-                f"--{name.replace('_', '-')}: is a setting of {owners}, and {checkpoint} holds a "
-                f"{found}. Leave it out."
-            )

@@ -92,6 +92,26 @@ def _handed_on(folder: Path) -> tuple[L.LightningModule, dict[str, Any]]:
     return module, {**record, "images_seen": module.images_seen}
 
 
+def refuse_settings(flags: Mapping[str, Any], checkpoint: Path, owners: str, found: str) -> None:
+    """Refuse settings of other kinds of models than the one in a checkpoint.
+
+    Args:
+        flags: By their names; None where it was not given.
+        checkpoint: As it was given.
+        owners: What they are settings of, in the plural.
+        found: What the checkpoint holds.
+
+    Raises:
+        UserError: One was given.
+    """
+    for name, value in flags.items():
+        if value is not None:
+            raise UserError(
+                f"--{name.replace('_', '-')}: is a setting of {owners}, and {checkpoint} holds a "
+                f"{found}. Leave it out."
+            )
+
+
 def file_known_by(checkpoint: Path) -> Path:
     """The file by whose SHA-256 a checkpoint, or a generator's folder, is known."""
     return Path(checkpoint) / CONFIG if is_generator_folder(checkpoint) else Path(checkpoint)

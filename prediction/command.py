@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from device import Device
 from prediction.outcome import NOTICE, RESULT, Outcome
@@ -71,6 +71,7 @@ def predict(
     Raises:
         UserError: Wrong input; the sentence says which and what to do.
     """
+    from lightning_modules.loading import refuse_settings
     from output_folder import claim_folder, locked
     from prediction.items import find_items
     from prediction.model import open_model
@@ -96,12 +97,12 @@ def predict(
     }
     kind = type(model.module).__name__
     if model.of_films:
-        _refuse(of_segmenters, checkpoint, "segmenters", kind)
+        refuse_settings(of_segmenters, checkpoint, "segmenters", kind)
     else:
-        _refuse(of_classifiers, checkpoint, "classifiers", kind)
+        refuse_settings(of_classifiers, checkpoint, "classifiers", kind)
         for name, value in asdict(dicom).items():
             if value != getattr(_ANY_VIEW, name):
-                _refuse({name: value}, checkpoint, "classifiers of films", kind)
+                refuse_settings({name: value}, checkpoint, "classifiers of films", kind)
     given = given_window(window_width_hu, window_center_hu)
     request = Request(
         task="classification" if model.of_films else "segmentation",
@@ -121,15 +122,6 @@ def predict(
         claim_folder(out, RESULT, identity, "prediction", note={"finished": False})
         size = batch_size or _BATCH_SIZES[request.task]
         return predict_all(model, found, out, request, size, workers, strict)
-
-
-def _refuse(flags: dict[str, Any], checkpoint: Path, owners: str, found: str) -> None:
-    for name, value in flags.items():
-        if value is not None:
-            raise UserError(
-                f"--{name.replace('_', '-')}: is a setting of {owners}, and {checkpoint} holds a "
-                f"{found}. Leave it out."
-            )
 
 
 def _refuse_one_in_the_other(source: Path, out: Path) -> None:

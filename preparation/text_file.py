@@ -3,6 +3,7 @@
 import codecs
 import csv
 import gzip
+import io
 import zlib
 from pathlib import Path
 
@@ -79,3 +80,24 @@ def separator_of(text: str) -> str:
     """Which of comma, semicolon and tab cuts a table's header into most columns."""
     header = text.lstrip().splitlines()[:1]
     return max(",;\t", key=lambda mark: len(next(csv.reader(header, delimiter=mark), [])))
+
+
+def csv_lines(path: Path, what: str) -> list[tuple[int, list[str]]]:
+    """Number and stripped cells of each line of a table that holds something.
+
+    Args:
+        path: The table; of any encoding and separator that `text_of` and `separator_of` know.
+        what: What it is, for the sentences.
+
+    Raises:
+        UserError: It cannot be read, or is no such table.
+    """
+    text = text_of(path, what)
+    try:
+        # strict: a quote that is never closed would else swallow the rest of the table.
+        table = io.StringIO(text, newline="")
+        reader = csv.reader(table, delimiter=separator_of(text), strict=True)
+        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
+    except csv.Error as error:
+        raise UserError(f"{path}: is not a readable CSV table ({error}).") from error
+    return [(number, cells) for number, cells in lines if any(cells)]

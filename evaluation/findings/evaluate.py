@@ -88,13 +88,7 @@ def score_findings(
         "curves": curves,
         "versions": library_versions(),
     }
-    result["notes"] = notes(result) + opened.notes
-    result["notes"] += [
-        note
-        for each in splits
-        for note in opened.compared_with_seen(each).notes
-        if each != split and opened.compared_with_seen(each).left_out
-    ]
+    result["notes"] = notes(result) + opened.notes + opened.notes_beside(splits)
     if rules:
         result["require"] = judged(rules, figures_of(result))
     shape = (1, datamodule.channels, datamodule.image_size, datamodule.image_size)

@@ -1,7 +1,5 @@
 """Label tables: a CSV that names films in one column and their labels and patients in others."""
 
-import csv
-import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +9,7 @@ from patient_names import Ids
 from preparation.films.label_spelling import check_spelling, fractions_note
 from preparation.films.patient_column import check_patients
 from preparation.label_map import lost_pairs
-from preparation.text_file import separator_of, text_of
+from preparation.text_file import csv_lines
 from provenance import UserError
 
 KEY_COLUMNS = ("image", "file", "filename", "path", "sop_instance_uid", "Image Index")
@@ -69,15 +67,7 @@ def read_label_table(
             the table is empty, it lists a film twice with different contents, its labels differ
             in spelling alone or name somebody, or its patients are uncertain (`check_patients`).
     """
-    text = text_of(path, "the label table")
-    try:
-        # strict: a quote that is never closed would else swallow the rest of the table.
-        table = io.StringIO(text, newline="")
-        reader = csv.reader(table, delimiter=separator_of(text), strict=True)
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a readable CSV table ({error}).") from error
-    filled = [(number, cells) for number, cells in lines if any(cells)]
+    filled = csv_lines(path, "the label table")
     if len(filled) < 2:
         raise UserError(f"{path}: the label table is empty. Expected a header and a row per film.")
     header = filled[0][1]

@@ -1,12 +1,10 @@
 """Tables of a release: found below its source, read by the names of their columns."""
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from preparation.text_file import separator_of, text_of
+from preparation.text_file import csv_lines
 from provenance import UserError
 from spelling import meant
 
@@ -105,15 +103,7 @@ def read_table(path: Path) -> Table:
     Raises:
         UserError: It is no such table, it is empty, or a line has more cells than the header.
     """
-    text = text_of(path, "the table of the release")
-    try:
-        reader = csv.reader(
-            io.StringIO(text, newline=""), delimiter=separator_of(text), strict=True
-        )
-        lines = [(reader.line_num, [cell.strip() for cell in row]) for row in reader]
-    except csv.Error as error:
-        raise UserError(f"{path}: is not a readable CSV table ({error}).") from error
-    filled = [(number, cells) for number, cells in lines if any(cells)]
+    filled = csv_lines(path, "the table of the release")
     if len(filled) < 2:
         raise UserError(f"{path}: is empty. Expected a header and a row per film or study.")
     header, rest = filled[0][1], filled[1:]
