@@ -278,7 +278,7 @@ class CachedDataModule(L.LightningDataModule):
             self.trainer.global_rank,
             self.trainer.world_size,
         )
-        return self._loader(self._training_set, batch_sampler=batches)
+        return loader_of(self, self._training_set, batch_sampler=batches)
 
     def _order(
         self, steps_done: Callable[[], int], rank: int = 0, num_processes: int = 1
@@ -303,7 +303,7 @@ class CachedDataModule(L.LightningDataModule):
         trainer = self.trainer
         share = (trainer.global_rank, trainer.world_size) if trainer is not None else (0, 1)
         images = self.evaluation_set(split, *share)
-        return self._loader(images, batch_size=min(self.batch_size, max(1, len(images))))
+        return loader_of(self, images, batch_size=min(self.batch_size, max(1, len(images))))
 
     def on_after_batch_transfer(self, batch: dict[str, Any], dataloader_idx: int) -> dict[str, Any]:
         """Scale on the device; mix training images there too, if the policy does."""
@@ -318,13 +318,20 @@ class CachedDataModule(L.LightningDataModule):
         seeds = [module.step_seed("mixing", place) for place in places]
         return mix_batch(batch, self.policy.on_batches, seeds, len(self.class_names))
 
-    def _loader(self, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
-        trainer = self.trainer
-        return DataLoader(
-            dataset,
-            **batching,
-            collate_fn=self.collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
-        )
+
+def loader_of(data: Any, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
+    """Batches of a data set as a datamodule's settings say: its workers, its way to stack.
+
+    Args:
+        data: The datamodule, with `collate` and `num_workers`.
+        dataset: What is loaded.
+        batching: Of `DataLoader`: batch_size, or batch_sampler, and so on.
+    """
+    return DataLoader(
+        dataset,
+        **batching,
+        collate_fn=data.collate,
+        num_workers=data.num_workers,
+        persistent_workers=data.num_workers > 0,
+        pin_memory=data.trainer is not None and data.trainer.strategy.root_device.type == "cuda",
+    )

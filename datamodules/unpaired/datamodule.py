@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from datamodules.batch_order import OrderedBatches
-from datamodules.cached_datamodule import CachedDataModule
+from datamodules.cached_datamodule import CachedDataModule, loader_of
 from datamodules.chest_xray import WITHOUT_LABELS, ChestXrayDataModule
 from datamodules.film_cache import FilmCache
 from datamodules.kits19 import KiTS19DataModule
@@ -345,7 +345,7 @@ class UnpairedDataModule(L.LightningDataModule):
         place = (lambda: int(module.steps_done)), self.trainer.global_rank, self.trainer.world_size
         orders = [self._order(domain, *place) for domain in DOMAINS]
         pairs = Pairs(*(self._training[domain] for domain in DOMAINS))
-        return self._loader(pairs, batch_sampler=PairedBatches(*orders))
+        return loader_of(self, pairs, batch_sampler=PairedBatches(*orders))
 
     def _order(
         self, domain: str, steps_done: Callable[[], int], rank: int = 0, num_processes: int = 1
@@ -368,7 +368,7 @@ class UnpairedDataModule(L.LightningDataModule):
         pairs = Pairs(
             *(Chosen(every, np.arange(rank, len(every), number)) for every in self._compared)
         )
-        return self._loader(pairs, batch_size=max(1, min(self.batch_size, len(pairs))))
+        return loader_of(self, pairs, batch_size=max(1, min(self.batch_size, len(pairs))))
 
     @cached_property
     def _whole_validation(self) -> dict[str, Any]:
@@ -433,17 +433,6 @@ class UnpairedDataModule(L.LightningDataModule):
                 "there is no condition to show. Say with --data.source_classes which is which, or "
                 "give --data.class_shares matched, which leaves it out."
             )
-
-    def _loader(self, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
-        trainer = self.trainer
-        return DataLoader(
-            dataset,
-            **batching,
-            collate_fn=self.collate,
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=trainer is not None and trainer.strategy.root_device.type == "cuda",
-        )
 
     def collate(self, samples: list[dict[str, Any]]) -> dict[str, Any]:
         """Stack samples into a batch: keys of either domain begin with its name."""
