@@ -120,3 +120,15 @@ def p_phrase(value: float | None) -> str:
 def _signed(text: str) -> str:
     text = "0.0" if text in ("-0.0", "+0.0") else text
     return text.replace("-", MINUS)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person reads them: 0.4 s, 34 s, 5 min 20 s, 3 h 05 min."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

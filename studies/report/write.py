@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from display.numbers import count
+from display.numbers import count, duration
 from display.pages import PageFigure, render_page
 from display.tables import Table, as_text, markdown
 from provenance import library_versions, write_json_atomic, write_text_atomic
@@ -22,7 +22,7 @@ from studies.report.state import of_study
 from studies.run.decisions import changes_told
 from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
-from studies.run.progress import duration, seconds_of
+from studies.run.progress import seconds_of
 from studies.specification.specification import Specification, find_path
 from studies.statistics.cells import Record
 

@@ -5,7 +5,9 @@ import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
+from display.numbers import duration
 from output_folder import plain_values
 from provenance import UserError, library_versions, read_json, write_json_atomic
 from studies.run.claim import Claim, holder
@@ -15,6 +17,8 @@ from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
 from studies.specification.specification import seed_of_generator
 from wandb_runs.run import finish_run
+
+Found = TypeVar("Found")
 
 _POLL_SECONDS = 2.0
 _LOG_TAIL_LINES = 40
@@ -66,6 +70,42 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
             return JobOutcome(name, "failed", time.monotonic() - started, message)
         folder.failure(name).unlink(missing_ok=True)
     return JobOutcome(name, "done", time.monotonic() - started, "", _score(name, study))
+
+
+def do_claimed(
+    name: str,
+    study: Study,
+    say: Callable[[str], None],
+    work: Callable[[], Found],
+    in_words: Callable[[Found], str],
+) -> tuple[Found | None, str | None]:
+    """Do in this process what follows the trainings, claimed; its failure becomes a record.
+
+    Args:
+        name: Of the job.
+        study: The study.
+        say: Prints a line.
+        work: Does it.
+        in_words: What came out, for the line.
+
+    Returns:
+        What came out, and why it failed; neither where another process has it.
+    """
+    claim = Claim.take(study.folder.claim(name))
+    if claim is None:
+        say(f"{name}: left to {holder(study.folder.claim(name))}")
+        return None, None
+    started = time.monotonic()
+    with claim:
+        try:
+            found = work()
+        except (UserError, OSError, RuntimeError) as error:
+            message = record_failure(name, study, error)
+            say(f"{name}: FAILED, {message.splitlines()[0]}")
+            return None, message
+    study.folder.failure(name).unlink(missing_ok=True)
+    say(f"{name}: {in_words(found)} ({duration(time.monotonic() - started)})")
+    return found, None
 
 
 def record_failure(

@@ -4,19 +4,17 @@ Audits come after the trainings and change none of them: a study may be given on
 """
 
 import shutil
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import SyntheticSet
 from gates.names import OF_AUDITS
 from gates.rules import parse_rules
-from provenance import UserError, read_json
-from studies.run.attempt import record_failure
-from studies.run.claim import Claim, holder
+from provenance import read_json
+from studies.run.attempt import do_claimed
 from studies.run.folder import Study
-from studies.run.progress import duration
 from studies.run.verbs import Verbs
 from studies.specification.specification import Specification, set_name
 
@@ -65,23 +63,16 @@ def audit_sets(
     failed: list[tuple[str, str]] = []
     for name, path in sets_of(study).items() if plan else ():
         job = f"audit__{name}"
-        failure = study.folder.failure(job)
         found = finished_audit(study, name, path)
         if found is None:
-            claim = Claim.take(study.folder.claim(job))
-            if claim is None:
-                say(f"{job}: left to {holder(study.folder.claim(job))}")
+            work = partial(_audited, study, name, path, load_verbs)
+            made = do_claimed(job, study, say, work, lambda audit: str(audit["verdict"]))
+            found, message = made
+            if message is not None:
+                failed.append((job, message))
+            if found is None:
                 continue
-            started = time.monotonic()
-            with claim:
-                try:
-                    found = _audited(study, name, path, load_verbs())
-                except (UserError, OSError, RuntimeError) as error:
-                    failed.append((job, record_failure(job, study, error)))
-                    say(f"{job}: FAILED, {failed[-1][1].splitlines()[0]}")
-                    continue
-            say(f"{job}: {found['verdict']} ({duration(time.monotonic() - started)})")
-        failure.unlink(missing_ok=True)
+        study.folder.failure(job).unlink(missing_ok=True)
         required += found.get("require", [])
     return required, failed
 
@@ -99,11 +90,13 @@ def finished_audit(study: Study, name: str, path: Path) -> dict[str, Any] | None
     return found if same and [row["rule"] for row in found.get("require", ())] == rules else None
 
 
-def _audited(study: Study, name: str, path: Path, verbs: Verbs) -> dict[str, Any]:
+def _audited(
+    study: Study, name: str, path: Path, load_verbs: Callable[[], Verbs]
+) -> dict[str, Any]:
     out = study.folder.audit(name)
     # Of other images or settings, or cut short: it is computed again, from what is still there.
     shutil.rmtree(out, ignore_errors=True)
-    return verbs.audit(synthetic=path, root=study.root, out=out, **_settings(study))
+    return load_verbs().audit(synthetic=path, root=study.root, out=out, **_settings(study))
 
 
 def _settings(study: Study) -> dict[str, Any]:

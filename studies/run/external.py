@@ -7,17 +7,16 @@ set afterwards, as long as its checkpoints are there.
 import shutil
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from display.numbers import count
 from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
-from studies.run.attempt import record_failure
-from studies.run.claim import Claim, holder
+from studies.run.attempt import do_claimed
 from studies.run.external_sets import described
 from studies.run.folder import Study, StudyFolder
 from studies.run.job import now
-from studies.run.progress import duration
 from studies.run.verbs import Verbs, verb_command
 from studies.statistics.results import holds_score, known_scores
 
@@ -54,20 +53,10 @@ def evaluate_external(
         say(f"{count(len(lacking), 'evaluation')} on external sets, which train nothing.")
     for name, record in lacking:
         job = f"external__{name}__{record['name']}"
-        claim = Claim.take(study.folder.claim(job))
-        if claim is None:
-            say(f"{job}: left to {holder(study.folder.claim(job))}")
-            continue
-        started = time.monotonic()
-        with claim:
-            try:
-                score = _evaluated(study, name, sets[name]["data"], record, load_verbs())
-            except (UserError, OSError, RuntimeError) as error:
-                failed.append((job, record_failure(job, study, error)))
-                say(f"{job}: FAILED, {failed[-1][1].splitlines()[0]}")
-                continue
-        study.folder.failure(job).unlink(missing_ok=True)
-        say(f"{job}: {score} ({duration(time.monotonic() - started)})")
+        work = partial(_evaluated, study, name, sets[name]["data"], record, load_verbs)
+        _, message = do_claimed(job, study, say, work, str)
+        if message is not None:
+            failed.append((job, message))
     return failed
 
 
@@ -96,7 +85,11 @@ def external_record(
 
 
 def _evaluated(
-    study: Study, name: str, data: dict[str, Any], record: Mapping[str, Any], verbs: Verbs
+    study: Study,
+    name: str,
+    data: dict[str, Any],
+    record: Mapping[str, Any],
+    load_verbs: Callable[[], Verbs],
 ) -> str:
     """Test a cell on an external set and write it down; gives the score in words."""
     path = study.folder.external(name, record["name"])
@@ -111,7 +104,7 @@ def _evaluated(
         "split": "all",
         "seen": "exclude",
     }
-    evaluation = verbs.evaluate(**keywords)
+    evaluation = load_verbs().evaluate(**keywords)
     metric = study.specification.metric.name
     if not holds_score(evaluation, metric):
         raise UserError(

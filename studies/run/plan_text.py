@@ -7,8 +7,7 @@ from pathlib import Path
 
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
-from display.numbers import count, span
-from studies.run.progress import duration
+from display.numbers import count, duration, span
 from studies.run.trainings import GENERATOR, ONE_PER_CLASS, Training
 from studies.specification.specification import Scenario, Specification, words_of
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from display.numbers import duration
 from studies.run.attempt import JobOutcome
 from studies.run.folder import StudyFolder
 
@@ -92,15 +93,3 @@ def seconds_of(timings: Mapping[str, Any]) -> float:
     """What a job took, from the timings of its record: training, evaluation and generation."""
     parts = ("fit_seconds", "evaluate_seconds", "generate_seconds")
     return sum(timings.get(part) or 0.0 for part in parts)
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person reads them: 0.4 s, 34 s, 5 min 20 s, 3 h 05 min."""
-    if seconds < 9.95:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min {whole % 60:02d} s"
-    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"

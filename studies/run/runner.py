@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from display.numbers import count, score
+from display.numbers import count, duration, score
 from gates.judge import printed_lines
 from provenance import UserError, read_json
 from studies.run.attempt import JobOutcome, record_failure
@@ -18,7 +18,7 @@ from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
-from studies.run.progress import StudyProgress, duration
+from studies.run.progress import StudyProgress
 from studies.run.slurm import (
     NOT_ASKED,
     SlurmJobs,

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from display.numbers import duration
 from studies.run.attempt import JobOutcome
 from studies.run.job import MOST_POINTS, read_curves
-from studies.run.progress import StudyProgress, duration
+from studies.run.progress import StudyProgress
 
 
 def test_a_resumed_run_counts_every_step_once(tmp_path: Path) -> None:
