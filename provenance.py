@@ -3,12 +3,14 @@
 Every room may import it; it imports none.
 """
 
+import errno
 import hashlib
 import importlib.metadata
 import json
 import os
 import platform
 import shlex
+import shutil
 import uuid
 import zipfile
 from collections.abc import Iterator
@@ -32,6 +34,9 @@ _REPORTED_LIBRARIES = (
     "nibabel",
     "wandb",
 )
+
+
+DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(Exception):
@@ -145,12 +150,38 @@ def command_for_others(command: str) -> str:
     return shlex.join(words)
 
 
+def full_disk(folder: Path, needed: str) -> str:
+    """What a sentence says of a full disk: what a file takes there, and what is free.
+
+    Args:
+        folder: Where the file was to be written; half of it is gone again.
+        needed: Such as "12.3 MB".
+    """
+    free = readable_size(shutil.disk_usage(folder).free)
+    return f"the disk is full: the file takes {needed}, {free} are free"
+
+
+def readable_size(num_bytes: int) -> str:
+    """Such as "12.3 MB": thousands are those of the metric system."""
+    for unit, name in ((1e9, "GB"), (1e5, "MB")):
+        if num_bytes >= unit:
+            return f"{num_bytes / max(unit, 1e6):,.1f} {name}"
+    return f"{num_bytes / 1e3:.1f} kB"
+
+
 @contextmanager
-def whole_file(path: Path) -> Iterator[BinaryIO]:
+def whole_file(path: Path, num_bytes: int | None = None) -> Iterator[BinaryIO]:
     """Open a file that gets its name only when it is whole: a hidden neighbour, then renamed.
 
     Until then a file of that name stays as it was, and afterwards too if writing fails. What a
     killed process leaves is called `.<name>.<random>.part`.
+
+    Args:
+        path: The file.
+        num_bytes: That it will take, for the sentence about a full disk; None where nobody knows.
+
+    Raises:
+        OSError: It names the file, and of a full disk what it takes and what is free.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,16 +193,23 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             os.fsync(stream.fileno())
         os.replace(temporary, path)
     except BaseException as error:
+        fitted = temporary.stat().st_size if temporary.exists() else 0
         temporary.unlink(missing_ok=True)
         if isinstance(error, OSError):  # a full disk names no file by itself
             error.filename = str(path)
+            if error.errno in DISK_FULL:
+                needed = f"more than {readable_size(fitted)}"
+                if num_bytes is not None:
+                    needed = readable_size(num_bytes)
+                error.strerror = full_disk(path.parent, needed)
         raise
 
 
 def write_text_atomic(path: Path, text: str) -> None:
     """Write a text file as UTF-8, whole or not at all."""
-    with whole_file(path) as stream:
-        stream.write(text.encode())
+    content = text.encode()
+    with whole_file(path, len(content)) as stream:
+        stream.write(content)
 
 
 def as_written(content: Any) -> str:

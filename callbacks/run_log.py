@@ -4,6 +4,7 @@ import csv
 import io
 import math
 from argparse import Namespace
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -62,9 +63,14 @@ class RunLog(Logger):
 
     @rank_zero_only
     def finalize(self, status: str) -> None:
-        """Write metrics.json: last, lowest and highest value of every metric."""
-        if self.path.exists():
-            write_json_atomic(self.summary_path, summarise(self.path))
+        """Write metrics.json: last, lowest and highest value of every metric.
+
+        After a failure, such as a full disk, the earlier one stays where it cannot be written:
+        what went wrong first is what is told.
+        """
+        with suppress(OSError) if status == "failed" else nullcontext():
+            if self.path.exists():
+                write_json_atomic(self.summary_path, summarise(self.path))
 
 
 def summarise(metrics_csv: Path) -> dict[str, dict[str, float | int | None]]:

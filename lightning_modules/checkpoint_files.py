@@ -6,6 +6,7 @@ if its hash is the recorded one and it holds what train.py writes, in no more ro
 """
 
 import os
+import shutil
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,15 @@ from lightning.fabric.plugins import CheckpointIO
 
 from foreign_text import read_small_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_record
-from provenance import UserError, check_unpacked_size, sha256_of, write_text_atomic
+from provenance import (
+    DISK_FULL,
+    UserError,
+    check_unpacked_size,
+    full_disk,
+    readable_size,
+    sha256_of,
+    write_text_atomic,
+)
 from spelling import meant_path
 
 _MOST_BYTES_OF_HASHES = 10_000  # a line or two of 64 digits and a name
@@ -36,19 +45,41 @@ def save_checkpoint_file(content: dict[str, Any], path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        torch.save(content, temporary)
+        with open(temporary, "wb") as stream:
+            torch.save(content, stream)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a power cut takes it along
         digest = sha256_of(temporary)
         # The hash goes first: a kill between the two lines leaves a mismatch, which is noticed,
         # and the previous checkpoint's name points to a whole file either way.
         _publish(temporary, path, digest)
     except (OSError, RuntimeError) as error:
         temporary.unlink(missing_ok=True)
-        if isinstance(error, RuntimeError) and "PytorchStreamWriter" not in str(error):
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, OSError):
+            cause = cause.__context__  # of torch's writer, which fails once more when it closes
+        if cause is None:
             raise
+        problem = cause.strerror or str(cause)
+        if cause.errno in DISK_FULL:
+            problem = full_disk(path.parent, readable_size(_tensor_bytes(content)))
+        kept = "the earlier one of that name is kept" if path.exists() else "there is none yet"
         raise UserError(
-            f"{path}: could not be written ({error}). Free disk space or choose another "
-            "--run_folder; the previous checkpoint is kept, continue from it with --resume true."
+            f"{path}: this checkpoint could not be written ({problem}); {kept}. Training stops "
+            "here. Make room, then give the same command again with this --run_folder and "
+            "--resume true: it goes on from the last checkpoint."
         ) from error
+
+
+def _tensor_bytes(content: Any) -> int:
+    """What the tensors of a tree of plain values take in a file."""
+    if isinstance(content, torch.Tensor):
+        return content.nbytes
+    if isinstance(content, dict):
+        return sum(map(_tensor_bytes, content.values()))
+    if isinstance(content, list | tuple):
+        return sum(map(_tensor_bytes, content))
+    return 0
 
 
 def _publish(temporary: Path, path: Path, digest: str) -> None:
@@ -68,8 +99,6 @@ def copy_checkpoint_file(source: Path, target: Path) -> None:
     try:
         os.link(source, temporary)  # later saves replace the name, not these bytes
     except OSError:
-        import shutil
-
         shutil.copyfile(source, temporary)
     _publish(temporary, target, hash_file_of(source).read_text().split()[0])
 

@@ -1,13 +1,10 @@
 """What lies in a cache while it is made: records of finished shards, and the end of the disk."""
 
-import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provenance import UserError
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+from provenance import DISK_FULL, UserError
 
 
 def record_path(out: Path, shard: str) -> Path:
@@ -30,7 +27,9 @@ def full_disk_as_user_error(out: Path, unit: str) -> Iterator[None]:
             raise UserError(
                 f"{out}: cannot be written ({error.strerror or error}). Finished {unit} are kept."
             ) from error
+        told = error.strerror or ""
         raise UserError(
-            f"{out}: the disk is full. Finished {unit} are kept. Make room and run the same "
-            "command again; it goes on where it stopped."
+            f"{error.filename or out}: {told if 'is full' in told else 'the disk is full'}. "
+            f"Finished {unit} are kept. Make room and run the same command again; it goes on "
+            "where it stopped."
         ) from error

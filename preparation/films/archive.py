@@ -20,9 +20,8 @@ from typing import Any, Self
 
 from display.numbers import count
 from output_folder import check_folder
-from preparation.disk import DISK_FULL
 from preparation.private_table import made_private_folder
-from provenance import UserError, read_json, sha256_of, write_json_atomic
+from provenance import DISK_FULL, UserError, read_json, sha256_of, write_json_atomic
 from spelling import meant_path
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -125,7 +125,8 @@ class MakeFilmShard:
         rejected: list[tuple[str, str, str]] = []
         named: list[dict[str, str]] = []
         relative = f"arrays/{shard.name}.npy"
-        with whole_file(self.out / relative) as stream:
+        most_bytes = _HEADER_BYTES + len(shard.files) * film_bytes(self.layout)
+        with whole_file(self.out / relative, most_bytes) as stream:
             stream.write(bytes(_HEADER_BYTES))  # room for it; the count is known at the end
             for file in shard.files:
                 private = {"id": film_pseudonym(file.name, self.salt), "file": file.name}

@@ -7,6 +7,7 @@ reported, and not a crash. The record comes last, so a shard without one does no
 import hashlib
 import io
 import itertools
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -212,7 +213,7 @@ def _write(
     digest = hashlib.sha256()
     header = io.BytesIO()
     npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
-    with whole_file(out / relative) as stream:
+    with whole_file(out / relative, len(header.getvalue()) + math.prod(shape)) as stream:
         for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
             stream.write(data)
             digest.update(data)
