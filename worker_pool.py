@@ -3,19 +3,28 @@
 import itertools
 import multiprocessing
 import os
+import re
+import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from provenance import UserError
+from provenance import DISK_FULL, UserError, readable_size
 
 J = TypeVar("J")
 R = TypeVar("R")
 
 # A fork of a process with threads (torch, a progress bar) may hang.
 _START_METHOD = "spawn"
+_SHARED_MEMORY = Path("/dev/shm")
+_WITHOUT_SHARED_MEMORY = re.compile(
+    r"Bus error|unable to (allocate|open|resize|write to file|mmap).*(shared memory|/torch_|shm)"
+)
 _work: Callable[[Any], Any] | None = None
 
 
@@ -61,6 +70,67 @@ def in_processes(
             ) from None
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def end_with_parent() -> None:
+    """End this process once the one that started it is gone, killed or not: no orphan trains on."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+@contextmanager
+def worded_loading(num_workers: int, flag: str) -> Iterator[None]:
+    """Around work with torch's loaders: the death of their processes is a sentence.
+
+    Raises:
+        WorkerDiedError: See `lost_loader`.
+    """
+    try:
+        yield
+    except (RuntimeError, OSError) as error:
+        lost = lost_loader(error, num_workers, flag)
+        if lost is None:
+            raise
+        raise lost from error
+
+
+def lost_loader(error: BaseException, num_workers: int, flag: str) -> WorkerDiedError | None:
+    """What to say where processes that load images for torch died; None of any other error.
+
+    Args:
+        error: As torch raised it.
+        num_workers: How many there were.
+        flag: That sets their number.
+    """
+    told = str(error)
+    if num_workers and (_WITHOUT_SHARED_MEMORY.search(told) or _is_of_a_semaphore(error)):
+        size = readable_size(shutil.disk_usage(_SHARED_MEMORY).total)
+        return WorkerDiedError(
+            f"{flag} {num_workers}: processes that load images hand them on through "
+            f"{_SHARED_MEMORY} ({size}), and it is full. Enlarge it (docker run --shm-size 8g, or "
+            f"--ipc=host), give fewer processes or smaller batches, or {flag} 0, which needs none "
+            "of it."
+        )
+    if "DataLoader worker" not in told or "Caught" in told:
+        return None
+    how = re.search(r"killed by signal: (\w+)|exited unexpectedly", told)
+    by = f"by signal {how[1]}" if how and how[1] else "from outside"
+    return WorkerDiedError(
+        f"{flag} {num_workers}: a process that loads images was ended {by}, most likely for lack "
+        f"of memory. Give fewer ({flag} {num_workers // 2}), or more memory."
+    )
+
+
+def _is_of_a_semaphore(error: BaseException) -> bool:
+    """Queues between processes need a page of shared memory each; its error names no file."""
+    full = isinstance(error, OSError) and error.errno in DISK_FULL and error.filename is None
+    return full and shutil.disk_usage(_SHARED_MEMORY).free < 2**20
 
 
 class InChild(Generic[J, R]):

@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 
 from lightning_modules.checkpoint_files import copy_checkpoint_file
-from lightning_modules.training_module import TrainingModule
+from lightning_modules.training_module import WHEN_DIVERGED, TrainingError, TrainingModule
 
 log = logging.getLogger(__name__)
 
@@ -69,10 +69,31 @@ class Checkpoints(L.Callback):
             multiples = module.images_seen // self.keep_every_images
             if multiples > self._multiples:
                 self._multiples = multiples
-                trainer.save_checkpoint(snapshot_path(self.folder, module.images_seen))
+                self._save(trainer, module, snapshot_path(self.folder, module.images_seen))
                 self._remove_oldest(trainer, module.images_seen)
         if self.every_steps and module.steps_done % self.every_steps == 0:
-            trainer.save_checkpoint(self.last)
+            self._save(trainer, module, self.last)
+
+    def save_last(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Write `last.ckpt` of the state between two steps."""
+        assert isinstance(module, TrainingModule)
+        self._save(trainer, module, self.last)
+
+    @staticmethod
+    def _save(trainer: L.Trainer, module: TrainingModule, path: Path) -> None:
+        """Write a checkpoint that one can go on from.
+
+        Raises:
+            TrainingError: A weight is no number. Losses are looked at when a report is due, and a
+                checkpoint may come before; the earlier file stays.
+        """
+        for name, value in module.state_dict().items():
+            if value.is_floating_point() and not bool(value.isfinite().all()):
+                raise TrainingError(
+                    f"Training diverged by {module.images_seen} images: {name} is not finite. "
+                    f"{path.name} was not written; earlier checkpoints are kept. {WHEN_DIVERGED}"
+                )
+        trainer.save_checkpoint(path)
 
     def _remove_oldest(self, trainer: L.Trainer, images_seen: int) -> None:
         if self.keep_at_most is None or not trainer.is_global_zero:
@@ -102,7 +123,7 @@ class Checkpoints(L.Callback):
                 if improved:
                     self.best_value = value
         self._validated = False
-        trainer.save_checkpoint(self.last)
+        self._save(trainer, module, self.last)
         if trainer.is_global_zero and (improved or not self.best.exists()):
             copy_checkpoint_file(self.last, self.best)
 

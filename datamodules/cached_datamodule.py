@@ -9,7 +9,7 @@ import lightning as L
 import numpy as np
 from lightning.pytorch.utilities import rank_zero_only
 from numpy.typing import NDArray
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from augmentations.batch_mixing import check_share, mix_batch
 from augmentations.catalogue import name_of
@@ -18,6 +18,7 @@ from datamodules.batch_order import OrderedBatches
 from datamodules.controls import check_control, epoch_of_real_images, stand_ins
 from datamodules.fewer_patients import check_fraction, patients_warning, some_patients
 from datamodules.leak_check import check_no_leak
+from datamodules.loader import loader_of
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
 from knowledge import Knowledge
@@ -317,21 +318,3 @@ class CachedDataModule(L.LightningDataModule):
         places = range(first, first + len(batch["image"]))
         seeds = [module.step_seed("mixing", place) for place in places]
         return mix_batch(batch, self.policy.on_batches, seeds, len(self.class_names))
-
-
-def loader_of(data: Any, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
-    """Batches of a data set as a datamodule's settings say: its workers, its way to stack.
-
-    Args:
-        data: The datamodule, with `collate` and `num_workers`.
-        dataset: What is loaded.
-        batching: Of `DataLoader`: batch_size, or batch_sampler, and so on.
-    """
-    return DataLoader(
-        dataset,
-        **batching,
-        collate_fn=data.collate,
-        num_workers=data.num_workers,
-        persistent_workers=data.num_workers > 0,
-        pin_memory=data.trainer is not None and data.trainer.strategy.root_device.type == "cuda",
-    )

@@ -11,6 +11,7 @@ from evaluation.folder import Split
 from gates.names import OF_CHECKPOINTS
 from gates.rules import parse_rules
 from provenance import UserError
+from worker_pool import worded_loading
 
 
 def evaluate(
@@ -82,41 +83,42 @@ def evaluate(
     from lightning_modules.loading import refuse_settings
 
     rules = parse_rules(require, OF_CHECKPOINTS)
-    opened = open_checkpoint(
-        Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
-    )
-    segmenter = isinstance(opened.module, Segmenter)
-    of_segmenters = {"absent_class": absent_class, "slices": slices}
-    if segmenter:
-        refuse_settings({"compare": compare}, checkpoint, "classifiers", "Segmenter")
-    elif isinstance(opened.module, FindingsClassifier):
-        of_others: dict[str, Any] = {
-            **of_segmenters,
-            "compare": compare,
-            "corruptions": corruptions,
-        }
-        of_others["corruption_seed"] = corruption_seed
-        owners = "classifiers of one class a film, or of segmenters"
-        refuse_settings(of_others, checkpoint, owners, "FindingsClassifier")
-        return score_findings(opened, Path(out), show_progress, rules)
-    else:
-        refuse_settings(of_segmenters, checkpoint, "segmenters", "Classifier")
-    if corruptions is not None:
-        if compare is not None:
-            raise UserError(
-                "--compare: compares evaluations of clean images, and --corruptions makes one of "
-                "corrupted ones. Give one of the two."
-            )
-        from evaluation.robustness.measure import score_corrupted
-
-        seed = corruption_seed or 0
-        if seed < 0:
-            raise UserError(f"--corruption-seed {seed}: must be 0 or more.")
-        return score_corrupted(
-            opened, Path(out), corruptions, seed, absent_class, show_progress, rules
+    with worded_loading(num_workers, "--num-workers"):
+        opened = open_checkpoint(
+            Path(checkpoint), root, split, batch_size, num_workers, device, seen, slices=slices
         )
-    if corruption_seed is not None:
-        raise UserError("--corruption-seed: is of --corruptions. Give both, or neither.")
-    if segmenter:
-        return score_segmenter(opened, Path(out), absent_class, show_progress, rules)
-    return score_classifier(opened, Path(out), compare or [], show_progress, rules)
+        segmenter = isinstance(opened.module, Segmenter)
+        of_segmenters = {"absent_class": absent_class, "slices": slices}
+        if segmenter:
+            refuse_settings({"compare": compare}, checkpoint, "classifiers", "Segmenter")
+        elif isinstance(opened.module, FindingsClassifier):
+            of_others: dict[str, Any] = {
+                **of_segmenters,
+                "compare": compare,
+                "corruptions": corruptions,
+            }
+            of_others["corruption_seed"] = corruption_seed
+            owners = "classifiers of one class a film, or of segmenters"
+            refuse_settings(of_others, checkpoint, owners, "FindingsClassifier")
+            return score_findings(opened, Path(out), show_progress, rules)
+        else:
+            refuse_settings(of_segmenters, checkpoint, "segmenters", "Classifier")
+        if corruptions is not None:
+            if compare is not None:
+                raise UserError(
+                    "--compare: compares evaluations of clean images, and --corruptions makes one "
+                    "of corrupted ones. Give one of the two."
+                )
+            from evaluation.robustness.measure import score_corrupted
+
+            seed = corruption_seed or 0
+            if seed < 0:
+                raise UserError(f"--corruption-seed {seed}: must be 0 or more.")
+            return score_corrupted(
+                opened, Path(out), corruptions, seed, absent_class, show_progress, rules
+            )
+        if corruption_seed is not None:
+            raise UserError("--corruption-seed: is of --corruptions. Give both, or neither.")
+        if segmenter:
+            return score_segmenter(opened, Path(out), absent_class, show_progress, rules)
+        return score_classifier(opened, Path(out), compare or [], show_progress, rules)

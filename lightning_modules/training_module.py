@@ -40,6 +40,12 @@ GRADIENT_NORM = "train/gradient_norm"
 """How the names of reported norms begin."""
 
 
+WHEN_DIVERGED = (
+    "Lower --model.learning_rate, set --model.gradient_clip_norm 1.0, or use --trainer.precision "
+    "bf16-mixed in place of a 16-bit one."
+)
+
+
 class TrainingError(UserError):
     """A training that went wrong by itself, and may go well from an earlier state."""
 
@@ -217,9 +223,7 @@ class TrainingModule(L.LightningModule):
             if bad:
                 raise TrainingError(
                     f"Training diverged by {self.images_seen} images: {', '.join(bad)} is not "
-                    "finite. Checkpoints are kept. Lower --model.learning_rate, set "
-                    "--model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed in "
-                    "place of a 16-bit one."
+                    f"finite. Checkpoints are kept. {WHEN_DIVERGED}"
                 )
             self.log_dict(self.reported, logger=False, rank_zero_only=True)
 

@@ -8,6 +8,7 @@ import lightning as L
 from jsonargparse import Namespace
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.checkpoints import Checkpoints
 from callbacks.distance_per_epoch import DistancePerEpoch
@@ -17,6 +18,7 @@ from callbacks.record import RunRecord, patient_split_of, plain_values
 from callbacks.run_log import RunLog
 from callbacks.run_plan import RunPlan
 from callbacks.sample_grids import SampleGrids
+from callbacks.stop_signal import StopSignal
 from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
@@ -51,6 +53,7 @@ from training.trainer_flags import (
     strategy_for,
 )
 from wandb_runs.environment import Destination, WandbMode, resolve
+from worker_pool import end_with_parent
 
 DESCRIPTION = """Train one model.
 
@@ -223,16 +226,18 @@ class TrainCLI(LightningCLI):
             RunLog(self.run_folder),
             *wandb_logger(self.run_folder, self.destination, settings, config.resume),
         ]
+        checkpoints = Checkpoints(
+            checkpoint_folder(self.run_folder),
+            config.checkpoint_every_steps,
+            config.keep_every_images,
+            config.keep_at_most,
+        )
         callbacks: list[L.Callback] = [
             RunPlan(config.expect_memory),
             RunRecord(self.record),
-            Checkpoints(
-                checkpoint_folder(self.run_folder),
-                config.checkpoint_every_steps,
-                config.keep_every_images,
-                config.keep_at_most,
-            ),
+            checkpoints,
             ProcessesAgree(),
+            StopSignal(checkpoints),
         ]
         if config.samples_every_epochs:
             callbacks.append(
@@ -262,6 +267,8 @@ class TrainCLI(LightningCLI):
 
     def fit(self, **kwargs: Any) -> None:
         """Train, from the last checkpoint of the run folder when told to resume."""
+        if launched_rank() != 0:
+            end_with_parent()
         config = self.config[self.subcommand]
         last = checkpoint_folder(self.run_folder) / "last.ckpt"
         written = self.run_folder / "config.yaml"
@@ -286,16 +293,18 @@ class TrainCLI(LightningCLI):
                 checkpoint_folder(self.run_folder) / "best.ckpt",
                 config.on_failure,
             )
-        except SystemExit as error:  # Lightning's way to leave, with status 1 or even 0
+        except SystemExit as error:  # after Ctrl-C and SIGTERM, with status 1 or even 0
             kept = "keeps its last checkpoint" if last.exists() else "has no checkpoint yet"
             raise Stopped(
                 f"stopped. {self.run_folder} {kept}; go on with the same command and "
                 f"--run_folder {self.run_folder} --resume true.",
-                143 if self.trainer.received_sigterm else 130,
+                143 if isinstance(error, SIGTERMException) else 130,
             ) from error
         except OSError as error:
+            file = f" ({error.filename})" if error.filename else ""
             raise UserError(
-                f"--run_folder {self.run_folder}: cannot be written ({error.strerror or error}). "
+                f"--run_folder {self.run_folder}: cannot be written{file}: "
+                f"{error.strerror or error}. "
                 "What is whole is kept; make room, then go on with the same command and "
                 f"--run_folder {self.run_folder} --resume true."
             ) from error

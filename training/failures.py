@@ -13,10 +13,14 @@ from lightning_modules.batch_parts import refuse_single_images
 from lightning_modules.training_module import TrainingError, TrainingModule
 from provenance import UserError, innermost_cause
 from training.joining_callbacks import refuse_missing_metric
+from worker_pool import WorkerDiedError, lost_loader
 
 OnFailure = Literal["stop", "roll_back"]
 
 MOST_ROLL_BACKS = 3
+
+# What gloo and NCCL say where the process at the other end is gone.
+_OF_A_LOST_PROCESS = ("Connection closed by peer", "Connection reset", "Broken pipe", "NCCL")
 
 
 @contextmanager
@@ -64,8 +68,8 @@ def fit_with_roll_backs(
     Raises:
         TrainingError: Training failed and is not, or not again, rolled back.
         UserError: The device's memory is full, a batch is too small for batch normalisation, an
-            epoch too short for --trainer.val_check_interval, or the metric of an EarlyStopping is
-            not there; says what to change.
+            epoch too short for --trainer.val_check_interval, the metric of an EarlyStopping is not
+            there, or a process died that loads images or trains; says what to change.
     """
     while True:
         try:
@@ -80,8 +84,10 @@ def fit_with_roll_backs(
             refuse_single_images(error, data.batch_size, module.micro_batches)
             _refuse_late_validation(error, module)
             raise
-        except RuntimeError as error:
-            refuse_missing_metric(error, module.trainer)
+        except (RuntimeError, OSError) as error:
+            if isinstance(error, RuntimeError):
+                refuse_missing_metric(error, module.trainer)
+            _refuse_what_died(error, module)
             raise
         except TrainingError as failure:
             if on_failure == "stop":
@@ -105,6 +111,25 @@ def fit_with_roll_backs(
                 file=sys.stderr,
             )
             resume_from = best
+
+
+def _refuse_what_died(error: RuntimeError | OSError, module: TrainingModule) -> None:
+    """Word the death of a process that loads images, or of another one of the training."""
+    kept = "Checkpoints are kept: go on with the same command and --resume true."
+    data: Any = module.trainer.datamodule  # type: ignore[attr-defined]
+    others = module.trainer.world_size - 1
+    first: BaseException | None = error
+    while first is not None:  # Lightning's own tidying up may fail after it
+        lost = lost_loader(first, data.num_workers, "--data.num_workers")
+        if lost is not None:
+            raise WorkerDiedError(f"{lost} {kept}") from error
+        if others and any(words in str(first) for words in _OF_A_LOST_PROCESS):
+            raise UserError(
+                f"One of the {others} other process(es) of this training has ended, so this one "
+                f"stops too ({str(first).splitlines()[0][:200]}). What ended it stands in its own "
+                f"output, or in the system's log where its memory was full. {kept}"
+            ) from error
+        first = first.__context__
 
 
 def _refuse_late_validation(error: ValueError, module: TrainingModule) -> None:

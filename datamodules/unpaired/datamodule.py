@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from datamodules.batch_order import OrderedBatches
-from datamodules.cached_datamodule import CachedDataModule, loader_of
+from datamodules.cached_datamodule import CachedDataModule
 from datamodules.chest_xray import WITHOUT_LABELS, ChestXrayDataModule
 from datamodules.film_cache import FilmCache
 from datamodules.kits19 import KiTS19DataModule
+from datamodules.loader import loader_of
 from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet

@@ -8,7 +8,6 @@ import multiprocessing
 import os
 import signal
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, wait
@@ -17,6 +16,7 @@ from pathlib import Path
 from studies.run.attempt import JobOutcome, record_failure, run_job
 from studies.run.folder import Study
 from studies.run.verbs import Verbs
+from worker_pool import end_with_parent
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Inside of a SLURM job these count the study's processes. Lightning would take them for those of a
@@ -160,7 +160,7 @@ def _work(
     # Ctrl-C reaches the whole group; the parent ends its workers itself. Lightning would take it
     # for a wish to stop early and return as if the training were complete.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent()  # or a study that was killed leaves them training beside its next start
     for name in _TASKS_OF_SLURM:
         os.environ.pop(name, None)
     os.environ.update(thread_settings(os.environ, max(1, num_cores() // num_workers)))
@@ -215,10 +215,3 @@ def _print_to(log: Path) -> None:
     os.dup2(handle, 1)
     os.dup2(handle, 2)
     os.close(handle)
-
-
-def _end_with_parent(parent: int) -> None:
-    """A study that was killed must not leave its workers training beside its next start."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
