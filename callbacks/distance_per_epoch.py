@@ -1,7 +1,9 @@
 """How far generated films are from real ones, after every epoch, on all processes."""
 
 import contextlib
+import hashlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -10,7 +12,6 @@ import torch
 from torch import Tensor
 
 from callbacks.epoch_reports import report_due
-from callbacks.kept_features import keep_features, kept_features, path_of_features
 from lightning_modules.distributed import (
     gather_dealt,
     process_count,
@@ -22,6 +23,7 @@ from lightning_modules.training_module import TrainingError, derived_seed
 from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity, real_floor
 from metrics.extractor import FeatureExtractor
 from metrics.features import build_extractor
+from metrics.kept_features import keep_features, kept_features, path_of_features
 from provenance import UserError
 
 # A collapse is three measurements that show it, without a rise from the first to the last of more
@@ -226,9 +228,12 @@ class DistancePerEpoch(L.Callback):
         chosen = np.unique(evenly.round().astype(int))
         patients = data.cache.patient_ids[films.indices[chosen]].tolist()
         ids = data.cache.ids[films.indices[chosen]]
-        paths = [path_of_features(network, data, ids) for network in self._networks]
+        listed = hashlib.sha256("\n".join(ids.tolist()).encode()).hexdigest()
+        which = data.cache.manifest["sha256_items"], data.image_size, data.channels, listed
+        root = Path(data.cache.root)
+        paths = [path_of_features(root, network, which) for network in self._networks]
         kept = [kept_features(path, len(chosen)) for path in paths]
-        features = [rows for rows in kept if rows is not None]
+        features = [arrays["features"] for arrays in kept if arrays is not None]
         # Each machine may have its own copy of the data: all read, or all compute together.
         readers = torch.tensor(float(len(features) == len(paths)), device=module.device)
         if int(sum_over_processes(readers)) < process_count():
@@ -242,7 +247,7 @@ class DistancePerEpoch(L.Callback):
             features = self._gathered_features(chosen.tolist(), images_of)
             if trainer.is_global_zero:
                 for path, rows in zip(paths, features, strict=True):
-                    keep_features(path, rows.numpy())
+                    keep_features(path, features=rows.numpy())
         self._of_real = features, patients
         return self._of_real
 

@@ -29,9 +29,13 @@ class PairSimilarity:
 
     @property
     def name(self) -> str:
-        """The metric's name: ms_ssim, or with fewer than its five scales e.g. ms_ssim_3_scales."""
-        full = self.num_scales == len(_WEIGHTS)
-        return "ms_ssim" if full else f"ms_ssim_{self.num_scales}_scales"
+        """See `name_of_scales`."""
+        return name_of_scales(self.num_scales)
+
+
+def name_of_scales(num_scales: int) -> str:
+    """The metric's name: ms_ssim, or with fewer than its five scales e.g. ms_ssim_3_scales."""
+    return "ms_ssim" if num_scales == len(_WEIGHTS) else f"ms_ssim_{num_scales}_scales"
 
 
 @torch.no_grad()
@@ -60,24 +64,54 @@ def pair_similarity(
     with negative similarities as 0; as diversity of a set Odena 2017, arXiv:1610.09585, there with
     100 pairs.
     """
-    if images.ndim != 4 or len(images) < 2 or min(images.shape[2:]) < 11 or num_pairs < 1:
+    if images.ndim != 4 or len(images) < 2 or num_pairs < 1:
         raise ValueError(
             f"images are {tuple(images.shape)} and num_pairs is {num_pairs}, expected (N, C, H, W) "
-            "with N >= 2 and sides of at least 11, and at least 1."
+            "with N >= 2, and at least 1."
         )
-    if not float(images.abs().max()) <= 1.001:
-        raise ValueError(f"images reach {float(images.abs().max()):.3g}, expected [-1, 1].")
-    from monai.metrics.regression import compute_ms_ssim
-
-    scales = next(n for n, side in _SMALLEST_SIDE.items() if min(images.shape[2:]) >= side)
-    weights = [weight / sum(_WEIGHTS[:scales]) for weight in _WEIGHTS[:scales]]
     rng = np.random.default_rng(seed)
     left = rng.integers(0, len(images), num_pairs)
     right = (left + rng.integers(1, len(images), num_pairs)) % len(images)
     found = []
     for start in range(0, num_pairs, batch_size):
         some = slice(start, start + batch_size)
-        pair = [(images[rows[some]].float() + 1) / 2 for rows in (left, right)]
-        found.append(compute_ms_ssim(pair[0], pair[1], spatial_dims=2, weights=weights).cpu())
+        found.append(ms_ssim(images[left[some]], images[right[some]]))
     values = torch.cat(found).double()
+    scales = num_scales(images)
     return PairSimilarity(float(values.mean()), float(values.std(correction=0)), num_pairs, scales)
+
+
+def num_scales(images: Tensor) -> int:
+    """Scales of MS-SSIM that images (N, C, H, W) are large enough for.
+
+    Raises:
+        ValueError: For none.
+    """
+    if images.ndim != 4 or min(images.shape[2:]) < _SMALLEST_SIDE[1]:
+        raise ValueError(
+            f"images are {tuple(images.shape)}, expected (N, C, H, W) with sides of at least 11."
+        )
+    return next(n for n, side in _SMALLEST_SIDE.items() if min(images.shape[2:]) >= side)
+
+
+@torch.no_grad()
+def ms_ssim(x: Tensor, y: Tensor) -> Tensor:
+    """(N,) multi-scale SSIM of pairs on the CPU, in [0, 1]; see `pair_similarity`.
+
+    Args:
+        x: (N, C, H, W) float in [-1, 1], sides at least 11.
+        y: Their partners.
+
+    Raises:
+        ValueError: Another shape, images too small, or values outside.
+    """
+    scales = num_scales(x)
+    weights = [weight / sum(_WEIGHTS[:scales]) for weight in _WEIGHTS[:scales]]
+    for images in (x, y):
+        if not float(images.abs().max()) <= 1.001:
+            raise ValueError(f"images reach {float(images.abs().max()):.3g}, expected [-1, 1].")
+    from monai.metrics.regression import compute_ms_ssim
+
+    left, right = ((images.float() + 1) / 2 for images in (x, y))
+    found: Tensor = compute_ms_ssim(left, right, spatial_dims=2, weights=weights)
+    return found.cpu().reshape(-1)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from evaluation.images.compared_sets import ImageSet, Levels
 from metrics.extractor import FeatureExtractor, features_of
 from metrics.image_sets import similarity_between_patients
 from metrics.inception import InceptionExtractor
+from metrics.kept_features import keep_features, kept_features, path_of_features
 from provenance import UserError
 
 
@@ -26,33 +28,57 @@ class EmbeddedSet:
 
 
 def embedded(
-    network: FeatureExtractor, images: ImageSet, batches: Iterable[Sequence[int]]
+    network: FeatureExtractor,
+    images: ImageSet,
+    batches: Iterable[Sequence[int]],
+    kept_in: Path | None = None,
 ) -> EmbeddedSet:
-    """One pass over a set; an image is read when its batch comes."""
+    """What the network sees in a set; an image is read when its batch comes, and not held.
+
+    Args:
+        network: The extractor.
+        images: The set.
+        batches: All of its indices in their order; not asked for where features were kept.
+        kept_in: Cache beside which features are kept, so that the next comparison with the same
+            images does not compute them; None: they are not kept.
+    """
     device = next(network.parameters()).device
-    digest = hashlib.sha256()
+    digest = _pixels_sha256(images)
+    path = None
+    if kept_in is not None:
+        path = path_of_features(kept_in, network, ("pixels", digest, images.read(0).shape))
+        kept = kept_features(path, len(images))
+        if kept is not None:
+            return EmbeddedSet(kept["features"], kept.get("logits"), digest)
     features: list[Tensor] = []
     logits: list[Tensor] = []
     for batch in batches:
         levels = [images.read(index) for index in batch]
-        for image in levels:
-            digest.update(image.tobytes())
         with torch.inference_mode():
             unit = unit_batch(levels, device)
             if isinstance(network, InceptionExtractor) and unit.shape[1] in (1, 3):
-                found, classes = network.features_and_logits(unit)
+                seen, classes = network.features_and_logits(unit)
                 logits.append(classes.cpu())
             else:
-                found = features_of(network, unit)
-        if not bool(torch.isfinite(found).all()):
+                seen = features_of(network, unit)
+        if not bool(torch.isfinite(seen).all()):
             raise UserError(
                 f"{network.description}: gives features that are no numbers. Its weights are "
                 "damaged or of another network; nothing was written. Fetch them again."
             )
-        features.append(found.cpu())
-    return EmbeddedSet(
-        torch.cat(features), torch.cat(logits) if logits else None, digest.hexdigest()
-    )
+        features.append(seen.cpu())
+    found = {"features": torch.cat(features)} | ({"logits": torch.cat(logits)} if logits else {})
+    if path is not None:
+        keep_features(path, **{name: rows.numpy() for name, rows in found.items()})
+    return EmbeddedSet(found["features"], found.get("logits"), digest)
+
+
+def _pixels_sha256(images: ImageSet) -> str:
+    """Of all images in their order."""
+    digest = hashlib.sha256()
+    for index in range(len(images)):
+        digest.update(images.read(index).tobytes())
+    return digest.hexdigest()
 
 
 def similarities(

@@ -51,7 +51,8 @@ def evaluate_images(
     precision, recall, density and coverage; the diversity of either set; with "inception" the
     Inception Score; and MAE, PSNR, SSIM and feature distance of the synthetic slices whose label
     map belongs to a real one. Each with its interval. Writes evaluation.json, fid_card.md,
-    sheet.png, and of slices pairs.csv. Images are read once for all features, and not kept.
+    sheet.png, and of slices pairs.csv. Features of the real images are kept beside the cache, by
+    content, for the next comparison with them.
 
     Args:
         synthetic: A synthetic set, as generate.py wrote it.
@@ -128,10 +129,10 @@ def evaluate_images(
 
     def batches(items: Sequence[Any], what: str) -> Any:
         starts = range(0, len(items), batch_size)
-        bar = tqdm(starts, what, unit="batch", disable=not show_progress)
-        return (items[start : start + batch_size] for start in bar)
+        for start in tqdm(starts, what, unit="batch", disable=not show_progress):
+            yield items[start : start + batch_size]
 
-    x = embedded(network, real, batches(range(len(real)), "real images"))
+    x = embedded(network, real, batches(range(len(real)), "real images"), kept_in=cache.root)
     y = embedded(network, fake, batches(range(len(fake)), "synthetic images"))
     if show_progress:  # minutes with thousands of images and 2048 features
         print("Scores, floors and intervals ...", file=sys.stderr)

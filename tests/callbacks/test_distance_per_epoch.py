@@ -20,7 +20,6 @@ import train
 from callbacks import distance_per_epoch
 from callbacks.checkpoints import Checkpoints
 from callbacks.distance_per_epoch import DistancePerEpoch
-from callbacks.kept_features import keep_features, kept_features
 from callbacks.record import RunRecord
 from callbacks.run_log import RunLog
 from datamodules import ChestXrayDataModule
@@ -353,20 +352,3 @@ def test_flags_of_train_py_reach_the_callback(
     assert logged(result.run_folder, "val/num_real") == {0: 5.0}
     assert logged(result.run_folder, "val/frechet_random_vgg")
     assert list((result.run_folder / "samples").glob("*.png"))
-
-
-def test_kept_features_of_another_size_are_not_read(tmp_path: Path) -> None:
-    """A cache from others may hold a file whose header promises more than there is."""
-    path = tmp_path / "features.npy"
-    features = np.arange(6, dtype=np.float32).reshape(3, 2)
-    keep_features(path, features)
-    kept = kept_features(path, 3)
-    assert kept is not None
-    assert torch.equal(kept, torch.from_numpy(features))
-    assert kept_features(path, 4) is None
-    whole = path.read_bytes()
-    assert len(whole.replace(b"(3, 2)", b"(3, 9)")) == len(whole)
-    for content in (whole.replace(b"(3, 2)", b"(3, 9)"), whole.replace(b"<f4", b"|O4"), b"PK", b""):
-        path.write_bytes(content)
-        assert kept_features(path, 3) is None
-    assert kept_features(tmp_path / "none.npy", 3) is None
