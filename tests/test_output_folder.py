@@ -198,3 +198,18 @@ def test_a_run_that_was_begun_meanwhile_is_not_overwritten(tmp_path):
     forget_run_folder()
     hold_run_folder(tmp_path, resume=True)
     forget_run_folder()
+
+
+def test_what_kills_left_half_written_is_removed_from_a_run_and_nothing_else(tmp_path):
+    left = ["checkpoints/.last.ckpt.4711.part", "samples/.epoch_0001.png.0a1b.part", ".m.9f.part"]
+    kept = ["checkpoints/last.ckpt", "checkpoints/notes.part", "samples/.hidden.png", "metrics.csv"]
+    for name in left + kept:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    with locked(tmp_path, "train.py"):  # another training is writing them
+        with pytest.raises(UserError, match=r"another train\.py is working on it"):
+            hold_run_folder(tmp_path, resume=True)
+        assert set(contents(tmp_path)) == {Path(name).name for name in left + kept} | {LOCK}
+    hold_run_folder(tmp_path, resume=True)
+    forget_run_folder()
+    assert set(contents(tmp_path)) == {Path(name).name for name in kept} | {LOCK}

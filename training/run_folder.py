@@ -85,6 +85,8 @@ def _refuse_another_run(folder: Path, resume: bool) -> None:
 def hold_run_folder(folder: Path, resume: bool) -> None:
     """Hold the folder of this run against a second train.py, until `forget_run_folder`.
 
+    What a kill left half written, which may be as large as a checkpoint, is removed.
+
     Args:
         folder: As `claim_run_folder` gave it. It is made here, once all flags are known to be good.
         resume: Whether a run that is there may be gone on with.
@@ -95,6 +97,9 @@ def hold_run_folder(folder: Path, resume: bool) -> None:
     if launched_rank() == 0:
         _held.enter_context(locked(folder, "train.py", "--run_folder"))
         _refuse_another_run(folder, resume)
+        for each in (folder, checkpoint_folder(folder), folder / "samples"):
+            for half_written in each.glob(".*.part"):
+                half_written.unlink(missing_ok=True)
 
 
 def forget_run_folder() -> None:
