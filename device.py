@@ -1,5 +1,7 @@
 """Where a trained network computes. Flags need only its names, so no torch at the top."""
 
+import ctypes
+import sys
 from typing import TYPE_CHECKING, Literal
 
 from provenance import UserError
@@ -23,3 +25,21 @@ def chosen_device(device: Device) -> "torch.device":
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(device)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the memory that freed tensors leave, up to a GiB, for the next ones.
+
+    glibc gives blocks of large tensors back to Linux, which clears every page of them anew when the
+    next step asks for them: 7 to 10 % of a training step on a CPU (docs/results/speed.md), and the
+    peak of memory is the same. Other systems have their own ways and are left alone.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
+    if mallopt is not None:
+        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+            mallopt(parameter, 2**30)
+
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h

@@ -103,7 +103,9 @@ class Timer:
             image = batch["image"].contiguous(memory_format=torch.channels_last)
             batch = {**batch, "image": image}
         kind = self.number_format
-        with torch.autocast(self.device.type, kind or torch.bfloat16, enabled=kind is not None):
+        with torch.autocast(
+            self.device.type, kind or torch.bfloat16, enabled=kind is not None, cache_enabled=False
+        ):  # as the trainer does: weights move between the steps of the two networks
             self.module.training_step(batch, 0)
 
     def _wait(self) -> None:

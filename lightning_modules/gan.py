@@ -152,10 +152,15 @@ class GAN(SynthesisModule):
         }
         optimizers: Any = self.optimizers()
         values = StepValues(size)
+        # The generator's weights do not move in between, so both steps use one pass through it.
+        kept: list[list[Tensor]] = []
 
         def discriminator_part(part: Batch) -> Tensor:
-            with torch.no_grad():
+            with torch.set_grad_enabled(self.keeps_pass):
                 fakes = self.generator(part["latent"], self.growth_now())
+            if self.keeps_pass:
+                kept.append(fakes)
+                fakes = [fake.detach() for fake in fakes]
             reals = self.real_images(part["image"], len(fakes))
             shown = self._augmented(reals, part, "real")
             made = self._augmented(fakes, part, "fake")
@@ -184,7 +189,7 @@ class GAN(SynthesisModule):
             return loss
 
         def generator_part(part: Batch) -> Tensor:
-            fakes = self.generator(part["latent"], self.growth_now())
+            fakes = kept.pop() if kept else self.generator(part["latent"], self.growth_now())
             fake_logits = self.logits_of(self._augmented(fakes, part, "fake"))
             real_logits = None
             if self.loss == "ra_hinge":

@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from device import keep_freed_memory
 from knowledge import Knowledge
 from licences import Licence
 from lightning_modules.batch_parts import notes_on_parts
@@ -259,6 +260,14 @@ class TrainingModule(L.LightningModule):
             self.gradient_norm = nn.utils.get_total_norm(gradients)
 
     @property
+    def keeps_pass(self) -> bool:
+        """Whether the graph of a generator's pass is kept from one network's step to the other's.
+
+        Micro-batches save memory, and keeping the graphs of all of them would spend it again.
+        """
+        return self.micro_batches == 1
+
+    @property
     def memory_advice(self) -> str:
         """What to do when the device's memory is full."""
         return (
@@ -287,10 +296,10 @@ class TrainingModule(L.LightningModule):
     def adam(
         self, network: nn.Module, betas: tuple[float, float], weight_decay: float = 0.0
     ) -> torch.optim.Optimizer:
-        """Adam for one network; with decoupled decay (AdamW) when asked for, fused on a GPU."""
+        """Adam for one network, fused; with decoupled decay (AdamW) when asked for."""
         kind = torch.optim.AdamW if weight_decay else torch.optim.Adam
         # With fp16, a fused step unscales by itself, after our clipping has looked at gradients.
-        fused = self.device.type == "cuda" and self.trainer.precision != "16-mixed"
+        fused = self.device.type in ("cpu", "cuda") and self.trainer.precision != "16-mixed"
         rate = self.learning_rate
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         return kind(trained, lr=rate, betas=betas, weight_decay=weight_decay, fused=fused)
@@ -304,6 +313,8 @@ class TrainingModule(L.LightningModule):
             UserError: A strategy that mixes gradients, a rate that falls to an end without one, or
                 mixed images for a generator.
         """
+        if self.device.type == "cpu":
+            keep_freed_memory()
         strategy = self.trainer.strategy
         if self.trainer.world_size > 1 and not isinstance(strategy, UnwrappedDDPStrategy):
             raise UserError(

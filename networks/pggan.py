@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.enlargement import Enlargement
-from networks.equalised import EqualisedConv2d, at_least_float32
+from networks.equalised import EqualisedConv2d, at_least_float32, by_pixel
 from networks.growth import Growth, growth_within
 from networks.progressive_blocks import (
     DiscriminatorBlock,
@@ -154,7 +154,7 @@ class PGGANDiscriminator(nn.Module):
         """
         growth = growth_within(growth, self.image_size)
         check_images(type(self).__name__, images, self.image_channels, [growth.resolution])
-        [image] = images
+        image = by_pixel(images[0])
         features = F.leaky_relu(self.from_images[growth.stage](image), 0.2)
         for stage in range(growth.stage, 0, -1):
             features = self.blocks[stage - 1](features)

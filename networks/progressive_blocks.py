@@ -9,6 +9,7 @@ from networks.equalised import (
     EqualisedConv2d,
     EqualisedLinear,
     at_least_float32,
+    by_pixel,
     minibatch_deviation,
     pixel_norm,
 )
@@ -37,7 +38,7 @@ class GeneratorStem(nn.Module):
     def forward(self, latent: Tensor) -> Tensor:
         """(N, latent_size) to (N, channels, 4, 4)."""
         side = SMALLEST_RESOLUTION
-        features = self.first(pixel_norm(latent)).unflatten(1, (-1, side, side))
+        features = by_pixel(self.first(pixel_norm(latent)).unflatten(1, (-1, side, side)))
         features = self.middle(pixel_norm(F.leaky_relu(features, 0.2)))
         return pixel_norm(F.leaky_relu(self.second(features), 0.2))
 

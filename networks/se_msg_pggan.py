@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from networks.attention import SelfAttention, SqueezeExcitation
 from networks.enlargement import Enlargement
-from networks.equalised import EqualisedConv2d, at_least_float32
+from networks.equalised import EqualisedConv2d, at_least_float32, by_pixel
 from networks.growth import Growth
 from networks.progressive_blocks import (
     DiscriminatorBlock,
@@ -186,7 +186,7 @@ class MultiScaleDiscriminator(nn.Module):
         _check_no_growth("MultiScaleDiscriminator", growth)
         check_images("MultiScaleDiscriminator", images, self.image_channels, self._sides)
         smallest_first = [
-            F.leaky_relu(from_image(image), 0.2)
+            F.leaky_relu(from_image(by_pixel(image)), 0.2)
             for from_image, image in zip(self.from_images, images[::-1], strict=True)
         ]
         features = smallest_first.pop()

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from networks.enlargement import Enlargement
-from networks.equalised import EqualisedConv2d, EqualisedLinear, at_least_float32
+from networks.equalised import EqualisedConv2d, EqualisedLinear, at_least_float32, by_pixel
 from networks.growth import SMALLEST_RESOLUTION, Growth, growth_within
 from networks.pggan import PGGANDiscriminator
 from networks.progressive_blocks import DiscriminatorBlock
@@ -140,7 +140,7 @@ class StyleGANGenerator(StyledNetwork):
         """
         growth = growth_within(growth, self.image_size)
         maps, of_layer = self.noise_maps(noise), styles.unbind(1)
-        before = features = self.constant.expand(len(styles), -1, -1, -1)
+        before = features = by_pixel(self.constant.expand(len(styles), -1, -1, -1))
         for stage in range(growth.stage + 1):
             before, layer = features, 2 * stage
             features = self.first[stage](features, of_layer[layer], maps[layer])

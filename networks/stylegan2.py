@@ -11,6 +11,7 @@ from networks.equalised import (
     EqualisedConv2d,
     EqualisedLinear,
     at_least_float32,
+    by_pixel,
     minibatch_deviation,
 )
 from networks.growth import SMALLEST_RESOLUTION, Growth
@@ -81,7 +82,7 @@ class StyleGAN2Generator(StyledNetwork):
         """
         maps = self.noise_maps(noise)
         of_layer = styles.unbind(1)
-        features = self.constant.expand(len(styles), -1, -1, -1)
+        features = by_pixel(self.constant.expand(len(styles), -1, -1, -1))
         features = self.first(features, of_layer[0], maps[0])
         image: Tensor = self.to_images[0](features, of_layer[1])
         for block, (enlarge, refine) in enumerate(zip(self.enlarging, self.refining, strict=True)):
@@ -152,7 +153,7 @@ class StyleGAN2Discriminator(nn.Module):
             ValueError: images of another shape.
         """
         check_images("StyleGAN2Discriminator", images, self.image_channels, [self.image_size])
-        features = activate(self.from_image(images[0]))
+        features = activate(self.from_image(by_pixel(images[0])))
         for block in self.blocks:
             features = block(features)
         features = activate(self.conv(minibatch_deviation(features)))

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
-    gather_dealt,
+    gather_rows,
     process_rank,
     sum_over_processes,
 )
@@ -138,10 +138,15 @@ class PairedGAN(TrainingModule):
         }
         optimizers: Any = self.optimizers()
         values = StepValues(size)
+        # The generator's weights do not move in between, so both steps use one pass through it.
+        kept: list[Tensor] = []
 
         def discriminator_part(part: Batch) -> Tensor:
-            with torch.no_grad():
+            with torch.set_grad_enabled(self.keeps_pass):
                 fake = self.painted(part)
+            if self.keeps_pass:
+                kept.append(fake)
+                fake = fake.detach()
             real_scores = self._scores(part["condition"], part["real"])
             fake_scores = self._scores(part["condition"], fake)
             real_logits = [logits for logits, _ in real_scores]
@@ -156,7 +161,7 @@ class PairedGAN(TrainingModule):
             return loss
 
         def generator_part(part: Batch) -> Tensor:
-            fake = self.painted(part)
+            fake = kept.pop() if kept else self.painted(part)
             fake_scores = self._scores(part["condition"], fake)
             adversarial = generator_loss([s for s, _ in fake_scores], self.adversarial_loss)
             loss = self.adversarial_weight * adversarial
@@ -208,9 +213,8 @@ class PairedGAN(TrainingModule):
     def on_validation_epoch_end(self) -> None:
         """Log L1 to the real slice and the kernel distance between real and synthetic features."""
         total, count = sum_over_processes(self._l1_sum)
-        # In their order, since the distance is of random subsets: the same for any processes.
-        real = gather_dealt(torch.cat(self._real_features)).cpu()
-        fake = gather_dealt(torch.cat(self._fake_features)).cpu()
+        real = gather_rows(torch.cat(self._real_features)).cpu()
+        fake = gather_rows(torch.cat(self._fake_features)).cpu()
         values = {"val/l1": float(total / count), "val/num_images": float(len(real))}
         if len(real) >= 4:  # the unbiased estimate needs two images in a subset
             distance, deviation = kernel_distance(real, fake, num_subsets=20)
