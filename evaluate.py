@@ -212,7 +212,7 @@ def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
     from gates.judge import printed_lines as printed_rules
 
     if drop_copies is not None:
-        from generation.without_copies import check_new_set, write_without_copies
+        from generation.without_copies import check_new_set, left_out_and_told
 
         check_new_set(drop_copies)
         if settings["num_images"] is not None:
@@ -227,16 +227,9 @@ def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
     required = result.get("require", [])
     print("\n".join(printed_rules(required)), end="\n" if required else "")
     if drop_copies is not None:
-        if result["flagged"] == 0:
-            print(f"No image lies above the threshold: nothing to leave out, and no {drop_copies}.")
-        else:
-            made = write_without_copies(
-                settings["synthetic"], result, sha256_of(out / RESULT), drop_copies
-            )
-            print(
-                f"{len(made.items):,} images, without {result['flagged']:,} suspicious ones: "
-                f"{drop_copies}. Not audited since: audit it too."
-            )
+        print(
+            left_out_and_told(settings["synthetic"], result, sha256_of(out / RESULT), drop_copies)
+        )
     print("\n".join(result["obligations"]))
     return exit_status(required)
 

@@ -26,7 +26,7 @@ from display.numbers import count
 from foreign_text import printable
 from generation.command import generate
 from licences import Licence, obligations
-from provenance import UserError, read_json
+from provenance import UserError, read_json, sha256_of
 
 __all__ = ["generate", "main"]
 
@@ -50,6 +50,11 @@ _NUM_PLANTED = (
 _NUM_HELD_OUT = (
     "At most so many held-out images in the audit; those of 30 patients are needed. None: as many "
     "as evaluate.py audit."
+)
+
+_DROP_COPIES = (
+    "Folder of a second set: the audited one without the images above the threshold, counted in "
+    "its card. The whole set stays. The second one is not audited: evaluate.py audit does it."
 )
 
 
@@ -78,19 +83,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--require", type=str | None, default=None, help=_REQUIRE)
     parser.add_argument("--num_planted", type=int | None, default=None, help=_NUM_PLANTED)
     parser.add_argument("--num_held_out", type=int | None, default=None, help=_NUM_HELD_OUT)
+    parser.add_argument("--drop_copies", type=Path | None, default=None, help=_DROP_COPIES)
     settings = vars(parsed(parser, _with_list_of_checkpoints(with_underscores(given))))
     settings.pop("config")
     wanted, audit_out = settings.pop("audit"), settings.pop("audit_out")
     flags = ("require", "num_planted", "num_held_out")
     of_audit = {flag: settings.pop(flag) for flag in flags}
     of_audit = {flag: value for flag, value in of_audit.items() if value is not None}
-    for flag, value in [("audit_out", audit_out), *of_audit.items()]:
+    drop = settings.pop("drop_copies")
+    for flag, value in [("audit_out", audit_out), ("drop_copies", drop), *of_audit.items()]:
         if value is not None and wanted is None:
             raise UserError(
                 f"--{flag.replace('_', '-')} {value}: is about the audit. Add --audit, or leave it "
                 "out."
             )
     check_settings(**of_audit)  # before the images are made
+    if drop is not None:
+        from generation.without_copies import check_new_set
+
+        check_new_set(drop)
+        if settings["out"] is not None and drop.resolve() == settings["out"].resolve():
+            raise UserError(f"--drop-copies {drop}: is the folder of the whole set. Give another.")
     root = None if wanted is None else _cache_to_audit(wanted, settings["checkpoint"])
     out = generate(**settings)
     made = SyntheticSet.open(out)
@@ -106,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("Not audited for copies of training images, as its card says; --audit does it.")
         status = 0
     else:
-        status = _audit(out, root, audit_out, device=settings["device"], **of_audit)
+        status = _audit(out, root, audit_out, drop, device=settings["device"], **of_audit)
     print("\n".join(obligations(made.licences)))
     return status
 
@@ -167,7 +180,9 @@ def _cache_to_audit(wanted: str, checkpoint: Path | list[Path]) -> Path:
     return open_cache(data_root(first, record, "--audit")).root
 
 
-def _audit(out: Path, root: Path, audit_out: Path | None, **settings: Any) -> int:
+def _audit(
+    out: Path, root: Path, audit_out: Path | None, drop: Path | None, **settings: Any
+) -> int:
     """Audit a finished set, and write the answer into its card and manifest."""
     from audit.command import RESULT
     from audit.verdict import exit_status, printed_lines
@@ -186,6 +201,10 @@ def _audit(out: Path, root: Path, audit_out: Path | None, **settings: Any) -> in
     print(f"Audit: {folder} (report.html; shows_patients/ stays with the data)")
     required = result.get("require", [])
     print("\n".join(printed_rules(required)), end="\n" if required else "")
+    if drop is not None:
+        from generation.without_copies import left_out_and_told
+
+        print(left_out_and_told(out, result, sha256_of(folder / RESULT), drop))
     return exit_status(result)
 
 

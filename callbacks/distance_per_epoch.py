@@ -13,7 +13,7 @@ from torch import Tensor
 
 from callbacks.epoch_reports import report_due
 from lightning_modules.distributed import (
-    gather_rows,
+    gather_dealt,
     process_count,
     process_rank,
     sum_over_processes,
@@ -209,15 +209,7 @@ class DistancePerEpoch(L.Callback):
         ]
         # With fewer items than processes some have none, but all gather; so they make one up.
         parts = parts or [[rows[:0] for rows in self._features(images_of(items[:1]))]]
-        # Rank r made items r, r + W, ...
-        order = torch.cat([torch.arange(rank, len(items), processes) for rank in range(processes)])
-        found = []
-        for rows in zip(*parts, strict=True):
-            gathered = gather_rows(torch.cat(rows)).cpu()
-            features = torch.empty_like(gathered)
-            features[order] = gathered
-            found.append(features)
-        return found
+        return [gather_dealt(torch.cat(rows)).cpu() for rows in zip(*parts, strict=True)]
 
     def _features(self, images: Tensor) -> list[Tensor]:
         """Of images in [-1, 1], quantised to 8 bits; in full precision, as a metric should be."""

@@ -22,6 +22,20 @@ def check_new_set(out: Path) -> None:
     check_folder(Path(out), REQUEST, {}, "synthetic set")
 
 
+def left_out_and_told(
+    synthetic: Path, audit: Mapping[str, Any], audit_sha256: str, out: Path
+) -> str:
+    """`write_without_copies` where anything was flagged, and a line that says what was done."""
+    flagged = audit["flagged"]
+    if flagged == 0:
+        return f"No image lies above the threshold: nothing to leave out, and no {out}."
+    made = write_without_copies(synthetic, audit, audit_sha256, out)
+    return (
+        f"{len(made.items):,} images, without {flagged:,} suspicious "
+        f"{'one' if flagged == 1 else 'ones'}: {out}. Not audited since: audit it too."
+    )
+
+
 def write_without_copies(
     synthetic: Path, audit: Mapping[str, Any], audit_sha256: str, out: Path
 ) -> SyntheticSet:

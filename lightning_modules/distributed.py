@@ -110,13 +110,20 @@ def average_gradients(parameters: Iterable[nn.Parameter]) -> None:
 def average_buffers(module: nn.Module) -> None:
     """Average floating-point buffers (running statistics) so that the processes stay equal.
 
-    Batch normalisation then still normalises by each process's own share of the batch, so a
-    network that has it is equal across processes but not equal to one process with the whole
-    batch; group and instance normalisation are.
+    Only of layers in training mode: the others, as those of an averaged generator, change nothing.
+    Batch normalisation still normalises by each process's own share of the batch, so a network
+    that has it is equal across processes but not equal to one process with the whole batch; group
+    and instance normalisation are.
     """
     if process_count() == 1:
         return
-    buffers = [b for b in module.buffers() if b.is_floating_point()]
+    buffers = [
+        buffer
+        for layer in module.modules()
+        if layer.training
+        for buffer in layer.buffers(recurse=False)
+        if buffer.is_floating_point()
+    ]
     if buffers:
         _average_in_place(buffers)
 
@@ -154,3 +161,18 @@ def gather_rows(rows: Tensor) -> Tensor:
     gathered = [torch.empty_like(padded) for _ in range(processes)]
     dist.all_gather(gathered, padded)
     return torch.cat([part[:n] for part, n in zip(gathered, counts.tolist(), strict=True)])
+
+
+def gather_dealt(rows: Tensor) -> Tensor:
+    """Rows (n_r, D) of all processes in the order of the whole. A collective: every rank calls it.
+
+    Args:
+        rows: Of this process, which has rows r, r + W, r + 2 W, ... of the whole, as
+            `evaluation_set` deals images out to W processes.
+    """
+    gathered = gather_rows(rows)
+    world, total = process_count(), len(gathered)
+    dealt = torch.cat([torch.arange(rank, total, world) for rank in range(world)])
+    in_order = torch.empty_like(gathered)
+    in_order[dealt.to(gathered.device)] = gathered
+    return in_order

@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.distributed import gather_rows, process_count
+from lightning_modules.distributed import gather_dealt
 from metrics import classification
 from metrics.ranking import auroc, average_precision
 from metrics.thresholds import chosen_thresholds, rates_at
@@ -38,29 +38,13 @@ def gather_predictions(probabilities: Tensor, labels: Tensor, losses: Tensor) ->
     """All processes' predictions in the order of the split. A collective: every rank calls it.
 
     Args:
-        probabilities: (n_r, K) of this process, which has images r, r + W, r + 2 W, ... of the
-            split, as `evaluation_set` deals them out to W processes.
+        probabilities: (n_r, K) of this process; see `gather_dealt`.
         labels: (n_r,).
         losses: (n_r,).
     """
     columns = [labels.double()[:, None], losses.double()[:, None], probabilities.double()]
-    in_order = gathered_in_order(torch.cat(columns, dim=1))
+    in_order = gather_dealt(torch.cat(columns, dim=1)).cpu().numpy()
     return Predictions(in_order[:, 2:], in_order[:, 0].astype(np.int64), in_order[:, 1])
-
-
-def gathered_in_order(rows: Tensor) -> NDArray[np.float64]:
-    """Rows (n_r, D) of all processes in the order of the split. A collective: every rank calls it.
-
-    Args:
-        rows: Of this process, which has images r, r + W, r + 2 W, ... of the split, as
-            `evaluation_set` deals them out to W processes.
-    """
-    gathered = gather_rows(rows).cpu().numpy()
-    world, total = process_count(), len(gathered)
-    dealt = np.concatenate([np.arange(rank, total, world) for rank in range(world)])
-    in_order = np.empty_like(gathered)
-    in_order[dealt] = gathered
-    return in_order
 
 
 def thresholds_record(predictions: Predictions) -> dict[str, Any]:

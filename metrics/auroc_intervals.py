@@ -16,10 +16,11 @@ from metrics.intervals import Interval, check_confidence, ends
 from metrics.jackknife import (
     Jackknife,
     jackknife_auroc,
-    jackknife_statistic,
+    jackknife_average_precision,
+    jackknife_mean,
     patient_variance,
 )
-from metrics.ranking import Score, Statistic, WeightedRanking, mean_over_trainings
+from metrics.ranking import Score, Statistic, WeightedRanking
 
 FEWEST_OF_A_CLASS = 20
 # Weights held at once; a resample of a million films is drawn alone.
@@ -39,18 +40,25 @@ def jackknife_ranking(
         score: "auroc" or "average_precision".
     """
     table, classes = np.asarray(tables, dtype=np.float64), np.asarray(labels)
-    if score == "auroc":
-        own = [table] if table.ndim == 2 else list(np.moveaxis(table, 2, 0))
-        wanted = [classes == 1] if table.ndim == 2 else [classes == k for k in range(len(own))]
-        found = [jackknife_auroc(*one, owner) for one in zip(own, wanted, strict=True)]
-        return Jackknife(
-            np.mean([one.value for one in found], axis=0),
-            np.mean([one.pseudo for one in found], axis=0),
-        )
-    each = [
-        jackknife_statistic(mean_over_trainings(training[None], classes, score), owner)
-        for training in table
-    ]
+    own = [table] if table.ndim == 2 else list(np.moveaxis(table, 2, 0))
+    wanted = [classes == 1] if table.ndim == 2 else [classes == k for k in range(len(own))]
+    of_score = jackknife_auroc if score == "auroc" else _average_precisions
+    found = [of_score(*one, owner) for one in zip(own, wanted, strict=True)]
+    return mean_of(found)
+
+
+def mean_of(found: Sequence[Jackknife]) -> Jackknife:
+    """The mean of several scores of the same films, such as of each class against the others."""
+    return Jackknife(
+        np.mean([one.value for one in found], axis=0),
+        np.mean([one.pseudo for one in found], axis=0),
+    )
+
+
+def _average_precisions(
+    table: FloatArray, positive: NDArray[np.bool_], owner: NDArray[np.intp]
+) -> Jackknife:
+    each = [jackknife_average_precision(row, positive, owner) for row in table]
     return Jackknife(np.stack([one.value for one in each]), np.stack([one.pseudo for one in each]))
 
 
@@ -117,23 +125,29 @@ def score_difference(
     return _ranked(sides, labels, patient_ids, confidence, score)
 
 
-def statistic_interval(
-    statistic: Statistic,
+def share_interval(
+    right: NDArray[np.bool_],
+    asked: NDArray[np.bool_],
     labels: ArrayLike,
     patient_ids: Sequence[str],
     confidence: float = 0.95,
 ) -> Interval:
-    """Interval of any score in (0, 1) that film weights can express, on the logit scale.
+    """Interval, on the logit scale, of a mean over classes of shares of right calls.
 
     Args:
-        statistic: From weights (R, N) to scores (R,), NaN where a resample has none.
+        right: (C, N) whether a film counts as a right call of a class.
+        asked: (C, N) whether it counts at all.
         labels: (N,) classes 0 to K - 1; each must rest on two patients, or there is no interval.
         patient_ids: (N,) the patient of each film.
         confidence: Coverage in (0, 1).
     """
 
     def jackknife(owner: NDArray[np.intp]) -> Jackknife:
-        return jackknife_statistic(statistic, owner)
+        def by_patient(films: NDArray[np.bool_]) -> NDArray[np.intp]:
+            return np.bincount(owner[films], minlength=int(owner.max()) + 1)
+
+        each = zip(right & asked, asked, strict=True)
+        return mean_of([jackknife_mean(*map(by_patient, both)) for both in each])
 
     return _interval(jackknife, labels, patient_ids, confidence, logit=True)
 

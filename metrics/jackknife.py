@@ -5,16 +5,13 @@ patient, the pseudo-value K * score - (K - 1) * score without the patient. Those
 patients are the patients' own values, so means and rankings go the same way from here.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from metrics.classification import FloatArray
-
-# Weights held at once; the score without a patient is a sum under weights of 0 and 1.
-_WEIGHTS_AT_ONCE = 4_000_000
+from metrics.classification import FloatArray, checked
+from metrics.ranking import WeightedRanking
 
 
 @dataclass(frozen=True)
@@ -73,9 +70,12 @@ def jackknife_auroc(scores: ArrayLike, positive: ArrayLike, owner: ArrayLike) ->
     without = pairs[..., None] - _by_patient(right, patient, num_patients)
     positives = np.bincount(patient[own], minlength=num_patients)
     negatives = np.bincount(patient[~own], minlength=num_patients)
+    order = np.argsort(patient, kind="stable")
+    ends = np.cumsum(np.bincount(patient, minlength=num_patients))
     for mixed in np.flatnonzero((positives > 0) & (negatives > 0)):
-        first = table[..., (patient == mixed) & own][..., :, None]
-        second = table[..., (patient == mixed) & ~own][..., None, :]
+        films = order[ends[mixed] - positives[mixed] - negatives[mixed] : ends[mixed]]
+        first = table[..., films[own[films]]][..., :, None]
+        second = table[..., films[~own[films]]][..., None, :]
         without[..., mixed] += ((first > second) + 0.5 * (first == second)).sum((-2, -1))
     left = (num_positive - positives) * (num_negative - negatives)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -83,24 +83,76 @@ def jackknife_auroc(scores: ArrayLike, positive: ArrayLike, owner: ArrayLike) ->
     return _pseudo(pairs / (num_positive * num_negative), without)
 
 
-def jackknife_statistic(
-    statistic: Callable[[FloatArray], FloatArray], owner: NDArray[np.intp]
+def jackknife_average_precision(
+    scores: ArrayLike, positive: ArrayLike, owner: ArrayLike
 ) -> Jackknife:
-    """Any score that film weights can express, such as an average precision.
+    """Average precision of one row of scores, equal ones as one step; NaN without a class.
+
+    Average precision is the sum over scores t, from high to low, of p_t P_t / C_t, by the number of
+    positives: p_t of them have this score, and of C_t films with it or above P_t are positive.
+    Without a patient it is sums over stretches between that patient's films: where b of them, a of
+    them positive, are above, the terms are p_t (P_t - a) / (C_t - b). So the sums of p_t P_t and of
+    p_t by C_t - b, once for each b, serve all patients, and the cost is N times the films of a
+    patient. Who has more than the square root of N is scored anew.
 
     Args:
-        statistic: From weights (R, N) to scores (R,), NaN where there is none.
+        scores: (N,) on any monotone scale.
+        positive: (N,) whether a film is of class 1.
         owner: (N,) number of each film's patient, 0 to K - 1.
     """
-    num_patients = int(owner.max()) + 1
-    rows = max(1, _WEIGHTS_AT_ONCE // len(owner))
-    without = np.concatenate(
-        [
-            statistic((owner != np.arange(num_patients)[start : start + rows, None]).astype(float))
-            for start in range(0, num_patients, rows)
-        ]
-    )
-    return _pseudo(statistic(np.ones((1, len(owner))))[0], without)
+    values, own = checked(scores, positive)
+    patient = np.asarray(owner)
+    films = np.bincount(patient)
+    _, step = np.unique(-values, return_inverse=True)
+    of_step = np.bincount(step[own], minlength=int(step.max()) + 1).astype(np.float64)
+    right, called = np.cumsum(of_step), np.cumsum(np.bincount(step)).astype(np.float64)
+    many = films > max(2, int(np.sqrt(len(values))))
+    # By patient, each one's films from high to low scores.
+    order = np.lexsort((step, patient))
+    order = order[~many[patient[order]]]
+    step_of, patient_of, own_of = step[order], patient[order], own[order].astype(np.float64)
+    first = np.searchsorted(patient_of, np.arange(len(films)))
+    rank = np.arange(len(order)) - first[patient_of]
+    above = np.cumsum(own_of) - np.append(0.0, np.cumsum(own_of))[first[patient_of]]
+    last = np.append(np.diff(patient_of) != 0, True)[: len(order)]
+    until = np.where(last, len(of_step), np.append(step_of[1:], 0))
+    # The films of a patient at one score are one step down; its term lacks its own positives.
+    alike = np.flatnonzero(np.append(True, (np.diff(patient_of) != 0) | (np.diff(step_of) != 0)))
+    alike = alike[: len(order)]
+    sums = np.zeros(len(films))
+    most = int(rank.max(initial=-1)) + 1
+    for taken in range(most + 1):
+        left = called - taken
+        by_called = np.divide(of_step, left, out=np.zeros_like(left), where=left > 0)
+        weighted = np.append(0.0, np.cumsum(by_called * right))
+        plain = np.append(0.0, np.cumsum(by_called))
+        if taken == 0:
+            whole = float(weighted[-1])
+            has = np.flatnonzero((films > 0) & ~many)
+            sums[has] += weighted[step_of[first[has]]]
+            continue
+        here = np.flatnonzero(rank == taken - 1)
+        start, end = step_of[here], until[here]
+        stretch = weighted[end] - weighted[start] - above[here] * (plain[end] - plain[start])
+        sums[patient_of[here]] += stretch
+    if len(order):
+        ends = np.append(alike[1:], len(order)) - 1
+        fewer = np.add.reduceat(own_of, alike)
+        left = called[step_of[ends]] - rank[ends] - 1
+        precision = np.zeros(len(ends))
+        np.divide(right[step_of[ends]] - above[ends], left, out=precision, where=left > 0)
+        np.subtract.at(sums, patient_of[ends], fewer * precision)
+    positives = own.sum() - np.bincount(patient[own], minlength=len(films))
+    negatives = (~own).sum() - np.bincount(patient[~own], minlength=len(films))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        without = np.where(negatives > 0, sums / positives, np.nan)
+        value = np.where((~own).any(), whole / np.float64(own.sum()), np.nan)
+    for one in np.flatnonzero(many & (positives > 0) & (negatives > 0)):
+        others = patient != one
+        ranking = WeightedRanking(values[others], own[others])
+        without[one] = ranking.average_precision(np.ones((1, int(others.sum()))))[0]
+    without[positives == 0] = np.nan
+    return _pseudo(value, without)
 
 
 def patient_variance(

@@ -103,7 +103,7 @@ class WeightedRanking:
 def mean_over_trainings(
     probabilities: ArrayLike, labels: ArrayLike, score: Score = "auroc"
 ) -> Statistic:
-    """A ranking score as a function of film weights, ready for `jackknife_statistic`.
+    """A ranking score as a function of film weights.
 
     Args:
         probabilities: (N,), or (S, N) of S trainings, or (S, N, K) of K classes: then each class

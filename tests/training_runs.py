@@ -93,43 +93,49 @@ def run(
     return process.exitcode
 
 
-def run_pair(code: str, folder: Path, **names: Any) -> None:
-    """Execute `code` in two processes that Lightning, or torch.distributed, makes one training of.
+def run_together(code: str, folder: Path, processes: int = 2, **names: Any) -> None:
+    """Execute `code` in processes that Lightning, or torch.distributed, makes one training of.
 
-    `code` finds its `rank`, 0 or 1. What they print lies in `folder`.
+    `code` finds `processes`, how many, and its `rank` from 0. What they print lies in `folder`.
     """
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
-    errors = [folder / f"rank_{rank}.log" for rank in (0, 1)]
-    pair = [
+    errors = [folder / f"rank_{rank}.log" for rank in range(processes)]
+    together = [
         start(
             code,
             errors[rank],
             {"LOCAL_RANK": str(rank), "NODE_RANK": "0", **address},
             rank=rank,
+            processes=processes,
             **names,
         )
-        for rank in (0, 1)
+        for rank in range(processes)
     ]
     try:
-        # One that fails leaves the other waiting for it.
-        while None in (codes := [process.exitcode for process in pair]) and not any(codes):
+        # One that fails leaves the others waiting for it.
+        while None in (codes := [process.exitcode for process in together]) and not any(codes):
             time.sleep(0.05)
     finally:
-        for process in pair:
+        for process in together:
             process.kill()
             process.join()
-    assert codes == [0, 0], "\n".join(log.read_text()[-2000:] for log in errors)
+    assert codes == [0] * processes, "\n".join(log.read_text()[-2000:] for log in errors)
 
 
-def train_as_a_pair(runs: Sequence[list[str]], folder: Path) -> None:
-    """`train.py` with each of these flags, in turn, on two processes.
+def train_together(runs: Sequence[list[str]], folder: Path, processes: int = 2) -> None:
+    """`train.py` with each of these flags, in turn, on several processes.
 
-    ProcessesAgree fails a run if the ranks' bits differ.
+    Each leaves in its run folder what every rank holds at the end, rank_0.pt and so on, and
+    moved.json: what rank 0 gave to the others (tests/moved_bytes.py).
     """
-    code = "import train\nfor words in runs:\n    train.fit([*words, '--trainer.devices=2'])\n"
-    run_pair(code, folder, runs=list(runs))
+    measure = (ROOT / "tests/moved_bytes.py").read_text()
+    code = (
+        f"{measure}\nimport train\nfor words in runs:\n"
+        "    train.fit([*words, f'--trainer.devices={processes}'])\n"
+    )
+    run_together(code, folder, processes, runs=list(runs))
 
 
 def train_and_die(words: list[str], step: int, errors: Path) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from display.numbers import count
-from metrics.auroc_intervals import FEWEST_OF_A_CLASS, roc_band, score_interval, statistic_interval
+from metrics.auroc_intervals import FEWEST_OF_A_CLASS, roc_band, score_interval, share_interval
 from metrics.classification import (
     FloatArray,
     calibration_error,
@@ -70,18 +70,11 @@ def _shares(rows: Sequence[Row], num_classes: int) -> dict[str, Interval]:
             "specificity": _mean_where(hits, labels == 0, patients),
         }
 
-    def macro(weights: FloatArray, own: bool) -> FloatArray:
-        each = []
-        for label in range(num_classes):
-            asked = (labels == label) == own
-            right = asked & ((called == label) == own)
-            with np.errstate(invalid="ignore"):
-                each.append((weights @ right) / (weights @ asked))
-        return np.mean(each, axis=0)
-
+    classes = np.arange(num_classes)[:, None]
+    of_class, called_so = labels == classes, called == classes
     return {
-        "sensitivity": statistic_interval(lambda w: macro(w, True), labels, patients),
-        "specificity": statistic_interval(lambda w: macro(w, False), labels, patients),
+        "sensitivity": share_interval(called_so, of_class, labels, patients),
+        "specificity": share_interval(~called_so, ~of_class, labels, patients),
     }
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from lightning_modules.predictions import gathered_in_order
+from lightning_modules.distributed import gather_dealt
 from metrics.findings import finding_score, macro_score
 from metrics.ranking import Score
 from metrics.thresholds import chosen_thresholds, rates_at
@@ -34,12 +34,13 @@ def gather_findings(probabilities: Tensor, findings: Tensor, losses: Tensor) -> 
     """All processes' predictions in the order of the split. A collective: every rank calls it.
 
     Args:
-        probabilities: (n_r, K) of this process; see `gathered_in_order`.
+        probabilities: (n_r, K) of this process; see `gather_dealt`.
         findings: (n_r, K).
         losses: (n_r,).
     """
     number = probabilities.shape[1]
-    rows = gathered_in_order(torch.cat([losses.double()[:, None], probabilities, findings], dim=1))
+    columns = [losses.double()[:, None], probabilities, findings]
+    rows = gather_dealt(torch.cat(columns, dim=1)).cpu().numpy()
     return FindingPredictions(rows[:, 1 : 1 + number], rows[:, 1 + number :], rows[:, 0])
 
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
-    gather_rows,
+    gather_dealt,
     process_rank,
     sum_over_processes,
 )
@@ -213,8 +213,9 @@ class PairedGAN(TrainingModule):
     def on_validation_epoch_end(self) -> None:
         """Log L1 to the real slice and the kernel distance between real and synthetic features."""
         total, count = sum_over_processes(self._l1_sum)
-        real = gather_rows(torch.cat(self._real_features)).cpu()
-        fake = gather_rows(torch.cat(self._fake_features)).cpu()
+        # In their order, since the distance is of random subsets: the same for any processes.
+        real = gather_dealt(torch.cat(self._real_features)).cpu()
+        fake = gather_dealt(torch.cat(self._fake_features)).cpu()
         values = {"val/l1": float(total / count), "val/num_images": float(len(real))}
         if len(real) >= 4:  # the unbiased estimate needs two images in a subset
             distance, deviation = kernel_distance(real, fake, num_subsets=20)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
+    gather_dealt,
     gather_rows,
     process_rank,
     sum_over_processes,
@@ -272,8 +273,11 @@ class CycleGAN(TrainingModule):
         total, count = sum_over_processes(self._cycle)
         values = {"val/cycle": float(total / count), "val/num_images": float(count)}
         width = next(iter(self._features["fake"] + self._features["real"])).shape[1]
+        # In their order, since the distance is of random subsets: the same for any processes.
         real, fake = (
-            gather_rows(torch.cat([*self._features[name], total.float().new_zeros(0, width)])).cpu()
+            gather_dealt(
+                torch.cat([*self._features[name], total.new_zeros(0, width).float()])
+            ).cpu()
             for name in ("real", "fake")
         )
         if min(len(real), len(fake)) >= 4:  # the unbiased estimate needs two images in a subset

@@ -75,7 +75,7 @@ def chest_xray(
 
     naming = patients.naming()
     table, told = labels.read(naming.ids)
-    kept = labels.settings(coded=bool(told))
+    kept = labels.settings(bool(told), labels.new_names)
     settings = cache_settings(
         "chest_xray",
         {
@@ -225,10 +225,12 @@ def image_folder(
         )
     naming = patients.naming()
     table, told = (None, []) if _is_medmnist(source) else labels.read(naming.ids)
+    by_folder = labels.labels is None and not _is_medmnist(source)
+    new_names = labels.of_folders if by_folder else labels.new_names
     flags = {
         **layout.settings(),
         "channels": channels,
-        **labels.settings(coded=bool(told)),
+        **labels.settings(bool(told), new_names),
         # A pattern may hold a name: only whether it is the same is known.
         "patient_pattern": patient_pattern
         and salted_digits(f"{naming.salt}:pattern:{patient_pattern}", 16),
@@ -255,11 +257,11 @@ def image_folder(
                 layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
                 salt=patients.salt.read(),
                 label_columns=("label", *kept),
-                label_map=labels.new_names,
+                label_map=new_names,
                 keep_unlabelled=labels.unlabelled == "keep",
                 strict=options.strict,
             )
-            lost = [name for name in labels.new_names if name not in (class_names or [name])]
+            lost = [name for name in new_names if name not in (class_names or [name])]
             notes = [medmnist.MEDMNIST_NOTE, *lost_pairs(str(path), lost, class_names or ())]
             licence = licence_of_medmnist(path.stem)
             return _prepare(files, work, split, settings, options, notes, known=licence)
@@ -285,12 +287,11 @@ def image_folder(
                 "labels in a table (--labels)."
             )
             classes = {}
-        new_names = labels.new_names
         lowered = [name.lower() for name in classes]
         values = [new_names.get(name, name) for name in lowered]
         check_spelling(f"--source {folder}", "the list of its folders", values, new_names)
         if labels.path is None:
-            lost = [name for name in new_names if name not in lowered]
+            lost = [name for name in labels.new_names if name.lower() not in lowered]
             told += lost_pairs(f"--source {folder}", lost, lowered)
         reader = replace(reader, label_from_folder=bool(classes))
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
@@ -312,7 +313,7 @@ def image_folder(
             no_patient=_NO_PATTERN if split.by == "patient" else None,
             table=table,
             label_columns=("label",) if classes else table.columns if table else (),
-            label_map=labels.new_names,
+            label_map=new_names,
             keep_unlabelled=labels.unlabelled == "keep",
             strict=options.strict,
             note_inverted=channels == 1,  # other colour images are no films at all

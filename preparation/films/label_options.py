@@ -1,5 +1,6 @@
 """The flags that say where the labels of films stand, and what they mean."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -26,7 +27,7 @@ class LabelOptions:
         unlabelled: Films without a label: leave them out, or keep them without.
         label_map: New names of labels: pairs such as normal=Normal,nan= (nothing after = makes it
             no label), or a file with one pair per line. Labels that differ in spelling alone are
-            refused until it says which is meant.
+            refused until it says which is meant. Of class folders, capitals do not count.
         uncertain_labels: What -1 is in a column of 0, 1, -1 and blanks, as CheXpert has them: no
             label, positive or negative.
         blank_labels: What a blank is in such a column, or in any of 0 and 1 where it is given.
@@ -48,7 +49,23 @@ class LabelOptions:
         """The label map; see `parse_label_map`."""
         return parse_label_map(self.label_map)
 
-    def settings(self, coded: bool) -> dict[str, Any]:
+    @property
+    def of_folders(self) -> dict[str, str]:
+        """The label map for names of class folders, which are lowered before they are labels.
+
+        Raises:
+            UserError: Two old labels differ in capitals alone, and have different new names.
+        """
+        lowered: dict[str, str] = {}
+        for old, new in self.new_names.items():
+            if lowered.setdefault(old.lower(), new) != new:
+                raise UserError(
+                    f"--label-map: {old!r} becomes {new!r}, but {lowered[old.lower()]!r} in other "
+                    "capitals, which do not count in the names of class folders. Keep one."
+                )
+        return lowered
+
+    def settings(self, coded: bool, new_names: Mapping[str, str]) -> dict[str, Any]:
         """What a cache's settings say of the labels: the table stands there as a hash.
 
         A map is said only where there is one, and the flags of uncertain and blank labels only
@@ -56,11 +73,12 @@ class LabelOptions:
 
         Args:
             coded: What `read` said.
+            new_names: The label map as it is applied.
         """
         own = ("label_columns", "key_column", "patient_column", "unlabelled")
         kept = {name: getattr(self, name) for name in own}
         if self.label_map:
-            kept["label_map"] = self.new_names
+            kept["label_map"] = dict(new_names)
         if coded:
             kept["uncertain_labels"] = self.uncertain_labels
             kept["blank_labels"] = self.blank_labels or "negative"

@@ -20,6 +20,7 @@ class _Stored:
     slope: float
     intercept: float
     padding: NDArray[np.bool_] | None
+    padding_of_header: str  # as written there: a signed one may stand in unsigned pixels
 
     @property
     def rescaled(self) -> NDArray[np.float64]:
@@ -38,24 +39,24 @@ def hounsfield_units(series: Series, name: str) -> tuple[NDArray[np.int16], list
     """
     image = np.empty((len(series.slices), *series.slices[0].shape), np.int16)
     outside = inside = 0
-    values: set[int] = set()
+    values: set[str] = set()
     for row, stored in enumerate(_stored(series)):
         hu = stored.rescaled
         if stored.padding is not None:
             lighter = stored.padding & (hu > AIR_HU)  # the others are air as it is
             if lighter.any():
                 edge = _reaches_the_edge(lighter)
-                values.update(np.unique(hu[edge]).astype(int).tolist()[:5])
+                values.add(stored.padding_of_header)
                 outside, inside = outside + int(edge.sum()), inside + int((lighter & ~edge).sum())
                 hu[edge] = AIR_HU
         image[row] = np.clip(np.rint(hu), AIR_HU, MAX_HU)
     if not outside:
         return image, []
-    shown = ", ".join(f"{value}" for value in sorted(values)[:5])
     within = f" {inside:,} pixels of that value lie within the body and keep it." if inside else ""
     return image, [
-        f"{name}: {100 * outside / image.size:.1f} % of its pixels hold PixelPaddingValue (as HU "
-        f"{shown}) and are read as air, since they lie outside of the field of view.{within}"
+        f"{name}: {100 * outside / image.size:.1f} % of its pixels hold the padding value of the "
+        f"header (PixelPaddingValue {', '.join(sorted(values)[:5])}). They lie outside of the "
+        f"field of view and are read as air.{within}"
     ]
 
 
@@ -134,7 +135,8 @@ def _stored(series: Series) -> Iterator[_Stored]:
             dataset, _ = read_dicom(one.path, pixels=True)
             pixels = dataset.pixel_array  # type: ignore[union-attr]
             rescale = _rescale(dataset)
-            padding = _padding(dataset, pixels)
+            limits = _padding_limits(dataset)
+            padding = _padding(limits, dataset, pixels)
         except Exception as error:  # decoders raise what they like
             raise SkipVolume(
                 one.name,
@@ -152,7 +154,8 @@ def _stored(series: Series) -> Iterator[_Stored]:
         turned = np.array(canonical(pixels, one.header))
         if padding is not None:
             padding = canonical(padding, one.header)
-        yield _Stored(turned, *rescale.of_pixels, padding)
+        written = " to ".join(str(value) for value in dict.fromkeys(limits))
+        yield _Stored(turned, *rescale.of_pixels, padding, written)
 
 
 @dataclass(frozen=True)
@@ -205,21 +208,25 @@ def _check_rescale(rescale: _Rescale, name: str, first: _Rescale, name_of_first:
         )
 
 
-def _padding(dataset: Any, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
+def _padding_limits(dataset: Any) -> list[int]:
+    """The padding value and, where there is one, the other end of its range; or nothing."""
+    value, limit = (dataset.get(f"PixelPadding{end}") for end in ("Value", "RangeLimit"))
+    return [] if value is None else [int(one) for one in (value, limit) if one is not None]
+
+
+def _padding(limits: list[int], dataset: Any, pixels: NDArray[Any]) -> NDArray[np.bool_] | None:
     """Where pixels hold the padding value, or lie between it and the limit; None for nowhere."""
-    told = [dataset.get(tag) for tag in ("PixelPaddingValue", "PixelPaddingRangeLimit")]
-    if told[0] is None:
+    if not limits:
         return None
-    low, high = sorted(
-        _as_stored(value, dataset) for value in (told[0], told[0] if told[1] is None else told[1])
-    )
+    ends = [_as_stored(value, dataset) for value in limits]
+    low, high = min(ends), max(ends)
     where: NDArray[np.bool_] = (pixels >= low) & (pixels <= high)
     return where if where.any() else None
 
 
-def _as_stored(value: Any, dataset: Any) -> int:
+def _as_stored(value: int, dataset: Any) -> int:
     """A padding value as pixels hold it, however it was signed: -2000 is 63536 in 16 bits."""
-    bits, number = int(dataset.BitsAllocated), int(value) % 2 ** int(dataset.BitsAllocated)
+    bits, number = int(dataset.BitsAllocated), value % 2 ** int(dataset.BitsAllocated)
     signed = int(dataset.get("PixelRepresentation") or 0) == 1
     return number - 2**bits if signed and number >= 2 ** (bits - 1) else number
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from provenance import read_json, write_text_atomic
 from studies.run.folder import StudyFolder, load_study
-from studies.run.logged import scores_on_test
+from studies.run.logged import logged_scores
 from wandb_runs.environment import Destination, library
 from wandb_runs.run import Labels, begin_run, finish_run, labelled
 
@@ -72,16 +72,25 @@ def _summary(folder: StudyFolder, content: dict[str, Any], metric: str) -> dict[
     records = folder.finished()
     arms: dict[str, list[float]] = {}
     for record in records:
-        score = scores_on_test(record["evaluation"]).get(f"test/{metric}")
+        score = logged_scores(record["evaluation"]).get(f"test/{metric}")
         if score is not None:
             key = f"test/{metric}/{record['scenario']}__{record['model']}"
             arms.setdefault(key, []).append(score)
+    elsewhere = {
+        f"external/{one['name']}/{metric}/{group['scenario']}__{group['model']}": (
+            group["external"]["value"]
+        )
+        for one in content.get("external") or []
+        for group in one["groups"]
+        if group["external"]["value"] is not None
+    }
     return {
         "headline": _shortened(content["answer"]["headline"]),
         "cells_done": len(records),
         "cells_missing": len(content["cells_missing"]),
         "failed": len(content["failures"]),
         **{arm: mean(scores) for arm, scores in arms.items()},
+        **elsewhere,
     }
 
 

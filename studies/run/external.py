@@ -17,8 +17,10 @@ from studies.run.attempt import do_claimed
 from studies.run.external_sets import described
 from studies.run.folder import Study, StudyFolder
 from studies.run.job import now
+from studies.run.logged import labels_of, logged_scores
 from studies.run.verbs import Verbs, verb_command
 from studies.statistics.results import holds_score, known_scores
+from wandb_runs.run import add_to_summary, labelled
 
 
 def evaluate_external(
@@ -97,8 +99,9 @@ def _evaluated(
     # Of other weights or images, or cut short: it is computed again, from what is still there.
     shutil.rmtree(out, ignore_errors=True)
     started = time.monotonic()
+    checkpoint = _checkpoint(study, record)
     keywords: dict[str, Any] = {
-        "checkpoint": _checkpoint(study, record),
+        "checkpoint": checkpoint,
         "out": out,
         "root": study.external[name],
         "split": "all",
@@ -125,6 +128,9 @@ def _evaluated(
         "evaluation": evaluation,
     }
     write_json_atomic(path, content)
+    with labelled(labels_of(study, record["name"], "")):  # gone on with: the training's own run
+        scores = logged_scores(evaluation, f"external/{name}")
+        add_to_summary(checkpoint.parents[1], study.logged, scores)
     value = (evaluation.get("summary", {}).get(metric) or {}).get("value")
     return f"{metric} {value:.3f}" if isinstance(value, float) else f"{metric} undefined"
 

@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
 from studies.run.fingerprint import by_content
 from studies.run.folder import Study
-from studies.run.logged import labels_of, scores_on_test
+from studies.run.logged import labels_of, logged_scores
 from studies.run.verbs import Verbs, verb_command
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import PROJECT_ROOT, Cell
@@ -196,7 +196,7 @@ class Job:
             **result,
         }
         write_json_atomic(self.study.folder.record(self.name), _jsonable(record))
-        scores = scores_on_test(result.get("evaluation", {}))
+        scores = logged_scores(result.get("evaluation", {}))
         with labelled(labels_of(self.study, self.name, fit.part)):
             add_to_summary(Path(fit.run_folder), self.study.logged, scores)
 

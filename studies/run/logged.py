@@ -3,7 +3,7 @@
 import itertools
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from provenance import UserError
@@ -71,11 +71,16 @@ def labels_of(study: Study, name: str, part: str) -> Labels:
     )
 
 
-def scores_on_test(evaluation: dict[str, Any]) -> dict[str, float]:
-    """The scores of an evaluation as a summary shows them: `test/iou_mean` and so on."""
-    values = {name: (of or {}).get("value") for name, of in evaluation.get("summary", {}).items()}
+def logged_scores(evaluation: Mapping[str, Any], of: str = "test") -> dict[str, float]:
+    """The scores of an evaluation as a run's summary shows them: `test/iou_mean` and so on.
+
+    Args:
+        evaluation: What evaluate.py gave.
+        of: Which images they are of: "test", or "external/NAME".
+    """
+    values = {name: (one or {}).get("value") for name, one in evaluation.get("summary", {}).items()}
     return {
-        f"test/{name}": float(value)
+        f"{of}/{name}": float(value)
         for name, value in values.items()
         if isinstance(value, int | float) and math.isfinite(value)
     }

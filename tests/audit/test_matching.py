@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import audit.matching
 import audit.search
 from audit.disguises import disguises
 from audit.embedding import CopyEmbedding, train_embedding
@@ -114,6 +115,20 @@ def test_copies_of_drawn_films_are_found(
     found = match(network, gallery, (255 * half).round().byte())
     left = found.source[:, [1, 3]]  # the corners on the left
     assert (left == rows[:, None]).any(1).float().mean() >= 5 / 6
+
+
+def test_a_query_is_judged_alike_whatever_the_batch(
+    monkeypatch: pytest.MonkeyPatch, films: Tensor, network: CopyEmbedding, gallery: Gallery
+) -> None:
+    queries, done = films[:7], []
+    together = match(network, gallery, queries, on_query=done.append)
+    monkeypatch.setitem(audit.matching._QUERIES_AT_ONCE, "cpu", 3)
+    apart = match(network, gallery, queries, on_query=done.append)
+    assert done == [7, 3, 3, 1]
+    assert torch.equal(apart.source, together.source)
+    assert torch.equal(apart.negative, together.negative)
+    torch.testing.assert_close(apart.correlation, together.correlation, atol=1e-4, rtol=0)
+    torch.testing.assert_close(apart.excess, together.excess, atol=1e-2, rtol=0)
 
 
 def test_the_image_behind_a_label_map_is_always_tried(

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import evaluate
 import train
 from datamodules.open_cache import open_cache
@@ -30,16 +32,38 @@ def notes_of(checkpoint: Path, out: Path, root: Path) -> str:
 
 
 def test_another_window_is_said(small_cache: Path, tmp_path: Path) -> None:
-    kept = open_cache(small_cache).preparation
-    checkpoint = of_slices.write_checkpoint(tmp_path / "a.ckpt", small_cache, preparation=kept)
-    assert "prepared" not in notes_of(checkpoint, tmp_path / "same", small_cache)
+    wide = {"width_hu": 400.0, "center_hu": 40.0}
+    known = prepared_otherwise(small_cache, tmp_path / "known", window=wide)
+    kept = open_cache(known).preparation
+    checkpoint = of_slices.write_checkpoint(tmp_path / "a.ckpt", known, preparation=kept)
+    assert "prepared" not in notes_of(checkpoint, tmp_path / "same", known)
     other = prepared_otherwise(small_cache, tmp_path / "other", window=WINDOW, resample=True)
     notes = notes_of(checkpoint, tmp_path / "out", other)
-    assert (
-        f"{other} was prepared otherwise than the training images: window width_hu 350.0 " in notes
-    )
-    assert "center_hu 40.0, in training " in notes
+    differs = f"{other} was prepared with other settings than the training images: window width_hu"
+    assert f"{differs} 350.0 " in notes
+    assert "center_hu 40.0, in training width_hu 400.0 center_hu 40.0" in notes
     assert "resample True, in training none" in notes
+    assert "prepare these images with the settings of training, into another --out." in notes
+
+
+@pytest.mark.parametrize("in_training", [True, False])
+def test_of_an_unknown_window_nothing_impossible_is_asked(
+    small_cache: Path, tmp_path: Path, in_training: bool
+) -> None:
+    """As of PNG slices, whose grey values are kept as they are."""
+    unknown = prepared_otherwise(small_cache, tmp_path / "png", window=None)
+    known = prepared_otherwise(small_cache, tmp_path / "ct", window=WINDOW)
+    trained, scored = (unknown, known) if in_training else (known, unknown)
+    kept = open_cache(trained).preparation
+    checkpoint = of_slices.write_checkpoint(tmp_path / "a.ckpt", trained, preparation=kept)
+    notes = notes_of(checkpoint, tmp_path / "out", scored)
+    if in_training:
+        assert "in training unknown" in notes
+        assert "so these cannot be prepared to match. Train on a cache whose window is" in notes
+    else:
+        assert "window unknown, in training width_hu" in notes
+        assert "no preparation changes it. If their CT volumes (NIfTI or DICOM) are at" in notes
+    assert "prepare these images" not in notes
 
 
 def test_an_earlier_checkpoint_asks_its_data(small_cache: Path, tmp_path: Path) -> None:
@@ -48,10 +72,10 @@ def test_an_earlier_checkpoint_asks_its_data(small_cache: Path, tmp_path: Path) 
     path = tmp_path / "run/checkpoints/best.ckpt"
     checkpoint = of_slices.write_checkpoint(path, moved)
     other = prepared_otherwise(small_cache, tmp_path / "other", window=WINDOW)
-    assert "otherwise than" in notes_of(checkpoint, tmp_path / "a", other)
+    assert "other settings than" in notes_of(checkpoint, tmp_path / "a", other)
     assert "prepared" not in notes_of(checkpoint, tmp_path / "b", small_cache)
     shutil.rmtree(moved)
-    assert "does not tell how its training images" in notes_of(checkpoint, tmp_path / "c", other)
+    assert "does not say how its training images" in notes_of(checkpoint, tmp_path / "c", other)
 
 
 def test_other_contrast_and_shape_of_films(film_cache: Callable[..., Path], tmp_path: Path) -> None:

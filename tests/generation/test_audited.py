@@ -56,6 +56,18 @@ def test_a_set_is_audited_and_says_so(
     assert audited.content_sha256 == made.content_sha256
     assert "**Audited for copies" in (out / "README.md").read_text()
 
+    # A second set without what was flagged: nothing was, or what lies below the threshold is in it.
+    left = tmp_path / "left"
+    generate.main(words(checkpoint, out, "--audit", "--drop-copies", left, *few))
+    if found["flagged"]:
+        rest = SyntheticSet.open(left)
+        assert len(rest.items) == 12 - found["flagged"]
+        assert rest.manifest["without_copies"]["left_out"] == found["flagged"]
+        assert rest.manifest["audit"] is None
+    else:
+        assert "nothing to leave out, and no" in capsys.readouterr().out
+        assert not left.exists()
+
     mine = tmp_path / "mine"
     mine.mkdir()
     (mine / "audit.json").write_text('{"synthetic_sha256": "of another set"}')
@@ -72,6 +84,7 @@ def test_a_set_is_audited_and_says_so(
         (["--audit-out", "a"], r"--audit-out a: is about the audit"),
         (["--num-planted", "20"], r"--num-planted 20: is about the audit. Add --audit"),
         (["--num-held-out", "30"], r"--num-held-out 30: is about the audit"),
+        (["--drop-copies", "b"], r"--drop-copies b: is about the audit"),
         (["--audit", "--num-planted", "19"], r"--num-planted is 19; .* fewer than 20"),
         (["--audit", "--num-held-out", "29"], r"--num-held-out is 29; .* of 30 held-out"),
         (["--audit", "--require", "copies"], r"'copies' is no rule"),

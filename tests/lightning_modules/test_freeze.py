@@ -18,7 +18,7 @@ from networks import DCGANGenerator
 from networks.enlargement import stages_of
 from provenance import UserError
 from tests.conftest import write_film_cache
-from tests.training_runs import train_as_a_pair
+from tests.training_runs import train_together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 STYLEGAN = [
@@ -148,7 +148,7 @@ def test_a_resumed_run_ends_with_the_same_bits(
 def test_two_processes_equal_one(films: Path, first: Path, tmp_path: Path) -> None:
     more = [f"--model.start_from={first}", *FROZEN]
     one = state(train.fit(arguments(films, tmp_path / "one", *more)).last_checkpoint)
-    train_as_a_pair([arguments(films, tmp_path / "two", *more)], tmp_path)
+    train_together([arguments(films, tmp_path / "two", *more)], tmp_path)
     two = state(tmp_path / "two/checkpoints/last.ckpt")
     for name, value in one.items():
         assert (two[name] - value).abs().max() < 1e-10, name

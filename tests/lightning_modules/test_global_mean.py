@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lightning_modules.global_mean import global_mean
-from tests.training_runs import run_pair
+from tests.training_runs import run_together
 
 WORKER = """
 from pathlib import Path
@@ -98,7 +98,7 @@ torch.save(everything(slice(4 * rank, 4 * rank + 4)), folder / f"{rank}.pt")
 def gradients(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[torch.Tensor]]]:
     """What one process finds, then ranks 0 and 1 of two."""
     folder = tmp_path_factory.mktemp("processes")
-    run_pair(WORKER, folder, out=str(folder))
+    run_together(WORKER, folder, out=str(folder))
     return [torch.load(folder / f"{name}.pt", weights_only=True) for name in ("one", "0", "1")]
 
 

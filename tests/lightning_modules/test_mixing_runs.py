@@ -17,9 +17,9 @@ from provenance import UserError
 from tests.classifier_runs import arguments as of_classifier
 from tests.classifier_runs import last, logged
 from tests.conftest import write_film_cache
-from tests.lightning_modules.test_processes_and_resume import PIX2PIX, SEGMENTER
-from tests.lightning_modules.test_processes_and_resume import arguments as of_segmenter
-from tests.training_runs import train_as_a_pair
+from tests.lightning_modules.test_resume import arguments as of_segmenter
+from tests.methods import PIX2PIX, SEGMENTER
+from tests.training_runs import train_together
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 ROOT = Path(__file__).parents[2]
@@ -76,7 +76,7 @@ def test_two_processes_of_four_images_train_a_classifier_as_one_of_eight(
     films: Path, tmp_path: Path
 ) -> None:
     train.fit(classifier(films, tmp_path / "one", EVERY))
-    train_as_a_pair([classifier(films, tmp_path / "two", EVERY)], tmp_path)
+    train_together([classifier(films, tmp_path / "two", EVERY)], tmp_path)
     assert "no multiple" not in (tmp_path / "rank_0.log").read_text()
     assert apart(tmp_path / "one", tmp_path / "two") < 1e-10
     one, two = logged(tmp_path / "one"), logged(tmp_path / "two")
@@ -90,7 +90,7 @@ def test_two_processes_of_four_slices_train_a_segmenter_as_one_of_eight(
     small_cache: Path, tmp_path: Path
 ) -> None:
     train.fit(segmenter(small_cache, tmp_path / "one"))
-    train_as_a_pair([segmenter(small_cache, tmp_path / "two")], tmp_path)
+    train_together([segmenter(small_cache, tmp_path / "two")], tmp_path)
     assert apart(tmp_path / "one", tmp_path / "two") < 1e-10
 
 

@@ -11,7 +11,7 @@ from metrics.auroc_intervals import (
     roc_band,
     score_difference,
     score_interval,
-    statistic_interval,
+    share_interval,
 )
 from metrics.delong import auroc_test, delong_test, structural_components
 from metrics.intervals import Interval
@@ -241,9 +241,10 @@ def test_twenty_of_either_class_are_covered() -> None:
     assert np.mean([one.low is not None and one.low <= 0.9 <= one.high for one in found]) > 0.925
 
 
-def test_any_weighted_score_and_the_band() -> None:
+def test_a_share_by_hand_and_the_band() -> None:
     scores, labels, ids = cohort(8, 200)
-    share = statistic_interval(lambda w: (w @ labels) / w.sum(1), labels, ids)
+    right = (labels == 1)[None]
+    share = share_interval(right, np.ones_like(right), labels, ids)
     assert share.value == 0.5
     assert share.high - share.low == pytest.approx(2 * 1.97 * math.sqrt(0.25 / 200), rel=0.02)
     rates = np.linspace(0, 1, 11)

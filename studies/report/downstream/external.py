@@ -159,10 +159,11 @@ def _lacking(external: Sequence[Record], known: list[str]) -> list[str]:
 
 
 def _of_evaluations(external: Sequence[Record], name: str) -> list[str]:
-    """What the evaluations say of their images: left out, prepared otherwise, not compared."""
+    """What the evaluations say of their images: left out, other settings, not compared."""
     evaluations = [record["evaluation"] for record in external]
     said = [note for e in evaluations for note in e.get("notes") or []]
-    notes = list(dict.fromkeys(note for note in said if "prepared otherwise" in note))
+    # As `preparation_notes` of evaluation/ says it, in this version and in earlier ones.
+    notes = list(dict.fromkeys(note for note in said if "than the training images:" in note))
     left_out = [e["left_out"]["images"] for e in evaluations if e.get("left_out")]
     if left_out:
         notes.append(

@@ -109,7 +109,9 @@ def test_names_of_class_folders_are_labels_too(tmp_path, capsys):
     pairs = "no_finding=no finding,sick=ill,NORMAL=no finding"
     assert run(*words[:4], tmp_path / "lost", *words[5:], "--label-map", pairs) == 0
     assert told in capsys.readouterr().out
-    assert run(*words, "--label-map", "no_finding=no finding,sick=ill") == 0
+    assert run(*words, "--label-map", "no_finding=a,NO_finding=b") == 2
+    assert "becomes 'b', but 'a' in other capitals" in capsys.readouterr().err
+    assert run(*words, "--label-map", "No_Finding=no finding,SICK=ill") == 0
     assert "--label-map names" not in capsys.readouterr().out
     assert {item["label:label"] for item in items(tmp_path / "out")} == {"no finding", "ill"}
 

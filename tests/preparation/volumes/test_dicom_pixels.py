@@ -69,7 +69,8 @@ def test_padding_outside_of_the_field_of_view_is_air(tmp_path, offset, dtype, pa
     image, notes = hu_of(tmp_path)
     assert np.array_equal(image, np.where(OUTSIDE, -1024, HU))
     share = 100 * OUTSIDE.mean()
-    assert f"{share:.1f} % of its pixels hold PixelPaddingValue (as HU" in notes[0]
+    held = f"{share:.1f} % of its pixels hold the padding value of the header"
+    assert f"{held} (PixelPaddingValue {tag})" in notes[0]
     assert "are read as air" in notes[0]
 
 
@@ -86,7 +87,8 @@ def test_a_range_of_padding_values(tmp_path):
     stored = np.where(OUTSIDE, 4000 + X, HU + 1024).astype(np.uint16)
     tags = {"PixelPaddingValue": 4000, "PixelPaddingRangeLimit": 4031}
     study(tmp_path, stored, intercept=-1024, **tags)
-    image, _ = hu_of(tmp_path)
+    image, notes = hu_of(tmp_path)
+    assert "(PixelPaddingValue 4000 to 4031)" in notes[0]
     assert (image[OUTSIDE] == -1024).all()
     assert np.array_equal(image[~OUTSIDE], HU[~OUTSIDE])
 

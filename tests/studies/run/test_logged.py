@@ -126,6 +126,31 @@ def test_a_cell_that_fails_after_its_training_is_a_failed_run_and_then_one_with_
     assert "test/iou_mean" not in before.summary
 
 
+def test_scores_on_external_sets_join_the_runs_of_their_cells_and_of_the_report(
+    plan: dict, home: Path
+) -> None:
+    whole = {**plan, "models": plan["models"][:1], "external": ["far"]}
+    far = fake_verbs.write_cache(home / "far", hashes="far")
+    specification, out = parse_specification(whole, "plan.yaml"), home / "out"
+    outcome = run_study(
+        specification, home / "data", out, load_verbs, workers=0, wandb="offline",
+        external={"far": far}, say=lambda line: None,
+    )  # fmt: skip
+    build_report(out)
+    log_report(out, outcome.logged)
+    (report,) = runs_of(out)
+    for scenario in ("1", "3"):
+        name = f"{scenario}__unet_light__seed0"
+        before, after = runs_of(out / "runs" / name)
+        assert before.run.run_id == after.run.run_id
+        assert (after.run.display_name, after.run.run_group) == (name, "small")
+        summary = read_json(out / f"external/far/{name}.json")["evaluation"]["summary"]
+        assert after.summary["external/far/iou_mean"] == summary["iou_mean"]["value"]
+        assert "external/far/iou_mean" not in before.summary
+        mean = report.summary[f"external/far/iou_mean/{scenario}__unet_light"]
+        assert mean == pytest.approx(summary["iou_mean"]["value"])
+
+
 def test_a_mode_of_the_yaml_holds_and_another_flag_is_refused(plan: dict, home: Path) -> None:
     plan["arguments"] = ["--wandb", "disabled"]
     specification = parse_specification(plan, "plan.yaml")

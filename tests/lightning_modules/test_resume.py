@@ -1,6 +1,6 @@
-"""Two processes train as one, and a killed run ends with the bits of one that was not.
+"""A killed run ends with the bits of one that was not.
 
-Both through train.py, as a person runs it: float64, small networks, the data of `small_cache`.
+Through train.py, as a person runs it: float64, small networks, the data of `small_cache`.
 """
 
 from pathlib import Path
@@ -10,36 +10,11 @@ import pytest
 import torch
 
 import train
-from tests.training_runs import train_and_die, train_as_a_pair
+from tests.methods import LESIONS, PIX2PIX, SEGMENTER
+from tests.training_runs import train_and_die
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-PIX2PIX = [
-    "--config=configs/kits19/pix2pix.yaml",
-    "--model.generator.width=4",
-    "--model.generator.noise_channels=3",
-    "--model.generator.pixel_noise=true",
-    "--model.discriminator.width=4",
-    "--model.discriminator.num_layers=2",
-    "--model.discriminator.num_scales=2",
-    "--model.feature_matching_weight=1.0",
-    "--model.gradient_clip_norm=1.0",
-]
-SEGMENTER = [
-    "--config=configs/kits19/unet_light.yaml",
-    "--model.network.width=8",
-    "--model.network.depth=2",
-    "--model.gradient_clip_norm=1.0",
-    "--model.decay_from=0.5",
-]
-LESIONS = [
-    "--config=configs/kits19/lesions.yaml",
-    "--model.generator.width=4",
-    "--model.discriminator.width=4",
-    "--model.discriminator.num_layers=1",
-    "--model.margin=2",
-    "--model.gradient_clip_norm=1.0",
-]
 METHODS = [
     pytest.param(PIX2PIX, id="pix2pix"),
     pytest.param(SEGMENTER, id="segmenter"),
@@ -67,20 +42,6 @@ def arguments(method: list[str], cache: Path, run_folder: Path, *extra: str) -> 
 
 def last(run_folder: Path) -> dict[str, Any]:
     return torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)
-
-
-@pytest.mark.ddp
-@pytest.mark.parametrize("method", METHODS)
-def test_two_processes_equal_one(method: list[str], small_cache: Path, tmp_path: Path) -> None:
-    train.fit(arguments(method, small_cache, tmp_path / "one"))
-    train_as_a_pair([arguments(method, small_cache, tmp_path / "two")], tmp_path)
-    one, two = last(tmp_path / "one"), last(tmp_path / "two")
-    assert two["progress"] == {"steps_done": 9, "images_seen": 36} == one["progress"]
-    moved = 0.0
-    for name, value in one["state_dict"].items():
-        assert (two["state_dict"][name] - value).abs().max() < 1e-10, name
-        moved = max(moved, float(value.abs().max()))
-    assert moved > 0.01
 
 
 @pytest.mark.parametrize("method", METHODS)
