@@ -57,7 +57,7 @@ def audit(
     Two embeddings, trained on the training images alone, propose for each image, its corners and
     its negative what it may be a copy of; registration lays these on it. An image is suspicious
     where the best lies on it far better than those of other patients do. What "far" is, images of
-    held-out patients say; what would be seen, copies that are planted on the spot in sixteen
+    held-out patients say; what would be seen, copies that are planted on the spot in eighteen
     disguises, one of them made by a generator. Writes audit.json, report.html and report.md, which
     show no patient, and shows_patients/ with the most suspicious pairs, which stays with the data.
     The embeddings are kept in the cache's folder audit/.

@@ -38,6 +38,8 @@ def disguises() -> dict[str, Callable[[Tensor, Tensor, torch.Generator], Tensor]
         "all together": _all_together,
         "left half of one, right half of another": _spliced,
         "a box of text on it": lambda x, _, source: _boxed(x, source),
+        "upside down": lambda x, _, __: x.flip(2),
+        "turned 90 degrees": lambda x, _, __: x.rot90(1, (2, 3)),
     }
 
 

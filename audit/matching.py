@@ -1,8 +1,10 @@
 """Which training image each query may be a copy of, and how closely it lies on it.
 
 Two stages. An embedding proposes: for the whole of a query and for each of its corners, the
-training images that look most like it, and most like its negative. Registration disposes: each is
-moved onto the query as well as an affine motion can, mirrored or not, and correlated.
+training images that look most like it, and most like its negative; for the whole, most like it
+turned by 90, 180 and 270 degrees too, which with the mirror is every way a picture can lie.
+Registration disposes: each is moved onto the query as well as an affine motion can, mirrored or
+not, and correlated.
 
 A correlation by itself says little: chest films are alike, and a noisy copy correlates less with
 its source than two clean films with one another. So each query's best is compared with its next
@@ -10,7 +12,7 @@ best among *other patients*: a copy stands out from those, whatever the image.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +33,9 @@ REGIONS = (WHOLE, *CORNERS)
 _PATIENTS_OF_WHOLE, _MORE_OF_WHOLE, _PATIENTS_OF_CORNER = 8, 2, 4
 """Candidates of a query, and of its negative: from that many patients the nearest image, and more
 images of whomever; of a corner, from that many patients the nearest of all corners."""
+
+_TURNS, _PATIENTS_OF_TURNED = (1, 2, 3), 2
+"""Quarter turns of the whole query, and candidates of each."""
 
 _OTHERS = 4
 """Patients, next to the best one's, that say how well images of others lie on the query."""
@@ -80,13 +85,35 @@ class Matches:
     negative: Tensor
 
 
+@dataclass(frozen=True)
+class _Candidates:
+    """What may lie on one region of C queries.
+
+    Attributes:
+        index: (C, K) training images.
+        places: (C, K) index into `REGIONS`: which of their regions.
+        negative: Whether as negatives.
+        turns: By how many quarter turns to the right the query lies.
+    """
+
+    index: Tensor
+    places: Tensor
+    negative: bool = False
+    turns: int = 0
+
+
 @torch.no_grad()
-def points_of(network: CopyEmbedding, images: Tensor, negative: bool = False) -> Tensor:
-    """Embeddings (len(REGIONS), N, D) of the regions of images (N, 1, S, S) uint8."""
-    found: list[list[Tensor]] = [[] for _ in REGIONS]
+def points_of(
+    network: CopyEmbedding,
+    images: Tensor,
+    negative: bool = False,
+    regions: Sequence[tuple[float, float, float]] = REGIONS,
+) -> Tensor:
+    """Embeddings (len(regions), N, D) of the regions of images (N, 1, S, S) uint8."""
+    found: list[list[Tensor]] = [[] for _ in regions]
     for batch in images.split(_BATCH):
         levels = _levels(batch, negative)
-        for place, (side, x, y) in enumerate(REGIONS):
+        for place, (side, x, y) in enumerate(regions):
             found[place].append(network(region(levels, side, x, y)))
     return torch.stack([torch.cat(part) for part in found])
 
@@ -110,6 +137,9 @@ def match(
         on_query: Called with the number of queries that are done since, for a progress bar.
     """
     both = [points_of(network, queries, negative) for negative in (False, True)]
+    turned = [
+        points_of(network, queries.rot90(turns, (2, 3)), regions=(WHOLE,))[0] for turns in _TURNS
+    ]
     parts: list[tuple[Tensor, ...]] = []
     whole, corners = gallery.points[0], gallery.points[1:].flatten(0, 1)
     owners = gallery.patients.repeat(len(REGIONS) - 1)
@@ -119,7 +149,7 @@ def match(
         rows = slice(start, start + height)
         of_regions = []
         for place in range(len(REGIONS)):
-            pairs = []
+            tried = []
             for negative in (False, True):
                 points = both[negative][place, rows]
                 if place == 0:
@@ -129,36 +159,38 @@ def match(
                     if own is not None:
                         named = torch.where(own[rows] < 0, index[:, 0], own[rows])
                         index = torch.cat([index, named[:, None]], 1)
-                    pairs.append((index, torch.zeros_like(index), negative))
+                    tried.append(_Candidates(index, torch.zeros_like(index), negative))
                 else:
                     index = nearest(points, corners, owners, _PATIENTS_OF_CORNER)
-                    pairs.append((index % count, index // count + 1, negative))
-            of_regions.append(_best(gallery, queries[rows], place, pairs))
+                    tried.append(_Candidates(index % count, index // count + 1, negative))
+            for turns, points in zip(_TURNS, turned, strict=True) if place == 0 else ():
+                index = nearest(points[rows], whole, gallery.patients, _PATIENTS_OF_TURNED)
+                tried.append(_Candidates(index, torch.zeros_like(index), turns=turns))
+            of_regions.append(_best(gallery, queries[rows], place, tried))
         parts.append(tuple(torch.stack(x, 1) for x in zip(*of_regions, strict=True)))
         on_query(len(queries[rows]))
     return Matches(*(torch.cat(x) for x in zip(*parts, strict=True)))
 
 
 def _best(
-    gallery: Gallery, queries: Tensor, place: int, pairs: list[tuple[Tensor, Tensor, bool]]
+    gallery: Gallery, queries: Tensor, place: int, tried: Sequence[_Candidates]
 ) -> tuple[Tensor, ...]:
     """Register all candidates of one region, and choose."""
     count = len(queries)
     templates = _smooth(region(_levels(queries), *REGIONS[place]))
     side = 2 * SIDE if place else SIDE  # a corner as large as its template
-    values, motions, sources, negatives = [], [], [], []
-    for index, places, negative in pairs:
-        width = index.shape[1]
-        images = _levels(gallery.images[index.flatten()], negative)
+    values, motions = [], []
+    for some in tried:
+        width = some.index.shape[1]
+        images = _levels(gallery.images[some.index.flatten()], some.negative)
         images = _smooth(F.interpolate(images, size=(side, side), mode="area"))
         repeated = templates.repeat_interleave(width, 0)
-        value, motion = _register_either_way(images, repeated, places.flatten())
+        value, motion = _register_either_way(images, repeated, some.places.flatten(), some.turns)
         values.append(value.view(count, width))
         motions.append(motion.view(count, width, 2, 3))
-        sources.append(index)
-        negatives.append(torch.full_like(index, negative))
     value, motion = torch.cat(values, 1), torch.cat(motions, 1)
-    source, negative_of = torch.cat(sources, 1), torch.cat(negatives, 1)
+    source = torch.cat([some.index for some in tried], 1)
+    negative_of = torch.cat([torch.full_like(some.index, some.negative) for some in tried], 1)
     best = value.argmax(1)
     row = torch.arange(count, device=best.device)
     return (
@@ -171,11 +203,11 @@ def _best(
 
 
 def _register_either_way(
-    images: Tensor, templates: Tensor, places: Tensor
+    images: Tensor, templates: Tensor, places: Tensor, turns: int
 ) -> tuple[Tensor, Tensor]:
     """`register`, mirrored or not: whichever lies better after a few steps goes on."""
     tried = [
-        register(images, templates, _starts(places, mirror).to(images), _TRIED_STEPS)
+        register(images, templates, _starts(places, mirror, turns).to(images), _TRIED_STEPS)
         for mirror in (1.0, -1.0)
     ]
     mirrored = tried[1][0] > tried[0][0]
@@ -208,11 +240,13 @@ def excess_over_others(value: Tensor, patient: Tensor, best: Tensor) -> Tensor:
     return (z.gather(1, first)[:, 0] - mean).where(there.any(1), 0)
 
 
-def _starts(places: Tensor, mirror: float) -> Tensor:
-    """(N, 2, 3): the motion that shows a region of an image as it is, or mirrored."""
+def _starts(places: Tensor, mirror: float, turns: int) -> Tensor:
+    """(N, 2, 3): the motion that shows a region of an image as it is, mirrored or turned."""
+    turn = torch.linalg.matrix_power(torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), turns)
     chosen = torch.tensor(REGIONS)[places.cpu()]
     matrices = torch.zeros(len(places), 2, 3)
     matrices[:, 0, 0], matrices[:, 1, 1] = mirror * chosen[:, 0], chosen[:, 0]
+    matrices[:, :, :2] @= turn
     matrices[:, :, 2] = chosen[:, 1:]
     return matrices
 

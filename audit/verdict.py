@@ -21,8 +21,9 @@ STATUS = {
 
 LIMITS = (
     "It sees copies: of a whole image, or of half or a corner of one, that were moved, mirrored, "
-    "inverted, blurred, or changed in grey level. It does not see what is smaller, such as a "
-    "wire, a marker or an implant that is taken from one patient.",
+    "inverted, blurred, or changed in grey level; of a whole image also upside down or on its "
+    "side. It does not see what is smaller, such as a wire, a marker or an implant that is taken "
+    "from one patient.",
     "It does not see a blend of several patients, nor an image that shows a known patient as no "
     "training image does.",
     "It compares with the training images of this cache. Of what a generator learnt elsewhere, "

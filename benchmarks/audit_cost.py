@@ -28,10 +28,10 @@ from provenance import write_json_atomic
 SIDE = 64
 _STEPS = 5
 EMBEDDINGS = 2
-KINDS = 17
+KINDS = 19
 NUM_PLANTED = 100
 NUM_HELD_OUT = 2000
-"""What `evaluate.py audit` looks at besides the set, unless it is told another number: fourteen
+"""What `evaluate.py audit` looks at besides the set, unless it is told another number: sixteen
 disguises, two kinds of rebuilt copies, and rebuilt images that are none."""
 
 SHOWN = ((2000, 3000), (40_000, 100_000))

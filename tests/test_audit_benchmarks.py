@@ -135,7 +135,7 @@ def test_costs_on_a_line_are_extrapolated_along_it() -> None:
     assert found.query == pytest.approx(0.02)
     assert found.pair == pytest.approx(1e-6)
     assert found.learning == pytest.approx(60)
-    expected = EMBEDDINGS * ((40_000 + 2000 + 1700) * (0.02 + 0.1) + 100 + 60)
+    expected = EMBEDDINGS * ((40_000 + 2000 + 1900) * (0.02 + 0.1) + 100 + 60)
     assert found.audit(40_000, 100_000) == pytest.approx(expected)
 
 

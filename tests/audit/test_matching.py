@@ -12,6 +12,7 @@ import audit.search
 from audit.disguises import disguises
 from audit.embedding import CopyEmbedding, train_embedding
 from audit.matching import Gallery, excess_over_others, match, points_of
+from audit.pairs import pair_of
 from audit.search import nearest
 from phantom.chest.film import draw_film
 from phantom.chest.patient import draw_chest_patient
@@ -103,7 +104,15 @@ def test_copies_of_drawn_films_are_found(
     rows, strange = torch.arange(6), films[-6:].float() / 255
     highest = match(network, gallery, films[NUM_TRAINING:]).excess[:, 0].max()
     kinds = disguises()
-    for name in ("plain", "flipped", "turned 5 degrees", "gamma 1.4", "inverted"):
+    for name in (
+        "plain",
+        "flipped",
+        "turned 5 degrees",
+        "gamma 1.4",
+        "inverted",
+        "upside down",
+        "turned 90 degrees",
+    ):
         copies = kinds[name](films[rows].float() / 255, strange, source)
         found = match(network, gallery, (255 * copies).round().byte())
         assert (found.excess[:, 0] > highest).float().mean() >= 5 / 6, name
@@ -115,6 +124,22 @@ def test_copies_of_drawn_films_are_found(
     found = match(network, gallery, (255 * half).round().byte())
     left = found.source[:, [1, 3]]  # the corners on the left
     assert (left == rows[:, None]).any(1).float().mean() >= 5 / 6
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+@pytest.mark.parametrize("mirrored", [False, True])
+def test_a_copy_is_found_however_it_lies_and_is_laid_back(
+    films: Tensor, network: CopyEmbedding, gallery: Gallery, turns: int, mirrored: bool
+) -> None:
+    query = films[4:5].rot90(turns, (2, 3))
+    query = query.flip(3) if mirrored else query
+    found = match(network, gallery, query)
+    assert found.source[0, 0] == 4
+    assert found.correlation[0, 0] > 0.99
+    image, laid, left = pair_of(0, 0, query, gallery.images, found).drawn
+    assert np.array_equal(image, query[0, 0].numpy())
+    assert np.corrcoef(image.ravel(), laid.ravel())[0, 1] > 0.99
+    assert left.mean() < 3  # of 255: it lies there as it is, nowhere turned the other way
 
 
 def test_a_query_is_judged_alike_whatever_the_batch(

@@ -63,7 +63,7 @@ def test_every_kind_of_copy_is_of_the_image_that_it_names(monkeypatch: pytest.Mo
     training, held_out = of(images(80, 0), "training"), of(images(40, 1), "held out")
     sets = AuditedSets(training, held_out, held_out, torch.full((40,), -1))
     copies, rebuilt = plant(sets, 60, 3)
-    assert len(copies) == 16
+    assert len(copies) == 18
     assert {len(one.pixels) for one in copies.values()} == {60}
     assert torch.equal(copies["plain"].pixels, training.pixels[copies["plain"].source])
     of_generator = copies[GENERATED].source
