@@ -24,7 +24,7 @@ from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import launched_rank
-from provenance import UserError, library_versions, without_paths
+from provenance import UserError, library_versions, without_paths, write_text_atomic
 from training.failures import OnFailure, fit_with_roll_backs, worded_building
 from training.joining_callbacks import callbacks_that_join, refuse_unknown_monitor
 from training.library_networks import NetworkParser, refuse_unfit_network
@@ -273,17 +273,12 @@ class TrainCLI(LightningCLI):
         last = checkpoint_folder(self.run_folder) / "last.ckpt"
         written = self.run_folder / "config.yaml"
         is_new = not written.exists()
-        if self.trainer.is_global_zero:
-            self.run_folder.mkdir(parents=True, exist_ok=True)
-            self._parser(self.subcommand).save(
-                config,
-                written,
-                overwrite=True,
-                skip_unset=False,
-                multifile=False,
-            )
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
+            if self.trainer.is_global_zero:
+                # Whole at any moment: other processes read it, and a kill would leave half of it.
+                text = self._parser(self.subcommand).dump(config, skip_unset=False)
+                write_text_atomic(written, text)
             fit_with_roll_backs(
                 lambda start: self.trainer.fit(
                     self.model, datamodule=self.datamodule, ckpt_path=start

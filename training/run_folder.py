@@ -132,6 +132,12 @@ def refuse_other_settings(run_folder: Path, now: dict[str, Any]) -> None:
     if not path.exists() or not (checkpoint_folder(run_folder) / "last.ckpt").exists():
         return
     before = configuration_of(path)
+    if not isinstance(before, dict):
+        raise UserError(
+            f"{path}: holds no settings, as when a process was killed while it wrote them. "
+            "Nothing was changed. Remove this file, or put its copy there, and give the same "
+            "command again: the settings are written anew, and the data are compared still."
+        )
     was, is_now = _compared(before), _compared(now)
     refuse_differences(
         run_folder,

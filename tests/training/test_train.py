@@ -11,6 +11,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 
+import provenance
 import train
 from command_line import run_verb
 from datamodules import KiTS19DataModule
@@ -50,6 +51,32 @@ def finished_run(small_cache: Path, tmp_path_factory: pytest.TempPathFactory) ->
     small = ["--model.network.width=8", "--model.network.depth=2"]
     train.fit(arguments(small_cache, folder, *small, "--wandb=offline", config=str(ROOT / UNET)))
     return folder
+
+
+def test_settings_of_a_run_are_whole_at_any_moment(
+    finished_run: Path, small_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that is killed while it writes them leaves those of before."""
+    config = finished_run / "config.yaml"
+    before = config.read_bytes()
+    small = ["--model.network.width=8", "--model.network.depth=2"]
+    again = arguments(small_cache, finished_run, *small, "--resume=true", config=str(ROOT / UNET))
+
+    def killed(*_: object) -> None:
+        raise InterruptedError(4, "in the middle")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provenance.os, "replace", killed)
+        with pytest.raises(UserError, match="in the middle"):
+            train.fit(again)
+    assert config.read_bytes() == before
+    try:
+        config.write_text("")
+        with pytest.raises(UserError, match=r"config\.yaml: holds no settings"):
+            train.fit(again)
+        assert config.read_bytes() == b""
+    finally:
+        config.write_bytes(before)
 
 
 def test_run_folder_holds_what_the_design_promises(finished_run: Path) -> None:
