@@ -219,6 +219,32 @@ def test_four_processes_equal_one(caches: dict[str, Path], tmp_path: Path) -> No
     compare(ON_FOUR, caches, tmp_path, processes=4)
 
 
+@pytest.mark.slow
+def test_a_run_goes_on_with_another_number_of_processes(
+    caches: dict[str, Path], tmp_path: Path
+) -> None:
+    """An epoch on one process, the next on two, the last on one again."""
+    names = ("se_msg_pggan ra_hinge", "pix2pix vanilla", "segmenter")
+
+    def arguments(name: str, folder: str, epochs: int, *more: str) -> list[str]:
+        data, flags = SOME[name]
+        constant = ["--data.images_per_epoch=24", "--model.decay_from=1.0"]
+        more = (*constant, f"--trainer.max_epochs={epochs}", *more)
+        return in_float64(flags, caches[data], tmp_path / f"{folder}_{name}", *more)
+
+    for name in names:
+        train.fit(arguments(name, "whole", 3))
+        train.fit(arguments(name, "changed", 1))
+    train_together([arguments(name, "changed", 2, "--resume=true") for name in names], tmp_path)
+    for name in names:
+        train.fit(arguments(name, "changed", 3, "--resume=true"))
+        whole, changed = tmp_path / f"whole_{name}", tmp_path / f"changed_{name}"
+        assert saved(changed)["progress"] == saved(whole)["progress"]
+        worst = assert_same_weights(name, whole, changed)
+        print(f"{name}: {worst:.1e} from a run on one process")
+        assert_same_rows(name, rows(whole), rows(changed))
+
+
 # ---- where several processes cannot equal one, and what holds instead ----------------------------
 
 BY_THE_PROCESS: Cases = {
