@@ -5,7 +5,7 @@ so the same pixels of the slices before are looked at too, and real lesions of h
 """
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from datamodules.slice_dataset import unit_image
 from datamodules.synthetic import SyntheticSet
 from device import Device, chosen_device
 from display.sheet import overlay, save_png, sheet
+from evaluation.before_after import before_after
 from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv
 from gates.judge import judged
@@ -100,20 +101,24 @@ def evaluate_lesions(
     asked = _Asked(module.to(target).eval(), target, cache.class_names.index(painted["lesion"]))
     rows = list(asked.of_set(made, cache))
     real = list(asked.of_real(cache, rows))
-    columns = {
-        "lesion_found": rows,
-        "lesion_found_before": [{**row, "found": row["found_before"]} for row in rows],
-        "lesion_found_real": real,
+    shares = {
+        "lesion_found": [row["found"] for row in rows],
+        "lesion_found_before": [row["found_before"] for row in rows],
+        "lesion_found_real": [row["found"] for row in real],
     }
+    painted_patients = [row["patient_id"] for row in rows]
+    found, found_before, change = before_after(
+        shares["lesion_found"], shares["lesion_found_before"], painted_patients, share=True
+    )
+    found_real = patient_interval(
+        shares["lesion_found_real"], [row["patient_id"] for row in real], share=True
+    )
     summary = {
-        name: patient_interval(
-            [row["found"] for row in part], [row["patient_id"] for row in part], share=True
-        ).as_dict()
-        for name, part in columns.items()
+        "lesion_found": found.as_dict(),
+        "lesion_found_before": found_before.as_dict(),
+        "lesion_found_real": found_real.as_dict(),
+        "lesion_found_change": change.as_dict(),
     }
-    summary["lesion_found_change"] = patient_interval(
-        [row["found"] - row["found_before"] for row in rows], [row["patient_id"] for row in rows]
-    ).as_dict()
     result: dict[str, Any] = {
         **identity,
         "checkpoint": str(checkpoint),
@@ -122,7 +127,7 @@ def evaluate_lesions(
         "num_images": len(rows),
         "num_patients": len({row["patient_id"] for row in rows}),
         "num_real_lesions": len(real),
-        "half_found": {name: _half(part) for name, part in columns.items()},
+        "half_found": {name: _half(part) for name, part in shares.items()},
         "summary": summary,
         "notes": [
             "The painted slices are of patients whom the segmenter was trained on, so it knows the "
@@ -225,6 +230,6 @@ class _Asked:
         return sheet(rows, row_titles=titles, cell_size=160, legend=cache.class_names)
 
 
-def _half(rows: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-    """Of how many at least half of the pixels are found."""
-    return {"found": sum(row["found"] >= 0.5 for row in rows), "of": len(rows)}
+def _half(shares: Sequence[float]) -> dict[str, int]:
+    """In how many lesions at least half of the pixels are found."""
+    return {"found": sum(share >= 0.5 for share in shares), "of": len(shares)}

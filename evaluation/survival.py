@@ -197,6 +197,7 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     Returns:
         "<what>:translated", "<what>:original", "<what>:change", and "same".
     """
+    from evaluation.before_after import before_after
     from metrics.intervals import patient_interval
 
     patients = [str(row["patient_id"]) for row in rows]
@@ -205,14 +206,9 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
         key.rpartition(":")[0] for row in rows for key in row if key.endswith(":translated")
     )
     for what in whats:
-        after = [row.get(f"{what}:translated") for row in rows]
-        before = [row.get(f"{what}:original") for row in rows]
-        change = [
-            None if a is None or b is None else a - b for a, b in zip(after, before, strict=True)
-        ]
-        for name, values in zip(_BY, (after, before, change), strict=True):
-            of_shares = name != "change" and not what.startswith("dice:")
-            interval = patient_interval(values, patients, share=of_shares)
+        after, before = ([row.get(f"{what}:{name}") for row in rows] for name in _BY[:2])
+        intervals = before_after(after, before, patients, share=not what.startswith("dice:"))
+        for name, interval in zip(_BY, intervals, strict=True):
             if interval.value is not None:
                 found[f"{what}:{name}"] = vars(interval)
     found["same"] = vars(patient_interval([row["same"] for row in rows], patients, share=True))
