@@ -9,8 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from foreign_text import printable
-from preparation.films.film import is_file_or_lost, num_bytes
-from preparation.films.image_files import SUFFIXES as PICTURES
+from preparation.films.files.find import SUFFIXES as PICTURES
+from preparation.films.files.find import is_file_or_lost, num_bytes
 from preparation.left_out import MAY_NOT_BE_READ
 from preparation.text_file import as_text
 from preparation.volumes.dicom_file import read_dicom

@@ -14,14 +14,15 @@ from preparation.claim import claimed
 from preparation.films.archive import empty_members_note, opened, unpacked_folder
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
-from preparation.films.film import FilmFile, nested_folders_note
-from preparation.films.film_layout import Clahe, LayoutOptions
-from preparation.films.image_files import (
-    ImageFileReader,
+from preparation.films.files.find import (
     class_folders,
     find_image_files,
+    nested_folders_note,
     passed_over_note,
 )
+from preparation.films.film import FilmFile
+from preparation.films.film_layout import Clahe, LayoutOptions
+from preparation.films.image_files import ImageFileReader
 from preparation.films.label_matching import matched
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_spelling import check_spelling

@@ -1,9 +1,7 @@
 """What every source of films hands to the preparation, and how a film is refused."""
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -84,31 +82,3 @@ class FilmReader(Protocol):
     def __call__(self, file: FilmFile) -> Film:
         """Return the film, or raise RejectedFilm; nothing else is let through."""
         ...
-
-
-def is_file_or_lost(path: Path) -> bool:
-    """Whether a path is a file, or a link to one that is gone; not a pipe or a device."""
-    return path.is_file() or (path.is_symlink() and not path.exists())
-
-
-def num_bytes(path: Path) -> int:
-    """Size of a file; 0 where it is gone."""
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
-
-
-def nested_folders_note(files: Sequence[FilmFile]) -> list[str]:
-    """A sentence where folders of films lie in others, several in one: which is the patient's?"""
-    folders = {PurePosixPath(file.name).parent for file in files}
-    above = Counter(folder.parent for folder in folders if len(folder.parts) > 1)
-    several = sum(count > 1 for count in above.values())
-    if several < 2:  # one may be above all patients
-        return []
-    return [
-        "--patient-from folder takes the folder that a film lies in for its patient, and "
-        f"{several:,} folders hold several of them. If those are the patients and these their "
-        "studies, people leak between splits: name patients by a table's --patient-column, or by "
-        "the PatientID of DICOM films or the --patient-pattern of others."
-    ]

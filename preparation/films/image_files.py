@@ -1,10 +1,7 @@
-"""Films as PNG, JPEG, TIFF, BMP or WebP: found in a folder, decoded to grey or colour in [0, 1]."""
+"""Films as PNG, JPEG, TIFF, BMP or WebP, decoded to grey or colour in [0, 1]."""
 
-import os
 import re
 import warnings
-from collections import Counter
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -14,15 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
 from preparation.copies import pixel_hash
-from preparation.films.film import (
-    MAX_PIXELS,
-    MIN_SIDE,
-    Film,
-    FilmFile,
-    RejectedFilm,
-    is_file_or_lost,
-    num_bytes,
-)
+from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from preparation.films.grey_range import GreyRange, grey_range
 from preparation.left_out import MAY_NOT_BE_READ
 from preparation.raised import raised
@@ -31,50 +20,11 @@ from preparation.text_file import as_text
 from provenance import UserError
 from synthetic_marks import mark_in_picture
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp")
-_OTHERS = (
-    ".dcm", ".dicom", ".gif", ".jp2", ".j2k", ".jpf", ".jpx", ".jfif", ".jpe", ".heic", ".avif",
-    ".pgm", ".nii", ".nii.gz", ".mha", ".nrrd", ".npy",
-    ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".gz", ".bz2", ".xz", ".7z", ".rar",
-)  # fmt: skip
-# How files of the kinds begin that are read, whatever they are called.
-_BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 # Pillow opens by content: without this list a `.png` could start any of its other decoders.
 _FORMATS = ("PNG", "JPEG", "TIFF", "BMP", "WEBP")
 _TIFF_PHOTOMETRIC = 262
-_MOST_CLASS_FOLDERS = 20
 # What the planes of a tinted film may differ by, of 255.
 _TINT = 96
-
-
-def find_image_files(source: Path) -> list[FilmFile]:
-    """List the images under a folder, by suffix, sorted by their name relative to it.
-
-    Hidden files and folders are left out, links to folders are not followed. A link to a file
-    that is gone is listed, so that its film is counted as unreadable; pipes and devices, which may
-    wait for ever, are not.
-
-    Raises:
-        UserError: The folder is missing, or one below it cannot be listed.
-    """
-    found = [
-        FilmFile(path.relative_to(source).as_posix(), path, num_bytes(path))
-        for path in _visible_files(source)
-        if path.suffix.lower() in SUFFIXES and is_file_or_lost(path)
-    ]
-    return sorted(found, key=lambda file: file.name)
-
-
-def _visible_files(source: Path) -> Iterator[Path]:
-    def stop(error: OSError) -> None:
-        raise UserError(
-            f"{error.filename}: the folder cannot be listed ({error.strerror}). Its films would "
-            "be missing unnoticed; make it readable, or take it out of --source."
-        ) from error
-
-    for folder, subfolders, names in os.walk(source, onerror=stop):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        yield from (Path(folder, name) for name in names if not name.startswith("."))
 
 
 @dataclass(frozen=True)
@@ -344,45 +294,3 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     if isinstance(error, UnidentifiedImageError):
         return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture.")
     return RejectedFilm("unreadable", f"cannot be decoded ({raised(error, file.path)}).")
-
-
-def passed_over_note(source: Path) -> list[str]:
-    """A sentence on files that are images of kinds which are not read here, by their suffix.
-
-    Also on archives, in which films may be, and on pictures whose names do not say that they are.
-    """
-    kinds = (_passed_over(path) for path in _visible_files(source))
-    found = Counter(kind for kind in kinds if kind is not None)
-    if not found:
-        return []
-    counted = ", ".join(f"{count:,} {kind}" for kind, count in sorted(found.items()))
-    return [
-        f"files of other kinds lie among the films and were not looked at: {counted}. Read are "
-        f"{', '.join(SUFFIXES)}; DICOM films are prepared by prepare.py chest_xray, into another "
-        "--out. Unpack archives that lie within, and give pictures the suffix of what they are."
-    ]
-
-
-def _passed_over(path: Path) -> str | None:
-    """The kind of a file that is not looked at though there may be films in it, else None."""
-    name, suffix = path.name.lower(), path.suffix.lower()
-    if suffix in SUFFIXES:
-        return None
-    if kind := max((other for other in _OTHERS if name.endswith(other)), key=len, default=None):
-        return kind
-    if not path.is_file():  # a pipe would wait for ever
-        return None
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(8)
-    except OSError:
-        return None
-    called = f"called {suffix}" if suffix else "without a suffix"
-    return f"picture {called}" if head.startswith(_BEGINNINGS) else None
-
-
-def class_folders(files: Sequence[FilmFile]) -> dict[str, int]:
-    """Films of each class folder, by its name as text; none where the folders are no classes."""
-    folders = Counter(as_text(PurePosixPath(file.name).parent.name) for file in files)
-    few = 2 <= len(folders) <= _MOST_CLASS_FOLDERS
-    return dict(sorted(folders.items())) if few and "" not in folders else {}

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from datamodules.film_cache import FilmCache
-from preparation.films.image_files import class_folders
+from preparation.films.files.find import class_folders
 from preparation.films.label_table import read_label_table
 from preparation.label_map import lost_pairs, parse_label_map
 from preparation.synthetic.source import SourceFile

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from preparation.copies import pixel_hash
-from preparation.films.film import Film, FilmFile, RejectedFilm, num_bytes
+from preparation.films.files.find import num_bytes
+from preparation.films.film import Film, FilmFile, RejectedFilm
 from preparation.films.image_files import ImageFileReader
 from preparation.synthetic.arrays import Stack, stack_of
 from preparation.synthetic.films import ReadPictures, Shown

@@ -1,6 +1,5 @@
 """The files of a set that another program made: which there are, and of which kind each is."""
 
-import os
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
@@ -9,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 from datamodules.synthetic import FORMAT as SET_FORMAT
-from preparation.films.film import FilmFile, is_file_or_lost, num_bytes
-from preparation.films.image_files import SUFFIXES
+from preparation.films.files.find import SUFFIXES, is_file_or_lost, num_bytes, visible_files
+from preparation.films.film import FilmFile
 from provenance import UserError, read_json
 from spelling import meant_path
 
@@ -87,7 +86,9 @@ def find_source(source: Path, flag: str = "--source") -> tuple[list[SourceFile],
         raise UserError(f"{flag} {source}: there is no such folder.{meant_path(source)}")
     if source.is_dir():
         _refuse_ours(source, flag)
-        paths = sorted(_visible(source, flag), key=lambda path: path.relative_to(source).as_posix())
+        visible = visible_files(source, flag)
+        paths = [path for path in visible if path.name != "DICOMDIR" and is_file_or_lost(path)]
+        paths.sort(key=lambda path: path.relative_to(source).as_posix())
         root = source
     else:
         paths, root = [source], source.parent
@@ -125,21 +126,6 @@ def counted_kinds(files: Sequence[SourceFile]) -> dict[str, int]:
     if "gz" in found:
         found["nii.gz"] = found.pop("gz")
     return dict(sorted(found.items()))
-
-
-def _visible(source: Path, flag: str) -> list[Path]:
-    def stop(error: OSError) -> None:
-        raise UserError(
-            f"{flag} {error.filename}: cannot be listed ({error.strerror}). Its images would be "
-            "missing unnoticed; make the folder readable, or move it away."
-        ) from error
-
-    found = []
-    for folder, folders, names in os.walk(source, onerror=stop):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        paths = (Path(folder, name) for name in names if not name.startswith("."))
-        found += [path for path in paths if path.name != "DICOMDIR" and is_file_or_lost(path)]
-    return found
 
 
 def kind_of(path: Path) -> Kind | None:

@@ -1,7 +1,6 @@
 """DICOM films: found in folders, and read one at a time with nothing but a refusal let through."""
 
 import logging
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,11 +18,11 @@ from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.dicom.pixels import decode, opened
-from preparation.films.film import Film, FilmFile, RejectedFilm, is_file_or_lost, num_bytes
+from preparation.films.files.find import is_file_or_lost, num_bytes, visible_files
+from preparation.films.film import Film, FilmFile, RejectedFilm
 from preparation.films.inversion import looks_inverted
 from preparation.left_out import MAY_NOT_BE_READ
 from preparation.synthetic_files import synthetic_sentence
-from provenance import UserError
 from synthetic_marks import mark_in_dicom, mark_of_folder
 
 _ENDINGS = (".dcm", ".dicom", ".dic", ".ima")
@@ -39,21 +38,11 @@ def find_dicom_films(source: Path) -> list[FilmFile]:
     Raises:
         UserError: A folder is missing or cannot be listed.
     """
-
-    def fail(error: OSError) -> None:
-        raise UserError(
-            f"{error.filename}: cannot be listed ({error.strerror}). Nothing was prepared, since "
-            "its films would be missing unnoticed; make the folder readable, or move it away."
-        ) from None
-
-    found = []
-    for folder, folders, names in os.walk(source, onerror=fail):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            path = Path(folder, name)
-            if name.startswith(".") or name == "DICOMDIR" or not is_file_or_lost(path):
-                continue
-            found.append(FilmFile(path.relative_to(source).as_posix(), path, num_bytes(path)))
+    found = [
+        FilmFile(path.relative_to(source).as_posix(), path, num_bytes(path))
+        for path in visible_files(source)
+        if path.name != "DICOMDIR" and is_file_or_lost(path)
+    ]
     return sorted(found, key=lambda file: file.name)
 
 

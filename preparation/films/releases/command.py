@@ -8,8 +8,9 @@ from licences import known_data
 from preparation.claim import claimed
 from preparation.films.archive import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
+from preparation.films.files.find import find_image_files, passed_over_note
 from preparation.films.film_layout import LayoutOptions
-from preparation.films.image_files import ImageFileReader, find_image_files, passed_over_note
+from preparation.films.image_files import ImageFileReader
 from preparation.films.label_matching import matched
 from preparation.films.label_options import LabelOptions
 from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_sheet

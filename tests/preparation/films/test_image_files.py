@@ -12,8 +12,10 @@ import pytest
 from PIL import Image
 
 from preparation.films import image_files
+from preparation.films.files import find
+from preparation.films.files.find import find_image_files, passed_over_note
 from preparation.films.film import FilmFile, RejectedFilm
-from preparation.films.image_files import ImageFileReader, find_image_files, passed_over_note
+from preparation.films.image_files import ImageFileReader
 from provenance import UserError
 
 KERMANY = Path(__file__).parents[3] / "../shared/data/kermany_train"
@@ -63,7 +65,7 @@ def test_find_in_a_missing_or_unreadable_folder(tmp_path, monkeypatch):
         onerror(PermissionError(13, "Permission denied", str(top / "locked")))
         return []
 
-    monkeypatch.setattr(image_files.os, "walk", refused)
+    monkeypatch.setattr(find.os, "walk", refused)
     with pytest.raises(UserError, match="locked: the folder cannot be listed"):
         find_image_files(tmp_path)
 

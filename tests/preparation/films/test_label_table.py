@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from preparation.films.image_files import find_image_files
+from preparation.films.files.find import find_image_files
 from preparation.films.label_matching import matched
 from preparation.films.label_table import class_order, read_label_table
 from provenance import UserError

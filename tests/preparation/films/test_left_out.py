@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from preparation.films.files.find import find_image_files
 from preparation.films.film_layout import FilmLayout
-from preparation.films.image_files import ImageFileReader, find_image_files
+from preparation.films.image_files import ImageFileReader
 from preparation.films.shard import MakeFilmShard, in_shards
 from preparation.films.tally import Tally
 from preparation.left_out import LEFT_OUT_STATUS

@@ -213,8 +213,8 @@ def test_damage_is_named_on_first_use_and_by_verify_and_made_good(source, whole,
 def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     """The reader ends its process, as a C library does that crashes."""
     from preparation.films.crash_isolation import make_shards
+    from preparation.films.files.find import find_image_files
     from preparation.films.film_layout import FilmLayout
-    from preparation.films.image_files import find_image_files
     from preparation.films.shard import MakeFilmShard, in_shards
 
     (tmp_path / "crashing_reader.py").write_text(

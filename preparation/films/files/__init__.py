@@ -1,0 +1,1 @@
+"""Files of films in a folder."""
