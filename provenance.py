@@ -15,6 +15,7 @@ import uuid
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -249,9 +250,13 @@ def read_json(path: Path) -> Any:
 def library_versions() -> dict[str, str]:
     """Versions of Understudy, Python and the libraries a result depends on."""
     versions = {"understudy": __version__, "python": platform.python_version()}
-    for name in _REPORTED_LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            versions[name] = "not installed"
-    return versions
+    return {**versions, **{name: _installed(name) for name in _REPORTED_LIBRARIES}}
+
+
+@cache
+def _installed(library: str) -> str:
+    """Its version; looked up once, since that reads all that the library says of itself."""
+    try:
+        return importlib.metadata.version(library)
+    except importlib.metadata.PackageNotFoundError:
+        return "not installed"

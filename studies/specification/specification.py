@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -364,7 +365,12 @@ class Specification:
 
     def cell(self, name: str) -> Cell:
         """The cell with this name."""
-        return next(cell for cell in self.cells() if cell.name == name)
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Cell]:
+        """For a study asks for each of its cells by name, several times."""
+        return {cell.name: cell for cell in self.cells()}
 
     def flags_of(self, cell: Cell) -> list[str]:
         """The study's flags of a cell's training. Later ones win: model over scenario over all."""
