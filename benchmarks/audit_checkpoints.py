@@ -148,8 +148,9 @@ def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
         shares = [100 * row[key] / row["images"] for row in rows]
         panel.plot(names, shares, color=colour, linestyle=dashes, marker="o", label=label)
     panel.axhline(1, color=COLOURS[6], linewidth=1, label="held-out images above the threshold")
-    panel.set(xlabel="set", ylabel="images of the set, %", ylim=(0, None))
-    panel.legend(frameon=False)
+    room = 1.5 * max(1.0, panel.get_ylim()[1])  # for the legend, above the lines
+    panel.set(xlabel="set", ylabel="images of the set, %", ylim=(0, room))
+    panel.legend(frameon=False, loc="upper left")
     return png(figure)
 
 
