@@ -99,7 +99,7 @@ class ReadFilm:
             view = str(film.geometry["view"])
             trained = " and ".join(self.views)
             if self.views and view not in self.views:
-                told = f"Its view is {view}" if view else "Does not tell its view"
+                told = f"Its view is {view}" if view else "The header names no view"
                 notes.append(f"{told}; the checkpoint was trained on {trained}.")
             if _is_lossy_dicom(item):
                 notes.append("Went through lossy compression.")

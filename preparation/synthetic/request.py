@@ -34,7 +34,7 @@ class SliceChoices:
         slices: With --masks: slices whose label map marks anything, or all.
         volume_from: Which slices are of one synthetic volume, and so alike: those of one file, or
             also the files of one folder. DICOM files are told apart by their series.
-        window_width_hu: Slices in HU, where the cache does not tell its window (prepare.py slices):
+        window_width_hu: Slices in HU, where the cache does not say its window (prepare.py slices):
             its width.
         window_center_hu: Likewise its centre.
     """
@@ -135,12 +135,12 @@ def film_reader(cache: FilmCache, processing: str, scale: tuple[float, float] | 
     """The reader that treats films as a cache's were.
 
     Raises:
-        UserError: The cache does not tell how.
+        UserError: The cache does not say how.
     """
     missing = [key for key in _PREPARATION if key not in cache.manifest]
     if missing:
         raise UserError(
-            f"{cache.root}: does not tell how its films were prepared ({', '.join(missing)}), so "
+            f"{cache.root}: does not say how its films were prepared ({', '.join(missing)}), so "
             "no others can be prepared alike. Prepare it again with this version."
         )
     layout = FilmLayout(

@@ -49,7 +49,7 @@ class ReadSlices:
     Attributes:
         image_size: Of the cache.
         class_names: Of its labels.
-        window: (width, centre) in HU; None where the cache does not tell its own.
+        window: (width, centre) in HU; None where the cache does not say its own.
         resample: Whether its pixels were made square.
         masks: Label maps by the name of their image; None where there shall be none.
         changes: Values of label maps and what they become.
@@ -155,7 +155,7 @@ class ReadSlices:
         if in_hu and self.window is None:
             raise RejectedFilm(
                 "no_window",
-                "holds Hounsfield units, and the cache does not tell the window of its own grey "
+                "holds Hounsfield units, and the cache does not say the window of its own grey "
                 "values. Give it with --window-width-hu and --window-center-hu.",
             )
         height, width = int(image.shape[0]), int(image.shape[1])

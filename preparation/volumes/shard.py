@@ -50,7 +50,7 @@ def make_shard(out: Path, job: Job, reader: Reader, layout: Layout) -> dict[str,
     if layout.resample and spacing is None:
         raise SkipVolume(
             job.names[0],
-            "does not tell the size of its pixels, which --resample needs. Left out; prepare it "
+            "does not say the size of its pixels, which --resample needs. Left out; prepare it "
             "without, into another --out.",
         )
     outline = outline_of((height, width), spacing, layout.resample)

@@ -164,7 +164,7 @@ def test_notes_say_how_a_film_differs(dicom_films: Path, tmp_path: Path) -> None
     notes = {name: row["note"] for name, row in rows_of(tmp_path / "out").items()}
     assert "view" not in notes["pa.dcm"]
     assert "Its view is AP; the checkpoint was trained on PA." in notes["ap.dcm"]
-    assert "Does not tell its view; the checkpoint was trained on PA." in notes["untold.dcm"]
+    assert "The header names no view; the checkpoint was trained on PA." in notes["untold.dcm"]
     for words in ("whose window and polarity are not known", "lossy", "Is 20x20, enlarged to the"):
         assert words in notes["small.jpg"]
 

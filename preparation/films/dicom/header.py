@@ -147,11 +147,11 @@ def check_use(header: Any, options: DicomOptions) -> View:
     if "any" not in options.view:
         wanted = " or ".join(options.view)
         if not view.name:
-            raise RejectedFilm("no_view", f"It does not tell its view; wanted {wanted}.")
+            raise RejectedFilm("no_view", f"The header names no view; wanted {wanted}.")
         if view.name not in options.view:
             raise RejectedFilm("view", f"Its view is {view.name}; wanted {wanted}.")
     if chest is None and options.without_body_part == "reject":
-        raise RejectedFilm("no_body_part", "It does not tell which part of the body it shows.")
+        raise RejectedFilm("no_body_part", "The header names no body part.")
     if options.orientation == "reject":
         _check_orientation(header, view)
     return view

@@ -90,7 +90,7 @@ class DicomFile(NamedTuple):
 def opened(path: Path) -> Iterator[DicomFile]:
     """Open a file as DICOM, also one that lacks the preamble, or everything before its data set.
 
-    Older archives and research exports write such files. Of one that does not tell its transfer
+    Older archives and research exports write such files. Of one that does not say its transfer
     syntax, the beginning does: its pixels are then taken for uncompressed, and refused if their
     number is not that of the header.
 

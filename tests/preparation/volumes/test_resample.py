@@ -83,7 +83,7 @@ def test_unknown_pixels_are_left_out_and_square_ones_are_as_without(tmp_path, ca
     capsys.readouterr()
     assert kits19(source, tmp_path / "c", *flags, "--resample") == LEFT_OUT
     said = capsys.readouterr().out
-    assert "does not tell the size of its pixels, which --resample needs" in said
+    assert "does not say the size of its pixels, which --resample needs" in said
     assert "case_00009" in said
 
 
