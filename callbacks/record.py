@@ -83,7 +83,7 @@ class RunRecord(L.Callback):
                 for index, optimizer in enumerate(trainer.optimizers)
                 for group in optimizer.param_groups[:1]
             }
-            self._send(trainer, module, {**module.reported, **rates})
+            self.send(trainer, module, {**module.reported, **rates})
 
     def on_validation_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Training time ends here: validation does not count into throughput."""
@@ -93,7 +93,7 @@ class RunRecord(L.Callback):
         started, images = self._mark
         elapsed = time.perf_counter() - started
         if module.images_seen > images and elapsed > 0:
-            self._send(
+            self.send(
                 trainer,
                 module,
                 {
@@ -112,16 +112,23 @@ class RunRecord(L.Callback):
             for name, value in trainer.callback_metrics.items()
             if name.startswith("val/")
         }
-        self._send(trainer, module, values)
+        self.send(trainer, module, values)
         for logger in trainer.loggers:
             logger.save()
         self._mark = (time.perf_counter(), module.images_seen)
 
     @staticmethod
-    def _send(trainer: L.Trainer, module: TrainingModule, values: dict[str, float]) -> None:
+    def send(
+        trainer: L.Trainer,
+        module: TrainingModule,
+        values: dict[str, float],
+        epoch: int | None = None,
+    ) -> None:
+        """Give values to all loggers; of the epoch that runs, if no other is named."""
         if not trainer.is_global_zero or not values:
             return
-        row = {**values, "images_seen": module.images_seen, "epoch": trainer.current_epoch}
+        epoch = trainer.current_epoch if epoch is None else epoch
+        row = {**values, "images_seen": module.images_seen, "epoch": epoch}
         for logger in trainer.loggers:
             if isinstance(logger, RunLog):
                 row_for_file = {k: v for k, v in row.items() if k != "images_seen"}

@@ -19,6 +19,7 @@ from callbacks.run_log import RunLog
 from callbacks.run_plan import RunPlan
 from callbacks.sample_grids import SampleGrids
 from callbacks.stop_signal import StopSignal
+from callbacks.time_shares import TimeShares
 from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, Stopped, parsed
 from lightning_modules import GAN
@@ -235,6 +236,7 @@ class TrainCLI(LightningCLI):
         callbacks: list[L.Callback] = [
             RunPlan(config.expect_memory),
             RunRecord(self.record),
+            TimeShares(printed=config.trainer.enable_progress_bar is not False),
             checkpoints,
             ProcessesAgree(),
             StopSignal(checkpoints),

@@ -30,7 +30,8 @@ def saved(run_folder: Path, name: str = "last") -> dict[str, Any]:
 def rows(run_folder: Path) -> list[str]:
     """What was logged, but for time and memory."""
     lines = (run_folder / "metrics.csv").read_text().splitlines()
-    return [line for line in lines if "images_per_second" not in line and "memory" not in line]
+    unlogged = ("images_per_second", "memory", "time_share")
+    return [line for line in lines if not any(name in line for name in unlogged)]
 
 
 def assert_same_bits(whole: Path, resumed: Path) -> None:
