@@ -38,8 +38,8 @@ def keep_freed_memory() -> None:
         return
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # musl has none
     if mallopt is not None:
-        for parameter in (_MMAP_THRESHOLD, _TRIM_THRESHOLD):
+        for parameter in (MMAP_THRESHOLD, TRIM_THRESHOLD):
             mallopt(parameter, 2**30)
 
 
-_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of malloc.h

@@ -44,7 +44,7 @@ from lightning_modules.gan_settings import Penalties
 from lightning_modules.training_module import TrainingModule
 
 Batch = dict[str, Tensor]
-Make = Callable[[], TrainingModule]
+Make = Callable[[], L.LightningModule]
 
 
 class Conditional(nn.Module):
@@ -172,10 +172,15 @@ def trained(make: Make, batch: Batch) -> Turns:
         )  # fmt: skip
         trainer.fit(make(), train_dataloaders=turns)
 
-    return Turns(loop, lambda: dict(batch))
+    return Turns(loop, lambda: dict(batch), keeps_memory=True)
 
 
-def stepped(make: Make, batch: Batch, precision: str = "fp32", compiled: bool = False) -> Turns:
+def stepped(
+    make: Callable[[], TrainingModule],
+    batch: Batch,
+    precision: str = "fp32",
+    compiled: bool = False,
+) -> Turns:
     """`training_step` alone."""
 
     def loop(turns: Turns) -> None:
@@ -183,7 +188,7 @@ def stepped(make: Make, batch: Batch, precision: str = "fp32", compiled: bool = 
         for given in turns:
             timer.step(given)
 
-    return Turns(loop, lambda: dict(batch))
+    return Turns(loop, lambda: dict(batch), keeps_memory=True)
 
 
 def measured(case: dict[str, Any], rounds: int, steps: int, variants: bool) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from device import keep_freed_memory
+from device import MMAP_THRESHOLD, TRIM_THRESHOLD, keep_freed_memory
 
 _ARENA_MAX = -8  # of malloc.h
 
@@ -22,13 +22,18 @@ class Turns:
     Args:
         loop: The whole training; is given this object, iterates over it, and is never asked to end.
         batch: Makes the batch that every step gets.
+        keeps_memory: Of freed tensors, as a training of ours does; else glibc has its own way.
     """
 
-    def __init__(self, loop: Callable[["Turns"], object], batch: Callable[[], Any]) -> None:
-        self._loop, self.batch = loop, batch
+    def __init__(
+        self,
+        loop: Callable[["Turns"], object],
+        batch: Callable[[], Any],
+        keeps_memory: bool = False,
+    ) -> None:
+        self._loop, self.batch, self._keeps_memory = loop, batch, keeps_memory
         # A thread's memory would else be in small heaps of its own, and a training's is not.
         ctypes.CDLL(None).mallopt(_ARENA_MAX, 1)
-        keep_freed_memory()  # as a training of ours does
         self._go, self._there = threading.Semaphore(0), threading.Semaphore(0)
         self._failure: BaseException | None = None
         threading.Thread(target=self._run, daemon=True).start()
@@ -53,6 +58,11 @@ class Turns:
         On one thread the processor's time, which is the wall's on an idle machine, and which other
         programs on a busy one disturb less; else the wall's.
         """
+        if self._keeps_memory:
+            keep_freed_memory()
+        else:  # to where glibc moves its thresholds by itself when large blocks are freed
+            ctypes.CDLL(None).mallopt(MMAP_THRESHOLD, 2**25)
+            ctypes.CDLL(None).mallopt(TRIM_THRESHOLD, 2**26)
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         started = clock()
         for _ in range(steps):
