@@ -10,6 +10,7 @@ import logging
 import statistics
 import sys
 import warnings
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 import networks
 from benchmarks.public_code import stepped, trained
 from lightning_modules import GAN, Pix2Pix
+from lightning_modules.training_module import TrainingModule
 
 
 class Empty(L.LightningModule):
@@ -66,7 +68,7 @@ def pix2pix(width: int, size: int) -> Pix2Pix:
     )  # fmt: skip
 
 
-CASES = {
+CASES: dict[str, tuple[Callable[[], TrainingModule], int]] = {
     "DCGAN, 32 px, width 8": (partial(dcgan, 8, 32), 32),
     "multi-scale, 32 px, width 8": (partial(multi_scale, 8, 32), 32),
     "multi-scale, 32 px, width 16": (partial(multi_scale, 16, 32), 32),
