@@ -13,7 +13,7 @@ import shlex
 import shutil
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -221,6 +221,42 @@ def as_written(content: Any) -> str:
 def write_json_atomic(path: Path, content: Any) -> None:
     """Write JSON whole or not at all. NaN and infinity are refused: they are not JSON."""
     write_text_atomic(path, as_written(content))
+
+
+_LAST_KEY = b',\n "sha256": "'
+
+
+def write_checked_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON object whole, with the SHA-256 of the text before it as its last key.
+
+    No flipped bit of it is read as another value: `read_checked_json` compares.
+    """
+    body = as_written({key: value for key, value in content.items() if key != "sha256"})
+    text = body.removesuffix("\n}\n").encode()
+    digest = hashlib.sha256(text).hexdigest().encode()
+    with whole_file(path, len(text) + 84) as stream:
+        stream.write(text + _LAST_KEY + digest + b'"\n}\n')
+
+
+def read_checked_json(path: Path) -> Any:
+    """Read what `write_checked_json` wrote, without its SHA-256.
+
+    Other JSON is read as it is: of earlier versions, and what a program wrote anew in another
+    layout, which no flipped bit does.
+
+    Raises:
+        UserError: As `read_json`; or it is not what was written.
+    """
+    content = read_json(path)
+    told = content.pop("sha256", None) if isinstance(content, dict) else None
+    text, found, _ = Path(path).read_bytes().rpartition(_LAST_KEY) if told else (b"", b"", b"")
+    if found and hashlib.sha256(text).hexdigest() != told:
+        raise UserError(
+            f"{path}: is damaged or was changed since it was written (its SHA-256, the last line, "
+            "does not fit). It is not used; copy it again, or run the command that made it again. "
+            "If the change is meant, remove that line and the comma before it."
+        )
+    return content
 
 
 def read_json(path: Path) -> Any:

@@ -32,7 +32,10 @@ def named_files(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
     image_format, example = _format(manifest), replace(items[0], id="ID")
     maps = f", {mask_name(example, image_format)} (label maps)" if has_label_maps(items) else ""
     images = image_name(example, image_format)
-    return f"{images}{maps}, manifest.json, sheet.png, card.json (this page as data)"
+    return (
+        f"{images}{maps}, manifest.json, files.sha256 (hashes of these files), sheet.png, "
+        "card.json (this page as data)"
+    )
 
 
 def marks(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> str:

@@ -6,9 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from cards.dataset import dataset_card
-from datamodules.synthetic import FORMAT, SyntheticItem, SyntheticSet, licences_in
+from datamodules.named_files import write_file_hashes
+from datamodules.synthetic import (
+    FORMAT,
+    SyntheticItem,
+    SyntheticSet,
+    image_name,
+    licences_in,
+    mask_name,
+)
 from licences import Licence, together
-from provenance import UserError, command_for_others, read_json, write_json_atomic
+from provenance import UserError, command_for_others, read_json, write_checked_json
 
 
 def finish_synthetic_set(
@@ -21,6 +29,9 @@ def finish_synthetic_set(
     """
     entries = [_entry(item) for item in items]
     later: dict[str, Any] = {"audit": None, "evaluations": []}
+    image_format = manifest.get("image_format", "png")
+    names = (name(item, image_format) for item in items for name in (image_name, mask_name))
+    later["sha256_files"] = write_file_hashes(root, names)
     content = {"format": FORMAT, **manifest, "command": command, **later, "items": entries}
     write_set(root, items, {**content, **_said_later(root, content)}, command)
 
@@ -47,7 +58,7 @@ def write_set(
     card; the manifest stays as it is, since a set is known by it.
     """
     dataset_card(items, content, command_for_others(command)).write(root)
-    write_json_atomic(root / "manifest.json", content)
+    write_checked_json(root / "manifest.json", content)
 
 
 def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:

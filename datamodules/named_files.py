@@ -1,9 +1,11 @@
-"""Files that the manifest of a cache or a set names: inside its folder, and as large as they say.
+"""Files that the manifest of a cache or a set names: inside its folder, as large as it says, whole.
 
 A folder may come from others, so its manifest is not believed: a path that leads out of the folder
 would show a file of whoever opens it, and a header of a few bytes may promise a terabyte.
 """
 
+import hashlib
+from collections.abc import Iterable
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -11,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from provenance import UserError
+from provenance import UserError, sha256_of, whole_file
 
 LARGEST_SIDE = 2**16  # pixels
+LIST = "files.sha256"
+_HEX = 64
 
 
 def inside(root: Path, named: Any) -> Path:
@@ -95,3 +99,64 @@ def whole_number(value: Any, name: str, least: int = 0, most: int = 2**40) -> in
     if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
         raise ValueError(f"{name} {str(value)[:80]}")
     return value
+
+
+def write_file_hashes(root: Path, names: Iterable[str]) -> str:
+    """List these files of a folder, those that are there; the SHA-256 of the list."""
+    lines = [f"{sha256_of(root / name)}  {name}\n" for name in names if (root / name).is_file()]
+    text = "".join(lines).encode()
+    with whole_file(root / LIST, len(text)) as stream:
+        stream.write(text)
+    return hashlib.sha256(text).hexdigest()
+
+
+class FileHashes:
+    """What the files of a set were when it was finished; each is compared at its first use.
+
+    A bit that flips in an uncompressed file, or in a PNG, is an image all the same: nothing else
+    would notice. The list is read when it is first asked for.
+
+    Args:
+        root: The set.
+        sha256: Of the list, from the set's manifest; None in sets of earlier versions, where
+            nothing is compared.
+    """
+
+    def __init__(self, root: Path, sha256: str | None) -> None:
+        self._root = root
+        self._sha256 = sha256
+        self._told: dict[str, str] | None = None
+        self._same: set[str] = set()
+
+    def check(self, name: str) -> None:
+        """Compare a file with what it was; once in a process.
+
+        Args:
+            name: Below the set, such as "images/0001.png".
+
+        Raises:
+            UserError: It, or the list, was damaged or changed.
+        """
+        if self._sha256 is None or name in self._same:
+            return
+        if self._told is None:
+            self._told = self._read(self._sha256)
+        path = inside(self._root, name)
+        if path.is_file() and sha256_of(path) != self._told.get(name):
+            raise UserError(
+                f"{path}: is not what it was when the set was finished (its SHA-256 differs from "
+                f"that in {LIST}): it was damaged or changed. It is not used; copy the set again, "
+                "or make it again with the command in its README.md."
+            )
+        self._same.add(name)
+
+    def _read(self, sha256: str) -> dict[str, str]:
+        path = inside(self._root, LIST)
+        if not path.is_file() or sha256_of(path) != sha256:
+            raise UserError(
+                f"{path}: is {'damaged' if path.is_file() else 'missing'}, and says what the files "
+                "of the set were. Nothing of it is used; copy the set again, or make it again with "
+                "the command in its README.md."
+            )
+        lines = path.read_text(encoding="utf-8").splitlines()
+        return {line[_HEX + 2 :]: line[:_HEX] for line in lines}

@@ -25,7 +25,7 @@ from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
 from licences import Licence
 from patient_names import PatientNames
-from provenance import UserError, read_json
+from provenance import UserError, read_checked_json, read_json
 from spelling import meant_path
 
 SPLITS = ("train", "val", "test")
@@ -272,7 +272,7 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
     path = root / "manifest.json"
     if not path.is_file():
         raise UserError(_no_manifest(root))
-    manifest: Any = read_json(path)
+    manifest: Any = read_checked_json(path)
     found = str(manifest.get("format")) if isinstance(manifest, dict) else "unknown"
     kind = {kind.FORMAT: kind for kind in kinds}.get(found)
     if kind is None:

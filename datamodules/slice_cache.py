@@ -1,6 +1,7 @@
 """Prepared slices: every slice is an entry of the manifest, two `.npy` shards for each volume."""
 
 import hashlib
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -75,6 +76,9 @@ class SliceItem:
 class SliceCache(PreparedCache):
     """A prepared data set of slices with label maps.
 
+    A slice's bytes are compared with its checksum the first time that a process reads it; those of
+    a cache of an earlier version, which has none, with the hash of their file.
+
     Attributes:
         items: Every slice, in the manifest's order.
     """
@@ -89,6 +93,7 @@ class SliceCache(PreparedCache):
 
     def __init__(self, root: Path, manifest: dict[str, Any]) -> None:
         super().__init__(root, manifest)
+        self._same: set[tuple[str, int]] = set()
         self.items = [SliceItem.from_json(entry) for entry in manifest["items"]]
         self.ids = np.array([item.id for item in self.items], str)
         self.patient_ids = np.array([item.patient_id for item in self.items], str)
@@ -107,6 +112,9 @@ class SliceCache(PreparedCache):
                 raise KeyError(f"row {item.row} of shard {item.shard}")
             if len(item.class_pixels) not in (0, names):
                 raise ValueError(f"class_pixels of {item.id}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_same": set()}
 
     @property
     def list_sha256(self) -> str:
@@ -194,4 +202,26 @@ class SliceCache(PreparedCache):
                 f"has {kind}s, such as one made by prepare.py kits19 or phantom_ct."
             )
         deep = (self.num_channels,) if kind == "image" and self.num_channels > 1 else ()
-        return self.row(relative, item.row, (*deep, self.image_size, self.image_size), 8)
+        slice_ = self.row(relative, item.row, (*deep, self.image_size, self.image_size), 8)
+        self._check(item, kind, slice_)
+        return slice_
+
+    def _check(self, item: SliceItem, kind: str, slice_: NDArray[np.uint8]) -> None:
+        shard = self.manifest["shards"][item.shard]
+        checksums = shard.get(f"crc32_{kind}")
+        row = item.row if checksums else -1  # of an earlier version: the file as a whole
+        relative = shard[kind]
+        if (relative, row) in self._same:
+            return
+        if checksums:
+            same = f"{zlib.crc32(slice_.tobytes()):08x}" == checksums[8 * row : 8 * row + 8]
+        else:
+            same = shard.get(f"sha256_{kind}") in (None, sha256_of(self.root / relative))
+        if not same:
+            raise UserError(
+                f"{self.root / relative}: row {item.row} ({item.id}) is damaged, or another one of "
+                "its file: its bytes have changed since they were written. Remove "
+                f"{self.root / 'records' / f'{item.shard}.json'} and run the prepare.py command "
+                "that made the cache again: it makes this volume again from the source."
+            )
+        self._same.add((relative, row))

@@ -23,15 +23,22 @@ import numpy as np
 
 from datamodules.hounsfield import GreyScale
 from datamodules.medical_files import read_dicom, read_nifti
-from datamodules.named_files import LARGEST_SIDE, inside, read_array, read_png, whole_number
+from datamodules.named_files import (
+    LARGEST_SIDE,
+    FileHashes,
+    inside,
+    read_array,
+    read_png,
+    whole_number,
+)
 from knowledge import Knowledge
 from licences import Licence, licences_of
-from provenance import UserError, read_json
+from provenance import UserError, read_checked_json
 from spelling import meant_path
 from synthetic_marks import SET_FORMAT
 
 FORMAT = SET_FORMAT
-_SAID_LATER = ("audit", "evaluations", "licences", "survival")
+_SAID_LATER = ("audit", "evaluations", "licences", "survival", "sha256_files")
 ImageFormat = Literal["png", "npy", "dicom", "secondary_capture", "nifti"]
 _SUFFIXES = {"png": "png", "npy": "npy", "nifti": "nii.gz"}
 _MASK_SUFFIXES = {"png": "png", "npy": "png"}  # a label map in DICOM would be a segmentation object
@@ -103,6 +110,7 @@ class SyntheticSet:
         self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
         self.channels = whole_number(manifest.get("channels", 1), "channels", 1)
         self.scale = GreyScale.of_plain(manifest.get("window"))
+        self._hashes = FileHashes(root, manifest.get("sha256_files"))
         self.items = [_item(entry) for entry in manifest["items"]]
         if manifest.get("shows", "films") not in ("films", "slices"):
             raise ValueError("shows")
@@ -122,7 +130,7 @@ class SyntheticSet:
                 "with generate.py, or of images that another program made with prepare.py "
                 "synthetic; an interrupted one goes on when it is started again."
             )
-        manifest: Any = read_json(root / "manifest.json")
+        manifest: Any = read_checked_json(root / "manifest.json")
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
             raise UserError(f"{root}: its manifest.json is not that of a synthetic set.")
         if manifest.get("image_format", "png") not in get_args(ImageFormat):
@@ -210,9 +218,12 @@ class SyntheticSet:
         On the scale of the cache it was learnt from.
 
         Raises:
-            UserError: The file is missing, damaged, or no 8-bit image of the set's size; names it.
+            UserError: The file is missing, damaged, not what it was when the set was finished, or
+                no 8-bit image of the set's size; names it.
         """
-        path = inside(self.root, image_name(item, self.image_format))
+        name = image_name(item, self.image_format)
+        path = inside(self.root, name)
+        self._hashes.check(name)
         size = (self.image_size, self.image_size)
         try:
             if self.image_format == "npy":
@@ -235,7 +246,9 @@ class SyntheticSet:
 
     def mask(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 labels."""
-        path = inside(self.root, mask_name(item, self.image_format))
+        name = mask_name(item, self.image_format)
+        path = inside(self.root, name)
+        self._hashes.check(name)
         try:
             if not path.name.endswith(".png"):
                 return read_nifti(path, self.image_size, None)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cards.finish import command_of, write_set
+from datamodules.named_files import write_file_hashes
 from datamodules.synthetic import SyntheticSet
 from generation.synthetic_set import REQUEST
 from output_folder import check_folder, claim_folder, locked
@@ -72,10 +73,11 @@ def write_without_copies(
     with locked(out, "evaluate.py"):
         claim_folder(out, REQUEST, request, "synthetic set")
         kept = [item for item in source.items if not scores[item.id]]
-        files = _files_of(source.root)
+        files, written = _files_of(source.root), list[str]()
         for item in kept:
             for path in files.get(item.id, []):
-                with whole_file(out / path.relative_to(source.root)) as stream:
+                written.append(path.relative_to(source.root).as_posix())
+                with whole_file(out / written[-1]) as stream:
                     stream.write(path.read_bytes())
         names = {item.id for item in kept}
         before = source.manifest.get("without_copies") or {"left_out": 0, "of": len(scores)}
@@ -85,6 +87,7 @@ def write_without_copies(
             "audit": None,
             "evaluations": [],
             "survival": None,
+            "sha256_files": write_file_hashes(out, written),
             "without_copies": {
                 "left_out": before["left_out"] + len(dropped),
                 "of": before["of"],

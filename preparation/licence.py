@@ -10,7 +10,7 @@ from pathlib import Path
 from datamodules.open_cache import open_cache
 from licences import Licence, known_data
 from output_folder import locked
-from provenance import UserError, read_json, write_json_atomic
+from provenance import UserError, read_json, write_checked_json
 
 _NAMES_OF_KITS = re.compile(r"case_00\d{3}")
 
@@ -31,7 +31,7 @@ def licence(folder: Path, *, licence: str) -> Licence:
     refuse_of_phantom(cache.dataset, licence)
     with locked(cache.root, "prepare.py"):
         path = cache.root / "manifest.json"
-        write_json_atomic(path, {**read_json(path), "licence": stated.plain()})
+        write_checked_json(path, {**cache.manifest, "licence": stated.plain()})
     return stated
 
 

@@ -41,7 +41,7 @@ from preparation.split import (
     warn_of_small_splits,
 )
 from preparation.synthetic_files import num_synthetic
-from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_json_atomic
+from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_checked_json
 
 OnDuplicates = Literal["report", "same_split"]
 
@@ -197,7 +197,7 @@ def assemble(
     path = out / "manifest.json"
     if path.is_file() and read_json(path)["split_id"] != manifest["split_id"]:
         notes.append(divided_anew(out))
-    write_json_atomic(path, manifest)
+    write_checked_json(path, manifest)
     return FilmOutcome(out, manifest, tally, notes=notes)
 
 

@@ -44,7 +44,7 @@ from preparation.volumes.shard import (
     make_or_skip,
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
-from provenance import UserError, __version__, read_json, write_json_atomic
+from provenance import UserError, __version__, read_json, write_checked_json
 from worker_pool import in_processes
 
 # Sources whose masks say by numbers alone what they mark.
@@ -178,7 +178,7 @@ def prepare(
     hashes, num_unknown = hash_rows(records)
     if num_unknown < len(hashes):
         manifest["pixel_hashes"] = write_pixel_hashes(out, hashes, num_unknown)
-    write_json_atomic(out / "manifest.json", manifest)
+    write_checked_json(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if options.verify else None
     own = {who: ", ".join(sorted(spelt)) for who, spelt in found.spellings.items()}

@@ -8,6 +8,7 @@ import hashlib
 import io
 import itertools
 import math
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -210,14 +211,19 @@ def _write(
 ) -> dict[str, str]:
     """Stream slices into a `.npy` file; it takes its name only when it is whole."""
     relative = f"arrays/{job.shard}_{kind}.npy"
-    digest = hashlib.sha256()
+    digest, checksums = hashlib.sha256(), list[str]()
     header = io.BytesIO()
     npy.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
     with whole_file(out / relative, len(header.getvalue()) + math.prod(shape)) as stream:
         for data in itertools.chain([header.getvalue()], map(np.ndarray.tobytes, slices)):
             stream.write(data)
             digest.update(data)
-    return {kind: relative, f"sha256_{kind}": digest.hexdigest()}
+            checksums.append(f"{zlib.crc32(data):08x}")
+    return {
+        kind: relative,
+        f"sha256_{kind}": digest.hexdigest(),
+        f"crc32_{kind}": "".join(checksums[1:]),
+    }
 
 
 def _pixel_hashes(volume: Volume) -> dict[str, Any]:

@@ -174,9 +174,12 @@ def test_a_damaged_image_is_named(tmp_path: Path, image_format: str) -> None:
         np.save(second, np.array([{}], dtype=object))
     else:
         Image.fromarray(np.zeros((32, 32), np.uint16)).save(second)
+    earlier = SyntheticSet(made.root, {**made.manifest, "sha256_files": None})
     for item, path in zip(made.items, (first, second), strict=True):
-        with pytest.raises(UserError, match=rf"{path}: cannot be read .* is damaged"):
+        with pytest.raises(UserError, match=rf"{path}: is not what it was when the set was"):
             made.image(item)
+        with pytest.raises(UserError, match=rf"{path}: cannot be read .* is damaged"):
+            earlier.image(item)
 
 
 def test_repeated_pixels_are_averaged_back_exactly() -> None:

@@ -151,11 +151,11 @@ def test_a_segmenter_finds_keeps_and_adds(small_cache: Path, answers: Any, tmp_p
             )
         )
     names = cache.class_names
-    made = write_set(tmp_path / "set", images, items, names, split_id=cache.split_id)
-    (made / "masks").mkdir()
+    (tmp_path / "set/masks").mkdir(parents=True)
     for item in items:
         mask = cache.mask(next(x for x in cache.items if x.id == item.source_item_id))
-        Image.fromarray(np.array(mask)).save(made / f"masks/{item.id}.png")
+        Image.fromarray(np.array(mask)).save(tmp_path / f"set/masks/{item.id}.png")
+    made = write_set(tmp_path / "set", images, items, names, split_id=cache.split_id)
     result = evaluate.evaluate_survival(
         made, small_cache, answers(Grey(), names, tmp_path), tmp_path / "out", device="cpu",
         show_progress=False,

@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import time
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -412,7 +413,11 @@ def write_cache(root: Path, image_size: int = 64, hashes: str = "") -> Path:
         drawn = [draw(10 * index + row, image_size) for row in range(SLICES)]
         for kind, which in (("mask", 0), ("image", 1)):
             np.save(root / "arrays" / f"{patient}_{kind}.npy", np.stack([d[which] for d in drawn]))
-        shards[patient] = {
+        checksums = {
+            f"crc32_{kind}": "".join(f"{zlib.crc32(d[which]):08x}" for d in drawn)
+            for kind, which in (("mask", 0), ("image", 1))
+        }
+        shards[patient] = checksums | {
             "image": f"arrays/{patient}_image.npy",
             "mask": f"arrays/{patient}_mask.npy",
             "sha256_image": f"i{index}{hashes}",

@@ -200,6 +200,7 @@ def test_volumes_of_an_earlier_version_are_compared_whole(tmp_path, capsys):
     known, now = json.loads(whole["manifest.json"]), read_json(out / "manifest.json")
     assert known.pop("pixel_hashes")["unknown"] == 0
     assert now.pop("pixel_hashes")["unknown"] == 40
+    assert known.pop("sha256") != now.pop("sha256")
     assert now == known
     assert "10 of 14 volumes were made by an earlier version" in capsys.readouterr().out
 
