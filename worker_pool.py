@@ -90,14 +90,25 @@ def worded_loading(num_workers: int, flag: str) -> Iterator[None]:
 
     Raises:
         WorkerDiedError: See `lost_loader`.
+        UserError: One of them found something wrong; see `without_traceback`.
     """
     try:
         yield
+    except UserError as error:
+        raise without_traceback(error) from error
     except (RuntimeError, OSError) as error:
         lost = lost_loader(error, num_workers, flag)
         if lost is None:
             raise
         raise lost from error
+
+
+def without_traceback(error: UserError) -> UserError:
+    """The sentence of a process that loads images, of which torch makes a traceback as text."""
+    first, _, rest = str(error).partition("\n")
+    if not re.match(r"Caught \w+ in DataLoader worker", first):
+        return error
+    return UserError(re.split(r"\n(?:\w+\.)*\w*Error: ", rest)[-1].strip())
 
 
 def lost_loader(error: BaseException, num_workers: int, flag: str) -> WorkerDiedError | None:

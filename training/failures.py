@@ -13,7 +13,7 @@ from lightning_modules.batch_parts import refuse_single_images
 from lightning_modules.training_module import TrainingError, TrainingModule
 from provenance import UserError, innermost_cause
 from training.joining_callbacks import refuse_missing_metric
-from worker_pool import WorkerDiedError, lost_loader
+from worker_pool import WorkerDiedError, lost_loader, without_traceback
 
 OnFailure = Literal["stop", "roll_back"]
 
@@ -69,7 +69,7 @@ def fit_with_roll_backs(
         TrainingError: Training failed and is not, or not again, rolled back.
         UserError: The device's memory is full, a batch is too small for batch normalisation, an
             epoch too short for --trainer.val_check_interval, the metric of an EarlyStopping is not
-            there, or a process died that loads images or trains; says what to change.
+            there, a process died that loads images or trains, or found damaged data; what to do.
     """
     while True:
         try:
@@ -111,6 +111,8 @@ def fit_with_roll_backs(
                 file=sys.stderr,
             )
             resume_from = best
+        except UserError as error:
+            raise without_traceback(error) from error
 
 
 def _refuse_what_died(error: RuntimeError | OSError, module: TrainingModule) -> None:

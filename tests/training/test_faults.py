@@ -6,6 +6,7 @@ undisturbed one does. Real mounts, and processes of their own, are `slow`.
 
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -176,6 +177,22 @@ def test_a_killed_loader_ends_in_a_sentence(
     assert "Traceback" not in told
     train.fit([*command, "--resume=true"])
     assert_same(tmp_path / "run", whole)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_shard_is_named_whoever_reads_it(
+    workers: int, small_cache: Path, tmp_path: Path, capfd: Any
+) -> None:
+    cache = shutil.copytree(small_cache, tmp_path / "cache")
+    path = sorted((cache / "arrays").glob("*_image.npy"))[0]
+    content = bytearray(path.read_bytes())
+    content[-9] ^= 1
+    path.write_bytes(bytes(content))
+    command = words(cache, tmp_path / "run", f"--data.num_workers={workers}")
+    assert run_verb("train.py", lambda: train.main(command)) == 2
+    told = capfd.readouterr().err
+    assert f"train.py: {path}: row " in told
+    assert "Traceback" not in told
 
 
 @pytest.mark.parametrize(
