@@ -28,7 +28,8 @@ run_folder=${2:?second argument: the folder of the run, on a file system that al
 shift 2
 cd "${SLURM_SUBMIT_DIR:-.}"
 
-# What is lost is the work since last.ckpt; the next start does it again, to the same bits.
+# SLURM then sends SIGTERM: the tasks end their step and write last.ckpt. Where they are killed before,
+# the next start does again what came since the last one, to the same bits.
 trap 'scontrol requeue "$SLURM_JOB_ID"; exit 0' USR1
 
 # Since SLURM 22.05 srun does not take --cpus-per-task over from sbatch.
