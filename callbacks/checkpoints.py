@@ -71,7 +71,10 @@ class Checkpoints(L.Callback):
                 self._multiples = multiples
                 self._save(trainer, module, snapshot_path(self.folder, module.images_seen))
                 self._remove_oldest(trainer, module.images_seen)
-        if self.every_steps and module.steps_done % self.every_steps == 0:
+        # After an epoch's last step its own checkpoint comes behind the validation. From one before
+        # that, Lightning would go on without the validation, and with an epoch too many.
+        due = self.every_steps and module.steps_done % self.every_steps == 0
+        if due and not trainer.is_last_batch:
             self._save(trainer, module, self.last)
 
     def save_last(self, trainer: L.Trainer, module: L.LightningModule) -> None:

@@ -39,8 +39,8 @@ class StopSignal(L.Callback):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: L.LightningModule, outputs: Any, batch: Any, index: int
     ) -> None:
-        """Save and stop, if any process was told to."""
-        if self._told(trainer):
+        """Save and stop, if any process was told to; after an epoch's last step, behind its end."""
+        if not trainer.is_last_batch and self._told(trainer):
             self._checkpoints.save_last(trainer, module)
             raise SIGTERMException
 

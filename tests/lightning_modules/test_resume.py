@@ -10,6 +10,8 @@ import pytest
 import torch
 
 import train
+from lightning_modules import Segmenter
+from provenance import UserError
 from tests.methods import LESIONS, PIX2PIX, SEGMENTER
 from tests.training_runs import train_and_die
 
@@ -73,6 +75,31 @@ def test_killed_run_resumes_to_the_same_bits(
         for folder in (tmp_path / "whole", tmp_path / "cut")
     ]
     assert rows[0] == rows[1]
+
+
+def test_run_killed_in_a_validation_resumes_to_the_same_bits(
+    small_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where checkpoints are due after just as many steps as an epoch has."""
+    validate = Segmenter.on_validation_epoch_start
+
+    def validate_or_end(self: Segmenter) -> None:
+        validate(self)
+        if self.steps_done == 6:
+            raise ConnectionResetError("cut")
+
+    train.fit(arguments(SEGMENTER, small_cache, tmp_path / "whole"))
+    cut = arguments(SEGMENTER, small_cache, tmp_path / "cut", "--checkpoint_every_steps=3")
+    with monkeypatch.context() as patch:
+        patch.setattr(Segmenter, "on_validation_epoch_start", validate_or_end)
+        with pytest.raises(UserError, match="cut"):
+            train.fit(cut)
+    assert last(tmp_path / "cut")["progress"]["steps_done"] == 3
+    train.fit([*cut, "--resume=true"])
+    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "cut")
+    assert resumed["progress"] == whole["progress"]
+    for name, value in whole["state_dict"].items():
+        assert torch.equal(resumed["state_dict"][name], value), name
 
 
 def test_run_that_stopped_after_an_epoch_continues_with_the_next(
