@@ -228,7 +228,7 @@ def _known(
             f"Its generator was trained on {len(chosen)} of the {len(trained)} training patients, "
             "chosen by seed. Only their images were searched for copies."
         )
-    notes += _more_classes_searched(fakes, cache)
+    notes += _more_classes_searched(fakes, cache, known)
     if (known & ~train).any():
         notes.append(
             f"Of the images that it knew, {int((known & ~train).sum())} are not in the cache's "
@@ -237,7 +237,9 @@ def _known(
     return known, notes
 
 
-def _more_classes_searched(fakes: SyntheticSet, cache: PreparedCache) -> list[str]:
+def _more_classes_searched(
+    fakes: SyntheticSet, cache: PreparedCache, searched: NDArray[np.bool_]
+) -> list[str]:
     """That images of other classes than those of --data.only_label were searched too, if any were.
 
     They are not left out: whoever knew a patient may have gone on from weights that learnt from his
@@ -248,8 +250,10 @@ def _more_classes_searched(fakes: SyntheticSet, cache: PreparedCache) -> list[st
     if not isinstance(cache, FilmCache) or not classes or None in classes:
         return []
     for column in cache.label_columns:
-        others = sorted(set(cache.class_names(column)) - classes)
-        if others and classes <= set(cache.class_names(column)):
+        names = cache.class_names(column)
+        there = {names[row] for row in np.unique(cache.labels(column)[searched]) if row >= 0}
+        others = sorted(there - classes)
+        if others and classes <= set(names):
             return [
                 f"Its generator was trained on images of {', '.join(sorted(classes))} alone (label "
                 f"column {column}). Those of {', '.join(others)} were searched for copies too, so "

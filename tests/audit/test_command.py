@@ -5,14 +5,15 @@ import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import evaluate
-from audit.images import audited_sets
+from audit.images import _more_classes_searched, audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
 from cards.finish import finish_synthetic_set
 from datamodules.fewer_patients import some_patients
@@ -265,6 +266,18 @@ def test_images_of_classes_that_a_generator_was_not_shown_are_searched_and_that_
     told = [note for note in sets.notes if "alone (label column label)" in note]
     assert len(told) == (classes == ("normal",))
     assert not told or "Those of abnormal were searched for copies too" in told[0]
+
+
+def test_classes_are_not_said_to_be_searched_where_none_of_their_images_is(
+    films_root: Path,
+) -> None:
+    cache = FilmCache.open(films_root)
+    made = SimpleNamespace(manifest={"generator": {"generators": [{"trained_on_label": "normal"}]}})
+    normal = cache.class_names("label").index("normal")
+    shown = cache.labels("label") == normal
+    assert _more_classes_searched(cast(SyntheticSet, made), cache, shown) == []
+    everything = np.ones(len(cache), bool)
+    assert len(_more_classes_searched(cast(SyntheticSet, made), cache, everything)) == 1
 
 
 def test_slices_are_compared_with_the_one_behind_their_label_map(tmp_path: Path) -> None:
