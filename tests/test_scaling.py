@@ -129,6 +129,7 @@ def test_all_reduces_are_foretold_by_a_line() -> None:
     assert foretold(by_size, [4_000_000, 8]) == pytest.approx(2e-4 + 4_000_008 / 1e9, rel=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.ddp
 def test_two_processes_send_each_networks_gradients_once() -> None:
     """A step's all-reduces hold the parameters of both networks, and the model's parts add up."""
