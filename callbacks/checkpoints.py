@@ -114,7 +114,7 @@ class Checkpoints(L.Callback):
         self._validated = not trainer.sanity_checking
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Save the last state; give it the name `best` too if it is."""
+        """Save the state as the last, and as the best too if it is."""
         assert isinstance(module, TrainingModule)
         improved = False
         if self._validated:
@@ -128,9 +128,14 @@ class Checkpoints(L.Callback):
                 if improved:
                     self.best_value = value
         self._validated = False
-        self._save(trainer, module, self.last)
-        if trainer.is_global_zero and (improved or not self.best.exists()):
-            copy_checkpoint_file(self.last, self.best)
+        # best.ckpt first: last.ckpt says what is best, so a run that is killed between the two must
+        # come by here again.
+        if trainer.strategy.broadcast(improved or not self.best.exists()):
+            self._save(trainer, module, self.best)
+            if trainer.is_global_zero:
+                copy_checkpoint_file(self.best, self.last)
+        else:
+            self._save(trainer, module, self.last)
 
 
 def snapshot_path(folder: Path, images_seen: int) -> Path:
