@@ -21,7 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from device import keep_freed_memory
+from device import keep_freed_memory, seed_generators
 from knowledge import Knowledge
 from licences import Licence
 from lightning_modules.batch_parts import notes_on_parts
@@ -152,7 +152,7 @@ class TrainingModule(L.LightningModule):
 
         A parameter group with a "rate_factor" learns at so many times `learning_rate`.
         """
-        torch.manual_seed(self.step_seed(process_rank()))
+        seed_generators(self.step_seed(process_rank()), self.device)
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
         trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
         every = trainer.log_every_n_steps  # 0: at an epoch's end alone
