@@ -291,7 +291,8 @@ def state(run_folder: Path, name: str) -> dict[str, Any]:
 def logged(run_folder: Path) -> list[str]:
     """What was logged, but for time and memory."""
     rows = (run_folder / "metrics.csv").read_text().splitlines()
-    return [row for row in rows if "images_per_second" not in row and "memory" not in row]
+    unlogged = ("images_per_second", "memory", "time_share")
+    return [row for row in rows if not any(name in row for name in unlogged)]
 
 
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
