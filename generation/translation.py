@@ -1,8 +1,6 @@
 """Translated images: a CycleGAN gives those of a cache or of a set the look of another domain."""
 
-import sys
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,47 +8,21 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.film_cache import FilmCache
-from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
 from datamodules.unpaired.originals import (
     Original,
-    check_fits,
-    of_films,
-    of_set,
-    of_slices,
-    open_source,
 )
 from display.sheet import colour_mask, save_png, sheet
 from generation.file_formats import film_files, slice_files
 from generation.generators import TrainedGenerator
 from generation.synthetic_set import Generation, Made, finite_pictures
-from knowledge import Knowledge
-from licences import Licence
+from generation.translation_source import in_target, source_at, trained_on
 from lightning_modules import CycleGAN
-from lightning_modules.loading import held_out_of, path_of_data
 from provenance import UserError
 from synthetic_marks import NOTICE, TRANSLATED_NOTICE
 
 Direction = Literal["forward", "backward"]
 _SHOWN = 8
-
-
-@dataclass(frozen=True)
-class _Source:
-    """What is translated.
-
-    Attributes:
-        originals: The images.
-        knowledge: Whom they show.
-        licences: Of their data.
-        told: What the set's manifest says of them.
-    """
-
-    originals: list[Original]
-    knowledge: Knowledge
-    licences: list[Licence]
-    told: dict[str, Any]
 
 
 def translate_images(
@@ -81,8 +53,8 @@ def translate_images(
     module = generator.module
     assert isinstance(module, CycleGAN)  # generate.py refuses others
     from_, to = ("source", "target") if direction == "forward" else ("target", "source")
-    root = source if source is not None else _trained_on(generator, from_)
-    found = _source_at(root, generator, from_, num_images, generation.seed)
+    root = source if source is not None else trained_on(generator, from_)
+    found = source_at(root, generator, from_, num_images, generation.seed)
     originals = found.originals
     generation = replace(generation, generators=[replace(generator, num_images=len(originals))])
     names = list(generator.record["class_names"])
@@ -156,156 +128,13 @@ def translate_images(
     _save_sheet(generation.out, originals)
 
 
-def _trained_on(generator: TrainedGenerator, domain: str) -> Path:
-    """Where the images of a domain lay in training."""
-    name = "root" if domain == "target" or generator.data.get("source") is None else "source"
-    return path_of_data(generator.checkpoint, generator.record, name, "--source")
-
-
-def _source_at(
-    root: Path, generator: TrainedGenerator, domain: str, number: int | None, seed: int
-) -> _Source:
-    """The images of a folder that are translated: of a cache some of its training split."""
-    record, opened = generator.record, open_source(root)
-    for_slices = "clahe" not in record["preparation"]  # which is said of films alone
-    wanted, only = generator.module.image_size, generator.data.get(f"{domain}_label")
-    if isinstance(opened, SyntheticSet):
-        are_slices = any(item.class_pixels for item in opened.items)
-        check_fits(root, opened.image_size, wanted, for_slices, are_slices)
-        chosen = _chosen(_shown(of_set(opened), generator, domain, root), only, number, seed, root)
-        earlier = opened.manifest.get("translated_from", {})
-        told = {
-            "dataset": opened.manifest["dataset"],
-            "set_sha256": opened.content_sha256,
-            "shows_patients": bool(earlier.get("shows_patients")) or "painted" in opened.manifest,
-        }
-        return _Source(chosen, opened.seen(), opened.licences, told)
-    check_fits(root, opened.image_size, wanted, for_slices, isinstance(opened, SliceCache))
-    indices = _training_images(opened, generator)
-    if isinstance(opened, FilmCache):
-        originals = of_films(opened, indices, _column(opened, generator))
-    else:
-        if opened.class_names != list(record["class_names"]):
-            raise UserError(
-                f"--source {root}: its labels are {', '.join(opened.class_names)}, but the "
-                f"translator was trained with {', '.join(record['class_names'])}."
-            )
-        foreground = generator.data.get("slices", "foreground") == "foreground"
-        kept = [i for i in indices if opened.items[i].has_foreground or not foreground]
-        originals = of_slices(opened, kept)
-    chosen = _chosen(_shown(originals, generator, domain, root), only, number, seed, root)
-    told = {
-        "dataset": opened.dataset,
-        "split_id": opened.split_id,
-        "shows_patients": not opened.dataset.startswith("phantom"),
-    }
-    shown = np.flatnonzero(np.isin(opened.ids, [one.id for one in chosen]))
-    return _Source(chosen, opened.knowledge(shown), [opened.licence], told)
-
-
-def _shown(
-    originals: list[Original], generator: TrainedGenerator, domain: str, root: Path
-) -> list[Original]:
-    """Those whose class the translator was trained on, or that have none; of the others a count.
-
-    Raises:
-        UserError: There are others alone.
-    """
-    data, record = generator.data, generator.record
-    if data.get("source_label") and data.get("target_label"):
-        return originals  # of which one class is chosen
-    classes = record.get("shown_classes")
-    if classes is None and data.get("class_shares", "matched") == "matched" and domain == "source":
-        classes = record["class_names"]  # of a checkpoint that does not tell
-    if not classes:
-        return originals
-    names = [_in_target(generator, one.label, domain) for one in originals]
-    unknown = Counter(
-        str(one.label)
-        for one, name in zip(originals, names, strict=True)
-        if name is not None and name not in classes
-    )
-    if not unknown:
-        return originals
-    told = (
-        f"{unknown.total()} images of classes that the translator was not trained on "
-        f"({', '.join(f'{name}: {count}' for name, count in sorted(unknown.items()))}). It was "
-        f"trained on {', '.join(classes)}, in the target's words; train.py fit "
-        "--data.source_classes says what the source calls them."
-    )
-    if unknown.total() == len(originals):
-        raise UserError(f"--source {root}: has nothing to translate but {told}")
-    print(f"{root}: left out {told}", file=sys.stderr)
-    kept = (name is None or name in classes for name in names)
-    return [one for one, wanted in zip(originals, kept, strict=True) if wanted]
-
-
-def _chosen(
-    originals: list[Original], only: str | None, number: int | None, seed: int, root: Path
-) -> list[Original]:
-    """Those of a class, and of these so many, drawn without replacement, in their order."""
-    of_class = [one for one in originals if only is None or one.label == only]
-    if not of_class:
-        raise UserError(
-            f"--source {root}: holds no training image"
-            + (f" of the class {only}" if only else "")
-            + " that this translator may translate. Give another cache or set."
-        )
-    if number is None:
-        return of_class
-    if number > len(of_class):
-        raise UserError(
-            f"--num-images {number}: {root} has {len(of_class)} images to translate, and each has "
-            "one translation. Give fewer, or leave it out for all."
-        )
-    drawn = np.random.default_rng([seed, 1]).permutation(len(of_class))[:number]
-    return [of_class[index] for index in sorted(drawn.tolist())]
-
-
-def _training_images(
-    cache: SliceCache | FilmCache, generator: TrainedGenerator
-) -> NDArray[np.int64]:
-    """Of the training split, without whom the translator's own data hold out."""
-    record, indices = generator.record, cache.indices("train")
-    held_out = held_out_of(record)
-    known = held_out.overlap(cache, by_item=record["split"]["by"] != "patient").known[indices]
-    if known.any():
-        print(
-            f"{cache.root}: left out {int(known.sum())} images of patients who are in the "
-            "validation or test split of the translator's data.",
-            file=sys.stderr,
-        )
-    if gap := held_out.not_compared(f"the held-out data of {generator.checkpoint}", cache):
-        print(gap.sentence, file=sys.stderr)
-    kept: NDArray[np.int64] = indices[~known]
-    return kept
-
-
-def _column(cache: FilmCache, generator: TrainedGenerator) -> str | None:
-    """The label column of films: the one that the translator was trained with, or the first."""
-    named = generator.data.get("label_column")
-    if named == "none":
-        return None
-    if named in cache.label_columns:
-        return str(named)
-    return cache.label_columns[0] if cache.label_columns else None
-
-
-def _in_target(generator: TrainedGenerator, name: str | None, domain: str) -> str | None:
-    """What the target calls a class of the source."""
-    given = generator.data.get("source_classes")
-    if domain == "target" or not given or name not in given:
-        return name
-    return str(generator.record["class_names"][list(given).index(name)])
-
-
 def _label(generator: TrainedGenerator, original: Original, domain: str) -> str | None:
     """The class of a translated film: what the translation makes, or what it was."""
     labels = {name: generator.data.get(f"{name}_label") for name in ("source", "target")}
     other = "target" if domain == "source" else "source"
     if all(labels.values()):
-        return _in_target(generator, labels[other], other)
-    return _in_target(generator, original.label, domain)
+        return in_target(generator, labels[other], other)
+    return in_target(generator, original.label, domain)
 
 
 def _condition(
@@ -318,7 +147,7 @@ def _condition(
     """Label maps, or the numbers of the classes, that a conditioned translator is shown."""
     if masks is not None:
         return torch.from_numpy(masks)
-    shown = [_in_target(generator, one.label, domain) for one in chosen]
+    shown = [in_target(generator, one.label, domain) for one in chosen]
     unknown = [one.id for one, name in zip(chosen, shown, strict=True) if name not in names]
     if unknown:
         raise UserError(
