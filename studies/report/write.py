@@ -11,11 +11,8 @@ from display.tables import Table, as_text, markdown
 from provenance import library_versions, write_json_atomic, write_text_atomic
 from studies.report import downstream, generators
 from studies.report.copies import ROOMS_OF_SETS, copies, next_steps, read_audits
-from studies.report.downstream.external import (
-    external_sentences,
-    external_sets,
-    read_external,
-)
+from studies.report.downstream.external import external_sets, read_external
+from studies.report.downstream.external_tables import external_sentences
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study

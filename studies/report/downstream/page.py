@@ -13,7 +13,7 @@ from display.pages import PageFigure
 from display.tables import Table
 from provenance import UserError
 from studies.report.downstream import plots, tables
-from studies.report.downstream.external import external_tables
+from studies.report.downstream.external_tables import external_tables
 from studies.report.downstream.linear import linear_table
 from studies.report.downstream.method_tables import heat_map, method_tables
 from studies.report.downstream.subgroups import subgroup_tables
