@@ -1,4 +1,4 @@
-"""Numbers as a reader sees them, the same in every table and sentence."""
+"""Numbers and names as a reader sees them, the same in every table and sentence."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -100,6 +100,11 @@ def with_interval(group: Mapping[str, Any], percent: bool, signed: bool = False)
 def count(number: int, name: str) -> str:
     """Such as `1 cell`, `3 cells` or `1,200 films`."""
     return f"{number:,} {name}" + ("" if number == 1 else "s")
+
+
+def listed(names: Sequence[str]) -> str:
+    """Such as `a`, `a and b` or `a, b and c`."""
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def p_value(value: float | None) -> str:

@@ -1,19 +1,17 @@
 """The study's answer in sentences, made from its numbers and nothing else."""
 
 from collections.abc import Mapping, Sequence
-from statistics import median
 from typing import Any
 
-from display.numbers import count, difference, p_phrase, score
-from studies.report.downstream.arms import WITHHELD, unfair
+from display.numbers import count, difference, listed, p_phrase, score
+from studies.report.downstream.arms import WITHHELD
 from studies.report.downstream.intervals import interval_notes
+from studies.report.downstream.limits import limits
 from studies.report.downstream.methods import could_have_shown, recommendations
-from studies.report.state import unfinished
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import ONE_TRAINING, by_claim
 from studies.statistics.fairness import is_about_synthetic
 
-FEW_PATIENTS = 10
 # Verdicts of comparisons that have numbers but no test.
 _UNTESTED = (ONE_TRAINING, "too few patients to tell")
 
@@ -52,7 +50,7 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
         "headline": headline,
         "lines": [_line(specification, rows) for rows in chosen + placebos],
         "recommendations": recommendations(specification, content) if content["methods"] else [],
-        "limits": _limits(specification, content, chosen),
+        "limits": limits(specification, content, chosen),
     }
 
 
@@ -86,18 +84,18 @@ def _headline(specification: Specification, subject: str, tested: Sequence[Claim
         )
     parts = []
     if named["helps"]:
-        parts.append(f"{subject} helps {_listed(named['helps'])}")
+        parts.append(f"{subject} helps {listed(named['helps'])}")
     if named["hurts"]:
-        parts.append(f"{'it' if parts else subject} hurts {_listed(named['hurts'])}")
+        parts.append(f"{'it' if parts else subject} hurts {listed(named['hurts'])}")
     if better or worse:
-        scored = [f"better for {_listed(better)}"] if better else []
-        scored += [f"worse for {_listed(worse)}"] if worse else []
+        scored = [f"better for {listed(better)}"] if better else []
+        scored += [f"worse for {listed(worse)}"] if worse else []
         parts.append(
             f"{'whether it also' if parts else f'Whether {_lower(subject)}'} helps or hurts is not "
             f"shown, since a control is lacking: scores are {' and '.join(scored)}"
         )
     if undecided:
-        parts.append(f"no difference is shown for {_listed(undecided)}")
+        parts.append(f"no difference is shown for {listed(undecided)}")
     return "; ".join(parts) + "."
 
 
@@ -137,7 +135,7 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
     """One claim: its verdict, the difference to each of its controls, and the test of them all."""
     first = rows[0]
     scenario = specification.scenario(first["scenario"])
-    pair = f"scenario {scenario.id} against {_listed([row['against'] for row in rows])}"
+    pair = f"scenario {scenario.id} against {listed([row['against'] for row in rows])}"
     if first["role"] == "placebo":
         pair = "placebo: the difference that nothing made"
         if scenario.size is not None:
@@ -214,119 +212,3 @@ def _control_in_words(specification: Specification, row: Mapping[str, Any]) -> s
     # A scenario that was there already stands for the control that had not to be made.
     lacking = [words for kind, words in kinds.items() if kind not in others]
     return lacking[0] if len(others) == 2 and len(lacking) == 1 else control.name
-
-
-_FINISH = "For a verdict run the study again with the same --out: it does what is not finished."
-
-
-def _limits(
-    specification: Specification, content: Mapping[str, Any], chosen: Sequence[Claimed]
-) -> list[str]:
-    limits = unfinished(content)
-    rows = [row for rows in chosen for row in rows]
-    once = [row for row in rows if row["verdict"] == ONE_TRAINING]
-    more = (
-        f"For a verdict write more seeds into the study's YAML, such as `seeds: "
-        f"{_more_seeds(specification)}`, and run it again with the same --out: what is finished is "
-        "kept."
-    )
-    if once and len(once) == len(rows):
-        limits.append(
-            "One seed: numbers are about this one training of each, and intervals about other "
-            f"patients only. Another seed may turn a difference round. {more}"
-        )
-    elif once:
-        pairs = [
-            f"{specification.model(row['model']).title}, {row['scenario']} against {row['against']}"
-            for row in once
-        ]
-        limits.append(
-            f"One training of an arm: {'; '.join(pairs)}. These numbers are about that training, "
-            "and their intervals about other patients only; the other comparisons rest on more. "
-            f"{more if len(specification.seeds) == 1 else _FINISH}"
-        )
-    reasons = {row["no_interval"] for rows in chosen for row in rows if row["no_interval"]}
-    limits += [f"No interval and no test: {reason}." for reason in sorted(reasons)]
-    patients = [group["num_patients"] for group in content["groups"] if group["num_patients"]]
-    if patients and min(patients) < FEW_PATIENTS:
-        limits.append(
-            f"Intervals rest on {count(min(patients), 'test patient')}: they were measured from "
-            f"{FEW_PATIENTS} on, and may be too narrow below."
-        )
-    limits += _shared_seeds(specification)
-    limits += _unsteady(specification, content)
-    limits += unfair(specification, content)
-    limits += (content["target"] or {"limits": []})["limits"]
-    limits += _no_better_than_trivial(specification, content)
-    return limits
-
-
-def _more_seeds(specification: Specification) -> list[int]:
-    """The study's seeds and as many new ones as make five."""
-    seeds = list(specification.seeds)
-    new = (seed for seed in range(max(seeds) + 1, max(seeds) + 6))
-    return seeds + [next(new) for _ in range(5 - len(seeds))]
-
-
-def _shared_seeds(specification: Specification) -> list[str]:
-    """What equal seeds in all scenarios mean, as a study that an earlier version began has them."""
-    plain = [scenario for scenario in specification.scenarios if not scenario.placebo]
-    if not specification.shared_seeds or len(plain) < 2 or len(specification.seeds) < 2:
-        return []
-    return [
-        "The scenarios share their seeds, as an earlier version gave them, so that their trainings "
-        "begin alike, which the tests do not know. In simulated studies with a correlation of 0.9 "
-        "between equal seeds, tests show next to nothing falsely and miss half of the differences "
-        "that a test which knows it would show (3 seeds); where only scenarios without synthetic "
-        "images are alike, they show 7 % falsely, and the placebo 8 %, in place of 5 %. A study "
-        "that is begun anew gives every scenario seeds of its own."
-    ]
-
-
-def _unsteady(specification: Specification, content: Mapping[str, Any]) -> list[str]:
-    """Arms whose trainings vary far more than the others', with the training that is farthest."""
-    percent = specification.metric.percent
-    sentences = []
-    for group in content["groups"]:
-        if not group["unsteady"]:
-            continue
-        others = [
-            other["seed_spread"]
-            for other in content["groups"]
-            if other["model"] == group["model"]
-            and other["seed_spread"] is not None
-            and not other["unsteady"]
-        ]
-        scores = {seed: one for seed, one in group["seed_means"].items() if one is not None}
-        farthest = max(scores, key=lambda seed: abs(scores[seed] - median(scores.values())))
-        title = specification.model(group["model"]).title
-        sentences.append(
-            f"{title} in scenario {group['scenario']}: its trainings vary far more than the "
-            f"others' (standard deviation {score(group['seed_spread'], percent)} against "
-            f"{score(max(others), percent)} at most); farthest from them is seed {farthest}, with "
-            f"{score(scores[farthest], percent)}. Look at that training. Comparisons of other "
-            "scenarios do not use this spread."
-        )
-    return sentences
-
-
-def _no_better_than_trivial(specification: Specification, content: Mapping[str, Any]) -> list[str]:
-    trivial = content["trivial"].get(specification.metric.name)
-    sign = 1 if specification.metric.higher_is_better else -1
-    names = [
-        f"{specification.model(group['model']).title} in scenario {group['scenario']}"
-        for group in content["groups"]
-        if trivial is not None
-        and group["value"] is not None
-        and sign * (group["value"] - trivial) <= 0
-    ]
-    if not names:
-        return []
-    return [
-        f"No better than finding nothing at all (all background): {_listed(names)}. Comparisons "
-        "with these say little about the data."
-    ]
-
-
-def _listed(names: Sequence[str]) -> str:
-    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
