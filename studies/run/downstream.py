@@ -21,10 +21,9 @@ from studies.run.folder import Study
 from studies.run.job import Job
 from studies.run.subgroups import check_subgroups
 from studies.specification.arms import data_setting
+from studies.specification.parts import Cell, GeneratorPlan
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
-    Cell,
-    GeneratorPlan,
     Specification,
     find_path,
     seed_of_generator,

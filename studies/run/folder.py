@@ -20,9 +20,9 @@ from provenance import (
 from studies.run.decisions import decisions_of
 from studies.run.fingerprint import Inputs, by_content, describe_data, digest
 from studies.run.subgroups import groups_of_films
+from studies.specification.parts import Cell
 from studies.specification.read import parse_specification
 from studies.specification.specification import (
-    Cell,
     Specification,
     find_path,
     generator_name,

@@ -13,8 +13,9 @@ from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
 from studies.run.job import Job, read_points
+from studies.specification.parts import Distances
 from studies.specification.paths import from_this_folder
-from studies.specification.specification import Distances, Specification
+from studies.specification.specification import Specification
 
 _MEASURED = ("val/fid", "val/frechet_", "val/kernel_", "val/num_", "val/div")
 

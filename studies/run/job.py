@@ -21,8 +21,9 @@ from studies.run.fingerprint import by_content
 from studies.run.folder import Study
 from studies.run.logged import labels_of, logged_scores
 from studies.run.verbs import Verbs, verb_command
+from studies.specification.parts import Cell
 from studies.specification.paths import from_this_folder
-from studies.specification.specification import PROJECT_ROOT, Cell
+from studies.specification.specification import PROJECT_ROOT
 from wandb_runs.run import add_to_summary, labelled
 
 MOST_POINTS = 300

@@ -9,7 +9,8 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, duration, span
 from studies.run.trainings import GENERATOR, ONE_PER_CLASS, Training
-from studies.specification.specification import Scenario, Specification, words_of
+from studies.specification.parts import Scenario
+from studies.specification.specification import Specification, words_of
 
 _WIDEST_NAME, _WIDEST_ROLE = 40, 22
 

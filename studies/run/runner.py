@@ -30,10 +30,7 @@ from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
 from studies.specification.arms import with_placebo
-from studies.specification.specification import (
-    Specification,
-    seed_of_generator,
-)
+from studies.specification.specification import Specification, seed_of_generator
 from wandb_runs.environment import NOT_LOGGED, Destination, WandbMode
 
 

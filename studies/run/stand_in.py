@@ -15,7 +15,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import FORMAT
-from studies.specification.specification import GeneratorPlan
+from studies.specification.parts import GeneratorPlan
 
 # The one file that all images of a set are, by its format.
 _IMAGE = {"png": "image.png", "npy": "image.npy"}

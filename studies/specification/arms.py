@@ -13,11 +13,10 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from foreign_text import configuration_of
+from studies.specification.parts import Model, Scenario
 from studies.specification.specification import (
     FRACTION,
     PLACEBO,
-    Model,
-    Scenario,
     Specification,
     find_path,
     words_of,

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from studies.specification.arms import SHARE
-from studies.specification.specification import PLACEBO, Scenario, Specification, words_of
+from studies.specification.parts import Scenario
+from studies.specification.specification import PLACEBO, Specification, words_of
 
 
 def wrong_controls(specification: Specification) -> list[str]:

@@ -14,14 +14,8 @@ from typing import TypeVar
 
 from provenance import UserError
 from spelling import from_here, meant_path
-from studies.specification.specification import (
-    PROJECT_ROOT,
-    Model,
-    Scenario,
-    Specification,
-    find_path,
-    words_of,
-)
+from studies.specification.parts import Model, Scenario
+from studies.specification.specification import PROJECT_ROOT, Specification, find_path, words_of
 
 _FILE = re.compile(r"/|\.(ya?ml|pth?|ckpt|safetensors)$")
 _Held = TypeVar("_Held", Specification, Scenario, Model)

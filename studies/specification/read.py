@@ -13,15 +13,9 @@ from provenance import UserError
 from spelling import from_here, meant, meant_path
 from studies.specification.arms import with_arms, with_sizes
 from studies.specification.checks import check_specification
+from studies.specification.parts import Distances, Metric, Model, Scenario
 from studies.specification.paths import refuse_missing_configs, with_found_paths
-from studies.specification.specification import (
-    PROJECT_ROOT,
-    Distances,
-    Metric,
-    Model,
-    Scenario,
-    Specification,
-)
+from studies.specification.specification import PROJECT_ROOT, Specification
 
 # What a reader sees, where a study does not say it: the short name.
 _SHOWN_AS = {

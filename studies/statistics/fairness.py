@@ -7,7 +7,8 @@ images, one of which shows T images and one R, are the synthetic images what mak
 from collections.abc import Iterator, Mapping, Sequence
 
 from studies.specification.arms import flags_beside_synthetic, setting_of
-from studies.specification.specification import Scenario, Specification
+from studies.specification.parts import Scenario
+from studies.specification.specification import Specification
 
 # Epochs are whole batches, so numbers of images that are meant to be the same differ a little: by
 # this share of them, or by a batch an epoch where that is more, up to a quarter.

@@ -10,7 +10,7 @@ from callbacks.progressive_growth import ProgressiveGrowth
 from datamodules.open_cache import open_cache
 from provenance import UserError
 from studies.run.stand_in import write_stand_in
-from studies.specification.specification import GeneratorPlan
+from studies.specification.parts import GeneratorPlan
 from tests.gan_runs import ROOT, trained
 from training import rehearsal
 from training.rehearsal import rehearse

@@ -7,7 +7,8 @@ from typing import Any
 from display.numbers import count, score, with_interval
 from display.tables import Table, TableCell
 from studies.report.downstream.analysis import groups_by_scenario
-from studies.specification.specification import Model, Scenario, Specification
+from studies.specification.parts import Model, Scenario
+from studies.specification.specification import Specification
 
 _NAME = "linear"
 

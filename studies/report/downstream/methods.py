@@ -10,7 +10,8 @@ from typing import Any
 from display.numbers import count, difference, p_phrase, score
 from studies.report.downstream.intervals import interval_notes
 from studies.specification.arms import data_setting
-from studies.specification.specification import Scenario, Specification
+from studies.specification.parts import Scenario
+from studies.specification.specification import Specification
 from studies.statistics.cells import Record
 from studies.statistics.comparisons import ONE_TRAINING
 

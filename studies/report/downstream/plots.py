@@ -9,7 +9,8 @@ from typing import Any
 from display.figures import COLOURS, DASHES, new_figure, png, shared_legend, styled
 from display.numbers import score
 from studies.report.downstream.intervals import ends_shown
-from studies.specification.specification import Scenario, Specification
+from studies.specification.parts import Scenario
+from studies.specification.specification import Specification
 
 # One more than colours, so that the eighth scenario has the first one's colour and not its mark.
 _MARKS = ("o", "s", "D", "^", "v", "P", "X", "<")

@@ -9,7 +9,8 @@ from typing import Any
 from display.numbers import score, span
 from display.tables import Table, TableCell
 from studies.report.downstream.intervals import interval_notes
-from studies.specification.specification import Metric, Specification
+from studies.specification.parts import Metric
+from studies.specification.specification import Specification
 from studies.statistics.cells import Record
 
 # Dice, or sensitivity, below which a target counts as not found.

@@ -8,8 +8,9 @@ import pytest
 
 from provenance import UserError
 from studies.specification.arms import flags_beside_synthetic, with_placebo
+from studies.specification.parts import Scenario
 from studies.specification.read import load_specification, parse_specification
-from studies.specification.specification import PROJECT_ROOT, Scenario, Specification
+from studies.specification.specification import PROJECT_ROOT, Specification
 
 FIXED = ["--data.images_per_epoch", 64]
 

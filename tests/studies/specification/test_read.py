@@ -8,8 +8,8 @@ import yaml
 
 from provenance import UserError
 from studies.run.folder import yaml_text
+from studies.specification.parts import Metric, Scenario
 from studies.specification.read import load_specification, parse_specification
-from studies.specification.specification import Metric, Scenario
 
 CONFIGS = Path(__file__).parents[3] / "configs" / "studies"
 
