@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from datamodules import ChestXrayDataModule
 from metrics.auroc_intervals import too_few_of_a_class
 from provenance import UserError
-from studies.run.downstream import label_column_of
+from studies.run.downstream.from_data import label_column_of
 from studies.run.folder import StudyFolder
 from studies.run.runner import closing_lines, run_study
 from studies.specification.specification import Specification

@@ -15,7 +15,7 @@ from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from provenance import UserError
 from spelling import meant
-from studies.run.downstream import trainings_of_cell, trainings_of_generator
+from studies.run.downstream.jobs import trainings_of_cell, trainings_of_generator
 from studies.run.folder import Study
 from studies.run.stand_in import is_stand_in, write_stand_in
 from studies.run.verbs import Rehearsal, Verbs

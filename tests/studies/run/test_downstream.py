@@ -7,7 +7,8 @@ import fake_verbs
 import pytest
 
 from provenance import UserError, read_json
-from studies.run.downstream import ready, trainings_of_cell
+from studies.run.downstream import ready
+from studies.run.downstream.jobs import trainings_of_cell
 from studies.run.folder import Study
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification

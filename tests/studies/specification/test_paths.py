@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from provenance import UserError
-from studies.run.downstream import trainings_of_cell
+from studies.run.downstream.jobs import trainings_of_cell
 from studies.run.fingerprint import by_content, describe_training
 from studies.specification.paths import from_this_folder
 from studies.specification.read import load_specification, parse_specification

@@ -1,73 +1,24 @@
-"""A study of downstream models: do the images of a generator help them?
+"""The jobs of a study of downstream models: what each trains, and what its outcome depends on."""
 
-Its jobs are cells, each the training of one model and its evaluation, and for the scenarios with
-synthetic images a generator per seed (or one per seed and class), trained before them.
-"""
-
-import itertools
 import shutil
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from datamodules.film_cache import FilmCache
-from datamodules.open_cache import open_cache
-from datamodules.slice_cache import SliceCache
 from provenance import UserError
-from spelling import meant
 from studies.run.fingerprint import Inputs, describe_training
-from studies.run.folder import Study
 from studies.run.job import Job
-from studies.run.subgroups import check_subgroups
 from studies.specification.arms import data_setting
-from studies.specification.parts import Cell, GeneratorPlan
+from studies.specification.parts import Cell
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
     Specification,
-    find_path,
     seed_of_generator,
     size_of_generator,
     words_of,
 )
 from studies.statistics.results import holds_score, known_scores
 
-_LABEL_COLUMN = "--data.label_column"
 _FIRST = "pretrain"  # what the first of two trainings is called
-
-
-def ready(study: Study) -> Study:
-    """The study with the generator's label maps, and its classes by name.
-
-    Raises:
-        UserError: Weights that nothing takes, or data without the classes that are wanted, the
-            study's target among them, or without the columns of its subgroups.
-    """
-    _check_target(study)
-    if study.labels is not None and study.specification.synthetic is not None:
-        raise UserError(
-            f"--labels {study.labels}: are for a generator, and this study has a finished set in "
-            "its place (`synthetic`). Leave it out."
-        )
-    columns = study.specification.subgroups
-    check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
-    generator = study.specification.generator
-    if generator is not None and generator.with_class is not None:
-        _check_with_class(study, generator)
-    if generator is not None and isinstance(generator.per_class, str):
-        generator = replace(generator, per_class=_classes(study))
-        study = replace(study, specification=replace(study.specification, generator=generator))
-    if any(scenario.pretrain is True for scenario in study.specification.scenarios):
-        study = replace(study, specification=_with_pretraining(study))
-    if study.labels is None and generator is not None and generator.labels:
-        study = replace(study, labels=find_path(generator.labels))
-    _check_label_maps(study)
-    if study.weights is not None:
-        raise UserError(
-            f"--weights {study.weights}: this study has no extractor that takes weights. Leave it "
-            "out."
-        )
-    return study
 
 
 def settings(specification: Specification, name: str, inputs: Inputs) -> dict[str, Any]:
@@ -229,123 +180,3 @@ def _train_and_score(job: Job) -> None:
             f"{', '.join(known_scores(evaluation))}. Correct `metric` in the study's YAML."
         )
     job.write(**cell.as_dict(), evaluation=evaluation)
-
-
-def _with_pretraining(study: Study) -> Specification:
-    """The specification with the data's own flag for what `pretrain: true` stands for."""
-    films = isinstance(open_cache(study.root), FilmCache)
-    alone = ("--data.real_films" if films else "--data.real_slices", "false")
-    specification = study.specification
-    scenarios = tuple(
-        replace(scenario, pretrain=alone) if scenario.pretrain is True else scenario
-        for scenario in specification.scenarios
-    )
-    return replace(specification, scenarios=scenarios)
-
-
-def _check_target(study: Study) -> None:
-    """Refuse a target that this study's data, or its classifiers, do not look for."""
-    from datamodules import ChestXrayDataModule  # loads torch
-
-    target = study.specification.target
-    if target is None:
-        return
-    cache = open_cache(study.root)
-    looked_for: tuple[str, ...]
-    if isinstance(cache, SliceCache):
-        looked_for = tuple(cache.foreground)
-    else:
-        column = label_column_of(study.specification.arguments)
-        data = ChestXrayDataModule(str(study.root), label_column=column, channels=3)
-        if len(data.class_names) != 2 and not data.cache.findings:
-            raise UserError(
-                f"target: {target}: {study.root} has {len(data.class_names)} classes, and only of "
-                "two is one the positive one, with a sensitivity. Leave `target` out of the study."
-            )
-        assert isinstance(cache, FilmCache)
-        # A classifier of several findings may look for any: `trainings` knows which.
-        looked_for = (
-            *(data.class_names[1:] if len(data.class_names) == 2 else ()),
-            *cache.findings,
-        )
-    if target not in looked_for:
-        raise UserError(
-            f"target: {target}: {study.root} has no such class to find; there is "
-            f"{', '.join(looked_for)}. Correct `target` in the study's YAML."
-        )
-
-
-def _check_label_maps(study: Study) -> None:
-    """Refuse to paint images of few patients from the label maps of all of them."""
-    fewer = [
-        one.id
-        for one in study.specification.scenarios
-        if one.size not in (None, 1) and study.specification.needs_generator(one)
-    ]
-    if fewer and study.labels is None and isinstance(open_cache(study.root), SliceCache):
-        raise UserError(
-            f"scenario {fewer[0]}: its generator would paint the label maps of all training "
-            "patients, and the scenario is about a share of them. Give label maps of other "
-            "people: --labels CACHE, or generator.labels in the study's YAML."
-        )
-
-
-def _check_with_class(study: Study, generator: GeneratorPlan) -> None:
-    """Refuse a class that no label map of the generator holds, before the generator is trained."""
-    labels = study.labels or (find_path(generator.labels) if generator.labels else study.root)
-    cache = open_cache(labels)
-    known = cache.foreground if isinstance(cache, SliceCache) else ()
-    if generator.with_class not in known:
-        raise UserError(
-            f"generator.with_class: {generator.with_class}: the label maps of {labels} hold no "
-            f"such class.{meant(str(generator.with_class), known)} There is "
-            f"{', '.join(known) or 'none'}. Correct it in the study's YAML."
-        )
-
-
-def tells_findings(specification: Specification) -> bool:
-    """Whether some training of the study is of several findings of a film."""
-    return any(
-        data_setting(specification, scenario, model, "findings") is not None
-        for scenario in specification.scenarios
-        for model in specification.models
-    )
-
-
-def label_column_of(arguments: Sequence[str]) -> str | None:
-    """The label column that the last of these flags names; None where none does."""
-    words = [part for word in arguments for part in word.split("=", 1)]
-    return next(
-        (v for f, v in reversed(list(itertools.pairwise(words))) if f == _LABEL_COLUMN), None
-    )
-
-
-def _classes(study: Study) -> tuple[str, ...]:
-    """The names that `per_class: all` or `smaller` stands for.
-
-    Counted on the training split, before any `--data.imbalance`: that leaves the largest class
-    whole, so the smaller ones stay the smaller ones.
-
-    Raises:
-        UserError: The data has no labels, or less than two classes with training films.
-    """
-    from datamodules import ChestXrayDataModule  # loads torch
-
-    root, generator = study.root, study.specification.generator
-    assert generator is not None
-    wish = f"`per_class: {generator.per_class}` of the study's generator"
-    column = label_column_of(generator.arguments)
-    data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
-    if not data.class_names:
-        raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")
-    names, counts = data.class_names, data.class_counts()
-    if (counts > 0).sum() < 2:
-        told = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
-        raise UserError(
-            f"{root}: {wish} needs two classes with training films in {data.label_column}; there "
-            f"are {told}. Prepare more patients."
-        )
-    chosen = [name for name, count in zip(names, counts, strict=True) if count]
-    if generator.per_class == "smaller":
-        chosen.remove(names[int(counts.argmax())])
-    return tuple(chosen)
