@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
 from licences import Licence
 from preparation.films.assemble import FilmOutcome
-from preparation.films.command import chest_xray, image_folder, phantom_cxr
+from preparation.films.dicom.command import chest_xray, phantom_cxr
+from preparation.films.files.command import image_folder
 from preparation.films.merge import merge
 from preparation.films.summary import print_film_summary
 from preparation.left_out import LEFT_OUT_STATUS

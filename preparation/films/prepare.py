@@ -5,8 +5,8 @@ source, so a preparation that was killed and repeated, or done in parts on sever
 merged, ends with the same bytes as one that went through.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from tqdm import tqdm
@@ -22,6 +22,7 @@ from preparation.films.assemble import (
 )
 from preparation.films.crash_isolation import make_shards
 from preparation.films.film import FilmFile
+from preparation.films.label_matching import matched
 from preparation.films.shard import (
     FilmShard,
     MakeFilmShard,
@@ -230,6 +231,37 @@ def prepared_with_sheet(
     if outcome.manifest is not None:
         write_film_sheet(outcome.cache, files, work)
     return outcome
+
+
+def prepared_with_labels(
+    files: Sequence[FilmFile],
+    work: MakeFilmShard,
+    split: Split,
+    settings: dict[str, Any],
+    options: FilmOptions,
+    notes: list[str],
+    uid_of: Callable[[FilmFile], str] | None = None,
+    known: Licence | None = None,
+) -> FilmOutcome:
+    """`prepared_with_sheet`, after the table of labels was matched with the films.
+
+    Args:
+        files: See there, as those that are not named here.
+        work: Its table may name the films in another way, see `matched`.
+        split: As there.
+        settings: As there.
+        options: As there.
+        notes: As there; what the table and the matching say comes after them.
+        uid_of: See `matched`.
+        known: As there.
+
+    Raises:
+        UserError: As there; or the table is of other films.
+    """
+    if work.table is not None:
+        table, more = matched(work.table, files, uid_of)
+        work, notes = replace(work, table=table), [*notes, *table.notes, *more]
+    return prepared_with_sheet(files, work, split, settings, options, notes, known)
 
 
 def _left_to_do(work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool) -> list[FilmShard]:

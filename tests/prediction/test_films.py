@@ -22,7 +22,7 @@ from prediction.films import FilmInput, ReadFilm
 from prediction.items import find_items
 from prediction.model import open_model
 from prediction.threshold import Threshold, thresholds_of
-from preparation.films.command import phantom_cxr
+from preparation.films.dicom.command import phantom_cxr
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film_layout import LayoutOptions
 from preparation.films.prepare import FilmOptions

@@ -11,12 +11,8 @@ import pytest
 
 from datamodules.film_cache import FilmCache
 from preparation.films.film import FilmFile, RejectedFilm
-from preparation.films.medmnist import (
-    MEDMNIST_NOTE,
-    ArrayFilmReader,
-    find_array_films,
-    locate_medmnist,
-)
+from preparation.films.medmnist.array_films import MEDMNIST_NOTE, ArrayFilmReader, find_array_films
+from preparation.films.medmnist.locate import locate_medmnist
 from provenance import UserError
 from tests.prepare_runs import run
 

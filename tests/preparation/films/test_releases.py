@@ -12,7 +12,7 @@ import pytest
 from datamodules.film_cache import FilmCache
 from datamodules.findings import finding_values
 from preparation.films.assemble import FilmOutcome
-from preparation.films.command import image_folder
+from preparation.films.files.command import image_folder
 from preparation.films.film_layout import LayoutOptions
 from preparation.films.label_options import LabelOptions
 from preparation.films.prepare import FilmOptions

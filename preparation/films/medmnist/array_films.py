@@ -6,8 +6,6 @@ into its memory: a film is read where it lies, in any order.
 
 import functools
 import math
-import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,6 +18,7 @@ from datamodules.prepared_cache import SPLITS
 from preparation.films.archive import unpack
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from preparation.films.image_files import with_channels
+from preparation.films.medmnist.locate import SET_NAME
 from provenance import UserError
 
 MEDMNIST_NOTE = (
@@ -33,7 +32,6 @@ _FINDINGS = {
         "pneumothorax", "consolidation", "edema", "emphysema", "fibrosis", "pleural", "hernia",
     )
 }  # fmt: skip
-_NAME = re.compile(r"([a-z]+mnist(?:3d)?)((?:_(?:64|128|224))?)")
 
 
 def find_array_films(source: Path, folder: Path) -> list[FilmFile]:
@@ -206,7 +204,7 @@ def findings_of(path: Path, first: FilmFile) -> tuple[str, ...]:
     number = open_memmap(first.path.with_name(f"{split}_labels.npy"), mode="r").shape[1]
     if number == 1:
         return ()
-    named = _NAME.fullmatch(path.stem)
+    named = SET_NAME.fullmatch(path.stem)
     found = _FINDINGS.get(named[1], ()) if named else ()
     if len(found) != number:
         raise UserError(
@@ -215,70 +213,3 @@ def findings_of(path: Path, first: FilmFile) -> tuple[str, ...]:
             "with any of them is abnormal."
         )
     return found
-
-
-def locate_medmnist(name_or_path: str, download: bool) -> tuple[Path, tuple[str, ...] | None]:
-    """Return where a MedMNIST file lies, and the names of its classes.
-
-    Args:
-        name_or_path: A path, taken as it is; or a name such as `pneumoniamnist` (28x28 pixels) or
-            `pneumoniamnist_224`, looked for where the package `medmnist` keeps its files.
-        download: Fetch a file that is missing there, at the package's address and checksum.
-
-    Returns:
-        The path, and the names by class number; None where the package is not installed, does not
-        know the file's name, or the set has several findings per film.
-
-    Raises:
-        UserError: Nothing of that name is there, or it could not be downloaded.
-    """
-    path = Path(name_or_path)
-    named = _NAME.fullmatch(path.stem if path.exists() else name_or_path)
-    try:
-        from medmnist.info import DEFAULT_ROOT, INFO
-    except ImportError:
-        if path.exists():
-            return path, None
-        raise UserError(
-            f"{name_or_path}: there is no such file, and names are looked up by the package "
-            "medmnist, which is not installed. pip install medmnist, or give the path of the .npz."
-        ) from None
-    info = INFO.get(named[1]) if named else None
-    if path.exists():
-        return path, _class_names(info)
-    if named is None or info is None or named[1].endswith("3d"):
-        flat = ", ".join(name for name in INFO if not name.endswith("3d"))
-        raise UserError(
-            f"{name_or_path}: there is no such file, and no such set among MedMNIST's ({flat}, "
-            "each also with _64, _128 or _224 after it)."
-        )
-    expected = Path(DEFAULT_ROOT or ".", f"{name_or_path}.npz")
-    if not expected.is_file():
-        if not download:
-            raise UserError(
-                f"{expected}: is not there. Pass --download true to fetch it from "
-                f"{info[f'url{named[2]}']}, or put it there yourself."
-            )
-        _download(info[f"url{named[2]}"], info[f"MD5{named[2]}"], expected)
-    return expected, _class_names(info)
-
-
-def _class_names(info: dict[str, Any] | None) -> tuple[str, ...] | None:
-    if info is None or info["task"].startswith("multi-label"):
-        return None
-    return tuple(info["label"][str(number)] for number in range(len(info["label"])))
-
-
-def _download(url: str, md5: str, path: Path) -> None:
-    from torchvision.datasets.utils import download_url
-
-    part = path.with_name(f"{path.name}.part")
-    try:
-        download_url(url, str(path.parent), part.name, md5)
-        os.replace(part, path)
-    except Exception as error:
-        part.unlink(missing_ok=True)
-        raise UserError(
-            f"{url}: could not be downloaded ({error or type(error).__name__}). Fetch it by other "
-            f"means and save it as {path}."
-        ) from error

@@ -1,0 +1,1 @@
+"""MedMNIST: its array files, and the command that prepares their films."""
