@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.named_files import LARGEST_SIDE, whole_number
-from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
+from datamodules.named_files import LARGEST_SIDE, check_shard_file, whole_number
+from datamodules.prepared_cache import SPLITS, PreparedCache
 from provenance import UserError, sha256_of
 
 FILMS_PER_SHARD = 128

@@ -18,6 +18,8 @@ from provenance import UserError, sha256_of, whole_file
 LARGEST_SIDE = 2**16  # pixels
 LIST = "files.sha256"
 _HEX = 64
+# Each mapped array holds a file descriptor, of which a process may often have 1024.
+_MAX_MAPPED = 400
 
 
 def inside(root: Path, named: Any) -> Path:
@@ -57,6 +59,47 @@ def read_array(path: Path) -> NDArray[Any]:
         return np.lib.format.open_memmap(path, mode="r")
     except Exception as error:  # numpy raises many kinds for a header that is not its own
         raise ValueError(str(error) or type(error).__name__) from error
+
+
+def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArray[Any]:
+    """Return an array file of a cache, mapped at its first use and kept among `arrays`.
+
+    Raises:
+        UserError: The file cannot be read, or is not inside the cache.
+    """
+    array = arrays.get(relative)
+    if array is None:
+        try:
+            array = read_array(inside(root, relative))
+        except ValueError as error:
+            raise UserError(
+                f"{root / relative}: cannot be read ({error}). Check the cache with "
+                f"python prepare.py verify {root}"
+            ) from error
+        if len(arrays) >= _MAX_MAPPED:
+            arrays.pop(next(iter(arrays)))
+        arrays[relative] = array
+    return array
+
+
+def check_shard_file(root: Path, relative: Any, pixel_bytes: int) -> None:
+    """Compare the size of an array file with what the manifest promises.
+
+    Args:
+        root: The cache folder.
+        relative: Path of the file in it.
+        pixel_bytes: Of its images.
+
+    Raises:
+        UserError: It is missing, too short for so many bytes after its header, or not inside the
+            folder.
+    """
+    path = inside(root, relative)
+    if not path.is_file() or path.stat().st_size <= pixel_bytes:
+        raise UserError(
+            f"{path}: is {'cut short' if path.is_file() else 'missing'}. Run the prepare.py "
+            "command that made the cache again; it makes only what is missing or damaged."
+        )
 
 
 def read_png(path: Path, size: int) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.earlier_cache import tell_once
-from datamodules.named_files import LARGEST_SIDE, inside, read_array, whole_number
+from datamodules.named_files import LARGEST_SIDE, mapped, whole_number
 from datamodules.pixel_hashes import read_pixel_hashes
 from knowledge import Knowledge, PixelBits, packed
 from licences import Licence
@@ -30,8 +30,6 @@ from spelling import meant_path
 
 SPLITS = ("train", "val", "test")
 
-# Each mapped array holds a file descriptor, of which a process may often have 1024.
-_MAX_MAPPED = 400
 
 _told: set[Path] = set()  # whose synthetic images were spoken of in this process
 
@@ -303,47 +301,6 @@ def opened(root: Path, *kinds: type[Kind]) -> Kind:
             f"{path}: is damaged ({error} is missing or wrong). Remove the file and run the "
             "prepare.py command that made the cache again; finished parts are kept."
         ) from error
-
-
-def mapped(arrays: dict[str, NDArray[Any]], root: Path, relative: str) -> NDArray[Any]:
-    """Return an array file of a cache, mapped at its first use and kept among `arrays`.
-
-    Raises:
-        UserError: The file cannot be read, or is not inside the cache.
-    """
-    array = arrays.get(relative)
-    if array is None:
-        try:
-            array = read_array(inside(root, relative))
-        except ValueError as error:
-            raise UserError(
-                f"{root / relative}: cannot be read ({error}). Check the cache with "
-                f"python prepare.py verify {root}"
-            ) from error
-        if len(arrays) >= _MAX_MAPPED:
-            arrays.pop(next(iter(arrays)))
-        arrays[relative] = array
-    return array
-
-
-def check_shard_file(root: Path, relative: Any, pixel_bytes: int) -> None:
-    """Compare the size of an array file with what the manifest promises.
-
-    Args:
-        root: The cache folder.
-        relative: Path of the file in it.
-        pixel_bytes: Of its images.
-
-    Raises:
-        UserError: It is missing, too short for so many bytes after its header, or not inside the
-            folder.
-    """
-    path = inside(root, relative)
-    if not path.is_file() or path.stat().st_size <= pixel_bytes:
-        raise UserError(
-            f"{path}: is {'cut short' if path.is_file() else 'missing'}. Run the prepare.py "
-            "command that made the cache again; it makes only what is missing or damaged."
-        )
 
 
 def _no_manifest(root: Path) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.hounsfield import GreyScale
-from datamodules.named_files import whole_number
-from datamodules.prepared_cache import SPLITS, PreparedCache, check_shard_file
+from datamodules.named_files import check_shard_file, whole_number
+from datamodules.prepared_cache import SPLITS, PreparedCache
 from provenance import UserError, as_written, sha256_of
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.film_cache import COLUMNS, FilmCache, header
+from datamodules.named_files import mapped
 from datamodules.pixel_hashes import write_pixel_hashes
-from datamodules.prepared_cache import mapped
 from licences import Licence
 from preparation.copies import joined
 from preparation.films.duplicates import (

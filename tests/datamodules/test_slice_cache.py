@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from datamodules import prepared_cache
+from datamodules import named_files
 from datamodules.prepared_cache import SPLITS
 from datamodules.slice_cache import SliceCache
 from provenance import UserError
@@ -78,7 +78,7 @@ def test_travels_to_workers_without_its_arrays(tmp_path):
 
 def test_few_files_are_open_at_a_time(tmp_path, monkeypatch):
     """Each mapped array holds a file descriptor; a process has a thousand or so."""
-    monkeypatch.setattr(prepared_cache, "_MAX_MAPPED", 2)
+    monkeypatch.setattr(named_files, "_MAX_MAPPED", 2)
     cache = SliceCache.open(write_cache(tmp_path))
     for _ in range(2):
         assert [int(cache.image(item)[0, 0]) for item in cache.items] == [0, 1, 10, 11, 20, 21]
