@@ -14,7 +14,7 @@ from augmentations.language import read_policy, written_list
 from augmentations.operation import Images
 from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
-from datamodules.class_balance import counts_to_balance, imbalanced_counts, keep_per_class
+from datamodules.class_balance import ClassChoice
 from datamodules.fewer_patients import patients_of_images
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.film_dataset import (
@@ -168,7 +168,10 @@ class ChestXrayDataModule(CachedDataModule):
         )
         self.policy = read_policy(augmentation, images)
         self.augment_on = augment_on
-        self._check_labels_are_there()
+        self._classes = ClassChoice(
+            self.cache, self.label_column, only_label, imbalance, self.imbalance_seed, balance, seed
+        )
+        self._classes.check(beside_synthetic=synthetic is not None)
         check_synthetic_flags(synthetic, synthetic_share, real_films, balance, imbalance)
         if self.label_column is not None:
             missing = int((self.cache.labels(self.label_column) == UNLABELLED).sum())
@@ -194,8 +197,7 @@ class ChestXrayDataModule(CachedDataModule):
         if self.num_images is None:
             return super().chosen_patients
         films = self.cache.indices("train")
-        if self.label_column is not None:
-            films = self._chosen(films, self.label_column, training=False)
+        films = self._classes.films(films, training=False)
         if self.findings is not None:
             films = films[self.findings.some_known[films]]
         counts = Counter(self.cache.patient_ids[films].tolist())
@@ -218,8 +220,7 @@ class ChestXrayDataModule(CachedDataModule):
         if split == "train":
             chosen = sorted(self.chosen_patients)
             indices = indices[np.isin(self.cache.patient_ids[indices], chosen)]
-        if self.label_column is not None:
-            indices = self._chosen(indices, self.label_column, training=split == "train")
+        indices = self._classes.films(indices, training=split == "train")
         if self.findings is not None:
             indices = indices[self.findings.some_known[indices]]
         if self.left_out:
@@ -281,7 +282,7 @@ class ChestXrayDataModule(CachedDataModule):
 
     def class_counts(self) -> NDArray[np.int64]:
         """(num_classes,) real training films of each class that this run uses or counts by."""
-        return self._counts(self.items("train"))
+        return self._classes.counts(self.items("train"))
 
     def evaluation_set(self, split: str, rank: int = 0, num_processes: int = 1) -> FilmDataset:
         """A process's share of a split in the cache's order, centre crops."""
@@ -298,39 +299,10 @@ class ChestXrayDataModule(CachedDataModule):
         unit: Tensor = to_unit({"image": image[None]}, self.image_size)["image"][0]
         return unit
 
-    def _check_labels_are_there(self) -> None:
-        for name, value, unused in (
-            ("only_label", self.only_label, None),
-            ("imbalance", self.imbalance, None),
-            ("balance", self.balance, "none"),
-        ):
-            if value != unused and self.label_column is None:
-                raise UserError(
-                    f"--data.{name} {value}: needs labels, and this run has none (label columns of "
-                    f"{self.root}: {', '.join(self.cache.label_columns) or 'none'})."
-                )
-        if self.only_label is not None and self.only_label not in self.class_names:
-            raise UserError(
-                f"--data.only_label {self.only_label}: {self.root} has the classes "
-                f"{', '.join(self.class_names)}."
-            )
-        if self.only_label is not None and self.synthetic is not None:
-            raise UserError(
-                "--data.only_label is for training a generator on real films of one class; leave "
-                "out --data.synthetic."
-            )
-
-    def _counts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
-        """(num_classes,) films of each class; without labels (1,), all of them."""
-        if self.label_column is None:
-            return np.array([len(indices)])
-        labels = self.cache.labels(self.label_column)[indices]
-        return np.bincount(labels[labels != UNLABELLED], minlength=len(self.class_names))
-
     def _chosen_synthetic(self, synthetic: SyntheticSet, real: NDArray[np.int64]) -> SyntheticSet:
         """Those films of a set that join these real ones."""
-        names, counts = self.class_names or [""], self._counts(real)
-        largest = names[int(self._counts(self.cache.indices("train")).argmax())]
+        names, counts = self.class_names or [""], self._classes.counts(real)
+        largest = names[int(self._classes.counts(self.cache.indices("train")).argmax())]
         unfair = imbalance_warning(synthetic, self.imbalance, self.imbalance_seed, largest)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
@@ -340,31 +312,12 @@ class ChestXrayDataModule(CachedDataModule):
         fill_up = self.balance == "synthetic"
         return films_that_join(synthetic, classes, counts, names, self.synthetic_share, fill_up)
 
-    def _chosen(self, indices: NDArray[np.int64], column: str, training: bool) -> NDArray[np.int64]:
-        """Films with a label; of the training split as many of each class as asked for."""
-        labels = self.cache.labels(column)
-        indices = indices[labels[indices] != UNLABELLED]
-        if training and self.imbalance is not None and len(indices):
-            there = np.bincount(labels[indices], minlength=len(self.class_names))
-            where = f"the training split of {self.root}"
-            counts = imbalanced_counts(there, self.imbalance, self.class_names, where)
-            seed = self.imbalance_seed
-            indices = keep_per_class(self.cache, indices, labels[indices], counts, seed)
-        if self.only_label is not None:
-            indices = indices[labels[indices] == self.class_names.index(self.only_label)]
-        if training and self.balance == "undersample" and len(indices):
-            there = counts_to_balance(labels[indices], len(self.class_names), self.balance)
-            counts = np.minimum(there, there[there > 0].min())
-            indices = keep_per_class(self.cache, indices, labels[indices], counts, self.seed)
-        return indices
-
     def weights(self, dataset: FilmDataset) -> NDArray[np.float64] | None:
         """With `balance: oversample`, such that all classes are drawn equally often."""
         if self.balance != "oversample":
             return None
         assert dataset.labels is not None
-        counts = counts_to_balance(dataset.labels, len(self.class_names), self.balance)
-        return 1.0 / counts[dataset.labels]
+        return self._classes.equal_weights(dataset.labels)
 
 
 def _open(root: str) -> FilmCache:

@@ -1,12 +1,13 @@
 """How many films of each class are trained on, and which are taken away to make it so."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.fewer_patients import patient_ranks
-from datamodules.film_cache import FilmCache
+from datamodules.film_cache import UNLABELLED, FilmCache
 from provenance import UserError
 
 
@@ -89,3 +90,101 @@ def counts_to_balance(
             "there is nothing to balance. Leave it out of the flags and of the --config files."
         )
     return counts
+
+
+@dataclass(frozen=True)
+class ClassChoice:
+    """Which films of each class a run uses.
+
+    Attributes:
+        cache: Of the films.
+        column: The label column that has the classes; None: films without labels.
+        only_label: See `ChestXrayDataModule`, as for the next four.
+        imbalance: As there.
+        imbalance_seed: As there.
+        balance: As there.
+        seed: As there.
+    """
+
+    cache: FilmCache
+    column: str | None
+    only_label: str | None
+    imbalance: float | None
+    imbalance_seed: int
+    balance: str
+    seed: int
+
+    @property
+    def _names(self) -> list[str]:
+        return [] if self.column is None else self.cache.class_names(self.column)
+
+    def check(self, beside_synthetic: bool) -> None:
+        """Refuse settings that need labels where there are none, or a class that is not there.
+
+        Args:
+            beside_synthetic: Whether a synthetic set joins the training.
+
+        Raises:
+            UserError: Names the flag.
+        """
+        root = self.cache.root
+        for name, value, unused in (
+            ("only_label", self.only_label, None),
+            ("imbalance", self.imbalance, None),
+            ("balance", self.balance, "none"),
+        ):
+            if value != unused and self.column is None:
+                raise UserError(
+                    f"--data.{name} {value}: needs labels, and this run has none (label columns of "
+                    f"{root}: {', '.join(self.cache.label_columns) or 'none'})."
+                )
+        if self.only_label is not None and self.only_label not in self._names:
+            raise UserError(
+                f"--data.only_label {self.only_label}: {root} has the classes "
+                f"{', '.join(self._names)}."
+            )
+        if self.only_label is not None and beside_synthetic:
+            raise UserError(
+                "--data.only_label is for training a generator on real films of one class; leave "
+                "out --data.synthetic."
+            )
+
+    def films(self, indices: NDArray[np.int64], training: bool) -> NDArray[np.int64]:
+        """Those of these films that have a label, and in training so many of each class.
+
+        Args:
+            indices: (N,) films of the cache.
+            training: Whether they are of the training split, which alone is made unequal or equal.
+
+        Raises:
+            UserError: A class is rarer than `imbalance` would make it, or there is only one.
+        """
+        if self.column is None:
+            return indices
+        labels, names = self.cache.labels(self.column), self._names
+        indices = indices[labels[indices] != UNLABELLED]
+        if training and self.imbalance is not None and len(indices):
+            there = np.bincount(labels[indices], minlength=len(names))
+            where = f"the training split of {self.cache.root}"
+            counts = imbalanced_counts(there, self.imbalance, names, where)
+            seed = self.imbalance_seed
+            indices = keep_per_class(self.cache, indices, labels[indices], counts, seed)
+        if self.only_label is not None:
+            indices = indices[labels[indices] == names.index(self.only_label)]
+        if training and self.balance == "undersample" and len(indices):
+            there = counts_to_balance(labels[indices], len(names), self.balance)
+            counts = np.minimum(there, there[there > 0].min())
+            indices = keep_per_class(self.cache, indices, labels[indices], counts, self.seed)
+        return indices
+
+    def counts(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """(num_classes,) films of each class; without labels (1,), all of them."""
+        if self.column is None:
+            return np.array([len(indices)])
+        labels = self.cache.labels(self.column)[indices]
+        return np.bincount(labels[labels != UNLABELLED], minlength=len(self._names))
+
+    def equal_weights(self, labels: NDArray[np.int64]) -> NDArray[np.float64]:
+        """(N,) weights of films with these classes by which all classes are drawn equally often."""
+        counts = counts_to_balance(labels, len(self._names), self.balance)
+        return 1.0 / counts[labels]
