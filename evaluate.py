@@ -26,7 +26,7 @@ Each takes --require with rules for its numbers: exit status 0 where all hold, 3
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from inspect import signature
@@ -39,7 +39,7 @@ from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
 from evaluation.survival import evaluate_survival
-from preparation.synthetic.plain_folders import PlainFolders, is_plain
+from preparation.synthetic.plain_folders import PlainFolders, prepared_folders
 from provenance import UserError, sha256_of
 
 __all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_survival", "main"]
@@ -93,7 +93,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if compares:
         own = [one.name for one in fields(PlainFolders)]
         folders = PlainFolders(**{name: chosen.pop(name) for name in own})
-        chosen |= _prepared_folders(kind, chosen, folders)
+        chosen |= prepared_folders(kind, chosen, folders)
     if kind == "audit":
         return _audit(**chosen)
     record = kind in _RECORDED and chosen.pop("record")
@@ -126,61 +126,6 @@ def _lesions(words: Sequence[str]) -> int:
     settings.pop("config")
     result = evaluate_lesions(**settings)
     return _told(result, settings["out"], "; they show patients")
-
-
-def _prepared_folders(
-    kind: str, settings: Mapping[str, Any], folders: PlainFolders
-) -> dict[str, Any]:
-    """Settings of what was made of plain folders; none where a cache and a set were given.
-
-    Raises:
-        UserError: One is plain and the other is not, or a flag is for the other kind.
-    """
-    real, made = Path(settings["root"]), Path(settings["synthetic"])
-    plain = [is_plain(real), is_plain(made)]
-    if not all(plain):
-        for one in fields(PlainFolders):
-            value = getattr(folders, one.name)
-            if value != one.default:
-                raise UserError(
-                    f"--{one.name.replace('_', '-')} {value}: is for two plain folders of images, "
-                    f"and {made if plain[0] else real} is none. Leave it out."
-                )
-        if plain[0] and (made / "manifest.json").is_file():
-            raise UserError(
-                f"{real}: is a plain folder, but {made} is a synthetic set. Prepare the real "
-                "images (prepare.py image_folder, chest_xray, ...), or give two plain folders."
-            )
-        if plain[1] and (real / "manifest.json").is_file():
-            raise UserError(
-                f"{made}: is a plain folder, but {real} is a cache. Bring the images in first: "
-                f"python prepare.py synthetic --source {made} --like {real} --trained-on unknown "
-                "--out SET (or --trained-on CACHE), and give SET."
-            )
-        return {}
-    usual = "val" if kind == "images" else "val+test"
-    if settings["split"] != usual:
-        raise UserError(
-            f"--split {settings['split']}: two plain folders have no splits. Leave it out"
-            + ("; --held-out FOLDER names held-out images." if kind == "audit" else ".")
-        )
-    if kind == "images" and folders.held_out is not None:
-        raise UserError(
-            f"--held-out {folders.held_out}: is for evaluate.py audit. Leave it out, or compare "
-            "with that folder as --real."
-        )
-    from preparation.split import Split
-    from preparation.synthetic.pictures import prepared_pictures
-
-    divided = Split(all_to="test") if kind == "images" else Split(ratios=(0.7, 0.15, 0.15))
-    found = prepared_pictures(real, made, settings["out"], folders, divided)
-    print(f"{found.cache.parent}: holds the images as they are compared, and stays with the data.")
-    return {
-        "root": found.cache,
-        "synthetic": found.made,
-        "notes": found.notes,
-        "split": "test" if kind == "images" or folders.held_out else usual,
-    }
 
 
 def audit_and_record(**settings: Any) -> dict[str, Any]:

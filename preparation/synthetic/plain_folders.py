@@ -1,8 +1,11 @@
-"""What evaluate.py asks of plain folders of images, which nobody has prepared."""
+"""Plain folders of images, which nobody has prepared, as evaluate.py takes them."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from provenance import UserError
 
 # What generate.py and prepare.py begin a folder with, and finish it with.
 _OURS = {"manifest.json", "request.json", "settings.json", "part.json"}
@@ -49,3 +52,63 @@ def is_plain(folder: Path) -> bool:
         return folder.is_file()
     names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     return bool(names) and not names & _OURS
+
+
+def prepared_folders(
+    kind: str, settings: Mapping[str, Any], folders: PlainFolders
+) -> dict[str, Any]:
+    """Settings of what was made of plain folders; none where a cache and a set were given.
+
+    Args:
+        kind: "images" or "audit", what evaluate.py was asked for.
+        settings: Its settings: `root`, `synthetic`, `split` and `out`.
+        folders: What was given besides, for plain folders.
+
+    Raises:
+        UserError: One is plain and the other is not, or a flag is for the other kind.
+    """
+    real, made = Path(settings["root"]), Path(settings["synthetic"])
+    plain = [is_plain(real), is_plain(made)]
+    if not all(plain):
+        for one in fields(PlainFolders):
+            value = getattr(folders, one.name)
+            if value != one.default:
+                raise UserError(
+                    f"--{one.name.replace('_', '-')} {value}: is for two plain folders of images, "
+                    f"and {made if plain[0] else real} is none. Leave it out."
+                )
+        if plain[0] and (made / "manifest.json").is_file():
+            raise UserError(
+                f"{real}: is a plain folder, but {made} is a synthetic set. Prepare the real "
+                "images (prepare.py image_folder, chest_xray, ...), or give two plain folders."
+            )
+        if plain[1] and (real / "manifest.json").is_file():
+            raise UserError(
+                f"{made}: is a plain folder, but {real} is a cache. Bring the images in first: "
+                f"python prepare.py synthetic --source {made} --like {real} --trained-on unknown "
+                "--out SET (or --trained-on CACHE), and give SET."
+            )
+        return {}
+    usual = "val" if kind == "images" else "val+test"
+    if settings["split"] != usual:
+        raise UserError(
+            f"--split {settings['split']}: two plain folders have no splits. Leave it out"
+            + ("; --held-out FOLDER names held-out images." if kind == "audit" else ".")
+        )
+    if kind == "images" and folders.held_out is not None:
+        raise UserError(
+            f"--held-out {folders.held_out}: is for evaluate.py audit. Leave it out, or compare "
+            "with that folder as --real."
+        )
+    from preparation.split import Split
+    from preparation.synthetic.pictures import prepared_pictures
+
+    divided = Split(all_to="test") if kind == "images" else Split(ratios=(0.7, 0.15, 0.15))
+    found = prepared_pictures(real, made, settings["out"], folders, divided)
+    print(f"{found.cache.parent}: holds the images as they are compared, and stays with the data.")
+    return {
+        "root": found.cache,
+        "synthetic": found.made,
+        "notes": found.notes,
+        "split": "test" if kind == "images" or folders.held_out else usual,
+    }
