@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import torch
 
 Device = Literal["auto", "cpu", "cuda"]
+MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # parameters of mallopt, as malloc.h numbers them
 
 
 def chosen_device(device: Device) -> "torch.device":
@@ -57,6 +58,3 @@ def keep_freed_memory() -> None:
     if mallopt is not None:
         for parameter in (MMAP_THRESHOLD, TRIM_THRESHOLD):
             mallopt(parameter, 2**30)
-
-
-MMAP_THRESHOLD, TRIM_THRESHOLD = -3, -1  # of malloc.h

@@ -11,7 +11,7 @@ from callbacks.record import RunRecord
 from lightning_modules.training_module import TrainingModule
 
 SLOW_DATA = 0.1
-"""Share of waiting for data from which the sentence says what helps."""
+"""Where waiting for data takes this share of an epoch or more, the sentence says what helps."""
 
 
 class TimeShares(L.Callback):

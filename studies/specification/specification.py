@@ -188,7 +188,7 @@ class Specification:
 
     @cached_property
     def _by_name(self) -> dict[str, Cell]:
-        """For a study asks for each of its cells by name, several times."""
+        """Kept, since a study asks for each of its cells by name, several times."""
         return {cell.name: cell for cell in self.cells()}
 
     def flags_of(self, cell: Cell) -> list[str]:
