@@ -35,7 +35,7 @@ def loader_of(data: Any, dataset: Dataset[Any], **batching: Any) -> DataLoader[A
 class _InSharedMemory:
     """Stacks a batch where the parent finds it, in the thread whose errors reach the parent.
 
-    Left to torch, a thread of its own does it behind the worker's back, and where the shared memory
+    Left to torch, another thread of the worker does it, and where the shared memory
     is full the parent waits for ever for a batch that never comes.
     """
 
@@ -50,9 +50,10 @@ class _InSharedMemory:
 
 
 def _leave_sigterm_to_the_parent(_: int) -> None:
-    """Schedulers send SIGTERM to every process of a job; a training still needs its workers.
+    """Let a worker end at a SIGTERM of its parent, and at no other one.
 
-    It writes a checkpoint between two steps, and then ends them; so the signal counts from it only.
+    Schedulers send SIGTERM to every process of a job, and a training that was told to stop still
+    needs its workers: it finishes its step, writes a checkpoint, and ends them itself.
     """
     if not hasattr(signal, "sigwaitinfo"):
         return

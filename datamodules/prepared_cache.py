@@ -247,9 +247,10 @@ class PreparedCache:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """No search for garbage in the block, where many objects are made and all of them stay.
+    """No garbage collection in the block, where many objects are made and all of them stay.
 
-    It comes again as they become more: opening 100,000 slices took 1.40 s with it, 0.78 s without.
+    It would run again and again as they grow in number: opening 100,000 slices took 1.40 s with it,
+    0.78 s without.
     """
     running = gc.isenabled()
     gc.disable()
