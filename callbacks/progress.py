@@ -21,6 +21,15 @@ class RunProgress(ProgressBar):
         self._bar: tqdm[Any] | None = None
         self._enabled = True
 
+    @property
+    def is_enabled(self) -> bool:
+        """Whether `LightningModule.print` goes through the bar, so that its lines stay whole."""
+        return self._enabled
+
+    def print(self, *args: Any, sep: str = " ", **kwargs: Any) -> None:
+        """Print above the bar; `file` and `end` are as for the built-in function."""
+        tqdm.write(sep.join(map(str, args)), **kwargs)
+
     def disable(self) -> None:
         """Called by Lightning on all ranks but 0."""
         self._enabled = False

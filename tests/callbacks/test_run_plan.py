@@ -8,6 +8,7 @@ from torch import nn
 
 from benchmarks.gan_step import pggan
 from callbacks import run_plan
+from callbacks.progress import RunProgress
 from callbacks.run_plan import RunPlan, cost_when_grown, memory_line, plan, state_bytes
 from callbacks.step_cost import WORKSPACE_MB, StepCost
 from networks.growth import Growth
@@ -48,7 +49,15 @@ def test_a_step_is_told_before_the_first(
     small_cache: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     module = segmenter()
-    train(module, small_cache, steps=2, precision="32-true", callbacks=[RunPlan(True)])
+    watched = [RunPlan(True), RunProgress()]  # with the bar, as at the prompt
+    train(
+        module,
+        small_cache,
+        steps=2,
+        precision="32-true",
+        callbacks=watched,
+        enable_progress_bar=True,
+    )
     said = capsys.readouterr().err
     assert said.count("A step is expected to hold ") == 1
     assert "Trains on CPU: 6 images a step" in said
