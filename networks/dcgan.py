@@ -7,7 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from networks.equalised import at_least_float32
+from networks.equalised import at_least_float32, by_pixel
 from networks.growth import SMALLEST_RESOLUTION, Growth
 from networks.initialisation import initialise_gan
 from networks.progressive_blocks import check_images, check_latent, draw_latents
@@ -84,7 +84,13 @@ class DCGANGenerator(nn.Module):
             ValueError: a latent of another length.
         """
         check_latent(latent, self.latent_size)
-        return [torch.tanh(at_least_float32(self.layers(latent[:, :, None, None])))]
+        first, *others = self.layers
+        features = first(latent[:, :, None, None])
+        if not torch.is_grad_enabled():  # the gradients of the weights would be slower so
+            features = by_pixel(features)
+        for layer in others:
+            features = layer(features)
+        return [torch.tanh(at_least_float32(features))]
 
 
 class DCGANDiscriminator(nn.Module):
