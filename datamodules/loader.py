@@ -35,8 +35,8 @@ def loader_of(data: Any, dataset: Dataset[Any], **batching: Any) -> DataLoader[A
 class _InSharedMemory:
     """Stacks a batch where the parent finds it, in the thread whose errors reach the parent.
 
-    Left to torch, another thread of the worker does it, and where the shared memory
-    is full the parent waits for ever for a batch that never comes.
+    Left to torch, another thread of the worker does it, and where the shared memory is full the
+    parent waits for ever for a batch that never comes.
     """
 
     collate: Callable[[list[Any]], dict[str, Any]]

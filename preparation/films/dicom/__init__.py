@@ -1,1 +1,1 @@
-"""A DICOM film: header, pixels, grey values."""
+"""DICOM films: header, pixels, grey values, and the commands that prepare them."""

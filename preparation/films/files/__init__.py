@@ -1,1 +1,1 @@
-"""Files of films in a folder."""
+"""Films as image files in a folder: how they are found, and the command that prepares them."""

@@ -15,7 +15,7 @@ _OTHERS = (
     ".pgm", ".nii", ".nii.gz", ".mha", ".nrrd", ".npy",
     ".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".gz", ".bz2", ".xz", ".7z", ".rar",
 )  # fmt: skip
-# How files of the kinds begin that are read, whatever they are called.
+# First bytes of the kinds of files that are read, whatever their names.
 _BEGINNINGS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _MOST_CLASS_FOLDERS = 20
 
