@@ -56,7 +56,7 @@ _DROP = (
     "card. The old set stays. The new one is not audited: audit it too."
 )
 _GATE = (
-    "Judge finished evaluations and audits by rules; nothing is computed again or changed. Of "
+    "Check finished evaluations and audits against rules; nothing is computed again or changed. Of "
     "several audits, such as of the sets of one generator's checkpoints, a table comes first."
 )
 

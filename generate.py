@@ -31,10 +31,10 @@ from provenance import UserError, read_json, sha256_of
 __all__ = ["generate", "main"]
 
 _AUDIT = (
-    "Look for copies of training images in the finished set, as evaluate.py audit does, and write "
-    "the answer into its card and manifest. Alone: with the cache that the generator was trained "
-    "on; or the folder of that cache. Exit status 0: these tests found no copies; 3: images "
-    "resemble training images, or an attack succeeded; 4: no answer."
+    "Search the finished set for copies of training images, as evaluate.py audit does, and write "
+    "the answer into its card and manifest. Without a value it uses the cache that the generator "
+    "was trained on; or give the folder of that cache. Exit status 0: these tests found no copies; "
+    "3: images resemble training images, or an attack succeeded; 4: no answer."
 )
 _AUDIT_OUT = (
     "Folder of the audit, outside of the set: it shows patients. None: runs/audit_<name of the "
@@ -42,14 +42,14 @@ _AUDIT_OUT = (
 )
 _REQUIRE = (
     'Rules for the audit\'s numbers, such as "copies<=0.01"; exit status 0: all hold; 3: one does '
-    "not; 4: one cannot be said. The set is written in any case."
+    "not; 4: one cannot be decided. The set is written in any case."
 )
 _NUM_PLANTED = (
     "Copies of each disguise in the audit, 20 or more. None: as many as evaluate.py audit."
 )
 _NUM_HELD_OUT = (
-    "At most so many held-out images in the audit; those of 30 patients are needed. None: as many "
-    "as evaluate.py audit."
+    "Largest number of held-out images in the audit; at least 30 patients are needed. None: as "
+    "many as evaluate.py audit."
 )
 
 _DROP_COPIES = (

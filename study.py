@@ -53,7 +53,7 @@ _GALLERY = (
     "Show every augmentation at three strengths, and every preset, on images of your own. The page "
     "shows patients: it stays with the data."
 )
-_LIST = "Name the studies of a folder: what each asks, how much it trains, and what it needs."
+_LIST = "List the studies of a folder: the question, the trainings and the needs of each."
 
 
 def load_verbs() -> Verbs:
@@ -110,7 +110,7 @@ def _gallery_parser() -> ArgumentParser:
         "--out",
         type=Path,
         required=True,
-        help="The HTML file to write; one that is there is not overwritten.",
+        help="The HTML file to write; an existing file is not overwritten.",
     )
     parser.add_argument(
         "--images",
@@ -119,7 +119,7 @@ def _gallery_parser() -> ArgumentParser:
         help="How many images to show, spread evenly over the split.",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="Of what is drawn: the same one gives the same page."
+        "--seed", type=int, default=0, help="Random seed; the same seed gives the same page."
     )
     parser.add_argument(
         "--augmentation",
@@ -147,7 +147,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     planning.add_argument("--from", type=Path | None, default=None, help=told["kept"])
     planning.add_argument(
         "--no_measure", type=bool, nargs="?", const=True, default=False,
-        help="Time no steps: trainings and their steps are counted only.",
+        help="Do not time training steps: only count trainings and their steps.",
     )  # fmt: skip
     showing = _gallery_parser()
     listing = verb_parser("study.py list", _LIST)

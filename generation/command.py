@@ -43,20 +43,20 @@ def generate(
 ) -> Path:
     """Generate slices with a Pix2Pix, films from noise with a GAN, lesions, or translations.
 
-    Image i of a generator depends on its checkpoint, (seed, i), and what it is told: its label map
-    and the dropout, or the truncation; not on the batch size, nor on other generators. An
-    interrupted call goes on where it stopped when it is repeated.
+    Image i of a generator depends only on its checkpoint, (seed, i) and its settings: the label map
+    and the dropout, or the truncation. It depends neither on the batch size nor on other
+    generators. After an interruption, give the same command again: it continues where it stopped.
 
     Args:
-        checkpoint: Of a Pix2Pix, LesionInfilling, CycleGAN, GAN or GrowingGAN run. Of several GANs,
-            each trained on another class of one cache (--data.only_label): they make one set, each
-            image of the class of its generator, class after class in the order of the cache.
-        num_images: How many to make; of several generators, how many each makes, so the set has
-            this number of every class. None: 1333, or with --balance what is lacking; of a
-            CycleGAN every image of the source.
+        checkpoint: A checkpoint of a Pix2Pix, LesionInfilling, CycleGAN, GAN or GrowingGAN. Several
+            GANs, each trained on one class of the same cache (--data.only_label), make one set with
+            these classes, class after class in the order of the cache.
+        num_images: Number of images; with several generators, the number for each class.
+            None: 1333, or with --balance the missing number; for a CycleGAN every image of the
+            source.
         out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
             slices, synthetic/films for films, synthetic/translated for what a CycleGAN makes.
-        seed: Of the noise, and of the choice of label maps.
+        seed: Seed of the noise, and of the choice of label maps.
         batch_size: Images at a time. Films are computed in eights whatever it says, so that it
             changes no bit of them.
         labels: Pix2Pix: a cache with label maps; None takes the training slices of the generator's

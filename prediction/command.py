@@ -33,39 +33,40 @@ def predict(
     strict: bool = False,
     device: Device = "auto",
 ) -> Outcome:
-    """Call a folder of new images by a trained classifier or segmenter. Not for diagnosis.
+    """Apply a trained classifier or segmenter to a folder of new images. Not for diagnosis.
 
-    Images are prepared as those of the training were, without any of its data. A classifier gives a
-    row of probabilities per film, a segmenter a label map in the geometry of each volume, series or
-    picture, its volumes in ml and an overlay. The same command goes on where it was interrupted.
+    Images are prepared like the training images; the training data is not needed. A classifier
+    writes a row of probabilities per film, a segmenter a label map in the geometry of each volume,
+    series or picture, its volumes in ml and an overlay. After an interruption, give the same
+    command again: it continues where it stopped.
 
     Args:
         checkpoint: A classifier's or a segmenter's checkpoint, as train.py wrote it.
         source: Folder of the new images (DICOM, PNG, JPEG; for a segmenter CT series in DICOM,
             NIfTI, 8-bit PNG), or one file; only read.
-        out: Folder for predictions.csv, predictions.json, left_out.csv and what is drawn.
-        threshold: Classifiers of two classes or of findings only. From which probability a film is
-            called the second class, or to have a finding: youden, sensitivity_90, sensitivity_95,
-            specificity_90 or specificity_95 as chosen on the validation split, or a number.
-            Default: youden.
-        evaluation: Classifiers only. Folder of a finished evaluate.py of this checkpoint, whose
-            thresholds to take where the checkpoint tells none.
-        grad_cam: Classifiers only. Draw where each film's score comes from, which takes longer.
-        format: Segmenters only. What the label map of a DICOM series becomes: nifti, or dicom_seg,
-            which carries the patient and the study of the series and belongs into their record.
+        out: Folder for predictions.csv, predictions.json, left_out.csv and the pictures.
+        threshold: Classifiers of two classes or of findings only. The probability at and above
+            which the second class, or a finding, is predicted: youden, sensitivity_90,
+            sensitivity_95, specificity_90 or specificity_95 as chosen on the validation split, or a
+            number. Default: youden.
+        evaluation: Classifiers only. Folder of a finished evaluation of this checkpoint, whose
+            thresholds are used if the checkpoint has none.
+        grad_cam: Classifiers only. Draw a Grad-CAM for each film, which takes longer.
+        format: Segmenters only. File format for the label map of a DICOM series: nifti, or
+            dicom_seg, which names the patient and the study and belongs in the patient's record.
         overlays: Segmenters only. Draw the labels over the slices.
-        window_width_hu: Segmenters that were trained on greys of an unknown window only: width of
-            the window in HU that makes CT look as those did.
-        window_center_hu: The same of its centre.
-        variable_spacing: Segmenters only. Use series whose slices lie unevenly apart, by design.
+        window_width_hu: Only for segmenters trained on greys of an unknown window: width in HU of
+            the window that makes CT look like the training images.
+        window_center_hu: Likewise the centre of this window, in HU.
+        variable_spacing: Segmenters only. Use series whose slices are unevenly spaced by design.
         dicom: See `DicomOptions`.
-        root: The cache that the checkpoint was trained on, for checkpoints of earlier versions that
-            do not tell how their images were prepared.
+        root: The cache that the checkpoint was trained on; needed only for checkpoints of earlier
+            versions, which do not record how their images were prepared.
         batch_size: Images at once; the results do not depend on it. Default: 8 slices or 32 films.
         workers: Processes that read images; 0 reads in this one, where a file that crashes its
             decoder ends the command.
-        strict: Stop at the first file that cannot be predicted. Default: list it, go on without it,
-            and end with exit status 3.
+        strict: Stop at the first file that cannot be predicted. Default: list it, continue without
+            it, and end with exit status 3.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
 
     Raises:

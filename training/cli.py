@@ -123,8 +123,8 @@ class TrainCLI(LightningCLI):
             const=True,
             default=False,
             help="Continue the run in --run_folder from its last checkpoint; start it if there is "
-            "none. The result is that of a run that was never interrupted. The data must be those "
-            "of before, wherever they lie now.",
+            "none. The result is that of an uninterrupted run. The data must be the same; their "
+            "folder may have moved.",
         )
         parser.add_argument(
             "--checkpoint_every_steps",
@@ -137,21 +137,21 @@ class TrainCLI(LightningCLI):
             "--keep_every_images",
             type=int | None,
             default=None,
-            help="Keep a snapshot, checkpoints/images_00012000.ckpt and so on, whenever so many "
-            "more images have been seen. Each is a whole checkpoint, as last.ckpt.",
+            help="Keep a snapshot (checkpoints/images_00012000.ckpt and so on) each time this "
+            "number of further images has been seen. Each is a complete checkpoint like last.ckpt.",
         )
         parser.add_argument(
             "--keep_at_most",
             type=int | None,
             default=None,
-            help="How many of these snapshots; the oldest is removed when another comes. Default: "
-            "all.",
+            help="Largest number of these snapshots; the oldest is removed when another is "
+            "written. Default: all.",
         )
         parser.add_argument(
             "--samples_every_epochs",
             type=int,
             default=1,
-            help="Epochs between two sheets of sample pictures; 0 makes none.",
+            help="Number of epochs between two sheets of sample images; 0 makes none.",
         )
         parser.add_argument(
             "--expect_memory",
@@ -159,8 +159,8 @@ class TrainCLI(LightningCLI):
             nargs="?",
             const=True,
             default=False,
-            help="Say before the first step how much memory a step will hold on a GPU. Takes some "
-            "seconds, and no GPU.",
+            help="Before the first step, estimate how much GPU memory a step will need. Takes a "
+            "few seconds and needs no GPU.",
         )
         parser.add_class_arguments(DistancePerEpoch, "distance")
         parser.add_argument(
@@ -174,9 +174,9 @@ class TrainCLI(LightningCLI):
             "--wandb",
             type=WandbMode,
             default="auto",
-            help="auto: online if a Weights & Biases key is set up, else offline into the run "
-            "folder; online, offline or disabled say so. It never asks. Without a network a run is "
-            "logged offline.",
+            help="Weights & Biases logging. auto: online if a key is set up, else offline into the "
+            "run folder. Or online, offline, disabled. It never asks for a key. Without a network "
+            "a run is logged offline.",
         )
 
     @worded_building()

@@ -39,7 +39,7 @@ def plan_study(
     external: Mapping[str, Path] | None = None,
     say: Callable[[str], None] = print,
 ) -> None:
-    """Say what a study would train, what it could show, and what time and disk it would take.
+    """Estimate a study's trainings, detectable differences, time and disk space before it runs.
 
     Nothing is trained but a few steps of each kind, in a temporary folder; nothing else is written.
 
