@@ -1,7 +1,9 @@
 """What a network makes of a part of a batch that it would not make of the whole.
 
 Micro-batches and processes cut a batch. The gradients of the parts add up to that of the whole,
-except through layers that compare the images of a call.
+except through layers that compare the images of a call. Validation deals images out to processes
+in turn, so these layers find other neighbours there even if the parts of a training step are whole
+groups.
 """
 
 import itertools
@@ -47,6 +49,13 @@ def notes_on_parts(
                 f"note: minibatch deviation compares {group} images, and the parts of a batch have "
                 f"{cut}: its groups, and so the result, are not those of the whole batch. With "
                 f"parts of a multiple of {group} they are."
+            )
+        if processes > 1:
+            yield (
+                f"note: minibatch deviation compares {group} images, and validation deals images "
+                f"out to {processes} processes in turn: the groups, and so val/score_real, are not "
+                "those of one process. Compare val/score_real between runs of as many processes; "
+                "the weights do not depend on it."
             )
     by_part = [layer for layer in trained if isinstance(layer, _BatchNorm)]
     if micro_batches == 1:  # over all processes, with --trainer.sync_batchnorm

@@ -124,7 +124,7 @@ class SynthesisModule(TrainingModule):
         """Score held-out films: a discriminator that knows its training films scores them lower.
 
         Layers that compare the images of a batch (minibatch deviation) see other batches with
-        another number of processes, so the score then differs in its last digits.
+        another number of processes, so the score then differs by some per cent; a run says so.
         """
         logits = self.logits_of(self.real_images(batch["image"], self._num_scales))
         score = torch.stack([x.double().flatten(1).mean(dim=1) for x in logits]).mean(dim=0)

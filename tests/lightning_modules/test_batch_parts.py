@@ -22,11 +22,39 @@ def test_parts_are_those_of_a_training_step() -> None:
 def test_groups_that_are_cut_are_said(network: type[nn.Module]) -> None:
     module = network(image_size=32, image_channels=1, width=4)
     for batch, micro, processes in ((16, 1, 1), (6, 1, 1), (16, 4, 1), (16, 2, 2), (24, 1, 3)):
-        assert not list(notes_on_parts(module, batch, micro, processes)), (batch, micro)
+        notes = notes_of_training(module, batch, micro, processes)
+        assert not notes, (batch, micro)
     for batch, micro, processes in ((16, 8, 1), (20, 4, 1), (12, 2, 1), (12, 1, 2)):
-        (note,) = notes_on_parts(module, batch, micro, processes)
+        (note,) = notes_of_training(module, batch, micro, processes)
         assert "minibatch deviation compares 4 images" in note, (batch, micro)
         assert f"--data.batch_size {batch}" in note
+
+
+def notes_of_training(module: nn.Module, batch: int, micro: int, processes: int) -> list[str]:
+    """All but that on validation, which is there with several processes."""
+    notes = list(notes_on_parts(module, batch, micro, processes))
+    held_out = [note for note in notes if "val/score_real" in note]
+    assert len(held_out) == (processes > 1)
+    assert all(f"out to {processes} processes in turn" in note for note in held_out)
+    return [note for note in notes if note not in held_out]
+
+
+def test_the_note_on_validation_is_right_about_the_numbers() -> None:
+    """Dealt out in turn, images have other neighbours; without the layer it makes no difference."""
+    images = torch.randn(16, 1, 32, 32, generator=torch.Generator().manual_seed(0)).double()
+    size = {"image_size": 32, "image_channels": 1, "width": 4}
+    for network, depends in (
+        (StyleGAN2Discriminator(**size), True),
+        (DCGANDiscriminator(**size, normalization="group"), False),
+    ):
+        scorer = network.double().eval()
+        one, two = (
+            torch.cat([scorer([images[r::count]], None)[0].flatten() for r in range(count)]).mean()
+            for count in (1, 2)
+        )
+        assert bool((one - two).abs() > 1e-9) == depends
+        notes = list(notes_on_parts(network.train(), 16, 1, 2))
+        assert any("val/score_real" in note for note in notes) == depends
 
 
 def test_the_note_is_right_about_the_numbers() -> None:

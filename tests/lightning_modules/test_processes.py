@@ -110,12 +110,13 @@ def assert_same_rows(name: str, one: list[str], two: list[str]) -> float:
     """Losses, gradient norms, distances, metrics; their largest relative difference.
 
     Features are float32, and a convolution may add up in another order for another number of
-    images at once. A held-out score knows how batches were cut.
+    images at once. A held-out score knows how batches were cut where a network has minibatch
+    deviation, as all of the GANs but DCGAN.
     """
     assert [line.rpartition(",")[0] for line in one] == [line.rpartition(",")[0] for line in two]
     worst = 0.0
     for before, after in zip(one[1:], two[1:], strict=True):
-        if "val/score_real" not in before:
+        if "val/score_real" not in before or name.startswith("dcgan"):
             value, other = (float(line.rpartition(",")[2]) for line in (before, after))
             assert other == pytest.approx(value, rel=1e-4, abs=1e-6), (name, before)
             worst = max(worst, abs(other - value) / max(abs(value), 0.01))
