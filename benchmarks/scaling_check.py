@@ -3,7 +3,7 @@
 Each round, in turns, so that other work on the machine meets all alike: steps of every process for
 itself, at the same time; all-reduces of gradients of other sizes; and steps that exchange. What the
 first two foretell of the third is what `scaling_model.py` says of GPUs: one process's work, then
-each network's gradients once, and a wait for each mean over the global batch.
+each network's gradients once, and a wait for each mean over the global batch and for the buffers.
 """
 
 import statistics
@@ -36,7 +36,8 @@ class Checked:
         processes: How many.
         parameters: Of the networks that are sent.
         sent: Bytes that a step gave to all-reduces, counted there.
-        scalars: All-reduces of a step of 64 bytes or less.
+        small: All-reduces of a step of 64 bytes or less: means over the global batch, and a GAN's
+            scalar buffers, which are sent together.
         alone: Of a process for itself, while the others work too.
         exchange: Foretold of all that is sent.
         measured: Of a step that exchanges.
@@ -46,7 +47,7 @@ class Checked:
     processes: int
     parameters: int
     sent: int
-    scalars: int
+    small: int
     alone: float
     exchange: float
     measured: float
@@ -117,7 +118,7 @@ def _work(rank: int, method: str, processes: int, rounds: int, folder: str) -> N
                     for one in network.parameters()
                 ),
                 "sent": sum(sizes),
-                "scalars": sum(one <= 64 for one in sizes),
+                "small": sum(one <= 64 for one in sizes),
                 "alone": statistics.median(alone),
                 "exchange": foretold(found, sizes),
                 "measured": statistics.median(measured),

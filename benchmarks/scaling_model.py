@@ -66,6 +66,8 @@ class Method:
         gradients: Bytes of each network's gradients, which are sent once a step.
         scalars: Means over the global batch that a loss waits for in a step; each is an all-reduce
             of a few bytes.
+        buffers: Bytes of running statistics and scalars, averaged after each step in one
+            all-reduce; 0 where there are none.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Method:
     seconds: float
     gradients: tuple[int, ...]
     scalars: int = 0
+    buffers: int = 0
 
 
 def all_reduce(size: float, gpus: int, cluster: Cluster) -> float:
@@ -104,10 +107,12 @@ def all_reduce(size: float, gpus: int, cluster: Cluster) -> float:
 
 
 def exchange(method: Method, gpus: int, cluster: Cluster, memory_rate: float) -> float:
-    """Seconds of a step in which gradients, and means over the batch, are made the same."""
+    """Seconds of a step in which gradients, means over the batch and buffers are made the same."""
     if gpus == 1:
         return 0.0
     seconds = method.scalars * all_reduce(8, gpus, cluster)
+    if method.buffers:
+        seconds += all_reduce(method.buffers, gpus, cluster)
     for size in method.gradients:
         seconds += all_reduce(size, gpus, cluster) + FLAT_PASSES * size / memory_rate
     return seconds

@@ -75,6 +75,8 @@ def test_each_network_is_sent_once_and_scalars_wait() -> None:
     waits = Cluster(Link("", math.inf, 1e-5), Link("", math.inf, 0.0))
     with_means = Method("gan", 16, 0.1, (0,), scalars=3)
     assert exchange(with_means, 8, waits, math.inf) == pytest.approx(4 * 14e-5)
+    with_buffers = Method("gan", 16, 0.1, (0,), buffers=16)
+    assert exchange(with_buffers, 8, waits, math.inf) == pytest.approx(2 * 14e-5)
 
 
 def test_a_smaller_share_takes_between_its_part_and_the_whole_time() -> None:
@@ -114,6 +116,9 @@ def test_the_steps_that_were_timed_and_what_their_networks_send() -> None:
     assert found["pix2pix"].gradients == (4 * 2_766_657, 4 * 54_410_433)
     assert 16 / found["pix2pix"].seconds == pytest.approx(472.4, abs=0.1)
     assert found["unet_light"].gradients == (4 * 1_942_323,)
+    # Four scalars of a GAN in float32; this U-Net and Pix2Pix keep no running statistics.
+    assert (found["se_msg_pggan"].scalars, found["se_msg_pggan"].buffers) == (7, 16)
+    assert found["unet_light"].buffers == found["pix2pix"].buffers == 0
     assert "stylegan2" not in found  # its row took too long, and no time is made up for it
 
 
@@ -134,6 +139,6 @@ def test_all_reduces_are_foretold_by_a_line() -> None:
 def test_two_processes_send_each_networks_gradients_once() -> None:
     """A step's all-reduces hold the parameters of both networks, and the model's parts add up."""
     found = check("Pix2Pix, 64 px", 2, rounds=1)
-    assert (found.sent, found.scalars) == (4 * found.parameters, 0)
+    assert (found.sent, found.small) == (4 * found.parameters, 0)
     assert found.foretold == found.alone + found.exchange > found.exchange > 0
     assert found.measured > 0
