@@ -126,7 +126,7 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {device}, batch {options.batch_size}, "
         f"width {options.width}, {torch.get_num_threads()} threads, mean of {options.repeats} steps"
     )
-    print(f"{'method':14}{'size':>5}{'precision':>11}{'images/s':>10}{'peak MB':>9}{'loading':>9}")
+    print(f"{'method':14}{'size':>5}{'precision':>11}{'images/s':>10}{'peak MiB':>9}{'loading':>9}")
     rows = []
     for size in options.sizes:
         batch = {"image": torch.rand(options.batch_size, 1, size, size, device=device) * 2 - 1}

@@ -154,7 +154,7 @@ def _table_of_steps(
                 ]
             )
     titles = ("method", "variant", "images/s", "to fp32", "ms", "two timings differ by")
-    return table((*titles, "TFLOP/s", "of the product", "peak MB", "expected MB"), shown)
+    return table((*titles, "TFLOP/s", "of the product", "peak MiB", "expected MiB"), shown)
 
 
 def _legend() -> str:

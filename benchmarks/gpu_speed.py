@@ -171,8 +171,8 @@ def counted(make: Callable[[int], TrainingModule], size: int, count: int) -> Row
     whole = step_cost(module, shapes, "32-true", phases[0][0])  # all that is lazy is due
     return {
         "gflop_per_image": total / count / 1e9,
-        "expected_mb_mixed": max(one.expected_mb for one in mixed),
-        "expected_mb_float32": whole.expected_mb,
+        "expected_mb_mixed": max(one.expected_mib for one in mixed),
+        "expected_mb_float32": whole.expected_mib,
     }
 
 

@@ -217,7 +217,7 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, {device}, {size} px, "
         f"batch {options.batch_size}, width {width}, {torch.get_num_threads()} threads"
     )
-    print(f"{'step':34} {'precision':10} {'images/s':>9} {'to fp32':>8} {'peak MB':>8}")
+    print(f"{'step':34} {'precision':10} {'images/s':>9} {'to fp32':>8} {'peak MiB':>8}")
     for name, make in rows:
         reference = None
         for precision in ("fp32", "bf16"):

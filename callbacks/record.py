@@ -138,7 +138,10 @@ class RunRecord(L.Callback):
 
 
 def peak_memory_mb(device: torch.device) -> float:
-    """Most memory held so far: the GPU allocator's on CUDA, the process's resident set on CPU."""
+    """Most memory held so far: the GPU allocator's on CUDA, the process's resident set on CPU.
+
+    In MiB, 2**20 bytes, for all that its name, which metrics.csv keeps, says.
+    """
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 2**20
     import resource

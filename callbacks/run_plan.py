@@ -123,7 +123,7 @@ def plan(
     lines = [
         f"Trains on {where}: {images}. {precision}: {_PRECISIONS[precision]}.",
         f"Parameters: {trained}. Weights, gradients and Adam's moments take "
-        f"{state_bytes(module) / 2**20:,.0f} MB{' on each' if processes > 1 else ''}; images and "
+        f"{_mebibytes(state_bytes(module))}{' on each' if processes > 1 else ''}; images and "
         "features come on top",
     ]
     if processes > 1:
@@ -157,19 +157,19 @@ def memory_line(
     module: TrainingModule, cost: StepCost, processes: int, device: torch.device
 ) -> str:
     """What a step is expected to hold on each device, beside what there is."""
-    expected = cost.expected_mb
+    expected = cost.expected_mib
     if processes > 1:  # one network's gradients, in a row, when they are averaged
         networks = [
             sum(p.nbytes for p in child.parameters() if p.requires_grad)
             for child in module.children()
         ]
         expected += max(networks) / 2**20
-    told = f"A step is expected to hold {expected:,.0f} MB at most on a GPU"
+    told = f"A step is expected to hold {expected:,.0f} MiB at most on a GPU"
     if device.type != "cuda":
         return f"{told}."
     there = torch.cuda.get_device_properties(device).total_memory / 2**20
     advice = "" if expected < 0.95 * there else f" It may not fit. {module.memory_advice}"
-    return f"{told}, of {there:,.0f} MB.{advice}"
+    return f"{told}, of {there:,.0f} MiB.{advice}"
 
 
 def _named(device: torch.device) -> str:
@@ -178,6 +178,12 @@ def _named(device: torch.device) -> str:
 
 def _emulates_bfloat16(device: torch.device) -> bool:
     return device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def _mebibytes(count: int) -> str:
+    """The unit of nvidia-smi; a digit behind the point where there are few."""
+    mebibytes = count / 2**20
+    return f"{mebibytes:,.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.2g} MiB"
 
 
 def _millions(count: int) -> str:

@@ -3,7 +3,7 @@
 The step runs on tensors that have a shape and no values (torch's FakeTensorMode), in seconds and
 with no memory, on a machine without a GPU too. Every tensor that lives is counted until it dies, so
 what comes out is what a GPU's allocator holds at most, but for what libraries take inside a call:
-see `WORKSPACE_MB`.
+see `WORKSPACE_MIB`.
 """
 
 import copy
@@ -27,7 +27,7 @@ from lightning_modules.training_module import Batch, TrainingModule
 HALF = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 """What autocast computes in, by the precisions of --trainer.precision that are mixed."""
 
-WORKSPACE_MB = 80
+WORKSPACE_MIB = 80
 """Of cuBLAS (32 MiB on an H200) and cuDNN while a step runs; the mean of what was measured there
 beyond the count, docs/results/gpu."""
 
@@ -47,9 +47,9 @@ class StepCost:
     bytes_at_most: int
 
     @property
-    def expected_mb(self) -> float:
+    def expected_mib(self) -> float:
         """MiB that a GPU's allocator is expected to hold at most."""
-        return self.bytes_at_most / 2**20 + WORKSPACE_MB
+        return self.bytes_at_most / 2**20 + WORKSPACE_MIB
 
 
 def step_cost(

@@ -10,7 +10,7 @@ from benchmarks.gan_step import pggan
 from callbacks import run_plan
 from callbacks.progress import RunProgress
 from callbacks.run_plan import RunPlan, cost_when_grown, memory_line, plan, state_bytes
-from callbacks.step_cost import WORKSPACE_MB, StepCost
+from callbacks.step_cost import WORKSPACE_MIB, StepCost
 from networks.growth import Growth
 from provenance import UserError
 from tests.lightning_modules.test_training_module import pix2pix, segmenter, train
@@ -25,6 +25,7 @@ def test_devices_batch_parts_precision_and_what_is_averaged() -> None:
     )
     count = sum(p.numel() for p in module.generator.parameters())
     assert f"generator {count / 1e6:.2f} M, discriminator " in told[1]
+    assert f"Adam's moments take {state_bytes(module) / 2**20:.2g} MiB on each; " in told[1]
     assert told[2].startswith("Averaged over the processes in each step: the gradients of each")
     alone = plan(segmenter(), "32-true", 1, 4, "CPU")
     assert len(alone) == 2
@@ -83,8 +84,8 @@ def test_several_processes_hold_a_row_of_gradients_besides() -> None:
     module, cpu = pix2pix(), torch.device("cpu")
     cost = StepCost(1.0, 2000 * 2**20)
     largest = sum(p.nbytes for p in module.generator.parameters()) / 2**20
-    assert f" {2000 + WORKSPACE_MB:,} MB at most" in memory_line(module, cost, 1, cpu)
-    assert f" {2000 + WORKSPACE_MB + largest:,.0f} MB" in memory_line(module, cost, 2, cpu)
+    assert f" {2000 + WORKSPACE_MIB:,} MiB at most" in memory_line(module, cost, 1, cpu)
+    assert f" {2000 + WORKSPACE_MIB + largest:,.0f} MiB" in memory_line(module, cost, 2, cpu)
 
 
 def test_a_growing_gan_is_counted_fully_grown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -64,7 +64,7 @@ def test_it_is_what_was_measured_on_a_gpu(name: str, variant: str, precision: st
              and r["method"] == name]  # fmt: skip
     module = gpu_speed.methods(512)[name](256)
     found = cost(module, 16, 256, precision)
-    assert found.expected_mb == pytest.approx(row["peak_memory_mb"], rel=0.07)
+    assert found.expected_mib == pytest.approx(row["peak_memory_mb"], rel=0.07)
     if gpu_speed._phases(module) == [(0, 1.0)]:
         each = found.operations / 16e9
         assert each == pytest.approx(row["gflop_per_image"], abs=1e-4)
