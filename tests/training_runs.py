@@ -41,11 +41,10 @@ def cpu_trainer(steps: int = 2, **settings: Any) -> L.Trainer:
         limit_val_batches=1,
         logger=False,
         enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
         num_sanity_val_steps=0,
-        **settings,
+        **{"enable_progress_bar": False, **settings},
     )
 
 
