@@ -42,10 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     result = fit(given)
     if launched_rank() == 0:
-        print(
-            f"{result.images_seen:,} images seen in {result.seconds:.0f} s. "
-            f"Results: {result.run_folder} (best model: {result.best_checkpoint})"
-        )
+        told = f"{result.images_seen:,} images seen in {result.seconds:.0f} s."
+        if 0 < result.images_before == result.images_seen:
+            told = (
+                f"This run was finished before, with {result.images_seen:,} images seen; nothing "
+                "was trained now. A larger --trainer.max_epochs (or max_time) trains on."
+            )
+        elif result.images_before:
+            told = (
+                f"{result.images_seen - result.images_before:,} images seen in "
+                f"{result.seconds:.0f} s, {result.images_seen:,} in all."
+            )
+        print(f"{told} Results: {result.run_folder} (best model: {result.best_checkpoint})")
     return 0
 
 

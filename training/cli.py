@@ -1,6 +1,7 @@
 """The flags of a training, and the trainer that they make."""
 
 import signal
+import sys
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,16 +27,21 @@ from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import launched_rank
 from provenance import UserError, library_versions, without_paths, write_text_atomic
-from training.failures import OnFailure, fit_with_roll_backs, worded_building
-from training.joining_callbacks import callbacks_that_join, refuse_unknown_monitor
-from training.library_networks import NetworkParser, refuse_unfit_network
-from training.run_folder import (
-    checkpoint_folder,
-    claim_run_folder,
-    hold_run_folder,
+from training.failures import (
+    OnFailure,
+    fit_with_roll_backs,
+    say_if_time_is_over,
+    worded_building,
+)
+from training.going_on import (
+    checkpoint_to_go_on_from,
     refuse_other_data,
     refuse_other_settings,
+    told_start,
 )
+from training.joining_callbacks import callbacks_that_join, refuse_unknown_monitor
+from training.library_networks import NetworkParser, refuse_unfit_network
+from training.run_folder import checkpoint_folder, claim_run_folder, hold_run_folder
 from training.settings import (
     refuse_numbers,
     refuse_other_seeds,
@@ -122,9 +128,9 @@ class TrainCLI(LightningCLI):
             nargs="?",
             const=True,
             default=False,
-            help="Continue the run in --run_folder from its last checkpoint; start it if there is "
-            "none. The result is that of an uninterrupted run. The data must be the same; their "
-            "folder may have moved.",
+            help="Continue the run in --run_folder from its last checkpoint, or from best.ckpt if "
+            "there is no last.ckpt; start it if there is neither. The result is that of an "
+            "uninterrupted run. The data must be the same; their folder may have moved.",
         )
         parser.add_argument(
             "--checkpoint_every_steps",
@@ -200,8 +206,9 @@ class TrainCLI(LightningCLI):
         write_out_data(config.data.init_args, self.datamodule)
         refuse_other_settings(self.run_folder, plain_values(config))
         self.record = self._record(config)
+        self.images_before = 0
         if config.resume:
-            refuse_other_data(self.run_folder, self.record, self.datamodule)
+            self.images_before = refuse_other_data(self.run_folder, self.record, self.datamodule)
         self.destination = _destination(config)  # last, since it may wait for a network
 
     @worded_building()
@@ -275,6 +282,9 @@ class TrainCLI(LightningCLI):
         last = checkpoint_folder(self.run_folder) / "last.ckpt"
         written = self.run_folder / "config.yaml"
         is_new = not written.exists()
+        start = checkpoint_to_go_on_from(self.run_folder) if config.resume else None
+        if config.resume and self.trainer.is_global_zero:
+            print(told_start(self.run_folder, start, self.images_before), file=sys.stderr)
         on_interrupt = signal.getsignal(signal.SIGINT)
         try:
             if self.trainer.is_global_zero:
@@ -282,14 +292,16 @@ class TrainCLI(LightningCLI):
                 text = self._parser(self.subcommand).dump(config, skip_unset=False)
                 write_text_atomic(written, text)
             fit_with_roll_backs(
-                lambda start: self.trainer.fit(
-                    self.model, datamodule=self.datamodule, ckpt_path=start
+                lambda state: self.trainer.fit(
+                    self.model, datamodule=self.datamodule, ckpt_path=state
                 ),
                 self.model,
-                last if config.resume and last.exists() else None,
+                start,
                 checkpoint_folder(self.run_folder) / "best.ckpt",
                 config.on_failure,
             )
+            if self.trainer.is_global_zero:
+                say_if_time_is_over(self.trainer)
         except SystemExit as error:  # after Ctrl-C and SIGTERM, with status 1 or even 0
             kept = "keeps its last checkpoint" if last.exists() else "has no checkpoint yet"
             raise Stopped(

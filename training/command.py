@@ -28,6 +28,7 @@ class FitResult:
     Attributes:
         images_seen: Training images shown, each as often as it was.
         real_images_seen: Those of them that were real.
+        images_before: Of `images_seen`, those that the run had seen when it was gone on with.
     """
 
     run_folder: Path
@@ -36,6 +37,7 @@ class FitResult:
     images_seen: int
     real_images_seen: int
     seconds: float
+    images_before: int = 0
 
 
 @contextmanager
@@ -83,4 +85,5 @@ def fit(args: list[str]) -> FitResult:
         images_seen=cli.model.images_seen,
         real_images_seen=cli.datamodule.images_shown(cli.model.steps_done)[1],
         seconds=time.perf_counter() - started,
+        images_before=cli.images_before,
     )

@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+import lightning as L
 import torch
+from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
 from lightning_modules.batch_parts import refuse_single_images
@@ -115,6 +117,19 @@ def fit_with_roll_backs(
             raise without_traceback(error) from error
 
 
+def say_if_time_is_over(trainer: L.Trainer) -> None:
+    """Tell of an end by --trainer.max_time, which status 0 alone would not."""
+    for timer in trainer.callbacks:  # type: ignore[attr-defined]
+        if isinstance(timer, Timer) and (left := timer.time_remaining()) is not None and left <= 0:
+            most = trainer.max_epochs
+            of = f" of {most}" if most is not None and most > 0 else ""
+            print(
+                f"--trainer.max_time is over: stopped after {trainer.current_epoch}{of} epochs. It "
+                "counts over all starts of a run; a longer one and --resume true train on.",
+                file=sys.stderr,
+            )
+
+
 def _refuse_what_died(error: RuntimeError | OSError, module: TrainingModule) -> None:
     """Word the death of a process that loads images, or of another one of the training."""
     kept = "Checkpoints are kept: go on with the same command and --resume true."
@@ -126,9 +141,10 @@ def _refuse_what_died(error: RuntimeError | OSError, module: TrainingModule) -> 
         if lost is not None:
             raise WorkerDiedError(f"{lost} {kept}") from error
         if others and any(words in str(first) for words in _OF_A_LOST_PROCESS):
+            who = "The other process" if others == 1 else f"One of the {others} other processes"
             raise UserError(
-                f"One of the {others} other process(es) of this training has ended, so this one "
-                f"stops too ({str(first).splitlines()[0][:200]}). What ended it stands in its own "
+                f"{who} of this training has ended, so this one stops too "
+                f"({str(first).splitlines()[0][:200]}). What ended it stands in its own "
                 f"output, or in the system's log where its memory was full. {kept}"
             ) from error
         first = first.__context__

@@ -135,3 +135,43 @@ def test_full_memory_names_what_helps(
     monkeypatch.setattr(Checkpoints, "on_train_batch_end", fail)
     with pytest.raises(UserError, match=rf"memory is full \(CUDA out of memory.*\)\. .*{advice}"):
         train.fit(arguments(films, tmp_path / "run", f"--model.loss={loss}"))
+
+
+def test_a_resume_says_what_it_goes_on_from(
+    films: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From last.ckpt, without it from best.ckpt; a damaged one is refused with the way on."""
+    monkeypatch.chdir(ROOT)
+    checkpoints = tmp_path / "run/checkpoints"
+    run = arguments(films, tmp_path / "run", "--resume=true", "--trainer.max_epochs=1")
+
+    def said(epochs: int) -> tuple[str, str]:
+        assert train.main([*run, f"--trainer.max_epochs={epochs}"]) == 0
+        captured = capsys.readouterr()
+        return captured.out, captured.err
+
+    assert f"No checkpoint yet in {checkpoints}: starting from the beg" in said(1)[1]
+    out, err = said(2)
+    assert f"Going on from {checkpoints}/last.ckpt: 8 images seen." in err
+    assert "8 images seen in" in out
+    assert "16 in all" in out
+    assert "This run was finished before, with 16 images seen; nothing was trained" in said(2)[0]
+
+    last = checkpoints / "last.ckpt"
+    damaged = last.read_bytes()[:-10]
+    last.unlink()  # it may be one file with best.ckpt
+    last.write_bytes(damaged)
+    rows = (tmp_path / "run/metrics.csv").read_bytes()
+    with pytest.raises(UserError, match=r"Copy best\.ckpt and best\.ckpt\.sha256 over last\.ckpt"):
+        train.fit(run)
+    assert (tmp_path / "run/metrics.csv").read_bytes() == rows
+    last.unlink()
+    best = torch.load(checkpoints / "best.ckpt", weights_only=True)["progress"]["images_seen"]
+    told = f"There is no last.ckpt in {checkpoints}. Going on from {checkpoints}/best.ckpt: {best}"
+    assert told in said(3)[1]
+    assert torch.load(last, weights_only=True)["progress"]["images_seen"] == 24
+
+    last.rename(checkpoints / "images_00000024.ckpt")
+    (checkpoints / "best.ckpt").unlink()
+    with pytest.raises(UserError, match=r"neither last\.ckpt nor best\.ckpt, but images_00000024"):
+        train.fit(run)

@@ -6,6 +6,7 @@ undisturbed one does. Real mounts, and processes of their own, are `slow`.
 
 import multiprocessing
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -132,7 +133,7 @@ def test_a_full_disk_at_a_checkpoint(
     command = words(small_cache, folder)
     assert run_verb("train.py", lambda: train.main(command)) == 2
     told = capsys.readouterr().err
-    assert f"{folder}/checkpoints/last.ckpt: this checkpoint could not be written" in told
+    assert re.search(rf"{folder}/checkpoints/(best|last).ckpt: this checkpoint could not be", told)
     assert "the disk is full: the file takes 0.4 MB, " in told
     assert "the earlier one of that name is kept. Training stops here. Make room" in told
     assert last(folder)["progress"]["steps_done"] == 3
