@@ -160,7 +160,8 @@ def audit(
         "command": command_for_others(command),
         "seconds": round(time.perf_counter() - started, 1),
     }
-    result["copies_at_most"], told = after_leaving_out(result, fakes.manifest)
+    bounds, told = after_leaving_out(result, fakes.manifest)
+    result |= bounds
     result["notes"] = [*sets.notes, *told]
     result["attacks_succeeded"] = succeeded(result)
     result |= {"verdict": kind_of(result), "sentences": [headline(result), *sentences(result)]}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.statistics import largest_share
-from audit.verdict import succeeded
+from audit.verdict import succeeded, worst_kind
 from gates.figures import Figure, counted, of_entry
 from gates.rules import Rule
 
@@ -16,16 +16,31 @@ _FEWEST_PATIENTS = 2
 def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
     """All numbers that rules may be about.
 
-    `copies` is the share of the set that are copies of the planted kinds: the excess of flagged
-    images over the held-out rate, over the share of copies that is found, with its upper 95 %
+    `copies` is the share of the set that are copies, mixed evenly over the planted kinds: the
+    excess of flagged images over the held-out rate, over the share of copies that is found, with
+    its upper 95 % bound. `copies_of_any_kind` is the same were all of the kind with the highest
     bound. A planted disguise is `found:plain`, and attacks and scores of the set have their keys,
     such as `membership_auc` or `coverage`.
 
     Args:
         result: audit.json's content.
     """
+    worst = worst_kind(result)
     found = {
-        "copies": _copies(result),
+        "copies": _copies(
+            result,
+            result["planted_found_share"],
+            result["planted_found_share"],
+            result["copies_at_most"],
+            "planted copies",
+        ),
+        "copies_of_any_kind": _copies(
+            result,
+            worst["found"],
+            worst["low"] or 0.0,
+            worst["copies_at_most"],
+            f"planted copies of the kind “{worst['disguise']}”",
+        ),
         "held_out_flagged": Figure(
             result["held_out_flagged_share"],
             result["held_out_flagged_low"],
@@ -78,25 +93,27 @@ def _by_distance(result: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, 
                 yield f"{name}:{extractor}", entry
 
 
-def _copies(result: Mapping[str, Any]) -> Figure:
+def _copies(
+    result: Mapping[str, Any], found: float, sure: float, at_most: float, what: str
+) -> Figure:
+    """The share of the set that are copies of which `found` are found, and `sure` at the least."""
     share, held_out = result["flagged_share"], result["held_out_flagged_share"] or 0.0
-    power = result["planted_found_share"] - held_out
+    power = found - held_out
     alike = result["num_synthetic"] / result["num_synthetic_independent"]
     return Figure(
         min(1.0, max(0.0, share - held_out) / power) if power > 0 else None,
         None,
-        result["copies_at_most"],
+        at_most,
         unit="synthetic image",
         number=result["num_synthetic"],
-        lacking="" if power > 0 else "planted copies were found no oftener than held-out images",
-        needed=lambda rule: _images_needed(result, rule, alike),
+        lacking="" if power > 0 else f"{what} were found no oftener than held-out images",
+        needed=lambda rule: _images_needed(result, rule, alike, sure),
     )
 
 
-def _images_needed(result: Mapping[str, Any], rule: Rule, alike: float) -> int | None:
+def _images_needed(result: Mapping[str, Any], rule: Rule, alike: float, found: float) -> int | None:
     """The smallest set that would show a share of copies below the limit, flagged as often."""
     share, low = result["flagged_share"], result["held_out_flagged_low"]
-    found = result["planted_found_share"]
 
     def shows(number: int) -> bool:
         return rule.allows(largest_share(math.floor(share * number), number, low, found))

@@ -3,32 +3,52 @@
 That no image of it is suspicious is so by choice, and shows nothing of copies that no audit finds.
 """
 
+import math
+from bisect import bisect_left
 from collections.abc import Mapping
 from typing import Any
+
+_MOST = 1_000_000_000
 
 
 def after_leaving_out(
     result: Mapping[str, Any], manifest: Mapping[str, Any]
-) -> tuple[float, list[str]]:
-    """The upper bound of the share of copies with what was left out in mind, and what to say of it.
+) -> tuple[dict[str, Any], list[str]]:
+    """The bounds of the share of copies with what was left out in mind, and what to say of it.
+
+    Of one kind alone the earlier audit found as many as this one does: with few found, those that
+    were left out leave room for many.
 
     Args:
-        result: What was measured, with its own bound "copies_at_most".
+        result: What was measured, with its own bounds "copies_at_most", also of the "planted".
         manifest: Of the set.
+
+    Returns:
+        Both entries of the result as they are to be, and the sentences.
     """
-    without, bound = manifest.get("without_copies"), float(result["copies_at_most"])
+    without = manifest.get("without_copies")
+    kept = {"copies_at_most": float(result["copies_at_most"]), "planted": result["planted"]}
     if not without:
-        return bound, []
+        return kept, []
+
+    def still_here(chance: float) -> float:
+        here = most_missed(without["left_out"], chance) if chance > 0 else math.inf
+        return min(1.0, here / result["num_synthetic"])
+
     missed = most_missed(without["left_out"], without["planted_found_share"])
-    share = min(1.0, missed / result["num_synthetic"])
     note = (
         f"An earlier audit flagged {without['left_out']:,} of {without['of']:,} images, and they "
         "were left out of this set. So few flags are no evidence here: an audit sees again what "
         f"it saw then. If all of those were copies, at most {missed:,} that were missed are "
-        "still here (upper 95 % bound, for copies of the planted kinds), which the bound allows "
-        "for."
+        "still here (upper 95 % bound, for copies mixed evenly over the planted kinds), which the "
+        "bound allows for."
     )
-    return max(bound, share), [note]
+    rows = [
+        {**row, "copies_at_most": max(row["copies_at_most"], still_here(row["low"] or 0.0))}
+        for row in result["planted"]
+    ]
+    bound = max(kept["copies_at_most"], still_here(without["planted_found_share"]))
+    return {"copies_at_most": bound, "planted": rows}, [note]
 
 
 def most_missed(found: int, chance: float) -> int:
@@ -44,7 +64,8 @@ def most_missed(found: int, chance: float) -> int:
 
     if chance <= 0:
         raise ValueError("An audit that finds no copy bounds nothing.")
-    missed = 0
-    while binom.cdf(found, found + missed + 1, chance) > 0.05:
-        missed += 1
-    return missed
+
+    def too_many(missed: int) -> bool:
+        return bool(binom.cdf(found, found + missed + 1, chance) <= 0.05)
+
+    return bisect_left(range(_MOST), True, key=too_many)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.command import RESULT
+from audit.verdict import worst_kind
 from provenance import UserError, read_json, sha256_of
 
 
@@ -27,9 +28,11 @@ def record_of(folder: Path) -> dict[str, Any]:
 
     Returns:
         The "answer" and its "sentence"; "n" images, how many were "flagged" and the
-        "held_out_share" that would be; the "upper_bound" of the share of copies, the share of
-        planted copies that was found, and the smallest share that would have been shown; which
-        attacks succeeded, "seeds", "extractor", what was required, and the SHA-256 of audit.json.
+        "held_out_share" that would be; the "upper_bound" of the share of copies mixed evenly over
+        the planted kinds, and the "upper_bound_of_any_kind" where all are of the worst one; the
+        share of planted copies that was found, and the smallest share that would have been shown;
+        which attacks succeeded, "seeds", "extractor", what was required, and the SHA-256 of
+        audit.json.
     """
     result = read_audit(folder)
     return {
@@ -39,6 +42,7 @@ def record_of(folder: Path) -> dict[str, Any]:
         "flagged": result["flagged"],
         "held_out_share": result["held_out_flagged_share"],
         "upper_bound": result["copies_at_most"],
+        "upper_bound_of_any_kind": worst_kind(result)["copies_at_most"],
         "planted_found_share": result["planted_found_share"],
         "smallest_share_shown": result["smallest_share_shown"],
         "attacks_succeeded": result["attacks_succeeded"],

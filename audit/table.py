@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from audit.verdict import NOTHING_FOUND, percent
+from audit.verdict import NOTHING_FOUND, percent, worst_kind
 from display.numbers import NONE
 from display.tables import Table, text_table
 
@@ -25,7 +25,8 @@ def table_of_audits(results: Mapping[str, Mapping[str, Any]]) -> Table:
     )
     columns = (
         "Audit", "Images seen by the generator", "Images", "Above the threshold", "Held-out",
-        "Above every held-out", "Copies, at most", "Answer",
+        "Above every held-out", "Copies mixed evenly, at most", "Copies of any one kind, at most",
+        "Answer",
     )  # fmt: skip
     return text_table(columns, rows, *note)
 
@@ -40,5 +41,6 @@ def _row(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
         percent(result["held_out_flagged_share"]),
         str(result["above_every_held_out"]),
         percent(result["copies_at_most"]),
+        percent(worst_kind(result)["copies_at_most"]),
         result["verdict"],
     )

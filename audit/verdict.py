@@ -45,6 +45,12 @@ def kind_of(result: Mapping[str, Any]) -> str:
     return NO_ANSWER if blind or p <= _UNSURE else NOTHING_FOUND
 
 
+def worst_kind(result: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The row of the planted kind with the highest bound: that of which fewest copies are found."""
+    row: Mapping[str, Any] = max(result["planted"], key=lambda one: one["copies_at_most"])
+    return row
+
+
 def exit_status(result: Mapping[str, Any]) -> int:
     """Of an audit that decides: by its rules, or by its answer where none were given."""
     if "require" in result:
@@ -76,9 +82,9 @@ def headline(result: Mapping[str, Any]) -> str:
             else ""
         )
         return (
-            f"These tests found no copies. {_excluded(result)} They find {percent(found)} of such "
-            f"copies, and had {percent(result['smallest_share_shown'])} of the set been copies, "
-            f"they would have said so in 95 of 100 cases.{but}"
+            f"These tests found no copies. {_excluded(result)} They find {percent(found)} of the "
+            f"planted copies, and had {percent(result['smallest_share_shown'])} of the set been "
+            f"copies so mixed, they would have said so in 95 of 100 cases.{but}"
         )
     p = min(result["p_flagged"], result["p_above_every_held_out"])
     if p <= _UNSURE:
@@ -108,8 +114,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             "copies do; no held-out image comes half as near."
         )
     told.append(
-        f"At most {percent(result['copies_at_most'])} of the set are copies of the planted kinds "
-        "(upper 95 % bound)."
+        f"At most {percent(result['copies_at_most'])} of the set are {_mixed(result)} (upper 95 % "
+        f"bound); {_of_the_worst(result)}."
     )
     if kind_of(result) == NOTHING_FOUND:
         told[-1] += (
@@ -233,8 +239,20 @@ def _excluded(result: Mapping[str, Any]) -> str:
         return "No share of copies is excluded."
     return (
         f"Excluded, with 95 % confidence, is that more than {percent(result['copies_at_most'])} of "
-        "the set are copies of the planted kinds."
+        f"the set are {_mixed(result)}; {_of_the_worst(result)}."
     )
+
+
+def _mixed(result: Mapping[str, Any]) -> str:
+    """What the bound holds for: the share that is found is the mean over all kinds."""
+    return f"copies mixed evenly over the {len(result['planted'])} planted kinds"
+
+
+def _of_the_worst(result: Mapping[str, Any]) -> str:
+    row = worst_kind(result)
+    bound = row["copies_at_most"]
+    at_most = "no share is excluded" if bound >= 1 else f"at most {percent(bound)}"
+    return f"were all of them of the kind “{row['disguise']}”, {at_most}"
 
 
 def _of(some: int, number: int) -> str:

@@ -218,8 +218,14 @@ def _compliance(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
         told = f"{audit['answer']}: {printable(audit['sentence'])}"
     rows = [("copies of training images", told)]
     if audit is not None and "n" in audit:
-        bound = audit.get("upper_bound")
-        at_most = "" if bound is None else f"; at most {100 * bound:.2g} % are copies (95 % bound)"
+        bound, worst = audit.get("upper_bound"), audit.get("upper_bound_of_any_kind")
+        at_most = (
+            ""
+            if bound is None
+            else f"; at most {100 * bound:.2g} % are copies mixed evenly over the planted kinds"
+        )
+        at_most += "" if worst is None else f", at most {100 * worst:.2g} % if all are of one kind"
+        at_most += " (95 % bound)" if at_most else ""
         rows.append(
             ("audited images", f"{audit['n']:,}, of them flagged {audit['flagged']:,}{at_most}")
         )

@@ -35,7 +35,7 @@ _DISGUISES = (
     "plain", "flipped", "turned 5 degrees", "cropped 10 %", "shifted 5 %", "gamma 1.4",
     "contrast 0.7, brighter", "noise 0.1", "noise 0.2", "blurred", "inverted", "all together",
     "left half of one, right half of another", "a box of text on it",
-    "drawn again by a generator trained on them alone",
+    "upside down", "turned 90 degrees", "drawn again by a generator trained on them alone",
 )  # fmt: skip
 _BY_DISTANCE = {
     **dict.fromkeys(("precision", "recall", "coverage"), SHARE),
@@ -49,8 +49,8 @@ _ATTACKS = (
 )  # fmt: skip
 
 OF_AUDITS: Mapping[str, Kind] = {
-    **dict.fromkeys(("copies", "smallest_share_shown", "planted_found_share"), SHARE),
-    **dict.fromkeys(("flagged_share", "held_out_flagged"), SHARE),
+    **dict.fromkeys(("copies", "copies_of_any_kind", "planted_found_share"), SHARE),
+    **dict.fromkeys(("flagged_share", "held_out_flagged", "smallest_share_shown"), SHARE),
     **dict.fromkeys(("flagged", "above_every_held_out", "like_a_plain_copy"), COUNT),
     **dict.fromkeys(("attacks_succeeded", "num_synthetic", "num_training_patients"), COUNT),
     **dict.fromkeys(("num_held_out_images", "num_held_out_patients"), COUNT),

@@ -22,7 +22,7 @@ _WHEN_COPIES_WERE_FOUND = (
     "Or leave the suspicious images out (evaluate.py audit --drop-copies NEW_SET), and audit the "
     "new set too: copies that an audit missed are still there. docs/audit.md has an example.",
 )
-_NEEDED = ("verdict", "sentences", "num_synthetic", "flagged", "copies_at_most")
+_NEEDED = ("verdict", "sentences", "num_synthetic", "flagged", "copies_at_most", "planted")
 
 
 def read_audits(folder: StudyFolder, given: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -112,8 +112,18 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
         return f"No copies found in {len(audits)} of {of}; the others are not audited."
     return (
         f"No copies found in {of}. Excluded, with 95 % confidence, is that more than "
-        f"{_percent(max(bounds))} of a set are copies of the planted kinds."
+        f"{_percent(max(bounds))} of a set are copies mixed evenly over the planted kinds; "
+        f"{_of_one_kind(audits)}."
     )
+
+
+def _of_one_kind(audits: Mapping[str, Mapping[str, Any]]) -> str:
+    """The bound where all copies are of that kind of which fewest are found."""
+    rows = [row for found in audits.values() for row in found["planted"]]
+    worst = max(rows, key=lambda row: float(row["copies_at_most"]))
+    bound = worst["copies_at_most"]
+    at_most = "no share is excluded" if bound >= 1 else f"at most {_percent(bound)}"
+    return f"were all of them of the kind “{worst['disguise']}”, {at_most}"
 
 
 def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -123,7 +133,7 @@ def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": found["verdict"],
         "sentence": found["sentences"][0],
         "numbers": f"{found['flagged']:,} of {found['num_synthetic']:,} images above the "
-        f"threshold; more than {_percent(found['copies_at_most'])} of copies excluded",
+        f"threshold; more than {_percent(found['copies_at_most'])} of copies of all kinds excluded",
         "required": rules,
         "notes": list(found.get("notes", ())),
     }

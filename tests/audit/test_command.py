@@ -377,6 +377,10 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
         "planted_found_share": 0.97,
         "smallest_share_shown": 0.013,
         "copies_at_most": 0.008,
+        "planted": [
+            {"disguise": "plain", "copies_at_most": 0.009},
+            {"disguise": "noise 0.2", "copies_at_most": 0.715},
+        ],
         "by_distance": {},
     } | changed
 
@@ -385,8 +389,11 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
     ("changed", "kind", "words"),
     [
         ({}, NOTHING_FOUND, "found no copies. Excluded, with 95 % confidence, is that more than "
-         "0.8 % of the set are copies of the planted kinds. They find 97.0 % of such copies, and "
-         "had 1.3 % of the set been copies, they would have said so in 95 of 100 cases."),
+         "0.8 % of the set are copies mixed evenly over the 2 planted kinds; were all of them of "
+         "the kind “noise 0.2”, at most 71.5 %. They find 97.0 % of the planted copies, and had "
+         "1.3 % of the set been copies so mixed, they would have said so in 95 of 100 cases."),
+        ({"planted": [{"disguise": "noise 0.2", "copies_at_most": 1.0}]}, NOTHING_FOUND,
+         "were all of them of the kind “noise 0.2”, no share is excluded. They find"),
         ({"copies_at_most": 1.0}, NOTHING_FOUND, "No share of copies is excluded."),
         ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 30}, COPIES,
          "30 of 1,000 images resemble training images more than any of 500 held-out images does."),

@@ -38,7 +38,16 @@ RESULT: dict[str, Any] = {
     "like_a_plain_copy": 0, "planted_found_share": 1.0, "smallest_share_shown": 0.03,
     "p_flagged": 0.5, "p_above_every_held_out": 1.0,
     "copies_at_most": largest_share(3, 300, 0.005, 1.0), "verdict": NOTHING_FOUND,
-    "planted": [{"disguise": "noise 0.2", "num": 100, "found": 0.9, "low": 0.83, "high": 0.95}],
+    "planted": [
+        {
+            "disguise": "noise 0.2", "num": 100, "found": 0.9, "low": 0.83, "high": 0.95,
+            "copies_at_most": largest_share(3, 300, 0.005, 0.83),
+        },
+        {
+            "disguise": "plain", "num": 100, "found": 1.0, "low": 0.96, "high": 1.0,
+            "copies_at_most": largest_share(3, 300, 0.005, 0.96),
+        },
+    ],
     "by_distance": {
         "own": {
             "membership": {
@@ -72,6 +81,24 @@ def test_copies_are_the_excess_over_the_held_out_rate_and_their_bound_is_read() 
     assert row_of(f"copies<={at_most}")["verdict"] == HOLDS
     assert row_of(f"copies<={at_most - 0.001}")["verdict"] == CANNOT_BE_SAID
     assert row_of("copies<=0.01", flagged=15, flagged_share=0.05)["verdict"] == DOES_NOT_HOLD
+
+
+def test_the_worst_kinds_bound_has_a_rule_of_its_own() -> None:
+    mixed, worst = RESULT["copies_at_most"], largest_share(3, 300, 0.005, 0.83)
+    assert worst > mixed
+    between = (mixed + worst) / 2
+    assert row_of(f"copies<={between}")["verdict"] == HOLDS
+    row = row_of(f"copies_of_any_kind<={between}")
+    assert row["verdict"] == CANNOT_BE_SAID
+    assert row["needed"] > 300
+    assert row_of(f"copies_of_any_kind<={worst}")["verdict"] == HOLDS
+    flagged = {"flagged": 15, "flagged_share": 0.05}
+    value = figures_of({**RESULT, **flagged})["copies_of_any_kind"].value
+    assert value == pytest.approx(0.04 / 0.89)
+    unseen = [{**RESULT["planted"][0], "found": 0.0, "low": 0.0, "copies_at_most": 1.0}]
+    told = row_of("copies_of_any_kind<=0.8", planted=unseen)
+    assert told["verdict"] == CANNOT_BE_SAID
+    assert "copies of the kind “noise 0.2” were found no oftener" in told["sentence"]
 
 
 def test_the_number_of_images_needed_is_the_smallest_that_shows_it() -> None:
@@ -367,15 +394,20 @@ def test_missed_copies_by_hand() -> None:
 
 
 def test_few_flags_after_leaving_out_lower_no_bound() -> None:
-    result = {"copies_at_most": 0.03, "num_synthetic": 200}
-    assert after_leaving_out(result, {}) == (0.03, [])
+    rows = [{"low": low, "copies_at_most": 0.04} for low in (0.999, 0.2, 0.0)]
+    result = {"copies_at_most": 0.03, "num_synthetic": 200, "planted": rows}
+    assert after_leaving_out(result, {}) == ({"copies_at_most": 0.03, "planted": rows}, [])
     without = {"left_out": 100, "of": 300, "planted_found_share": 0.5}
-    bound, [note] = after_leaving_out(result, {"without_copies": without})
-    assert bound > 0.5
+    bounds, [note] = after_leaving_out(result, {"without_copies": without})
+    assert bounds["copies_at_most"] > 0.5
+    assert [row["copies_at_most"] for row in bounds["planted"]] == [0.04, 1.0, 1.0]
     assert "flagged 100 of 300 images" in note
     assert "few flags are no evidence" in note
     sharp = {"left_out": 2, "of": 202, "planted_found_share": 0.999}
-    assert after_leaving_out(result, {"without_copies": sharp})[0] == 0.03
+    bounds, _ = after_leaving_out(result, {"without_copies": sharp})
+    assert bounds["copies_at_most"] == 0.03
+    # Two of a kind of which one in five is found leave up to 24 behind.
+    assert bounds["planted"][1]["copies_at_most"] == most_missed(2, 0.2) / 200
 
 
 def test_a_folder_without_an_audit_is_named(tmp_path: Path) -> None:

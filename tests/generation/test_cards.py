@@ -239,14 +239,18 @@ def test_an_audit_and_an_evaluation_fill_the_card(
     words += ["--split", "train"]
     assert evaluate.main([*words, "--out", str(tmp_path / "scores"), "--record"]) == 0
     capsys.readouterr()
-    record_audit(root, {**AUDIT, "n": 30, "flagged": 2, "upper_bound": 0.13})
+    bounds = {"upper_bound": 0.13, "upper_bound_of_any_kind": 0.71}
+    record_audit(root, {**AUDIT, "n": 30, "flagged": 2, **bounds})
     card, made = (root / "README.md").read_text(), SyntheticSet.open(root)
     assert made.content_sha256 == known_by
     result = read_json(tmp_path / "scores/evaluation.json")
     entry = result["distances"]["frechet_random_vgg"]
     assert f"{entry['value']:.4g} [{entry['low']:.4g} to {entry['high']:.4g}]" in card
     assert f"{len(made.items)} synthetic images, {result['num_real']} real of" in card
-    assert "30, of them flagged 2; at most 13 % are copies (95 % bound)" in card
+    assert (
+        "30, of them flagged 2; at most 13 % are copies mixed evenly over the planted kinds, at "
+        "most 71 % if all are of one kind (95 % bound)"
+    ) in card
     for nothing in ("not measured: `python evaluate.py images", "Not audited", str(tmp_path)):
         assert nothing not in card
     # The same again takes its place; another split stands beside it.

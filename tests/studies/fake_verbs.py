@@ -388,6 +388,7 @@ def audit(
         "num_synthetic": 8,
         "flagged": flagged,
         "copies_at_most": 0.75 if copying else 0.3,
+        "planted": [{"disguise": "noise 0.2", "copies_at_most": 0.8}],
         "verdict": "resemblance" if copying else "nothing found",
         "sentences": [f"{told} ...", "More."],
         "notes": ["Looked at as 64 px."],
