@@ -19,7 +19,7 @@ from typing import Any
 from docstring_parser import parse
 from jsonargparse import ArgumentParser
 
-from command_line import parsed, run_verb, verb_parser, with_underscores
+from command_line import parsed, run_verb, stopped_by_sigterm, verb_parser, with_underscores
 from gates.judge import exit_status
 from studies.run.external_sets import paths_given
 from studies.run.plan import plan_study
@@ -202,9 +202,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     flags["slurm"] = SlurmJobs(**vars(flags["slurm"]))
     # Jobs of a cluster import these, which of a `__main__` they could not.
     ours = importlib.import_module(Path(__file__).stem)
-    outcome = run_study(
-        specification, root, load_verbs=ours.load_verbs, report=ours.report, **flags
-    )
+    with stopped_by_sigterm("What is finished is kept; the same command goes on with the rest."):
+        outcome = run_study(
+            specification, root, load_verbs=ours.load_verbs, report=ours.report, **flags
+        )
     for line in closing_lines(outcome, flags["out"], time.monotonic() - started):
         print(line)
     if outcome.submitted is not None:

@@ -1,6 +1,6 @@
 """What the six verbs share at the prompt."""
 
-from command_line.exit_status import Stopped, run_verb
+from command_line.exit_status import Stopped, run_verb, stopped_by_sigterm
 from command_line.parser import (
     PARSER_SETTINGS,
     call,
@@ -17,6 +17,7 @@ __all__ = [
     "function_parser",
     "parsed",
     "run_verb",
+    "stopped_by_sigterm",
     "verb_parser",
     "with_underscores",
 ]

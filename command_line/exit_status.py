@@ -1,8 +1,13 @@
 """How a verb ends: its own status, or a failure as a sentence and the status that goes with it."""
 
 import io
+import os
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
 
 from foreign_text import printable_sentence
 from provenance import UserError
@@ -18,6 +23,32 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, message: str, status: int = 130) -> None:
         super().__init__(message)
         self.status = status
+
+
+@contextmanager
+def stopped_by_sigterm(how_to_go_on: str) -> Iterator[None]:
+    """Around work that SIGTERM ends as Ctrl-C does: what it holds is let go of, and it says so.
+
+    Args:
+        how_to_go_on: A sentence.
+    """
+    process = os.getpid()
+
+    def stop(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN if os.getpid() == process else signal.SIG_DFL)
+        if os.getpid() != process:  # one that was forked meanwhile ends by itself
+            os.kill(os.getpid(), signal.SIGTERM)
+            return
+        raise Stopped(f"stopped by SIGTERM. {how_to_go_on}", 143)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def run_verb(name: str, work: Callable[[], int | None]) -> int:

@@ -2,8 +2,10 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,7 @@ from command_line import (
     function_parser,
     parsed,
     run_verb,
+    stopped_by_sigterm,
     verb_parser,
     with_underscores,
 )
@@ -340,3 +343,24 @@ def test_what_the_terminal_cannot_show_is_escaped_and_ends_nothing() -> None:
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.decode("utf-8").strip() == shown
+
+
+def test_sigterm_ends_work_with_a_sentence_and_after_its_clean_up(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    before, cleaned = signal.getsignal(signal.SIGTERM), []
+
+    def work() -> None:
+        with stopped_by_sigterm("The same command goes on."):
+            try:
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(5)
+            finally:
+                cleaned.append(1)
+
+    assert run_verb("study.py", work) == 143
+    assert cleaned
+    assert capsys.readouterr().err == (
+        "\nstudy.py: stopped by SIGTERM. The same command goes on.\n"
+    )
+    assert signal.getsignal(signal.SIGTERM) == before
