@@ -97,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"--{flag.replace('_', '-')} {value}: is about the audit. Add --audit, or leave it "
                 "out."
             )
-    check_settings(**of_audit)  # before the images are made
+    check_settings(**of_audit, out=audit_out)  # before the images are made
     if drop is not None:
         from generation.without_copies import check_new_set
 

@@ -20,8 +20,10 @@ from provenance import (
     UserError,
     command_for_others,
     library_versions,
+    read_json,
     write_json_atomic,
 )
+from synthetic_marks import SET_FORMAT
 
 if TYPE_CHECKING:
     from audit.images import AuditedSets
@@ -109,16 +111,11 @@ def audit(
     from metrics.features import build_extractor
 
     started = time.perf_counter()
-    check_settings(num_images, num_held_out, num_planted, extractor, weights, require)
+    check_settings(num_images, num_held_out, num_planted, extractor, weights, require, out)
     rules = parse_rules(require, OF_AUDITS)
     network = None if extractor is None else build_extractor(extractor, weights)
     out, chosen = Path(out), chosen_device(device)
     fakes, cache = SyntheticSet.open(synthetic), open_cache(Path(root))
-    if out.resolve().is_relative_to(fakes.root.resolve()):
-        raise UserError(
-            f"--out {out}: lies in the set, and what an audit shows of patients may not travel "
-            "with it. Give a folder outside of the set."
-        )
     copying = None if control_set is None else SyntheticSet.open(control_set)
     identity = {
         "task": "audit",
@@ -181,6 +178,7 @@ def check_settings(
     extractor: str | None = None,
     weights: Path | None = None,
     require: str | None = None,
+    out: Path | None = None,
 ) -> None:
     """Refuse what no audit can be made with, before any image is read; settings as of `audit`.
 
@@ -205,6 +203,34 @@ def check_settings(
             + ("random_vgg uses no weights file." if extractor else "none was given.")
         )
     parse_rules(require, OF_AUDITS)
+    if out is not None:
+        _refuse_taken(Path(out))
+
+
+def _refuse_taken(out: Path) -> None:
+    """Raise where the results would lie in a set, in a cache, or among a training's files."""
+    for folder in (out.resolve(), *out.resolve().parents):
+        path = folder / "manifest.json"
+        try:
+            found = read_json(path) if path.is_file() else None
+        except UserError:  # somebody else's file
+            continue
+        form = str(found.get("format")) if isinstance(found, dict) else ""
+        if form.startswith("understudy-"):
+            what, why = (
+                ("a synthetic set", "what an audit shows of patients may not travel with it")
+                if form == SET_FORMAT
+                else ("a prepared cache", "whose files are not to be mixed with others")
+            )
+            raise UserError(
+                f"--out {out}: {'is' if folder == out.resolve() else 'lies in'} {what}, and {why}. "
+                "Nothing was changed. Give a folder of its own, such as runs/audit."
+            )
+    if (out / "config.yaml").is_file() or (out / "checkpoints").is_dir():
+        raise UserError(
+            f"--out {out}: is the run folder of a training. Nothing was changed. Give a folder of "
+            "its own, such as runs/audit."
+        )
 
 
 def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: str) -> None:

@@ -88,9 +88,9 @@ def synthetic(
         raise UserError(f"--workers {workers}: expected 1 or more.")
     scale = scale_of(values)
     stated = () if licence is None else (Licence.of_text(licence),)
+    files, notes = find_source(source)  # first: the other flags are about these images
     origin = chosen_origin(trained_on, trained_on_split, like)
     cache = origin.like
-    files, notes = find_source(source)
     _refuse_one_in_the_other(out, source, choices.masks)
     reader: SourceReader
     if isinstance(cache, FilmCache):

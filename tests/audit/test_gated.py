@@ -320,9 +320,24 @@ def test_what_cannot_be_dropped_is_told_before_the_audit(
     assert not (tmp_path / "out").exists()
 
 
-def test_an_audit_may_not_lie_in_the_set(planted: tuple[Path, Path]) -> None:
-    with pytest.raises(UserError, match=r"lies in the set, and what an audit shows of patients"):
-        evaluate.main(words(planted, planted[1] / "audit"))
+def test_an_audit_may_not_lie_in_a_set_a_cache_or_a_run_folder(
+    planted: tuple[Path, Path], tmp_path: Path
+) -> None:
+    root, synthetic = planted
+    other = write_set(tmp_path / "other", [np.zeros((8, 8), np.uint8)], Knowledge())
+    run = tmp_path / "run"
+    (run / "checkpoints").mkdir(parents=True)
+    for out, sentence in (
+        (other, "is a synthetic set, and what an audit shows of patients"),
+        (synthetic / "audit", "lies in a synthetic set"),
+        (root, "is a prepared cache"),
+        (run, "is the run folder of a training"),
+    ):
+        before = sorted(out.rglob("*"))
+        # Before anything is read: the set that is to be audited is not even there.
+        with pytest.raises(UserError, match=rf"--out \S+: {sentence}"):
+            evaluate.main(words((root, tmp_path / "missing"), out))
+        assert sorted(out.rglob("*")) == before
 
 
 def dropped(tmp_path: Path, flags: list[bool], **changed: Any) -> Path:

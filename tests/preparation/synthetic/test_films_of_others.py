@@ -303,6 +303,7 @@ def test_a_set_of_a_known_generator_joins_the_training_and_one_of_all_patients_d
         (("--like", "CACHE", "--labels", "t.csv", "--label", "normal"), "both say the class"),
         (("--like", "CACHE", "--source", "CACHE"), "is a cache of real images"),
         (("--like", "CACHE", "--source", "NONE"), "there is no such folder"),
+        (("--source", "NONE"), "there is no such folder"),
         (("--like", "CACHE", "--source", "EMPTY"), "holds no image"),
         (("--like", "CACHE", "--workers", "0"), "--workers 0: expected 1 or more"),
     ],
