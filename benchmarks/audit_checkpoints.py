@@ -128,6 +128,11 @@ def table(rows: Sequence[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def places_of(names: Sequence[str]) -> list[int] | list[str]:
+    """Where sets stand along the axis: at their numbers if all names are such, else in order."""
+    return [int(name) for name in names] if all(map(str.isdecimal, names)) else list(names)
+
+
 @styled
 def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
     """PNG: shares of suspicious images, set by set.
@@ -137,7 +142,7 @@ def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
         held_out: Images that the second line is about.
     """
     figure, panel = new_figure(figsize=(6.4, 3.2))
-    names = [row["set"] for row in rows]
+    places = places_of([row["set"] for row in rows])
     for key, label, colour, dashes in zip(
         ("flagged", "above_every_held_out"),
         ("above the threshold", f"above every one of {held_out} held-out images"),
@@ -146,10 +151,12 @@ def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
         strict=False,
     ):
         shares = [100 * row[key] / row["images"] for row in rows]
-        panel.plot(names, shares, color=colour, linestyle=dashes, marker="o", label=label)
+        panel.plot(places, shares, color=colour, linestyle=dashes, marker="o", label=label)
     panel.axhline(1, color=COLOURS[6], linewidth=1, label="held-out images above the threshold")
     room = 1.5 * max(1.0, panel.get_ylim()[1])  # for the legend, above the lines
     panel.set(xlabel="set", ylabel="images of the set, %", ylim=(0, room))
+    if isinstance(places[0], int):
+        panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.legend(frameon=False, loc="upper left")
     return png(figure)
 

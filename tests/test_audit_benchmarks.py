@@ -16,7 +16,7 @@ from audit.matching import Matches
 from audit.rebuilding import Rebuilding
 from audit.statistics import Scale
 from benchmarks import audit_copies
-from benchmarks.audit_checkpoints import Seen
+from benchmarks.audit_checkpoints import Seen, places_of
 from benchmarks.audit_checkpoints import judged as judged_set
 from benchmarks.audit_copies import BY_GENERATOR, Dealt, Draw, dealt, planted
 from benchmarks.audit_copies_page import OF_FRESH, Looked, judged, misses, page, planted_figures
@@ -181,3 +181,8 @@ def test_a_cache_with_too_few_films_is_refused(
     )  # fmt: skip
     with pytest.raises(UserError, match="films are too few for 1000000 fresh"):
         audit_copies.run(options)
+
+
+def test_sets_named_by_numbers_stand_at_them() -> None:
+    assert places_of(["020000", "100000", "120000"]) == [20_000, 100_000, 120_000]
+    assert places_of(["early", "20"]) == ["early", "20"]
