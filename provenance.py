@@ -199,7 +199,7 @@ def whole_file(path: Path, num_bytes: int | None = None) -> Iterator[BinaryIO]:
         if isinstance(error, OSError):  # a full disk names no file by itself
             error.filename = str(path)
             if error.errno in DISK_FULL:
-                needed = f"more than {readable_size(fitted)}"
+                needed = f"more than {readable_size(fitted)}" if fitted else "more than there is"
                 if num_bytes is not None:
                     needed = readable_size(num_bytes)
                 error.strerror = full_disk(path.parent, needed)

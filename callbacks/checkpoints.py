@@ -8,7 +8,7 @@ from typing import Any
 import lightning as L
 
 from lightning_modules.checkpoint_files import copy_checkpoint_file
-from lightning_modules.training_module import WHEN_DIVERGED, TrainingError, TrainingModule
+from lightning_modules.training_module import TrainingError, TrainingModule, when_diverged
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,8 @@ class Checkpoints(L.Callback):
             if not finite and not value.isfinite().all():
                 raise TrainingError(
                     f"Training diverged by {module.images_seen} images: {name} is not finite. "
-                    f"{path.name} was not written; earlier checkpoints are kept. {WHEN_DIVERGED}"
+                    f"{path.name} was not written; earlier checkpoints are kept. "
+                    f"{when_diverged(str(trainer.precision))}"
                 )
         trainer.save_checkpoint(path)
 

@@ -14,7 +14,7 @@ from lightning_modules.training_module import Batch, TrainingModule
 from provenance import UserError
 
 _PRECISIONS = {
-    "32-true": "computed in float32; on a GPU convolutions may round to tf32",
+    "32-true": "computed in float32",
     "64-true": "computed in float64",
     "bf16-mixed": "computed in bfloat16; weights, losses and penalties in float32",
     "16-mixed": "computed in float16; weights, losses and penalties in float32, losses scaled",
@@ -114,6 +114,9 @@ def plan(
         images += f", {share} on each"
     if parts > 1:
         images += f", in {parts} parts of {-(-share // parts)} at most"
+    numbers = _PRECISIONS[precision]
+    if precision == "32-true" and device != "CPU":
+        numbers += "; convolutions may round to tf32"
     networks = {
         name: count
         for name, child in module.named_children()
@@ -121,7 +124,7 @@ def plan(
     }
     trained = ", ".join(f"{name} {_millions(count)}" for name, count in networks.items())
     lines = [
-        f"Trains on {where}: {images}. {precision}: {_PRECISIONS[precision]}.",
+        f"Trains on {where}: {images}. {precision}: {numbers}.",
         f"Parameters: {trained}. Weights, gradients and Adam's moments take "
         f"{_mebibytes(state_bytes(module))}{' on each' if processes > 1 else ''}; images and "
         "features come on top",

@@ -64,10 +64,13 @@ def save_checkpoint_file(content: dict[str, Any], path: Path) -> None:
         if cause.errno in DISK_FULL:
             problem = full_disk(path.parent, readable_size(_tensor_bytes(content)))
         kept = "the earlier one of that name is kept" if path.exists() else "there is none yet"
+        goes_on = "starts from the beginning"
+        if any(path.with_name(name).exists() for name in ("last.ckpt", "best.ckpt")):
+            goes_on = "goes on from the last checkpoint"
         raise UserError(
             f"{path}: this checkpoint could not be written ({problem}); {kept}. Training stops "
             "here. Make room, then give the same command again with this --run_folder and "
-            "--resume true: it goes on from the last checkpoint."
+            f"--resume true: it {goes_on}."
         ) from error
 
 

@@ -41,10 +41,15 @@ GRADIENT_NORM = "train/gradient_norm"
 """How the names of reported norms begin."""
 
 
-WHEN_DIVERGED = (
-    "Lower --model.learning_rate, set --model.gradient_clip_norm 1.0, or use --trainer.precision "
-    "bf16-mixed in place of a 16-bit one."
-)
+def when_diverged(precision: str) -> str:
+    """What helps, of a training in this --trainer.precision."""
+    rate = "Lower --model.learning_rate"
+    if precision == "16-mixed":
+        return (
+            f"{rate}, set --model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed, "
+            "which has the range of float32."
+        )
+    return f"{rate}, or set --model.gradient_clip_norm 1.0."
 
 
 class TrainingError(UserError):
@@ -224,7 +229,7 @@ class TrainingModule(L.LightningModule):
             if bad:
                 raise TrainingError(
                     f"Training diverged by {self.images_seen} images: {', '.join(bad)} is not "
-                    f"finite. Checkpoints are kept. {WHEN_DIVERGED}"
+                    f"finite. Checkpoints are kept. {when_diverged(str(self.trainer.precision))}"
                 )
             self.log_dict(self.reported, logger=False, rank_zero_only=True)
 

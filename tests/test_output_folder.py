@@ -174,8 +174,11 @@ def test_two_trainings_or_two_generations_of_one_folder_see_one_another(tmp_path
         assert list(contents(run)) == [LOCK]
     checkpoint = trained()
     before = contents(run)
-    with locked(run, "train.py"), pytest.raises(UserError, match=held):
-        trained("--resume=true", "--trainer.max_epochs=2")
+    with locked(run, "train.py"):
+        with pytest.raises(UserError, match=held):
+            trained("--resume=true", "--trainer.max_epochs=2")
+        with pytest.raises(UserError, match=held):
+            trained()  # and not that it may be resumed
     assert contents(run) == before
     trained("--resume=true", "--trainer.max_epochs=2")  # its own lock is gone
 

@@ -27,6 +27,7 @@ from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.distributed import launched_rank
 from provenance import UserError, library_versions, without_paths, write_text_atomic
+from training.devices import refuse_devices, strategy_for
 from training.failures import (
     OnFailure,
     fit_with_roll_backs,
@@ -57,7 +58,7 @@ from training.trainer_flags import (
     refuse_other_precision,
     refuse_unsupported,
     show_what_was_asked_for,
-    strategy_for,
+    worded_precision,
 )
 from wandb_runs.environment import Destination, WandbMode, resolve
 from worker_pool import end_with_parent
@@ -193,6 +194,7 @@ class TrainCLI(LightningCLI):
         refuse_numbers(config)
         refuse_other_seeds(self.words, config.get("config") or [], config.seed_everything)
         config.trainer.strategy = strategy_for(config.trainer)
+        refuse_devices(config.trainer, config.data.init_args.get("batch_size") or 0)
         for part in (config.model, config.data):
             if "seed" in part.init_args:
                 part.init_args.seed = config.seed_everything
@@ -326,7 +328,10 @@ class TrainCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Word errors as sentences."""
         self.words = list(args)
-        self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
+        try:
+            self.config = parsed(parser, args, list(self._subcommand_parsers.values()))
+        except UserError as error:
+            raise worded_precision(error) from None
         refuse_seed(self.config[self.config.subcommand].seed_everything)
 
     def _record(self, config: Namespace) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from lightning_modules.distributed import launched_rank
-from output_folder import locked
+from output_folder import LOCK, locked
 from provenance import UserError
 
 _VARIABLE = "UNDERSTUDY_RUN_FOLDER"
@@ -40,6 +40,9 @@ def claim_run_folder(asked: str | None, config_name: str, resume: bool) -> Path:
         folder = Path("runs") / config_name / (job or datetime.now().strftime("%Y%m%d-%H%M%S"))
     if launched_rank() == 0:
         _refuse_a_file(folder)
+        if (folder / LOCK).is_file() and not resume:
+            with locked(folder, "train.py", "--run_folder"):
+                pass  # a run that is going on is not to be resumed, as the next sentence advises
         _refuse_another_run(folder, resume)
         os.environ[_VARIABLE] = str(folder)  # read by the processes that Lightning starts
     return folder

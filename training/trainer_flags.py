@@ -6,11 +6,9 @@ GAN does two a batch, or fp16 on a CPU, which becomes bf16.
 
 import logging
 import os
-import re
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from lightning.fabric.plugins import CheckpointIO, ClusterEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Timer
@@ -23,7 +21,6 @@ from lightning.pytorch.plugins.environments import (
     TorchElasticEnvironment,
 )
 
-from lightning_modules.distributed import STRATEGY_NAME
 from provenance import UserError
 
 PRECISIONS = ("32-true", "bf16-mixed", "16-mixed", "64-true")
@@ -88,7 +85,6 @@ _UNSUPPORTED: tuple[tuple[str, tuple[Any, ...], str], ...] = (
 )
 
 
-_DEVICES = r"auto|-1|\s*\d+\s*(,\s*\d+\s*)*,?"
 # Those that Lightning detects; MASTER_ADDR tells any other.
 _LAUNCHERS = (SLURMEnvironment, TorchElasticEnvironment, LSFEnvironment, MPIEnvironment)
 
@@ -197,6 +193,14 @@ def _refuse_precision(asked: Any) -> None:
     )
 
 
+def worded_precision(error: UserError) -> UserError:
+    """The parser's sentence on --trainer.precision, without what is refused here later."""
+    flag, _, found = str(error).partition(", found ")
+    if not found or not flag.startswith("--trainer.precision:"):
+        return error
+    return UserError(f"--trainer.precision: expected {', '.join(PRECISIONS)}, found {found}")
+
+
 def refuse_other_precision(asked: Any, got: str) -> None:
     """Refuse a precision that something other than --trainer.precision chose.
 
@@ -215,38 +219,6 @@ def refuse_other_precision(asked: Any, got: str) -> None:
         f"--trainer.strategy: brings the precision {got}, and --trainer.precision is {wanted}. "
         "Leave it out of the strategy."
     )
-
-
-def strategy_for(trainer: Any) -> Any:
-    """The strategy that keeps two networks' gradients apart where there are several processes.
-
-    Raises:
-        UserError: Another strategy was asked for by name, for several processes; or devices that
-            are none.
-    """
-    asked, devices = trainer.strategy, trainer.devices
-    named = isinstance(devices, str)
-    if devices in (0, "0", []) or (named and not re.fullmatch(_DEVICES, devices)):
-        raise UserError(
-            f"--trainer.devices {devices}: expected how many (1 or more), which GPUs (0,2), or "
-            "auto; -1 is all."
-        )
-    if devices in ("auto", -1, "-1"):
-        on_gpu = trainer.accelerator in ("auto", "gpu", "cuda")
-        count = torch.cuda.device_count() if on_gpu else 1
-    else:
-        count = len(devices) if isinstance(devices, list) else int(str(devices).count(",") + 1)
-        count = int(devices) if str(devices).isdigit() else count
-    if count * trainer.num_nodes <= 1:
-        return "auto" if asked == "ddp" else asked
-    if not isinstance(asked, str):  # an object; `TrainingModule.on_fit_start` looks at it
-        return asked
-    if asked not in ("auto", "ddp", STRATEGY_NAME):
-        raise UserError(
-            f"--trainer.strategy {asked}: would mix the gradients of two networks, or is not "
-            f"exact. Leave it out, or give {STRATEGY_NAME}."
-        )
-    return STRATEGY_NAME
 
 
 def loggers_that_join(asked: Any) -> list[Logger]:

@@ -51,7 +51,7 @@ def unfairness(
     if there is None or len(known) < len(controls):
         return []
     images, real = there
-    beside = ", ".join(f"{one} {number:,}" for one, number in known.items())
+    beside = ", ".join(f"scenario {one}: {number:,}" for one, number in known.items())
     found = list(_other_flags(arm, controls))
     may_differ = _batch_an_epoch(specification, arm, model)
 

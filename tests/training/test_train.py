@@ -19,7 +19,7 @@ from lightning_modules import Segmenter
 from lightning_modules.loading import load_module
 from provenance import UserError
 from tests.wandb_records import runs_of
-from training.trainer_flags import strategy_for
+from training.devices import strategy_for
 from wandb_runs.run import run_id_of
 
 ROOT = Path(__file__).parents[2]
@@ -206,7 +206,7 @@ def test_second_run_into_a_folder_is_refused(finished_run: Path, small_cache: Pa
         (["--trainer.max_epochs=x"], r"--trainer.max_epochs: expected int, found 'x'"),
         (["--trainer.max_steps=5"], r"--trainer.max_steps 5: .*max_epochs"),
         (["--trainer.gradient_clip_val=1"], "Use --model.gradient_clip_norm"),
-        (["--trainer.accelerator=gpu"], r"gpu backend.*Correct the --trainer flags"),
+        (["--trainer.accelerator=gpu"], r"accelerator gpu: no GPU .*accelerator cpu"),
         (["--trainer.accumulate_grad_batches=2"], "Use --model.micro_batches"),
         (["--trainer.precision=16-mixed"], r"16-mixed: needs a GPU.*bf16-mixed"),
         (["--trainer.devices=2", "--trainer.strategy=ddp_spawn"], "Leave it out"),

@@ -99,6 +99,8 @@ def segmenter(cache: Path, folder: Path, *extra: str) -> list[str]:
         ("--trainer.max_time=soon", r"max_time soon: expected days:hours:minutes:seconds"),
         ("--trainer.num_nodes=2", r"num_nodes 2: nothing has started .* would wait"),
         ("--trainer.num_nodes=0", r"num_nodes 0: expected 1 or more"),
+        ("--trainer.devices=3", r"batch_size 4 .* equally among 3 .*Use a multiple of 3"),
+        ("--trainer.precision=17-mixed", r"precision: expected 32-true, bf16-mixed, 16-mixed, 64"),
         ("--trainer.devices=x", r"devices x: expected how many"),
         ("--trainer.devices=0", r"devices 0: expected how many"),
         ("--trainer.check_val_every_n_epoch=0", r"every_n_epoch 0: expected 1 or more epochs"),

@@ -85,10 +85,10 @@ def test_the_page_says_what_was_shown(plan: dict, home: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        ([], "3 against 1: it shows 1,536 images, and no control as many (1 768)."),
+        ([], "3 against 1: it shows 1,536 images, and no control as many (scenario 1: 768)."),
         (
             ["--data.synthetic_share", "1"],
-            "3 against 1: it shows 384 real images, and no control as many (1 768).",
+            "3 against 1: it shows 384 real images, and no control as many (scenario 1: 768).",
         ),
     ],
 )
@@ -205,9 +205,21 @@ def _named(
 @pytest.mark.parametrize(
     ("shown", "controls", "sentence"),
     [
-        ((7680, 3840), ["1"], "it shows 7,680 images, and no control as many (1 768)"),
-        ((7680, 3840), None, "it shows 3,840 real images, and no control as many (1 768)"),
-        ((768, 384), ["1"], "it shows 384 real images, and no control as many (1 768)"),
+        (
+            (7680, 3840),
+            ["1"],
+            "it shows 7,680 images, and no control as many (scenario 1: 768)",
+        ),
+        (
+            (7680, 3840),
+            None,
+            "it shows 3,840 real images, and no control as many (scenario 1: 768)",
+        ),
+        (
+            (768, 384),
+            ["1"],
+            "it shows 384 real images, and no control as many (scenario 1: 768)",
+        ),
         ((768, 384), ["1", "half"], ""),
         ((768, 384), ["1", "other"], "it differs from other in --model.learning_rate too"),
         ((768, 0), ["1"], ""),  # nothing real that a control could show as often
