@@ -10,9 +10,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from audit.distances.spaces import own_space, space_of
-from audit.embedding import STEPS
 from audit.images import AuditedSets
-from audit.kept_embedding import kept_or_trained
+from audit.kept_embedding import both_embeddings
 from audit.matching import Gallery, Matches, match, points_of
 from audit.measured import Measured
 from audit.planted import Planted, plant
@@ -73,11 +72,7 @@ def measured(
     owners = torch.tensor([names[one] for one in sets.training.patients], device=device)
     found: dict[str, list[Matches]] = {name: [] for name in groups}
     queries = 2 * sum(map(len, groups.values()))
-    networks = []
-    with tqdm(total=2 * STEPS, desc="embeddings", unit="step", disable=not show_progress) as bar:
-        for number in range(2):
-            networks.append(kept_or_trained(folder, training, 2 * seed + number, bar.update))
-            bar.update((number + 1) * STEPS - bar.n)  # one that was kept takes no steps
+    networks = both_embeddings(folder, training, seed, show_progress)
     with tqdm(
         total=queries, desc="search for copies", unit="image", disable=not show_progress
     ) as bar:

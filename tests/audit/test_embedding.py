@@ -1,14 +1,15 @@
 """The embedding: its loss by hand, the same network from the same seed, and where it is kept."""
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
 import audit.kept_embedding
-from audit.embedding import SIZE, CopyEmbedding, contrastive_loss, train_embedding
-from audit.kept_embedding import kept_or_trained, path_of_embedding
+from audit.embedding import SIZE, STEPS, CopyEmbedding, contrastive_loss, train_embedding
+from audit.kept_embedding import both_embeddings, kept_or_trained, path_of_embedding
 
 IMAGES = torch.randint(0, 256, (12, 1, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
 
@@ -100,3 +101,35 @@ def test_beside_data_that_cannot_be_written_to_it_is_not_kept(
     kept_or_trained(tmp_path, IMAGES, 0)
     kept_or_trained(tmp_path, IMAGES, 0)
     assert trainings == [0, 0]
+
+
+def test_training_tells_how_long_it_takes_what_is_kept_and_why_it_is_done_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = [0.0]
+
+    def train(images: torch.Tensor, seed: int, on_step: Callable[[], object]) -> CopyEmbedding:
+        for _ in range(STEPS):
+            now[0] += 0.1
+            on_step()
+        return CopyEmbedding()
+
+    monkeypatch.setattr(audit.kept_embedding, "train_embedding", train)
+    monkeypatch.setattr(audit.kept_embedding.time, "perf_counter", lambda: now[0])
+
+    def told(images: torch.Tensor, seed: int = 0) -> str:
+        assert len(both_embeddings(tmp_path, images, seed, True)) == 2
+        return capsys.readouterr().err
+
+    first = told(IMAGES)  # two of 600 steps of 0.1 s, ten of them done
+    assert "embeddings: they are trained on 12 images, about 119 s more" in first
+    assert "an audit that searches the same images does not train them again" in first
+    assert "they are trained" not in told(IMAGES)
+    assert "the 2 that are kept in the cache were trained on other images" in told(255 - IMAGES)
+    assert "those that are kept for these images are of another --seed" in told(IMAGES, 3)
+    path_of_embedding(tmp_path, IMAGES, 1).unlink()
+    one = told(IMAGES)
+    assert "one that is kept is missing or damaged; they are trained" in one
+    assert "about 59 s more" in one
+    both_embeddings(tmp_path, IMAGES + 1, 0, False)
+    assert capsys.readouterr().err == ""
