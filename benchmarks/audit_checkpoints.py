@@ -154,7 +154,8 @@ def curve(rows: Sequence[dict[str, Any]], held_out: int) -> bytes:
         panel.plot(places, shares, color=colour, linestyle=dashes, marker="o", label=label)
     panel.axhline(1, color=COLOURS[6], linewidth=1, label="held-out images above the threshold")
     room = 1.5 * max(1.0, panel.get_ylim()[1])  # for the legend, above the lines
-    panel.set(xlabel="set", ylabel="images of the set, %", ylim=(0, room))
+    seen = "images that the generator had seen" if isinstance(places[0], int) else "set"
+    panel.set(xlabel=seen, ylabel="images of the set, %", ylim=(0, room))
     if isinstance(places[0], int):
         panel.xaxis.set_major_formatter("{x:,.0f}")
     panel.legend(frameon=False, loc="upper left")
