@@ -32,6 +32,16 @@ torch.set_num_threads(1)
 """
 
 
+def rows(run_folder: Path) -> list[str]:
+    """Lines of a run's metrics.csv that another run of the same training repeats.
+
+    All but those of time and memory.
+    """
+    lines = (run_folder / "metrics.csv").read_text().splitlines()
+    unlike = ("images_per_second", "memory", "time_share")
+    return [line for line in lines if not any(name in line for name in unlike)]
+
+
 def cpu_trainer(steps: int = 2, **settings: Any) -> L.Trainer:
     """One epoch of `steps` steps and one validation batch, with no output and no files."""
     return L.Trainer(

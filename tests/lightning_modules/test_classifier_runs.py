@@ -1,6 +1,5 @@
 """A classifier trains as it says: in parts, on two processes, interrupted, and fine-tuned."""
 
-import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from lightning_modules.loading import load_module
 from metrics.thresholds import chosen_thresholds, operating_point
 from provenance import UserError
 from tests.classifier_runs import SMALL, arguments, last, logged
-from tests.training_runs import run_python
+from tests.training_runs import rows, run_python
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -207,13 +206,7 @@ def test_interrupted_run_resumes_to_the_same_bits(
     assert last(tmp_path / "cut")["progress"]["steps_done"] == 4
     train.fit(arguments(films, tmp_path / "cut", *extra, "--resume=true"))
     same_weights(tmp_path / "whole", tmp_path / "cut", 0.0)
-    rows = []
-    for folder in (tmp_path / "whole", tmp_path / "cut"):
-        with open(folder / "metrics.csv", newline="") as stream:
-            unlogged = ("_second", "memory", "time_share")
-            kept = [r for r in csv.reader(stream) if not any(name in r[2] for name in unlogged)]
-        rows.append(kept)
-    assert rows[0] == rows[1]
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
     start, end = last(whole_run)["state_dict"], last(tmp_path / "cut")["state_dict"]
     for frozen in ("network.features.0.weight", "network.features.2.bias"):
         assert torch.equal(start[frozen], end[frozen])

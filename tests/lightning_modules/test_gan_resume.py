@@ -13,7 +13,7 @@ import torch
 import train
 from callbacks.checkpoints import Checkpoints
 from tests.methods import BATCH_NORMALISED, CYCLEGAN, gan, in_float64
-from tests.training_runs import train_and_die
+from tests.training_runs import rows, train_and_die
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Cache = Callable[..., Path]
@@ -25,13 +25,6 @@ LONGER = ["--trainer.max_epochs=2", "--data.images_per_epoch=32", "--checkpoint_
 
 def saved(run_folder: Path, name: str = "last") -> dict[str, Any]:
     return torch.load(run_folder / f"checkpoints/{name}.ckpt", weights_only=True)
-
-
-def rows(run_folder: Path) -> list[str]:
-    """What was logged, but for time and memory."""
-    lines = (run_folder / "metrics.csv").read_text().splitlines()
-    unlogged = ("images_per_second", "memory", "time_share")
-    return [line for line in lines if not any(name in line for name in unlogged)]
 
 
 def assert_same_bits(whole: Path, resumed: Path) -> None:

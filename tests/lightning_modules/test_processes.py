@@ -29,7 +29,7 @@ from tests.methods import (
     gan,
     in_float64,
 )
-from tests.training_runs import train_together
+from tests.training_runs import rows, train_together
 
 pytestmark = [pytest.mark.ddp, pytest.mark.usefixtures("one_thread")]
 Cases = dict[str, tuple[str, list[str]]]  # data and flags of each
@@ -97,13 +97,6 @@ def caches(small_cache: Path, film_cache: Callable[..., Path], tmp_path: Path) -
 def saved(run_folder: Path) -> dict[str, Any]:
     loaded: dict[str, Any] = torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)
     return loaded
-
-
-def rows(run_folder: Path) -> list[str]:
-    """What was logged, but for time and memory."""
-    lines = (run_folder / "metrics.csv").read_text().splitlines()
-    unlogged = ("images_per_second", "memory", "time_share")
-    return [line for line in lines if not any(name in line for name in unlogged)]
 
 
 def assert_same_rows(name: str, one: list[str], two: list[str]) -> float:

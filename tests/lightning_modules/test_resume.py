@@ -13,7 +13,7 @@ import train
 from lightning_modules import Segmenter
 from provenance import UserError
 from tests.methods import LESIONS, PIX2PIX, SEGMENTER
-from tests.training_runs import train_and_die
+from tests.training_runs import rows, train_and_die
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -65,16 +65,7 @@ def test_killed_run_resumes_to_the_same_bits(
         for key, state in before["state"].items():
             assert torch.equal(after["state"][key]["exp_avg"], state["exp_avg"])
             assert torch.equal(after["state"][key]["exp_avg_sq"], state["exp_avg_sq"])
-    unlogged = ("images_per_second", "peak_memory_mb", "time_share/loading", "time_share/reports")
-    rows = [
-        [
-            row
-            for row in (folder / "metrics.csv").read_text().splitlines()
-            if not any(name in row for name in unlogged)
-        ]
-        for folder in (tmp_path / "whole", tmp_path / "cut")
-    ]
-    assert rows[0] == rows[1]
+    assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
 
 
 def test_run_killed_in_a_validation_resumes_to_the_same_bits(

@@ -24,7 +24,7 @@ from typing import Any, Literal
 
 import torch
 
-from tests.training_runs import ROOT, start
+from tests.training_runs import ROOT, rows, start
 
 Aim = Literal["start", "training", "writing"]
 AIMS: tuple[Aim, ...] = ("start", "training", "writing", "training", "writing")
@@ -288,13 +288,6 @@ def state(run_folder: Path, name: str) -> dict[str, Any]:
     return loaded
 
 
-def logged(run_folder: Path) -> list[str]:
-    """What was logged, but for time and memory."""
-    rows = (run_folder / "metrics.csv").read_text().splitlines()
-    unlogged = ("images_per_second", "memory", "time_share")
-    return [row for row in rows if not any(name in row for name in unlogged)]
-
-
 def differences(one: Any, other: Any, where: str = "") -> list[str]:
     """Names of what is not bit for bit the same in two nested values."""
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
@@ -322,7 +315,7 @@ def differing(whole: Path, other: Path) -> list[str]:
         one, two = state(whole, name), state(other, name)
         for part in COMPARED:
             found += differences(one[part], two[part], f"{name}.{part}")
-    if logged(whole) != logged(other):
+    if rows(whole) != rows(other):
         found.append("metrics.csv")
     sheets = [
         {path.name: path.read_bytes() for path in sorted((run / "samples").rglob("*.*"))}
