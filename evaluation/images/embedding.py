@@ -43,17 +43,20 @@ def embedded(
             images does not compute them; None: they are not kept.
     """
     device = next(network.parameters()).device
-    digest = _pixels_sha256(images)
     path = None
-    if kept_in is not None:
+    if kept_in is not None:  # a pass before, over images that lie in memory-mapped files
+        digest = _pixels_sha256(images)
         path = path_of_features(kept_in, network, ("pixels", digest, images.read(0).shape))
         kept = kept_features(path, len(images))
         if kept is not None:
             return EmbeddedSet(kept["features"], kept.get("logits"), digest)
+    hashed = hashlib.sha256()
     features: list[Tensor] = []
     logits: list[Tensor] = []
     for batch in batches:
         levels = [images.read(index) for index in batch]
+        for image in levels:
+            hashed.update(image.tobytes())
         with torch.inference_mode():
             unit = unit_batch(levels, device)
             if isinstance(network, InceptionExtractor) and unit.shape[1] in (1, 3):
@@ -70,7 +73,7 @@ def embedded(
     found = {"features": torch.cat(features)} | ({"logits": torch.cat(logits)} if logits else {})
     if path is not None:
         keep_features(path, **{name: rows.numpy() for name, rows in found.items()})
-    return EmbeddedSet(found["features"], found.get("logits"), digest)
+    return EmbeddedSet(found["features"], found.get("logits"), hashed.hexdigest())
 
 
 def _pixels_sha256(images: ImageSet) -> str:
