@@ -248,11 +248,11 @@ def read_checked_json(path: Path) -> Any:
     Raises:
         UserError: As `read_json`; or it is not what was written.
     """
-    content = read_json(path)
+    data = _bytes_of_json(path)
+    content = _parsed(path, data)
     if not isinstance(content, dict):
         return content
     told = content.pop("sha256", None)
-    data = Path(path).read_bytes()
     length = len(_BEFORE) + _DIGITS + len(_AFTER)
     text, end = data[:-length], data[-length:]
     frame = end[: len(_BEFORE)] + end[-len(_AFTER) :]
@@ -273,12 +273,21 @@ def read_json(path: Path) -> Any:
     Raises:
         UserError: The file is missing or is not JSON; the sentence names it.
     """
+    return _parsed(path, _bytes_of_json(path))
+
+
+def _bytes_of_json(path: Path) -> bytes:
     if Path(path).exists() and not Path(path).is_file():  # a pipe waits, a device never ends
         raise UserError(f"{path}: is no regular file. It is not read; put the file itself there.")
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        return Path(path).read_bytes()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file.") from None
+
+
+def _parsed(path: Path, data: bytes) -> Any:
+    try:
+        return json.loads(data.decode())
     except RecursionError:
         raise UserError(
             f"{path}: is nested deeper than any file of this software. It is not read; use the "
