@@ -28,6 +28,24 @@ def chosen_device(device: Device) -> "torch.device":
     return torch.device(device)
 
 
+def refuse_unequal_shares(batch_size: int, processes: int) -> None:
+    """Refuse a batch that several processes cannot share equally.
+
+    Args:
+        batch_size: Images of a step, over all processes.
+        processes: Over all machines.
+
+    Raises:
+        UserError: They cannot.
+    """
+    if batch_size % processes:
+        raise UserError(
+            f"--data.batch_size {batch_size} is the number of images per step over all processes "
+            f"and cannot be shared equally among {processes} (--trainer.devices, num_nodes). Use a "
+            f"multiple of {processes}."
+        )
+
+
 def seed_generators(seed: int, device: "torch.device") -> None:
     """Seed what a step on this device draws from: torch's generator of the CPU, and the device's.
 

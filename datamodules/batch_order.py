@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch.utils.data import Sampler
 
-from provenance import UserError
+from device import refuse_unequal_shares
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,7 @@ class OrderedBatches(Sampler[list[Draw]]):
         weights: np.ndarray | None = None,
         images_per_epoch: int | None = None,
     ) -> None:
-        if global_batch_size % num_processes:
-            raise UserError(
-                f"--data.batch_size {global_batch_size} is the number of images per step over all "
-                f"processes and cannot be shared equally among {num_processes}. "
-                f"Use a multiple of {num_processes}."
-            )
+        refuse_unequal_shares(global_batch_size, num_processes)
         self.num_items = num_items
         self.global_batch_size = global_batch_size
         self.seed = seed

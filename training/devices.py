@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+from device import refuse_unequal_shares
 from lightning_modules.distributed import STRATEGY_NAME, launched_rank
 from provenance import UserError
 
@@ -30,13 +31,7 @@ def refuse_devices(trainer: Any, batch_size: int) -> None:
             "cpu; or see by nvidia-smi whether the driver finds one, and whether torch was "
             "installed with CUDA."
         )
-    processes = processes_asked(trainer)
-    if batch_size % processes:
-        raise UserError(
-            f"--data.batch_size {batch_size} is the number of images per step over all processes "
-            f"and cannot be shared equally among {processes} (--trainer.devices, num_nodes). Use a "
-            f"multiple of {processes}."
-        )
+    refuse_unequal_shares(batch_size, processes_asked(trainer))
 
 
 def processes_asked(trainer: Any) -> int:
