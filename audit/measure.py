@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from audit.distances.spaces import own_space, space_of
 from audit.images import AuditedSets
-from audit.kept_embedding import both_embeddings
+from audit.kept_embedding import NUMBER, both_embeddings
 from audit.matching import Gallery, Matches, match, points_of
 from audit.measured import Measured
 from audit.planted import Planted, plant
@@ -71,7 +71,7 @@ def measured(
     names = {name: row for row, name in enumerate(sorted(set(sets.training.patients)))}
     owners = torch.tensor([names[one] for one in sets.training.patients], device=device)
     found: dict[str, list[Matches]] = {name: [] for name in groups}
-    queries = 2 * sum(map(len, groups.values()))
+    queries = NUMBER * sum(map(len, groups.values()))
     networks = both_embeddings(folder, training, seed, show_progress)
     with tqdm(
         total=queries, desc="search for copies", unit="image", disable=not show_progress

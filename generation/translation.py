@@ -9,9 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
-from datamodules.unpaired.originals import (
-    Original,
-)
+from datamodules.unpaired.originals import Original
 from display.sheet import colour_mask, save_png, sheet
 from generation.file_formats import film_files, slice_files
 from generation.generators import TrainedGenerator
