@@ -10,7 +10,7 @@ from augmentations.operation import Operation, Parameters, Size, setting
 
 @dataclass(frozen=True, kw_only=True)
 class Identity(Operation):
-    """Leaves the image as it is: one of several to choose from."""
+    """Leaves the image as it is; for use in `one_of` and the like."""
 
     source = "Müller and Hutter 2021, arXiv:2103.10158"
 
@@ -23,7 +23,7 @@ class Identity(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class OneOf(Operation):
-    """One of several operations, each equally often chosen, with its own probability then.
+    """One of several operations, chosen equally often; then its own probability applies.
 
     Args:
         operations: To choose from.
@@ -74,7 +74,7 @@ class OneOf(Operation):
 
 @dataclass(frozen=True, kw_only=True)
 class OneAtALevel(OneOf):
-    """One of several operations, at one of equally spaced levels: TrivialAugment.
+    """One of several operations, at one of equally spaced strengths (TrivialAugment).
 
     Args:
         operations: To choose from, each with its own probability then; TrivialAugment's are 1.

@@ -15,7 +15,7 @@ _FINE = "Fine lines (a pneumothorax's edge, microcalcifications) may vanish whil
 
 @dataclass(frozen=True, kw_only=True)
 class Sharpening(GreyValues):
-    """Edges are raised; noise too.
+    """Edges are enhanced, and so is noise.
 
     Args:
         max_factor: Of the difference from a blurred image; 1 is no change.
@@ -28,7 +28,7 @@ class Sharpening(GreyValues):
     source = "Kim and Bae 2020, Fig. 1 [6]"
     library = "torchvision adjust_sharpness"
     of_grey_or_colour = True
-    breaks_meaning = "Noise looks like texture by strong factors."
+    breaks_meaning = "With strong factors noise looks like texture."
 
     def __post_init__(self) -> None:
         """See `Operation`."""
@@ -52,7 +52,7 @@ class Sharpening(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class GaussianBlur(GreyValues):
-    """Soft focus. It breaks meaning where the finding is a fine line.
+    """Gaussian blur. It breaks meaning where the finding is a fine line.
 
     Args:
         min_sigma: Smallest standard deviation in pixels, at the lowest level.
@@ -82,7 +82,7 @@ class GaussianBlur(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class MotionBlur(GreyValues):
-    """A patient who moved along a line. It breaks meaning where the finding is a fine line.
+    """Blur along a line, as of a moving patient. It breaks meaning where a finding is a fine line.
 
     Args:
         max_length: Of the line, in pixels.
@@ -130,7 +130,7 @@ def line_kernel(length: float, degrees: float) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Median(GreyValues):
-    """Each pixel becomes the median of its square: no noise, and no fine lines.
+    """Each pixel becomes the median of a square around it. It removes noise, and fine lines.
 
     Args:
         min_size: Side of the smallest square in pixels; 1 changes nothing.
@@ -162,7 +162,7 @@ class Median(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class LowResolution(GreyValues):
-    """Made at fewer pixels, and shown at as many as before.
+    """The image is reduced to fewer pixels and enlarged again.
 
     Args:
         min_scale: Fewest pixels along a side, as a share of the image's.

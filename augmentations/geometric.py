@@ -11,7 +11,7 @@ from augmentations.spatial import LEAVES_THE_IMAGE, Affine
 
 @dataclass(frozen=True, kw_only=True)
 class Geometric(Affine):
-    """Random rotation, shift and scale together; Choe et al. name the three, not their ranges.
+    """Random rotation, shift and scale together; Choe et al. give the three, not their ranges.
 
     It breaks meaning where what it moves out of the image is what the label says.
 

@@ -9,7 +9,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from augmentations.operation import Draws, GreyValues, Parameters, Size, setting
 
-_WINDOW = "Wrong where the label rests on grey values as densities, such as fat against water."
+_WINDOW = "Wrong where the label depends on grey values as densities, such as fat against water."
 
 
 def _of_zero_to_one(image: Tensor) -> Tensor:
@@ -22,7 +22,7 @@ def _of_unit(levels: Tensor) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class Brightness(GreyValues):
-    """Grey values times a factor, counted from black. It breaks meaning of absolute densities.
+    """Grey values, with black as 0, times a factor. It breaks the meaning of absolute densities.
 
     Args:
         min_factor: Darkest.
@@ -49,7 +49,7 @@ class Brightness(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class BrightnessShift(GreyValues):
-    """The same amount added everywhere. It breaks meaning of absolute densities.
+    """The same value is added to all pixels. It breaks the meaning of absolute densities.
 
     Args:
         max_shift: In standard deviations of the image, uniform in +- this.
@@ -79,7 +79,7 @@ class BrightnessShift(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Contrast(GreyValues):
-    """Distances from the mean grey value times a factor.
+    """Differences from the mean grey value times a factor.
 
     Args:
         min_factor: Flattest.
@@ -109,7 +109,7 @@ class Contrast(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Gamma(GreyValues):
-    """Grey values to a power: dark parts change more than bright ones, order stays.
+    """Grey values to a power: dark parts change more than bright ones, and the order stays.
 
     Args:
         min_gamma: Brightest.
@@ -149,7 +149,7 @@ class Gamma(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Noise(GreyValues):
-    """Gaussian noise of each pixel.
+    """Gaussian noise is added to each pixel.
 
     Args:
         max_share: Its standard deviation at most, as a share of the image's own.
@@ -159,7 +159,7 @@ class Noise(GreyValues):
 
     source = "nnU-Net (GaussianNoiseTransform)"
     library = "own (torchvision's takes no generator)"
-    breaks_meaning = "Faint findings drown by strong noise while the label stays."
+    breaks_meaning = "With strong noise faint findings vanish while the label stays."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""

@@ -12,7 +12,7 @@ from torchvision.transforms.v2 import functional as transform
 
 from augmentations.operation import Draws, GreyValues, Images, Parameters, Size, setting
 
-_DENSITIES = "Grey values are no densities any more, and their order over the image changes."
+_DENSITIES = "Grey values are no longer densities, and their order in the image changes."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +28,8 @@ class Inversion(GreyValues):
     source = "Kim and Bae 2020 (named beside Fig. 1)"
     library = "torchvision invert"
     breaks_meaning = (
-        "Bone is bright and air is dark in every prepared film (MONOCHROME1 is turned to "
-        "MONOCHROME2); a negative is a film that no viewer shows."
+        "Bone is bright and air is dark in every prepared film (MONOCHROME1 is converted to "
+        "MONOCHROME2); a negative never occurs."
     )
     graded = False
 
@@ -44,7 +44,7 @@ class Inversion(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class ChannelShuffle(GreyValues):
-    """Channels of a colour picture change places. It is not defined for grey images."""
+    """Channels of a colour image change places. It is not defined for grey images."""
 
     probability: float = setting(0.5, 0, 1)
 
@@ -72,7 +72,7 @@ class ChannelShuffle(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Saturation(GreyValues):
-    """Distances of colours from grey times a factor; others than colour images stay.
+    """Differences of colours from grey times a factor; grey images do not change.
 
     Args:
         max_change: The factor is 1 +- up to this.
@@ -111,7 +111,7 @@ class Clahe(GreyValues):
 
     source = "Zuiderveld 1994; Kim and Bae 2020 (named beside Fig. 1)"
     library = "scikit-image equalize_adapthist"
-    breaks_meaning = _DENSITIES + " Sides of one organ may come out differently bright."
+    breaks_meaning = _DENSITIES + " Two sides of one organ may differ in brightness."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -133,7 +133,7 @@ class Clahe(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Solarisation(GreyValues):
-    """Grey values above a threshold are inverted. It breaks meaning as inversion does, in part.
+    """Grey values above a threshold are inverted. It breaks meaning as inversion does, for these.
 
     Args:
         min_threshold: Lowest, in [0, 1] from black to white.
@@ -143,9 +143,7 @@ class Solarisation(GreyValues):
 
     source = "Müller and Hutter 2021, arXiv:2103.10158"
     library = "torchvision solarize"
-    breaks_meaning = (
-        _DENSITIES + " However small the strength, white itself turns black: none is faint."
-    )
+    breaks_meaning = _DENSITIES + " Even at the smallest strength white turns black."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -158,7 +156,7 @@ class Solarisation(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Posterisation(GreyValues):
-    """Fewer grey levels, which shows as bands. It breaks meaning of what is faint.
+    """Fewer grey levels, visible as bands. It breaks the meaning of faint differences.
 
     Args:
         min_bits: Fewest bits of a grey value that are left; 8 leave an 8-bit image as it is.
@@ -168,7 +166,7 @@ class Posterisation(GreyValues):
 
     source = "Müller and Hutter 2021, arXiv:2103.10158"
     library = "torchvision posterize"
-    breaks_meaning = "Bands appear, and differences between close grey values are gone."
+    breaks_meaning = "Bands appear, and differences between similar grey values are lost."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -190,7 +188,7 @@ class AutoContrast(GreyValues):
     source = "Müller and Hutter 2021, arXiv:2103.10158"
     library = "torchvision autocontrast"
     of_grey_or_colour = True
-    breaks_meaning = "Windows differ from image to image, so grey values are no densities."
+    breaks_meaning = "The window differs from image to image, so grey values are not densities."
     graded = False
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
@@ -204,10 +202,10 @@ class AutoContrast(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class Equalisation(AutoContrast):
-    """All grey levels become equally frequent. It breaks meaning: grey values are ranks then."""
+    """All grey levels become equally frequent. It breaks meaning: grey values become ranks."""
 
     library = "torchvision equalize"
-    breaks_meaning = "A grey value says how many pixels are darker, and no density: air turns grey."
+    breaks_meaning = "A grey value gives the share of darker pixels, not a density: air turns grey."
 
     def change(self, image: Tensor, parameters: Parameters) -> Tensor:
         """See `GreyValues`; of 8-bit levels."""

@@ -11,7 +11,7 @@ from augmentations.operation import Draws, GreyValues, Parameters, Size, setting
 
 @dataclass(frozen=True, kw_only=True)
 class BlankRectangles(GreyValues):
-    """Rectangles get the image's mean value; the mask stays, so their content is to be guessed.
+    """Rectangles get the image's mean value. The mask stays, so it has to be inferred there.
 
     It breaks meaning where a rectangle covers the finding.
 
@@ -78,7 +78,7 @@ class _Bump(GreyValues):
 
 @dataclass(frozen=True, kw_only=True)
 class BrightnessGradient(_Bump):
-    """One side is brighter or darker: a grid askew, a coil close by.
+    """One side is brighter or darker, as from a tilted grid or a near coil.
 
     Args:
         max_change: At its strongest place, in standard deviations of the image, brighter or darker.
@@ -89,7 +89,7 @@ class BrightnessGradient(_Bump):
     min_change: float = setting(0.0, 0, 10)
 
     source = "nnU-Net, nnUNetTrainerDA5 (BrightnessGradientAdditiveTransform)"
-    breaks_meaning = "A bright side looks like a veil of fluid by strong changes."
+    breaks_meaning = "With strong changes a bright side looks like fluid."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -108,7 +108,7 @@ class BrightnessGradient(_Bump):
 
 @dataclass(frozen=True, kw_only=True)
 class LocalGamma(_Bump):
-    """A gamma that acts around one place and not elsewhere.
+    """A gamma around one place of the image alone.
 
     Args:
         min_gamma: Brightest.
@@ -123,7 +123,7 @@ class LocalGamma(_Bump):
     least_dark: float = setting(1.0, 1, 20)
 
     source = "nnU-Net, nnUNetTrainerDA5 (LocalGammaTransform)"
-    breaks_meaning = "A part is brighter than tissue there can be, by strong values."
+    breaks_meaning = "With strong values a part is brighter than tissue can be there."
 
     def __post_init__(self) -> None:
         """See `Operation`."""

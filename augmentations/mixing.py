@@ -23,8 +23,8 @@ _NOTHING_TO_LEARN = (
 
 _BY_AREA = "Labels count by area, wherever the finding lies."
 _PIECES = (
-    "Each pixel keeps its true label, but pieces of an organ come to lie outside the body or in "
-    "another organ, cut off where no anatomy ends: position and shape mislead there."
+    "Each pixel keeps its true label, but pieces of an organ lie outside the body or in another "
+    "organ, with edges that no anatomy has: position and shape mislead there."
 )
 
 
@@ -81,7 +81,7 @@ class Mixup(Mixing):
     alpha: float = setting(0.2, 0)
 
     source: ClassVar[str] = "Zhang et al. 2017, arXiv:1710.09412"
-    breaks_meaning: ClassVar[str] = "Two patients shine through one another."
+    breaks_meaning: ClassVar[str] = "Two patients overlap, each transparent."
 
     def undefined_for(self, images: Images) -> str | None:
         """See `BatchOperation`."""
@@ -248,7 +248,7 @@ class Cutout(BatchOperation):
     side: float = setting(0.5, 0, 1)
 
     source: ClassVar[str] = "DeVries and Taylor 2017, arXiv:1708.04552"
-    breaks_meaning: ClassVar[str] = "The square may hide what the label says."
+    breaks_meaning: ClassVar[str] = "The square may hide the finding that the label names."
     breaks_meaning_of_masks: ClassVar[str] = (
         "The square may hide a structure whole, such as a small tumour, and its label stays: the "
         "network learns to guess it."

@@ -1,4 +1,4 @@
-"""Policies by name, each with its source and in what it departs from it.
+"""Policies by name, each with its source and its deviations from it.
 
 Where a source leaves out channels by chance, its probability is halved here, as for the one channel
 of a grey image.
@@ -128,41 +128,43 @@ PRESET_SOURCES: dict[str, str] = {
     "none": "",
     "geometric": (
         "Choe et al. 2022, section 3.3: rotation, shift and scale; the ranges are ours, since the "
-        "paper names none."
+        "paper gives none."
     ),
     "nnunet": (
         "Isensee et al. 2021, nnU-Net 2.8.1 with batchgeneratorsv2 0.3.5, "
         "nnUNetTrainer.get_training_transforms for 2D: its order, ranges and probabilities. "
-        "Departures: rotation and zoom are two samplings where both happen; masks take the nearest "
-        "label, there a bilinear vote of labels; outside is the image's lowest value, there 0, the "
-        "mean; brightness is counted from black, since images are not normalised to mean 0; noise "
-        "is a share of each image's standard deviation; values stay in [-1, 1]."
+        "Deviations: rotation and zoom resample one after the other where both happen; masks take "
+        "the nearest label (there a bilinear vote of labels); pixels from outside get the image's "
+        "lowest value (there 0, the mean); brightness counts from black, since images are not "
+        "normalised to mean 0; noise is a share of each image's standard deviation; values stay in "
+        "[-1, 1]."
     ),
     "nnunet_da5": (
-        "nnU-Net 2.8.1, nnUNetTrainerDA5: its order, ranges and probabilities, both gammas of the "
-        "negative as there. Departures: as nnunet; one zoom for both sides; sharpening is "
-        "torchvision's with an edge of the same height, and may be fainter than there; the "
-        "brightness gradient is 1 to 2 standard deviations and not 1 to 5, and a brightness shift "
-        "is cut off at 3 of its own, since values stay in [-1, 1]."
+        "nnU-Net 2.8.1, nnUNetTrainerDA5: its order, ranges and probabilities; both gammas act on "
+        "the negative, as there. Deviations: those of nnunet; the same zoom for both sides; "
+        "sharpening is torchvision's with an edge of the same height, and may be weaker; "
+        "the brightness gradient is 1 to 2 standard deviations (there 1 to 5), and a brightness "
+        "shift is limited to 3 of its standard deviations, since values stay in [-1, 1]."
     ),
     "trivial": (
-        "Müller and Hutter 2021, arXiv:2103.10158, TrivialAugment (Wide), as torchvision has it. "
-        "Departures: shifts are 32 of 224 pixels at any size; shear about the centre; bilinear. "
-        "It holds solarisation, posterisation and equalisation, which change what grey values mean."
+        "Müller and Hutter 2021, arXiv:2103.10158, TrivialAugment (Wide), as in torchvision. "
+        "Deviations: shifts are 32 of 224 pixels at any size; shear about the centre; bilinear. "
+        "It includes solarisation, posterisation and equalisation, which change what grey values "
+        "mean."
     ),
     "medical": (
-        "What keeps anatomy plausible: no mirror images, large turns, or changes of what grey "
-        "values mean. Liu et al. 2023, arXiv:2306.17466 (MedAugment), leave out inversion, "
-        "equalisation, solarisation and posterisation; the ranges are ours, small ones."
+        "Only what keeps anatomy plausible: no mirror images, no large rotations, no changes of "
+        "what grey values mean. Liu et al. 2023, arXiv:2306.17466 (MedAugment), leave out "
+        "inversion, equalisation, solarisation and posterisation; the small ranges are ours."
     ),
     "geometric_ricap": (
         "Noguchi et al. 2020, doi:10.1016/j.compbiomed.2020.103767: image processing and RICAP "
-        "together segmented bones best, before either alone and Mixup. Departure: the image "
-        "processing is geometric."
+        "together segmented bones best, better than either alone and than Mixup. Deviation: the "
+        "image processing is geometric."
     ),
     "augmix_medical": (
         "Hendrycks et al. 2019, arXiv:1912.02781, without solarize, equalize and posterize, which "
         "change what grey values mean. For classifiers."
     ),
 }
-"""From where each comes, and in what it departs."""
+"""The source of each preset, and its deviations from it."""

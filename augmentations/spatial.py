@@ -11,15 +11,15 @@ from torchvision.transforms.v2 import functional as transform
 from augmentations.operation import Draws, Movement, Parameters, Size, setting
 
 _MIRRORS = (
-    "Left and right, or head and feet, change places: a heart on the right, a liver on the left, a "
-    "side marker in mirror writing. Wrong where a label or a finding has a side."
+    "Left and right, or head and feet, change places: heart on the right, liver on the left, a "
+    "mirrored side marker. Wrong where a label or a finding has a side."
 )
 LEAVES_THE_IMAGE = "A finding at the border may leave the image, and the film's label stays."
 
 
 @dataclass(frozen=True, kw_only=True)
 class HorizontalFlip(Movement):
-    """Left becomes right, of half of the images. It breaks meaning where sides count.
+    """A mirror image, left to right. It breaks meaning where sides count.
 
     A heart comes to lie on the right, and a side marker in mirror writing.
     """
@@ -45,7 +45,7 @@ class HorizontalFlip(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class VerticalFlip(HorizontalFlip):
-    """Top becomes bottom. It breaks meaning as a horizontal flip does, in films that stand."""
+    """A mirror image, top to bottom. It breaks meaning where sides or gravity count."""
 
     source = "Kim and Bae 2020, Fig. 1 [2]"
     library = "torchvision vertical_flip"
@@ -59,13 +59,13 @@ class VerticalFlip(HorizontalFlip):
 
 @dataclass(frozen=True, kw_only=True)
 class QuarterTurns(Movement):
-    """By 0, 90, 180 or 270 degrees, equally often. A patient lies on the side, or upside down."""
+    """Rotation by 0, 90, 180 or 270 degrees, equally often."""
 
     source = "nnU-Net, nnUNetTrainerDA5 (Rot90Transform)"
     library = "torch rot90"
     breaks_meaning = (
-        "Which way is up is lost: fluid levels and free air no longer follow gravity. Wrong where "
-        "a finding has a direction."
+        "The orientation is lost: a patient lies on the side or upside down, and fluid levels and "
+        "free air no longer follow gravity. Wrong where a finding has a direction."
     )
     graded = False
     resamples = False
@@ -84,7 +84,7 @@ class QuarterTurns(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class Transpose(HorizontalFlip):
-    """Rows become columns: a mirror image on its side. It breaks meaning as a flip does."""
+    """Rows become columns (a mirror image, rotated). It breaks meaning as a flip does."""
 
     source = "nnU-Net, nnUNetTrainerDA5 (TransposeAxesTransform)"
     library = "torch transpose"
@@ -129,7 +129,7 @@ class Affine(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class Rotation(Affine):
-    """About the centre, clockwise or not.
+    """Rotation about the centre, in either direction.
 
     Args:
         max_degrees: Uniform in +- this. Above about 15 no patient lies so.
@@ -138,7 +138,7 @@ class Rotation(Affine):
     max_degrees: float = setting(15.0, 0, 180)
 
     source = "Kim and Bae 2020, Fig. 1 [9]"
-    breaks_meaning = "Corners leave the image. By large angles which way is up is lost."
+    breaks_meaning = "Corners leave the image. With large angles the orientation is lost."
 
     def parameters(self, draws: Draws, size: Size) -> Parameters:
         """See `Operation`."""
@@ -151,7 +151,7 @@ class Rotation(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Shift(Affine):
-    """By whole pixels, so that no grey value changes.
+    """Shift by whole pixels, so that no grey value changes.
 
     It breaks meaning where what leaves the image is what the label says.
 
@@ -193,7 +193,7 @@ class Shift(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Zoom(Affine):
-    """In or out about the centre, both equally often.
+    """Enlarged or reduced about the centre, both equally often.
 
     It breaks meaning where size is a finding: a heart of half the chest's width stays so, but a
     tumour of 4 cm does not stay one of 4 cm.
@@ -229,7 +229,7 @@ class Zoom(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Shear(Affine):
-    """Rows, or columns, slide along each other.
+    """Rows, or columns, are shifted against each other.
 
     Args:
         max_slope: Pixels by which one row slides against the next, uniform in +- this.
@@ -260,7 +260,7 @@ class Shear(Affine):
 
 @dataclass(frozen=True, kw_only=True)
 class Crop(Movement):
-    """A square part, brought to the full size.
+    """A square part of the image, enlarged to the full size.
 
     It breaks meaning where what is cut off is what the label says.
 

@@ -44,7 +44,7 @@ class Warping(Movement):
 
 @dataclass(frozen=True, kw_only=True)
 class Elastic(Warping):
-    """Every pixel moves a little, neighbours alike: soft tissue under pressure.
+    """Smooth small displacements, as of soft tissue under pressure.
 
     It breaks meaning where the shape is the finding.
 
@@ -80,7 +80,7 @@ class Elastic(Warping):
 
 @dataclass(frozen=True, kw_only=True)
 class GridDistortion(Warping):
-    """Rows and columns of a grid of cells grow and shrink: patches of the image are stretched.
+    """Rows and columns of a grid of cells are stretched or compressed.
 
     It breaks meaning where the shape is the finding.
 
@@ -116,7 +116,7 @@ class GridDistortion(Warping):
 
 @dataclass(frozen=True, kw_only=True)
 class OpticalDistortion(Warping):
-    """A lens: barrel or pincushion, about a point near the centre.
+    """Barrel or pincushion distortion, as of a lens, about a point near the centre.
 
     It breaks meaning where the shape is the finding.
 
