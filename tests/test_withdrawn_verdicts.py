@@ -27,6 +27,7 @@ COUNTS_TRAININGS = (
     "translation/",
     "synthetic_slices/",
     "classifiers_nih/",
+    "classifiers_kermany/",
     "augmentations/",
     "audit/",
     "external/",
