@@ -17,7 +17,8 @@ from preparation.copies import pixel_hash
 from preparation.films.dicom import header as dicom_header
 from preparation.films.dicom.grey import show
 from preparation.films.dicom.header import DicomOptions
-from preparation.films.dicom.pixels import decode, opened
+from preparation.films.dicom.opening import opened
+from preparation.films.dicom.pixels import decode
 from preparation.films.files.find import is_file_or_lost, num_bytes, visible_files
 from preparation.films.film import Film, FilmFile, RejectedFilm
 from preparation.films.inversion import looks_inverted
