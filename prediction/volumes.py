@@ -17,8 +17,8 @@ from preparation.volumes.dicom_pixels import hounsfield_units
 from preparation.volumes.dicom_series import read_series
 from preparation.volumes.geometry import is_anisotropic, outline_of, window_to_uint8
 from preparation.volumes.layout import Layout
-from preparation.volumes.nifti import read_images
-from preparation.volumes.nifti_grid import Grid
+from preparation.volumes.nifti.grid import Grid
+from preparation.volumes.nifti.images import read_images
 from preparation.volumes.shard import fitted_slice, windows_of
 from preparation.volumes.slice_pictures import read_grey
 from preparation.volumes.volume import SkipVolume, check_image

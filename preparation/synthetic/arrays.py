@@ -126,8 +126,8 @@ def read_nifti(path: Path) -> Stack:
     """
     import nibabel as nib
 
-    from preparation.volumes.nifti import UNREADABLE
-    from preparation.volumes.nifti_grid import grid_of
+    from preparation.volumes.nifti.file import UNREADABLE
+    from preparation.volumes.nifti.grid import grid_of
 
     try:
         image: Any = nib.load(path)

@@ -62,7 +62,7 @@ def phantom_ct(
     """
     from phantom.ct.write_set import write_phantom_ct
     from preparation.volumes.data_sets.kits19 import find_cases
-    from preparation.volumes.nifti import read_case
+    from preparation.volumes.nifti.case import read_case
 
     if options.licence is not None:
         refuse_of_phantom("phantom_ct", options.licence)
@@ -122,7 +122,7 @@ def kits19(
         options: See `SliceOptions`.
     """
     from preparation.volumes.data_sets.kits19 import find_cases
-    from preparation.volumes.nifti import read_case
+    from preparation.volumes.nifti.case import read_case
 
     found = find_cases(source, values=masks.values, naming=masks.naming)
     greys = (window.of_one_channel(),)
@@ -177,7 +177,7 @@ def masks(
         options: See `SliceOptions`.
     """
     from preparation.volumes.data_sets.kits19 import find_cases
-    from preparation.volumes.nifti import read_case
+    from preparation.volumes.nifti.case import read_case
 
     found = find_cases(source, True, masks.values, masks.naming)
     return prepare_found("masks", out, found, read_case, pixels, (), synthetic, options, masks)

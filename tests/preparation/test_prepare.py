@@ -20,7 +20,7 @@ from licences import Licence
 from preparation.split import Split
 from preparation.volumes.data_sets.kits19 import find_cases
 from preparation.volumes.layout import Layout
-from preparation.volumes.nifti import read_case
+from preparation.volumes.nifti.case import read_case
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.prepare import prepare
 from preparation.volumes.summary import print_slice_summary

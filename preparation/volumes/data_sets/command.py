@@ -44,7 +44,7 @@ def nnunet(
         options: See `SliceOptions`.
     """
     from preparation.volumes.data_sets.nnunet import find_nnunet_cases
-    from preparation.volumes.nifti import read_case
+    from preparation.volumes.nifti.case import read_case
 
     about = read_dataset_file(source, masks.given_labels)
     masks = replace(masks, labels=tuple(f"{value}={name}" for value, name in about.labels.items()))

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from preparation.pseudonym import Naming
 from preparation.volumes.mask_values import MaskValues
-from preparation.volumes.nifti import NamedFile, nifti_job
+from preparation.volumes.nifti.file import NamedFile
+from preparation.volumes.nifti.job import nifti_job
 from preparation.volumes.volume import (
     Found,
     Job,

@@ -73,7 +73,8 @@ def ct_dicom(
             "has Hounsfield units. Give a window by its name or its width and centre."
         )
     if masks is not None or not has_studies(source):
-        from preparation.volumes.tcia.series import find_series, read_series_and_mask
+        from preparation.volumes.tcia.find import find_series
+        from preparation.volumes.tcia.read import read_series_and_mask
 
         if mask_labels:
             raise UserError(

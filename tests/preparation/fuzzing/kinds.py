@@ -32,7 +32,7 @@ from preparation.films.image_files import ImageFileReader
 from preparation.films.label_table import read_label_table
 from preparation.label_map import parse_label_map
 from preparation.volumes.data_sets.kits19 import find_cases
-from preparation.volumes.nifti import read_case
+from preparation.volumes.nifti.case import read_case
 from preparation.volumes.png_slices import find_pairs, read_pairs
 from preparation.volumes.shard import Layout, make_or_skip
 from preparation.volumes.volume import Found, Reader, SkipVolume

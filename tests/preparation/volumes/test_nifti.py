@@ -11,7 +11,7 @@ import pytest
 from preparation.pseudonym import Naming
 from preparation.volumes.data_sets.kits19 import find_cases
 from preparation.volumes.image_size import common_size
-from preparation.volumes.nifti import read_case
+from preparation.volumes.nifti.case import read_case
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 from tests.prepare_runs import LEFT_OUT, kits19, make_source
@@ -63,7 +63,7 @@ def test_finds_the_data_folder_and_plain_nii(tmp_path):
 
 
 def test_blocks_are_put_together(tmp_path, monkeypatch):
-    monkeypatch.setattr("preparation.volumes.nifti._BLOCK_BYTES", 1000)
+    monkeypatch.setattr("preparation.volumes.nifti.voxels._BLOCK_BYTES", 1000)
     image, mask = make_case(tmp_path / "case_00000", shape=(5, 7, 9))
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)

@@ -8,7 +8,7 @@ import pytest
 
 from preparation.pseudonym import Naming
 from preparation.volumes.data_sets.kits19 import find_cases
-from preparation.volumes.nifti import read_case
+from preparation.volumes.nifti.case import read_case
 from preparation.volumes.volume import SkipVolume
 from tests.preparation.volumes.test_nifti import KITS19_AFFINE, make_case, read_only, save
 

@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from preparation.raised import raised
-from preparation.volumes import nifti
+from preparation.volumes.nifti import case, file
 from tests.prepare_runs import LEFT_OUT, contents, kits19, make_source
 
 
 def raises_in_the_reader(monkeypatch, error):
-    read = nifti._read
+    read = case.read_into
 
-    def struck(image, path, *rest, **more):
-        if "case_00001" in str(path):
+    def struck(result, read_from, converted):
+        if "case_00001" in str(read_from.path):
             raise error
-        return read(image, path, *rest, **more)
+        read(result, read_from, converted)
 
-    monkeypatch.setattr(nifti, "_read", struck)
+    monkeypatch.setattr(case, "read_into", struck)
 
 
 @pytest.mark.parametrize(
@@ -49,14 +49,14 @@ def test_what_a_reader_raises_is_listed(tmp_path, monkeypatch, capsys, error, se
 def test_what_a_header_raises_is_listed(tmp_path, monkeypatch, capsys):
     """While the source is looked through, before any voxel is read."""
     source = make_source(tmp_path / "source", 4)
-    grid_of = nifti.grid_of
+    grid_of = file.grid_of
 
     def struck(image):
         if "case_00002" in str(image.get_filename()):
             raise np.linalg.LinAlgError("SVD did not converge")
         return grid_of(image)
 
-    monkeypatch.setattr(nifti, "grid_of", struck)
+    monkeypatch.setattr(file, "grid_of", struck)
     assert kits19(source, tmp_path / "out", "--split-all-to", "train") == LEFT_OUT
     said = capsys.readouterr().out
     assert "skipped case_00002: cannot be read (LinAlgError: SVD did not converge)." in said
