@@ -70,12 +70,9 @@ def _first_group(head: bytes) -> int | None:
         return None
     for order in "<>":
         group, element = struct.unpack_from(f"{order}HH", head)
-        implicit = struct.unpack_from(f"{order}I", head, 4)[0] < _MOST_FIRST_BYTES
-        if (
-            group in (_FILE_META, _IDENTIFYING)
-            and element < 0x100
-            and (_is_explicit(head) or implicit)
-        ):
+        is_short = struct.unpack_from(f"{order}I", head, 4)[0] < _MOST_FIRST_BYTES
+        is_first = group in (_FILE_META, _IDENTIFYING) and element < 0x100
+        if is_first and (_is_explicit(head) or is_short):
             return int(group)
     return None
 
