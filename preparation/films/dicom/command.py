@@ -8,7 +8,7 @@ from tqdm import tqdm
 from licences import PHANTOM
 from patient_names import KNOWN_SALT
 from preparation.claim import claimed
-from preparation.films.archive import empty_members_note, opened
+from preparation.films.archives.source import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.files.find import nested_folders_note

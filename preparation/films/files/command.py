@@ -6,7 +6,7 @@ from typing import Literal
 
 from patient_names import salted_digits
 from preparation.claim import claimed
-from preparation.films.archive import empty_members_note, opened
+from preparation.films.archives.source import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.files.find import (
     class_folders,

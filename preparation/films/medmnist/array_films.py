@@ -15,7 +15,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from datamodules.prepared_cache import SPLITS
-from preparation.films.archive import unpack
+from preparation.films.archives.unpack import unpack
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
 from preparation.films.image_files import with_channels
 from preparation.films.medmnist.locate import SET_NAME

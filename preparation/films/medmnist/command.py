@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from preparation.claim import claimed
-from preparation.films.archive import unpacked_folder
+from preparation.films.archives.source import unpacked_folder
 from preparation.films.assemble import FilmOutcome
 from preparation.films.film_layout import LayoutOptions
 from preparation.films.label_options import LabelOptions

@@ -6,7 +6,7 @@ from typing import Literal
 
 from licences import known_data
 from preparation.claim import claimed
-from preparation.films.archive import empty_members_note, opened
+from preparation.films.archives.source import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.files.find import find_image_files, passed_over_note
 from preparation.films.film_layout import LayoutOptions

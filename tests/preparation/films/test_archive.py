@@ -12,8 +12,10 @@ import zipfile
 import numpy as np
 import pytest
 
-from preparation.films import archive as archive_module
-from preparation.films.archive import SUFFIXES, empty_members_note, is_archive, unpack
+from preparation.films.archives import judged
+from preparation.films.archives import unpack as unpack_module
+from preparation.films.archives.source import empty_members_note
+from preparation.films.archives.unpack import SUFFIXES, is_archive, unpack
 from provenance import UserError, sha256_of
 
 FILES = {
@@ -128,15 +130,15 @@ def test_the_same_archive_is_reused_and_another_refused(tmp_path):
 
 def test_a_killed_run_is_begun_again(tmp_path, monkeypatch):
     archive, folder = pack(tmp_path / "a.zip"), tmp_path / "out"
-    monkeypatch.setattr(archive_module.shutil, "rmtree", lambda *_, **__: None)  # as if killed
+    monkeypatch.setattr(unpack_module.shutil, "rmtree", lambda *_, **__: None)  # as if killed
 
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(
-        archive_module, "write_json_atomic", lambda p, c: p.write_text(json.dumps(c))
+        unpack_module, "write_json_atomic", lambda p, c: p.write_text(json.dumps(c))
     )
-    monkeypatch.setattr(archive_module.os, "replace", killed)
+    monkeypatch.setattr(unpack_module.os, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         unpack(archive, folder)
     monkeypatch.undo()
@@ -285,9 +287,9 @@ def test_limits_hold_before_anything_is_written(tmp_path, suffix, monkeypatch):
     assert unpack(archive, tmp_path / "exactly", max_bytes=total) == 4
     shutil.rmtree(tmp_path / "exactly")
     assert "beyond 1,569,999 bytes" in refusal(archive, tmp_path, max_bytes=total - 23)
-    monkeypatch.setattr(archive_module, "_disk_room", lambda _: 1000)
+    monkeypatch.setattr(unpack_module, "_disk_room", lambda _: 1000)
     assert "1,000 bytes free on the disk: make room" in refusal(archive, tmp_path)
-    monkeypatch.setattr(archive_module, "_MOST_MEMBERS", 0)
+    monkeypatch.setattr(judged, "_MOST_MEMBERS", 0)
     assert "member 1 follows 0 others" in refusal(archive, tmp_path)
 
 
@@ -295,7 +297,7 @@ def test_a_bomb_in_a_tar(tmp_path, monkeypatch):
     archive = pack(tmp_path / "a.tar.gz", {"zeros.png": bytes(3_000_000)})
     assert unpack(archive, tmp_path / "small") == 1  # below 1 GiB any ratio is let through
     shutil.rmtree(tmp_path / "small")
-    monkeypatch.setattr(archive_module, "_RATIO_FREE_BYTES", 2_000_000)
+    monkeypatch.setattr(judged, "_RATIO_FREE_BYTES", 2_000_000)
     assert "as no films do" in refusal(archive, tmp_path)
 
 
@@ -403,7 +405,7 @@ def test_a_full_disk_is_said_as_it_is_and_leaves_nothing(tmp_path, monkeypatch):
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(archive_module, "_extract", full)
+    monkeypatch.setattr(unpack_module, "_extract", full)
     with pytest.raises(OSError, match="No space left"):
         unpack(archive, tmp_path / "out")
     assert sorted(os.listdir(tmp_path)) == ["a.zip"]

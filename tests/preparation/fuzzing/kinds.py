@@ -24,7 +24,7 @@ from byte_changes import BYTE_CHANGES, Base, Change, flip_bits, offset
 from dicom_mutations import DICOM_CHANGES, IDENTIFIERS, small_films
 from PIL import Image
 
-from preparation.films.archive import unpack
+from preparation.films.archives.unpack import unpack
 from preparation.films.dicom.film_reader import DicomFilmReader
 from preparation.films.dicom.header import DicomOptions
 from preparation.films.film import Film, FilmFile, RejectedFilm

@@ -1,0 +1,1 @@
+"""Films in an archive from outside, which is not trusted."""
