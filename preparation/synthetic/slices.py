@@ -14,7 +14,7 @@ from preparation.synthetic.arrays import Stack, as_grey, as_hounsfield, stack_of
 from preparation.synthetic.reading import Made, Outcome
 from preparation.synthetic.source import SourceFile
 from preparation.volumes.geometry import fit_image, fit_mask, outline_of
-from preparation.volumes.mask_values import changed
+from preparation.volumes.labels.values import changed
 from preparation.volumes.volume import SkipVolume, check_labels
 
 

@@ -17,8 +17,8 @@ from preparation.volumes.dicom_folder import chosen, read_folder
 from preparation.volumes.dicom_mask import fits_mask, mask_on
 from preparation.volumes.dicom_pixels import hounsfield_units
 from preparation.volumes.dicom_series import read_series
+from preparation.volumes.labels.structure_names import account, check_given, is_unclear, label_of
 from preparation.volumes.own_names import numbered
-from preparation.volumes.structure_names import account, check_given, is_unclear, label_of
 from preparation.volumes.volume import (
     KIDNEY_AND_TUMOUR,
     Found,

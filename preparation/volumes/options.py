@@ -7,7 +7,8 @@ from typing import Literal
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import Naming, PatientOptions
 from preparation.split import Split
-from preparation.volumes.mask_values import MaskValues, parse_labels
+from preparation.volumes.labels.names import parse_labels
+from preparation.volumes.labels.values import MaskValues
 from provenance import UserError
 
 

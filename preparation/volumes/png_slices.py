@@ -21,7 +21,7 @@ from PIL import Image
 from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
 from preparation.text_file import separator_of, text_of
-from preparation.volumes.mask_values import MaskValues, labels_of
+from preparation.volumes.labels.values import MaskValues, labels_of
 from preparation.volumes.slice_pictures import FORMATS, read_grey, read_labels
 from preparation.volumes.volume import (
     Found,

@@ -34,9 +34,9 @@ from preparation.synthetic_files import num_synthetic
 from preparation.verify import MOST_LISTED, Verification, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.grey_values.channel import plain
+from preparation.volumes.labels.notes import absent_note, kidneys_alone_note, label_map_notes
 from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first, write_skipped
-from preparation.volumes.mask_values import absent_note, account, kidneys_alone_note
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.shard import (
     SourceChangedError,
@@ -137,7 +137,7 @@ def prepare(
         )
     if all("mapped" in record for record in records.values()):
         held = {value for record in records.values() for value in record["mapped"]}
-        notes[:0] = account(layout.label_map, held, layout.labels)
+        notes[:0] = label_map_notes(layout.label_map, held, layout.labels)
     of_slices = (item["class_pixels"] for r in records.values() for item in r["items"])
     if layout.labels is not None:
         notes[:0] = absent_note(found.class_names, of_slices)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from preparation.text_file import text_of
-from preparation.volumes.mask_values import checked_labels
+from preparation.volumes.labels.names import checked_labels
 from preparation.volumes.volume import existing_folder
 from provenance import UserError
 

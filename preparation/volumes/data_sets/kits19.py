@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from preparation.pseudonym import Naming
-from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.labels.values import MaskValues
 from preparation.volumes.nifti.file import NamedFile
 from preparation.volumes.nifti.job import nifti_job
 from preparation.volumes.volume import (

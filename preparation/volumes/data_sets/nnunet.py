@@ -10,7 +10,7 @@ from patient_names import RoundedNumberError
 from preparation import left_out
 from preparation.pseudonym import Naming
 from preparation.volumes.data_sets.dataset_file import NAME, DatasetFile, Pair
-from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.labels.values import MaskValues
 from preparation.volumes.nifti.file import NamedFile
 from preparation.volumes.nifti.job import nifti_job
 from preparation.volumes.volume import Found, Job, SkipVolume

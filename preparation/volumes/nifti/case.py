@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preparation.volumes.mask_values import labels_of
+from preparation.volumes.labels.values import labels_of
 from preparation.volumes.nifti.file import NiftiFile
 from preparation.volumes.nifti.grid import FILE_ORDER, mask_on_image, notes_on
 from preparation.volumes.nifti.images import on_first, read_channels

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.labels.values import MaskValues
 from preparation.volumes.nifti.file import NamedFile, NiftiFile
 from preparation.volumes.nifti.grid import mask_on_image
 from preparation.volumes.volume import Job

@@ -11,7 +11,7 @@ from preparation.pseudonym import Naming
 from preparation.volumes.dicom_file import is_axial
 from preparation.volumes.dicom_folder import Folder, read_folder
 from preparation.volumes.dicom_series import read_series
-from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.labels.values import MaskValues
 from preparation.volumes.nifti.file import NiftiFile
 from preparation.volumes.nifti.grid import mask_on_image
 from preparation.volumes.tcia.folders import Study, studies_in

@@ -14,7 +14,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, JPEG2000Lossless
 from patient_names import pseudonym
 from preparation.pseudonym import Naming
 from preparation.volumes.ct_dicom import find_studies, read_study
-from preparation.volumes.structure_names import label_of
+from preparation.volumes.labels.structure_names import label_of
 from preparation.volumes.volume import SkipVolume
 from provenance import UserError
 from tests.prepare_runs import run

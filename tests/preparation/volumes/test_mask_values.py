@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from datamodules.slice_cache import SliceCache
-from preparation.volumes.mask_values import MaskValues, account, changed
+from preparation.volumes.labels.notes import label_map_notes
+from preparation.volumes.labels.values import MaskValues, changed
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR
 from provenance import UserError
 from tests.prepare_runs import AFFINE, kits19, make_source, run
@@ -148,14 +149,14 @@ def test_a_map_that_no_mask_needs_is_said(tmp_path, capsys, command):
 
 
 def test_a_class_that_a_map_leaves_without_a_value_is_said():
-    [new, said] = account({"2": "cyst"}, {2})
+    [new, said] = label_map_notes({"2": "cyst"}, {2})
     assert "3 is cyst" in new
     assert "nothing becomes tumour any more, which stays a class without pixels" in said
     assert MaskValues.of({"2": "cyst"}, dict(enumerate(KIDNEY_AND_TUMOUR))).class_names == (
         "background", "kidney", "cyst"
     )  # fmt: skip
-    assert account({"1": "tumour", "2": "kidney"}, {1, 2}) == []
-    assert account({"3": "tumour", "2": "0"}, {2, 3}) == []
+    assert label_map_notes({"1": "tumour", "2": "kidney"}, {1, 2}) == []
+    assert label_map_notes({"3": "tumour", "2": "0"}, {2, 3}) == []
 
 
 @pytest.mark.parametrize("command", ["kits19", "masks"])

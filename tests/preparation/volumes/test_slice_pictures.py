@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from preparation.pseudonym import Naming
-from preparation.volumes.mask_values import MaskValues
+from preparation.volumes.labels.values import MaskValues
 from preparation.volumes.png_slices import find_pairs, read_pairs
 from preparation.volumes.slice_pictures import read_grey, read_labels
 from preparation.volumes.volume import SkipVolume

@@ -1,7 +1,6 @@
 """What the values of a source's masks mean, and what a person says they shall become."""
 
-import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +9,6 @@ from numpy.typing import NDArray
 
 from preparation.volumes.volume import KIDNEY_AND_TUMOUR, SkipVolume, check_labels
 from provenance import UserError
-
-# Would be the names of scores over several classes.
-_TAKEN = ("mean", "foreground")
 
 
 @dataclass(frozen=True)
@@ -67,77 +63,6 @@ class MaskValues:
         return {"changes": self.changes, "declared": self.declared}
 
 
-def parse_labels(words: Sequence[str]) -> dict[int, str] | None:
-    """Read `background,liver,tumour`, or `0=background,5=liver` where values are not 0, 1, 2, ...
-
-    Args:
-        words: Each holds names separated by commas.
-
-    Returns:
-        Name by value; None where there are no words.
-
-    Raises:
-        UserError: A value is given twice, or is none; names and pairs are mixed; or see
-            `checked_labels`.
-    """
-    if not words:
-        return None
-    flag = f"--labels {' '.join(words)}"
-    entries = [entry.strip() for word in words for entry in word.split(",")]
-    if len({"=" in entry for entry in entries}) > 1:
-        raise UserError(
-            f"{flag}: mixes names and pairs. Expected names in the order of their values, such as "
-            "background,liver,tumour, or pairs such as 0=background,5=liver."
-        )
-    labels: dict[int, str] = {}
-    for place, entry in enumerate(entries):
-        value, equals, name = entry.partition("=")
-        if equals and not value.strip().isdecimal():
-            raise UserError(f"{flag}: {value.strip()!r} is no whole number from 0 up.")
-        number = int(value) if equals else place
-        if number in labels:
-            raise UserError(f"{flag}: names the value {number} twice. Keep one.")
-        labels[number] = name if equals else entry
-    return checked_labels(labels, flag)
-
-
-def checked_labels(labels: Mapping[int, str], where: str) -> dict[int, str]:
-    """Names as they can stand in flags and in the names of scores: small letters and `_`.
-
-    Args:
-        labels: The name of each value, as somebody wrote it.
-        where: The file or flag that they are from.
-
-    Raises:
-        UserError: No background, nothing else, too many, or a name without a letter, or one that
-            scores over several classes have.
-    """
-    if 0 not in labels:
-        raise UserError(
-            f"{where}: gives 0 no name, and 0 is the background in every label map here. Expected "
-            "such as background,liver,tumour; prepare masks that mark something with 0 anew."
-        )
-    if len(labels) < 2:
-        raise UserError(f"{where}: names the background alone, so there is nothing to find.")
-    if len(labels) > 256:
-        raise UserError(f"{where}: names {len(labels)} labels, expected at most 256.")
-    named = {}
-    for value, written in sorted(labels.items()):
-        name = re.sub(r"[\W_]+", "_", written.strip().lower()).strip("_")
-        if not any(map(str.isalpha, name)):
-            raise UserError(
-                f"{where}: calls the value {value} {written!r}; expected a name with a letter in "
-                "it, since scores are named by it."
-            )
-        if name in _TAKEN:
-            raise UserError(
-                f"{where}: calls the value {value} {written!r}, which is what scores over several "
-                "classes are called here. Give it another name."
-            )
-        named[value] = name
-    return named
-
-
 def _pairs(label_map: Mapping[str, str]) -> dict[int, str]:
     """A map as it was written, with its values as numbers."""
     pairs = {}
@@ -155,6 +80,7 @@ def _pairs(label_map: Mapping[str, str]) -> dict[int, str]:
 
 
 def _declared(labels: Mapping[int, str], pairs: Mapping[int, str]) -> MaskValues:
+    """The classes where the name of every value is known, and a map changes some."""
     names = dict(labels)
     for value, label in pairs.items():
         if label.isdecimal() and int(label) not in labels:
@@ -245,74 +171,3 @@ def changed(
             held.add(value)
             result[there] = label
     return result
-
-
-def kidneys_alone_note(class_pixels: Iterable[Sequence[int]]) -> list[str]:
-    """A sentence where masks mark one thing alone, which need not be the kidney.
-
-    Args:
-        class_pixels: Pixels of each label, of every slice of a cache without a label map.
-    """
-    counts = [sum(of_label) for of_label in zip(*class_pixels, strict=True)]
-    if not counts[1] or any(counts[2:]):
-        return []
-    return [
-        "no mask holds 2 (tumour), so all that is marked counts as kidney. If it marks tumours, "
-        "pass --label-map 1=tumour, into another --out."
-    ]
-
-
-def account(
-    label_map: Mapping[str, str], held: Collection[int], labels: Mapping[int, str] | None = None
-) -> list[str]:
-    """Sentences: which classes a map has made, and which of its values no mask holds.
-
-    Args:
-        label_map: As given, without errors.
-        held: Those of its values that masks hold.
-        labels: See `MaskValues.of`.
-    """
-    # What a map leaves as it is counts as no change, so nobody looked whether a mask holds it.
-    values = MaskValues.of(label_map, labels)
-    looked = dict(values.changes)
-    lost = [value for value in label_map if int(value) in looked and int(value) not in held]
-    sentences = []
-    own = [
-        f"{label} is {name}"
-        for label, name in enumerate(values.class_names)
-        if labels is None and name not in KIDNEY_AND_TUMOUR
-    ]
-    if own:
-        sentences.append(f"--label-map: new classes beside kidney and tumour: {', '.join(own)}.")
-    if labels is None:
-        filled = {label for _, label in values.changes} | {1, 2} - looked.keys()
-        empty = [name for label, name in enumerate(KIDNEY_AND_TUMOUR) if label not in {0, *filled}]
-        sentences += [
-            f"--label-map: nothing becomes {' or '.join(empty)} any more, which stays a class "
-            f"without pixels. With --labels {','.join(KIDNEY_AND_TUMOUR)} beside it, it is none."
-        ] * bool(empty)
-    if lost:
-        pairs = ",".join(f"{value}={label_map[value]}" for value in lost)
-        sentences.append(
-            f"--label-map {pairs}: no mask that is used holds the value {' or '.join(lost)}; is it "
-            "misspelt?"
-        )
-    return sentences
-
-
-def absent_note(class_names: Sequence[str], class_pixels: Iterable[Sequence[int]]) -> list[str]:
-    """A sentence on declared classes that no slice shows, which nothing can learn.
-
-    Args:
-        class_names: Of the cache.
-        class_pixels: Pixels of each label, of every slice of the cache.
-    """
-    counts = [sum(of_label) for of_label in zip(*class_pixels, strict=True)]
-    lost = [name for name, number in zip(class_names, counts, strict=True) if not number]
-    if not lost:
-        return []
-    which = f"{', '.join(lost)} {'is a class' if len(lost) == 1 else 'are classes'}"
-    return [
-        f"no slice shows {', '.join(lost)}: {which} that nothing can learn or be scored on. Merge "
-        "it with another, or make it background, with --label-map, into another --out."
-    ]

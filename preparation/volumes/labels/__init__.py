@@ -1,0 +1,1 @@
+"""Labels: what the values of masks and the folders of masks mean."""
