@@ -10,7 +10,8 @@ from functools import partial
 from typing import Any
 
 from preparation.films.film import Film, FilmFile, RejectedFilm
-from preparation.films.shard import SECONDS_PER_FILM, FilmShard, MakeFilmShard
+from preparation.films.shards.make import SECONDS_PER_FILM, MakeFilmShard
+from preparation.films.shards.shard import FilmShard
 from worker_pool import InChild, WorkerDiedError, in_processes
 
 

@@ -23,12 +23,8 @@ from preparation.films.assemble import (
 from preparation.films.crash_isolation import make_shards
 from preparation.films.film import FilmFile
 from preparation.films.label_matching import matched
-from preparation.films.shard import (
-    FilmShard,
-    MakeFilmShard,
-    finished,
-    in_shards,
-)
+from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.shard import FilmShard, in_shards
 from preparation.films.sheet import write_film_sheet
 from preparation.films.tally import Tally
 from preparation.licence import agreed_licence
@@ -270,7 +266,7 @@ def _left_to_do(work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool) 
     foreign = sorted(known - {shard.name for shard in shards})
     todo = []
     for shard in shards:
-        state = finished(work, shard, verify)
+        state = work.finished(shard, verify)
         if state is None or foreign:
             raise UserError(
                 f"{out}: was made from other files than those in the source now "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from datamodules.film_cache import FilmCache
 from preparation.films.film import FilmFile
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.films.stored_film import stored_film
 from preparation.pseudonym import film_pseudonym
 

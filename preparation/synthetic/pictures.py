@@ -22,7 +22,7 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.image_files import ImageFileReader
 from preparation.films.label_table import LabelTable, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.pseudonym import Naming
 from preparation.split import Split
 from preparation.synthetic.command import synthetic

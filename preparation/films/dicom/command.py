@@ -16,7 +16,7 @@ from preparation.films.film_layout import LayoutOptions
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_labels
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.label_map import lost_pairs
 from preparation.licence import refuse_of_phantom
 from preparation.pseudonym import Naming, PatientOptions

@@ -22,7 +22,7 @@ from preparation.films.medmnist.command import is_medmnist, medmnist_films
 from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_labels
 from preparation.films.releases.command import released_films
 from preparation.films.releases.options import ReleaseOptions
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.label_map import lost_pairs
 from preparation.pseudonym import PatientOptions
 from preparation.synthetic_files import SyntheticFiles

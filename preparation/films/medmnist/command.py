@@ -19,7 +19,7 @@ from preparation.films.medmnist.array_films import (
 from preparation.films.medmnist.locate import locate_medmnist
 from preparation.films.prepare import FilmOptions, prepared_with_sheet
 from preparation.films.releases.options import ReleaseOptions
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.label_map import lost_pairs
 from preparation.licence import licence_of_medmnist
 from preparation.pseudonym import PatientOptions

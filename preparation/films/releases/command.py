@@ -20,7 +20,7 @@ from preparation.films.releases.nih import read_nih
 from preparation.films.releases.options import ReleaseOptions
 from preparation.films.releases.policy import Policy
 from preparation.films.releases.release import SPLIT, VIEW, Release, ReleaseReader
-from preparation.films.shard import MakeFilmShard
+from preparation.films.shards.make import MakeFilmShard
 from preparation.pseudonym import PatientOptions
 from preparation.split import Split
 from preparation.synthetic_files import SyntheticFiles

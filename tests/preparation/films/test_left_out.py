@@ -9,7 +9,8 @@ from PIL import Image
 from preparation.films.files.find import find_image_files
 from preparation.films.film_layout import FilmLayout
 from preparation.films.image_files import ImageFileReader
-from preparation.films.shard import MakeFilmShard, in_shards
+from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.shard import in_shards
 from preparation.films.tally import Tally
 from preparation.left_out import LEFT_OUT_STATUS
 from tests.film_runs import draw, films, items, make_films

@@ -215,7 +215,8 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     from preparation.films.crash_isolation import make_shards
     from preparation.films.files.find import find_image_files
     from preparation.films.film_layout import FilmLayout
-    from preparation.films.shard import MakeFilmShard, in_shards
+    from preparation.films.shards.make import MakeFilmShard
+    from preparation.films.shards.shard import in_shards
 
     (tmp_path / "crashing_reader.py").write_text(
         "import os\n"

@@ -1,4 +1,4 @@
-"""A hundred films become one shard: read, named, labelled, processed, written whole.
+"""A run of films becomes one shard: read, named, labelled, processed, written whole.
 
 The array is streamed, one film in memory at a time; the record comes last, so a shard without
 one does not count. Everything in both is a function of the source and the settings.
@@ -8,16 +8,13 @@ import hashlib
 import multiprocessing
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any
 
-from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from datamodules.film_cache import FILMS_PER_SHARD
-from patient_names import Ids, RoundedNumberError, pseudonym
+from patient_names import Ids
 from preparation.disk import record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import NOT_ASKED_FOR, Film, FilmFile, FilmReader, RejectedFilm
@@ -25,54 +22,15 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
 from preparation.films.label_table import LabelTable
 from preparation.films.names import write_names
+from preparation.films.shards.patients import PatientsOfFilms
+from preparation.films.shards.shard import HEADER_BYTES, FilmShard, film_bytes, write_header
 from preparation.films.stored_film import as_stored
 from preparation.left_out import cannot_be_read, stop_at_the_first
-from preparation.pseudonym import Naming, film_pseudonym
+from preparation.pseudonym import film_pseudonym
 from provenance import read_json, sha256_of, whole_file, write_json_atomic
 
 # A decoder that is busy for longer will not come back; its process is ended by the alarm.
 SECONDS_PER_FILM = 120
-_HEADER_BYTES = 128
-
-
-@dataclass(frozen=True)
-class FilmShard:
-    """A run of films in the order of the source."""
-
-    name: str
-    files: tuple[FilmFile, ...]
-
-    def digest(self, salt: str) -> str:
-        """Salted SHA-256 of the files' names and sizes: tells whether the source has changed."""
-        text = "\n".join(
-            [f"{salt}:files", *(f"{file.num_bytes} {file.name}" for file in self.files)]
-        )
-        return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()
-
-
-def in_shards(files: Sequence[FilmFile]) -> list[FilmShard]:
-    """Cut a list of films into shards of 128, numbered in their order."""
-    return [
-        FilmShard(f"films_{start // FILMS_PER_SHARD:06d}",
-                  tuple(files[start : start + FILMS_PER_SHARD]))
-        for start in range(0, len(files), FILMS_PER_SHARD)
-    ]  # fmt: skip
-
-
-class _Patient(NamedTuple):
-    """Whom a film shows.
-
-    Attributes:
-        identifier: In clear, empty where nobody is named.
-        patient_id: In the cache.
-        split_key: What draws the split of this spelling.
-        by_source: Whom the source names, as the cache would, where a table names somebody.
-    """
-
-    identifier: str
-    patient_id: str
-    split_key: str
-    by_source: str | None = None
 
 
 @dataclass(frozen=True)
@@ -125,9 +83,9 @@ class MakeFilmShard:
         rejected: list[tuple[str, str, str]] = []
         named: list[dict[str, str]] = []
         relative = f"arrays/{shard.name}.npy"
-        most_bytes = _HEADER_BYTES + len(shard.files) * film_bytes(self.layout)
+        most_bytes = HEADER_BYTES + len(shard.files) * film_bytes(self.layout)
         with whole_file(self.out / relative, most_bytes) as stream:
-            stream.write(bytes(_HEADER_BYTES))  # room for it; the count is known at the end
+            stream.write(bytes(HEADER_BYTES))  # room for it; the count is known at the end
             for file in shard.files:
                 private = {"id": film_pseudonym(file.name, self.salt), "file": file.name}
                 named.append(private)
@@ -142,7 +100,7 @@ class MakeFilmShard:
                 item.update(row=len(items), shard=shard.name, sha256=_sha256(data))
                 items.append(item)
                 stream.write(data)
-            _write_header(stream, self.layout, len(items))
+            write_header(stream, self.layout, len(items))
         if not items:
             (self.out / relative).unlink()
         record = {
@@ -175,6 +133,27 @@ class MakeFilmShard:
         )
         stop_at_the_first(left_out)
 
+    def finished(self, shard: FilmShard, verify: bool) -> bool | None:
+        """Whether a shard needs no more work; None where it was made from other files.
+
+        Args:
+            shard: The shard as the source has it now.
+            verify: Compare the array's bytes with their hash, not only their number.
+        """
+        path = record_path(self.out, shard.name)
+        if not path.is_file():
+            return False
+        record = read_json(path)
+        if record["digest"] != shard.digest(self.salt):
+            return None
+        if record["array"] is None:
+            return True
+        array = self.out / record["array"]
+        expected = HEADER_BYTES + record["num_films"] * film_bytes(self.layout)
+        if not array.is_file() or array.stat().st_size != expected:
+            return False
+        return not verify or sha256_of(array) == record["sha256"]
+
     def _film_or_refusal(
         self, file: FilmFile
     ) -> tuple[NDArray[Any], dict[str, Any], str] | RejectedFilm:
@@ -193,7 +172,8 @@ class MakeFilmShard:
         film = self._read(file)
         row = self.table.row_of(film.keys) if self.table else None
         labels = self._labels(film, row)
-        patient = self._patient(file, film, row)
+        listed = row.get(self.table.patient_column or "") if self.table and row else None
+        patient = self._patients.of(film, listed or "", file.name)
         stored, spacing, suspicions = as_stored(film, self.layout)
         if self.note_inverted and looks_inverted(film.pixels):
             suspicions.append("looks_inverted")
@@ -230,38 +210,9 @@ class MakeFilmShard:
             if watched:
                 signal.alarm(0)
 
-    def _patient(self, file: FilmFile, film: Film, row: dict[str, str] | None) -> _Patient:
-        """Whom a film shows: the table's patient, else whom the source names."""
-        listed = row.get(self.table.patient_column or "") if self.table and row else None
-        named = Naming(self.salt, self.patient_ids)
-        by_source = replace(named, ids="as_written") if film.each_alone else named
-        own = (film.patient or "").strip()
-        try:
-            identifier, patient, other = (
-                (listed or "").strip(),
-                named.patient_id(listed or ""),
-                None,
-            )
-            if patient:
-                with suppress(RoundedNumberError):
-                    other = by_source.patient_id(own) or None
-            else:
-                identifier, patient = own, by_source.patient_id(own)
-        except RoundedNumberError as error:
-            raise RejectedFilm("rounded_patient", str(error)) from None
-        if not patient:
-            if self.no_patient is not None:
-                raise RejectedFilm(
-                    "no_patient",
-                    "names no patient, so it cannot be kept on one side of the split. "
-                    f"{self.no_patient}",
-                )
-            nobody = pseudonym(f"nobody:{file.name}", self.salt)
-            return _Patient("", nobody, nobody)
-        split_key = pseudonym(identifier, self.salt)
-        if self.phantom_seed is not None:
-            patient = f"seed{self.phantom_seed}_{split_key.removeprefix('patient_')}"
-        return _Patient(identifier, patient, split_key, other)
+    @property
+    def _patients(self) -> PatientsOfFilms:
+        return PatientsOfFilms(self.salt, self.patient_ids, self.phantom_seed, self.no_patient)
 
     def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
         """The film's labels by column: the table's, else what the source knows."""
@@ -276,43 +227,6 @@ class MakeFilmShard:
                 f"{where} ({missing}). Left out; pass --unlabelled keep to have it without.",
             )
         return labels
-
-
-def finished(work: MakeFilmShard, shard: FilmShard, verify: bool) -> bool | None:
-    """Whether a shard needs no more work; None where it was made from other files.
-
-    Args:
-        work: What makes it.
-        shard: The shard as the source has it now.
-        verify: Compare the array's bytes with their hash, not only their number.
-    """
-    path = record_path(work.out, shard.name)
-    if not path.is_file():
-        return False
-    record = read_json(path)
-    if record["digest"] != shard.digest(work.salt):
-        return None
-    if record["array"] is None:
-        return True
-    array = work.out / record["array"]
-    expected = _HEADER_BYTES + record["num_films"] * film_bytes(work.layout)
-    if not array.is_file() or array.stat().st_size != expected:
-        return False
-    return not verify or sha256_of(array) == record["sha256"]
-
-
-def film_bytes(layout: FilmLayout) -> int:
-    """Bytes of one stored film."""
-    return layout.channels * layout.stored_size**2 * layout.bit_depth // 8
-
-
-def _write_header(stream: BinaryIO, layout: FilmLayout, count: int) -> None:
-    size = layout.stored_size
-    shape = (count, size, size) if layout.channels == 1 else (count, 3, size, size)
-    descr = "|u1" if layout.bit_depth == 8 else "<u2"
-    stream.seek(0)
-    npy.write_array_header_1_0(stream, {"descr": descr, "fortran_order": False, "shape": shape})
-    assert stream.tell() == _HEADER_BYTES
 
 
 def _sha256(data: bytes) -> str:
