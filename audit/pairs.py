@@ -13,7 +13,8 @@ from torch import Tensor
 from audit.images import Images
 from audit.matching import REGIONS, Matches
 from audit.transforms import warp
-from display.sheet import ImageArray, sheet
+from display.colours import ImageArray
+from display.sheet import sheet
 
 _ENLARGED = 3
 REGION_NAMES = ("whole", "upper left", "upper right", "lower left", "lower right")

@@ -17,7 +17,7 @@ from audit.pairs import REGION_NAMES, pair_of, pair_sheet
 from audit.plots import components_plot, scores_plot
 from audit.verdict import LIMITS, headline, next_steps, sentences
 from display.pages import PageFigure, render_page
-from display.sheet import save_png
+from display.png import save_png
 from display.tables import Table, as_text, markdown
 from foreign_text import printable
 from gates.judge import table_of

@@ -36,7 +36,8 @@ from benchmarks.audit_copies_page import OF_FRESH
 from datamodules.beside_synthetic import film_levels
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
-from display.sheet import ImageArray, sheet
+from display.colours import ImageArray
+from display.sheet import sheet
 from output_folder import claim_folder
 from provenance import UserError, whole_file, write_json_atomic, write_text_atomic
 

@@ -9,7 +9,9 @@ from lightning.pytorch.loggers import WandbLogger
 from numpy.typing import NDArray
 
 from callbacks.epoch_reports import image_name, report_due
-from display.sheet import ImageArray, colour_of, save_png, sheet
+from display.colours import ImageArray, colour_of
+from display.png import save_png
+from display.sheet import sheet
 from display.tensor_images import image_arrays
 from lightning_modules import Classifier
 from lightning_modules.predictions import Predictions

@@ -9,7 +9,7 @@ from lightning.pytorch.loggers import WandbLogger
 from torch import Tensor
 
 from callbacks.epoch_reports import image_name, report_due
-from display.sheet import save_png
+from display.png import save_png
 from display.tensor_images import render
 from lightning_modules.training_module import Batch, TrainingModule
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from display.sheet import ImageArray
+from display.colours import ImageArray
 from provenance import UserError
 
 _CELL = 192  # pixels, at least

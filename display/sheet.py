@@ -1,100 +1,22 @@
-"""Label maps as colours, overlays on slices, and labelled sheets of images.
+"""Labelled sheets of images.
 
 Numpy and Pillow only, so that training callbacks, `evaluate.py` and the study's report can all draw
 without matplotlib.
 """
 
-import io
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont
 
-from provenance import UserError, whole_file
-from synthetic_marks import SOFTWARE, png_info
-
-ImageArray = NDArray[np.uint8]
-
-# Okabe and Ito 2008: told apart with every common colour blindness. The first two stand out on
-# grey tissue.
-CLASS_COLOURS: tuple[tuple[int, int, int], ...] = (
-    (0, 0, 0),  # background, never drawn on an overlay
-    (86, 180, 233),  # label 1, such as kidney: sky blue
-    (240, 140, 0),  # label 2, such as tumour: orange
-    (0, 158, 115),
-    (204, 121, 167),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-)
+from display.colours import ImageArray, colour_of
 
 _PAPER = (255, 255, 255)
 _INK = (24, 24, 24)
-_DASHES = str.maketrans(
-    {"\u2013": "-", "\u2014": "-", "\u2212": "-"}
-)  # Pillow's built-in font lacks them
+# Pillow's built-in font lacks them.
+_DASHES = str.maketrans({"\u2013": "-", "\u2014": "-", "\u2212": "-"})
 _SMALLEST_CELL = 128  # pixels; a 64 x 64 slice beside a legible title would be a stamp
-
-
-def colour_of(label: int) -> tuple[int, int, int]:
-    """RGB of one class, 0..255; labels past the palette have its colours paler, then darker.
-
-    From the fourth round on they repeat: nobody tells so many apart.
-    """
-    if label <= 0:
-        return CLASS_COLOURS[0]
-    again, place = divmod(label - 1, len(CLASS_COLOURS) - 1)
-    towards, share = ((0, 0.0), (255, 0.5), (0, 0.45))[again % 3]
-    red, green, blue = (
-        round(level + share * (towards - level)) for level in CLASS_COLOURS[1 + place]
-    )
-    return red, green, blue
-
-
-def colour_mask(mask: NDArray[np.integer]) -> ImageArray:
-    """Label map as colours.
-
-    Args:
-        mask: (H, W) integer labels, 0 = background (black).
-
-    Returns:
-        (H, W, 3) uint8.
-    """
-    labels = _label_map(mask)
-    palette = np.array([colour_of(label) for label in range(int(labels.max(initial=0)) + 1)])
-    return palette.astype(np.uint8)[labels]
-
-
-def overlay(
-    image: ImageArray, mask: NDArray[np.integer], opacity: float = 0.45, contour: int = 0
-) -> ImageArray:
-    """Slice with its classes in colour; the background keeps its grey.
-
-    Args:
-        image: (H, W) uint8 grey.
-        mask: (H, W) integer labels, 0 = background.
-        opacity: 0..1 of the colour inside a class. With a contour, 0 leaves the tissue itself to be
-            seen.
-        contour: thickness in pixels of an opaque line just inside each class; 0 draws none.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
-    labels = _label_map(mask)
-    if image.shape != labels.shape or image.dtype != np.uint8:
-        raise ValueError(
-            f"overlay: image is {image.dtype} {image.shape}, expected uint8 of the mask's shape "
-            f"{labels.shape}."
-        )
-    grey = np.repeat(image[:, :, None], 3, axis=2).astype(np.float32)
-    colours = colour_mask(labels).astype(np.float32)
-    weight = np.where(labels > 0, opacity, 0.0).astype(np.float32)
-    if contour > 0:
-        weight[_inner_edge(labels, contour)] = 1.0
-    mixed = grey + weight[:, :, None] * (colours - grey)
-    return np.rint(mixed).clip(0, 255).astype(np.uint8)
 
 
 def as_picture(image: ImageArray) -> ImageArray:
@@ -143,128 +65,107 @@ def sheet(
     ):
         if titles is not None and len(titles) != count:
             raise ValueError(f"sheet: {len(titles)} {name} were given, expected {count}.")
-    row_titles = [title.translate(_DASHES) for title in row_titles] if row_titles else None
-    caption = caption.translate(_DASHES) if caption else ""
     size = cell_size or _natural_size(rows)
-    font = ImageFont.load_default(float(min(20, max(12, size // 11))))
-    gap = max(4, size // 32)
     columns = max(len(row) for row in rows)
-
-    left = gap + max((_text_size(title, font)[0] + gap for title in row_titles or ()), default=0)
-    width = left + columns * (size + gap)
-    heads = [_wrapped(title.translate(_DASHES), font, size) for title in column_titles or ()]
-    top = gap + max((_text_size(head, font)[1] + gap for head in heads), default=0)
-    bottom = top + len(rows) * (size + gap)
+    page = _Page(
+        size,
+        columns,
+        [_drawable(title) for title in row_titles or ()],
+        [_drawable(title) for title in column_titles or ()],
+    )
     names = [(label, name) for label, name in enumerate(legend or ()) if label > 0]
-    line, places = _text_size("Ag", font)[1] + gap, _legend_places(names, font, left, width, gap)
-    legend_height = line * (1 + max((below for below, _ in places), default=-1))
-    foot = _wrapped(caption, font, width - 2 * gap)
-    height = bottom + legend_height + (_text_size(foot, font)[1] + gap if foot else 0)
+    entries = page.legend_entries(names)
+    foot = _wrapped(_drawable(caption or ""), page.font, page.width - 2 * page.gap)
 
-    paper = Image.new("RGB", (width, height), _PAPER)
+    bottom = page.y_of(len(rows))
+    below_legend = bottom + page.line * (1 + max((line for line, _ in entries), default=-1))
+    height = below_legend + (_text_size(foot, page.font)[1] + page.gap if foot else 0)
+    paper = Image.new("RGB", (page.width, height), _PAPER)
     draw = ImageDraw.Draw(paper)
-    for column, head in enumerate(heads):
-        x = left + column * (size + gap) + size // 2
-        draw.multiline_text((x, top - gap), head, _INK, font, anchor="md", align="center")
+    page.draw_titles(draw)
     for index, row in enumerate(rows):
-        y = top + index * (size + gap)
-        if row_titles is not None:
-            draw.multiline_text(
-                (left - gap, y + size // 2),
-                row_titles[index],
-                _INK,
-                font,
-                anchor="rm",
-                align="right",
-            )
         for column, image in enumerate(row):
             fitted = _fitted(image, size)
-            x = left + column * (size + gap) + (size - fitted.width) // 2
-            paper.paste(fitted, (x, y + (size - fitted.height) // 2))
-    side = line - gap
-    for (label, name), (below, x) in zip(names, places, strict=True):
-        y = bottom + below * line
-        draw.rectangle((x, y, x + side, y + side), colour_of(label))
-        draw.text((x + side + gap, y + side // 2), name, _INK, font, anchor="lm")
+            x = page.x_of(column) + (size - fitted.width) // 2
+            paper.paste(fitted, (x, page.y_of(index) + (size - fitted.height) // 2))
+    page.draw_legend(draw, bottom, names, entries)
     if foot:
-        draw.multiline_text((gap, bottom + legend_height), foot, _INK, font)
+        draw.multiline_text((page.gap, below_legend), foot, _INK, page.font)
     return np.asarray(paper, dtype=np.uint8)
 
 
-def _legend_places(
-    names: Sequence[tuple[int, str]], font: "_Font", left: int, width: int, gap: int
-) -> list[tuple[int, int]]:
-    """Line and left edge in pixels of each entry of a legend; a new line where one is full."""
-    side = _text_size("Ag", font)[1]
-    below, x = 0, left
-    places = []
-    for _, name in names:
-        length = side + gap + _text_size(name, font)[0]
-        if x > left and x + length > width - gap:
-            below, x = below + 1, left
-        places.append((below, x))
-        x += length + 3 * gap
-    return places
-
-
-def save_png(path: Path | str, array: ImageArray, synthetic: bool = False) -> Path:
-    """Write (H, W) or (H, W, 3) uint8 as PNG: whole or not at all, and over nobody else's file.
+class _Page:
+    """Where the cells of a sheet and the texts beside them stand, in pixels.
 
     Args:
-        path: Its name ends in .png.
-        array: The picture.
-        synthetic: All that it shows was made by a network, and the file says so.
-
-    Returns:
-        The path.
-
-    Raises:
-        UserError: the file exists and was not written by this function.
+        size: Side of a cell.
+        columns: Of cells.
+        row_titles: One for each row, or none.
+        column_titles: One for each column, or none.
     """
-    path = Path(path)
-    if path.suffix.lower() != ".png":
-        raise ValueError(f"{path}: an image is saved as .png.")
-    if path.exists() and not _is_ours(path):
-        raise UserError(
-            f"{path}: exists and was not written by {SOFTWARE}. It was left as it is; move "
-            "it away or choose another folder."
-        )
-    mark = png_info() if synthetic else PngImagePlugin.PngInfo()
-    if not synthetic:
-        mark.add_text("Software", SOFTWARE)
-    with whole_file(path) as stream:
-        Image.fromarray(np.ascontiguousarray(array)).save(stream, format="PNG", pnginfo=mark)
-    return path
+
+    def __init__(
+        self, size: int, columns: int, row_titles: Sequence[str], column_titles: Sequence[str]
+    ) -> None:
+        self.size = size
+        self.font = ImageFont.load_default(float(min(20, max(12, size // 11))))
+        self.gap = max(4, size // 32)
+        self.line = _text_size("Ag", self.font)[1] + self.gap
+        self.row_titles = row_titles
+        self.heads = [_wrapped(title, self.font, size) for title in column_titles]
+        lengths = (_text_size(title, self.font)[0] + self.gap for title in row_titles)
+        heights = (_text_size(head, self.font)[1] + self.gap for head in self.heads)
+        self.left = self.gap + max(lengths, default=0)
+        self.top = self.gap + max(heights, default=0)
+        self.width = self.x_of(columns)
+
+    def x_of(self, column: int) -> int:
+        """Left edge of a column's cells."""
+        return self.left + column * (self.size + self.gap)
+
+    def y_of(self, row: int) -> int:
+        """Upper edge of a row's cells."""
+        return self.top + row * (self.size + self.gap)
+
+    def draw_titles(self, draw: ImageDraw.ImageDraw) -> None:
+        """Titles of the columns above them, and of the rows at their left."""
+        for column, head in enumerate(self.heads):
+            above = (self.x_of(column) + self.size // 2, self.top - self.gap)
+            draw.multiline_text(above, head, _INK, self.font, anchor="md", align="center")
+        for row, title in enumerate(self.row_titles):
+            beside = (self.left - self.gap, self.y_of(row) + self.size // 2)
+            draw.multiline_text(beside, title, _INK, self.font, anchor="rm", align="right")
+
+    def legend_entries(self, names: Sequence[tuple[int, str]]) -> list[tuple[int, int]]:
+        """Line and left edge of each entry of a legend; a new line where one is full."""
+        side = self.line - self.gap
+        line, x = 0, self.left
+        entries = []
+        for _, name in names:
+            length = side + self.gap + _text_size(name, self.font)[0]
+            if x > self.left and x + length > self.width - self.gap:
+                line, x = line + 1, self.left
+            entries.append((line, x))
+            x += length + 3 * self.gap
+        return entries
+
+    def draw_legend(
+        self,
+        draw: ImageDraw.ImageDraw,
+        top: int,
+        names: Sequence[tuple[int, str]],
+        entries: Sequence[tuple[int, int]],
+    ) -> None:
+        """A square in its colour and the name of each (label, name), at `legend_entries`."""
+        side = self.line - self.gap
+        for (label, name), (line, x) in zip(names, entries, strict=True):
+            y = top + line * self.line
+            draw.rectangle((x, y, x + side, y + side), colour_of(label))
+            draw.text((x + side + self.gap, y + side // 2), name, _INK, self.font, anchor="lm")
 
 
-def png_bytes(array: ImageArray) -> bytes:
-    """(H, W) or (H, W, 3) uint8 as the content of a PNG file."""
-    stream = io.BytesIO()
-    Image.fromarray(array).save(stream, format="PNG")
-    return stream.getvalue()
-
-
-def _label_map(mask: NDArray[np.integer]) -> NDArray[np.integer]:
-    labels = np.asarray(mask)
-    if labels.ndim != 2 or not np.issubdtype(labels.dtype, np.integer):
-        raise ValueError(f"Mask is {labels.dtype} {labels.shape}, expected integer labels (H, W).")
-    if labels.size and int(labels.min()) < 0:
-        raise ValueError(f"Mask holds label {int(labels.min())}, expected labels from 0.")
-    return labels
-
-
-def _inner_edge(labels: NDArray[np.integer], thickness: int) -> NDArray[np.bool_]:
-    """(H, W) True where a foreground pixel has another label `thickness` steps or nearer."""
-    edge = np.zeros(labels.shape, dtype=bool)
-    padded = np.pad(
-        labels, thickness
-    )  # zeros: a class cut by the image's border gets its line there too
-    height, width = labels.shape
-    for step in range(1, thickness + 1):
-        for down, right in ((step, 0), (-step, 0), (0, step), (0, -step)):
-            top, left = thickness + down, thickness + right
-            edge |= padded[top : top + height, left : left + width] != labels
-    return edge & (labels > 0)
+def _drawable(text: str) -> str:
+    return text.translate(_DASHES)
 
 
 def _natural_size(rows: Sequence[Sequence[ImageArray]]) -> int:
@@ -305,11 +206,3 @@ def _wrapped(text: str, font: _Font, width: int) -> str:
                 line = longer
         lines.append(line)
     return "\n".join(lines)
-
-
-def _is_ours(path: Path) -> bool:
-    try:
-        with Image.open(path) as image:
-            return image.format == "PNG" and image.info.get("Software") == SOFTWARE
-    except OSError:
-        return False

@@ -3,7 +3,8 @@
 import torch
 from torch import Tensor
 
-from display.sheet import ImageArray, colour_mask, overlay, sheet
+from display.colours import ImageArray, colour_mask, overlay
+from display.sheet import sheet
 
 
 def render(columns: dict[str, Tensor]) -> ImageArray:

@@ -17,7 +17,9 @@ from datamodules.slice_cache import SliceCache
 from datamodules.slice_dataset import unit_image
 from datamodules.synthetic import SyntheticSet
 from device import Device, chosen_device
-from display.sheet import overlay, save_png, sheet
+from display.colours import overlay
+from display.png import save_png
+from display.sheet import sheet
 from evaluation.before_after import before_after
 from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv

@@ -9,8 +9,10 @@ from typing import Any, Literal
 from tqdm import tqdm
 
 from datamodules.slice_cache import SliceCache, SliceItem
+from display.colours import ImageArray, overlay
 from display.numbers import number
-from display.sheet import ImageArray, overlay, save_png, sheet
+from display.png import save_png
+from display.sheet import sheet
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv

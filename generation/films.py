@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
-from display.sheet import save_png, sheet
+from display.png import save_png
+from display.sheet import sheet
 from generation.file_formats import film_files
 from generation.generators import TrainedGenerator
 from generation.interpolation import check_animation, frames_between, save_animation

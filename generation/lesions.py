@@ -12,7 +12,9 @@ from datamodules.fewer_patients import some_patients
 from datamodules.slice_cache import SliceCache
 from datamodules.slice_dataset import unit_image
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
-from display.sheet import colour_mask, save_png, sheet
+from display.colours import colour_mask
+from display.png import save_png
+from display.sheet import sheet
 from generation.generators import TrainedGenerator
 from generation.lesion_edits import Edit, Edits, Into, Lenders, Wish
 from generation.set_files import SetFiles

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
-from display.sheet import as_picture, colour_mask, save_png, sheet
+from display.colours import colour_mask
+from display.png import save_png
+from display.sheet import as_picture, sheet
 from generation.file_formats import slice_files
 from generation.synthetic_set import Generation, Made, finite_pictures
 from knowledge import Knowledge

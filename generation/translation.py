@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet
 from datamodules.unpaired.originals import Original
-from display.sheet import colour_mask, save_png, sheet
+from display.colours import colour_mask
+from display.png import save_png
+from display.sheet import sheet
 from generation.file_formats import film_files, slice_files
 from generation.generators import TrainedGenerator
 from generation.synthetic_set import Generation, Made, finite_pictures

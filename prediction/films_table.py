@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from display.grad_cam import grad_cam, under_map
-from display.sheet import save_png
+from display.png import save_png
 from display.tensor_images import image_arrays
 from prediction.films import FilmInput
 from prediction.items import Item

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.typing import NDArray
 
-from display.sheet import save_png
+from display.png import save_png
 from prediction.volumes import SliceInput
 from preparation.volumes.dicom_file import as_filed, normal_of, read_dicom
 from provenance import whole_file

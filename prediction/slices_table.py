@@ -7,7 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from display.sheet import ImageArray, overlay, save_png, sheet
+from display.colours import ImageArray, overlay
+from display.png import save_png
+from display.sheet import sheet
 from prediction.dicom_seg import write_seg
 from prediction.items import Item, LeftOut
 from prediction.label_files import write_labels

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from display.colours import ImageArray
 from display.grad_cam import grad_cam_layer
-from display.sheet import ImageArray, save_png
+from display.png import save_png
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.comparison import compared, read_evaluation
 from evaluation.classification.grad_cam import grad_cam_sheet

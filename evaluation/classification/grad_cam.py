@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from display.colours import ImageArray
 from display.grad_cam import grad_cam, under_map
 from display.numbers import probability
-from display.sheet import ImageArray, sheet
+from display.sheet import sheet
 from display.tensor_images import image_arrays
 from evaluation.checkpoint import OpenedCheckpoint
 

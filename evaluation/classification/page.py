@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from display.colours import ImageArray
 from display.numbers import interval, number, p_value, probability
 from display.pages import PageFigure, render_page
-from display.sheet import ImageArray, png_bytes
+from display.png import png_bytes
 from display.tables import Table, TableCell, text_table
 from gates.judge import table_of
 

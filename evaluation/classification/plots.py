@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from display.colours import ImageArray
 from display.figures import COLOURS, new_figure, styled
 from display.numbers import interval, number
-from display.sheet import ImageArray
 from evaluation.classification.comparison import OtherEvaluation
 from evaluation.classification.summary import columns_of
 from metrics.ranking import auroc, roc_curve

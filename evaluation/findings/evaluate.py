@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from tqdm import tqdm
 
+from display.colours import ImageArray
 from display.grad_cam import grad_cam_layer
-from display.sheet import ImageArray, save_png
+from display.png import save_png
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.evaluate import splits_to_predict
 from evaluation.classification.summary import roc_of, threshold_rows

@@ -3,10 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from display.colours import ImageArray
 from display.figures import COLOURS, new_figure, styled
 from display.grad_cam import grad_cam, under_map
 from display.numbers import number, probability
-from display.sheet import ImageArray, sheet
+from display.sheet import sheet
 from display.tensor_images import image_arrays
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.classification.grad_cam import below, beside

@@ -23,7 +23,8 @@ from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
-from display.sheet import ImageArray, sheet
+from display.colours import ImageArray
+from display.sheet import sheet
 from provenance import UserError
 
 FEWEST = 4  # two halves of two images

@@ -90,7 +90,7 @@ def evaluate_images(
     from datamodules.film_cache import FilmCache
     from datamodules.open_cache import open_cache
     from datamodules.synthetic import SyntheticSet
-    from display.sheet import save_png
+    from display.png import save_png
     from evaluation.figures import figures_of
     from evaluation.images.compared_sets import (
         compared_sets,

@@ -9,7 +9,8 @@ import numpy as np
 from datamodules.beside_synthetic import spread
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from display.sheet import ImageArray, as_picture, colour_mask, sheet
+from display.colours import ImageArray, colour_mask
+from display.sheet import as_picture, sheet
 from evaluation.images.compared_sets import channels_first
 from evaluation.images.embedding import unit_batch
 from metrics.extractor import FeatureExtractor

@@ -8,7 +8,9 @@ from typing import Any
 from tqdm import tqdm
 
 from augmentations.corruptions import MEANINGS, PARAMETERS
-from display.sheet import ImageArray, overlay, save_png, sheet
+from display.colours import ImageArray, overlay
+from display.png import save_png
+from display.sheet import sheet
 from evaluation.checkpoint import OpenedCheckpoint
 from evaluation.figures import figures_of
 from evaluation.folder import RESULT, write_csv

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from display.colours import ImageArray
 from display.figures import COLOURS, new_figure, png, styled
-from display.sheet import ImageArray
 
 SCORE_TITLES = {
     "auroc": "AUROC",

@@ -24,7 +24,8 @@ def write_film_sheet(cache: FilmCache, files: Sequence[FilmFile], work: MakeFilm
         files: The films of its source.
         work: What made it.
     """
-    from display.sheet import save_png, sheet
+    from display.png import save_png
+    from display.sheet import sheet
 
     of_id = {film_pseudonym(file.name, work.salt): file for file in files}
     shown = sorted({len(cache) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})

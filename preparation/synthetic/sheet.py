@@ -5,7 +5,9 @@ from typing import Any
 import numpy as np
 
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from display.sheet import as_picture, colour_mask, save_png, sheet
+from display.colours import colour_mask
+from display.png import save_png
+from display.sheet import as_picture, sheet
 
 _COLUMNS = 8
 

@@ -14,7 +14,7 @@ from datamodules.film_dataset import to_unit as unit_films
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.slice_dataset import SliceDataset, unit_image
-from display.sheet import ImageArray, overlay
+from display.colours import ImageArray, overlay
 from display.tensor_images import image_arrays
 from provenance import UserError
 

@@ -33,7 +33,8 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
     Raises:
         UserError: The set is missing or damaged.
     """
-    from display.sheet import as_picture, colour_mask, sheet
+    from display.colours import colour_mask
+    from display.sheet import as_picture, sheet
 
     made = _opened(synthetic)
     pixels = np.array([item.class_pixels for item in made.items])

@@ -4,14 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from display.sheet import (
-    CLASS_COLOURS,
-    colour_mask,
-    colour_of,
-    overlay,
-    save_png,
-    sheet,
-)
+from display.colours import CLASS_COLOURS, colour_mask, colour_of, overlay
+from display.png import save_png
+from display.sheet import sheet
 from provenance import UserError
 
 
