@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 import evaluate
-from audit.images import _more_classes_searched, audited_sets
+from audit.choice import _more_classes_searched
+from audit.images import audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
 from cards.finish import finish_synthetic_set
 from datamodules.fewer_patients import some_patients
