@@ -1,19 +1,18 @@
 """What the report of a study of generators states, as plain values for report.json."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from statistics import NormalDist, fmean, stdev
 from typing import Any
 
-from display.numbers import bracketed, difference, score, span
-from studies.report.state import of_study, state_of, unfinished
+from studies.report.generators.answer import answer_of
+from studies.report.generators.rows import groups_of, of_group, points_of
+from studies.report.state import of_study, state_of
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 from studies.statistics.cells import Record
-from studies.statistics.distances import difference_p, distance_interval
+from studies.statistics.distances import distance_interval
 
 MOST_COLUMNS = 6
-_digits = partial(score, percent=False)
 
 
 def analyse(
@@ -40,33 +39,8 @@ def analyse(
         "held_out": _held_out(specification, records),
         "data_notes": [],
     }
-    content["answer"] = _answer(specification, content)
+    content["answer"] = answer_of(specification, content)
     return content
-
-
-def groups_of(specification: Specification) -> list[tuple[str, str]]:
-    """(scenario, model) of every row, in the study's order."""
-    return [(s.id, m.name) for s in specification.scenarios for m in specification.models]
-
-
-def title_of(specification: Specification, scenario: str, model: str) -> str:
-    """What tells a row from the others: the model, the scenario, or both."""
-    named = specification.scenario(scenario).name
-    titled = specification.model(model).title
-    if sum(not one.placebo for one in specification.scenarios) == 1:
-        return f"{titled}, placebo" if specification.scenario(scenario).placebo else titled
-    return named if len(specification.models) == 1 else f"{titled}, {named}"
-
-
-def points_of(record: Record, measure: str) -> list[tuple[float, int, float]]:
-    """(images seen, epoch from 1, distance) of every measurement."""
-    rows = record["measured"].get(f"val/{measure}", [])
-    return [(images_seen, int(epoch) + 1, value) for images_seen, epoch, value in rows]
-
-
-def _of_group(records: Sequence[Record], scenario: str, model: str) -> list[Record]:
-    found = [r for r in records if (r["scenario"], r["model"]) == (scenario, model)]
-    return sorted(found, key=lambda record: record["seed"])
 
 
 def _measures(specification: Specification, records: Sequence[Record]) -> list[str]:
@@ -102,7 +76,7 @@ def _training_rows(
     rows = []
     for scenario, model in groups_of(specification):
         by_epoch: dict[int, dict[str, float]] = {}
-        for record in _of_group(records, scenario, model):
+        for record in of_group(records, scenario, model):
             for _, epoch, value in points_of(record, measure):
                 by_epoch.setdefault(epoch, {})[str(record["seed"])] = value
         rows.append(
@@ -140,7 +114,7 @@ def _held_out(specification: Specification, records: Sequence[Record]) -> list[d
     """The finished generators against held-out films, one row per scenario and model."""
     rows = []
     for scenario, model in groups_of(specification):
-        found = _of_group(records, scenario, model)
+        found = of_group(records, scenario, model)
         keys = list(
             dict.fromkeys(key for record in found for key in record["evaluation"]["summary"])
         )
@@ -194,75 +168,6 @@ def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     return pooled
 
 
-def _answer(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
-    """The ranking by distance to held-out films, and what it does not say."""
-    measure, title = specification.metric.name, specification.metric.title
-    measured = [row for row in content["held_out"] if measure in row["scores"]]
-    ranked = sorted(
-        (row for row in measured if not specification.scenario(row["scenario"]).placebo),
-        key=lambda row: row["scores"][measure]["value"],
-    )
-    if not ranked:
-        return {"headline": "No answer yet: no cell is finished.", "lines": [], "limits": []}
-    best = ranked[0]
-    name = title_of(specification, best["scenario"], best["model"])
-    close = [
-        row
-        for row in ranked[1:]
-        if not _told_apart(row["scores"][measure], best["scores"][measure])
-    ]
-    single = len(best["seeds"]) == 1
-    opening = "In this one training of each, nearest" if single else "Nearest"
-    headline = f"{opening} to held-out films: {name}, {title} {_shown(best['scores'][measure])}."
-    if close and len(close) == len(ranked) - 1:
-        headline += " Nothing is told apart from it."
-    elif close:
-        others = [title_of(specification, row["scenario"], row["model"]) for row in close]
-        headline += f" Not told apart from it: {', '.join(others)}."
-    lines = []
-    for row in ranked:
-        entry = row["scores"][measure]
-        reading = "nearest" if row is best else "not told apart" if row in close else "farther"
-        lines.append(
-            {
-                "model": title_of(specification, row["scenario"], row["model"]),
-                "pair": f"{span(row['images_seen'], '{:,}'.format)} images seen",
-                "verdict": reading,
-                "numbers": _shown(entry)
-                + (
-                    f"; with {entry['num_images_at_floor']:.0f} images a side "
-                    f"{score(entry['value_at_floor_size'], False)}, real against real "
-                    f"{score(entry['floor'], False)}"
-                    if "floor" in entry
-                    else ""
-                ),
-            }
-        )
-    lines += _placebos(specification, measured)
-    return {"headline": headline, "lines": lines, "limits": _limits(specification, content, ranked)}
-
-
-def _placebos(
-    specification: Specification, measured: Sequence[Mapping[str, Any]]
-) -> list[dict[str, str]]:
-    """How far the baseline and the same with other seeds are apart: what the seeds alone make."""
-    measure = specification.metric.name
-    found = {(row["scenario"], row["model"]): row["scores"][measure]["value"] for row in measured}
-    lines = []
-    for (scenario, model), value in found.items():
-        baseline = found.get((specification.baseline_scenario, model))
-        if specification.scenario(scenario).placebo and baseline is not None:
-            lines.append(
-                {
-                    "model": specification.model(model).title,
-                    "pair": "placebo: the difference that nothing made",
-                    "verdict": "placebo",
-                    "numbers": f"{difference(value - baseline, False)}, with other seeds alone",
-                }
-            )
-    return lines
-
-
 def _deviation(entry: Mapping[str, Any]) -> float | None:
     """Standard deviation over images and patients behind an entry's interval.
 
@@ -272,49 +177,3 @@ def _deviation(entry: Mapping[str, Any]) -> float | None:
         return None
     longer = max(entry["high"] - entry["value"], entry["value"] - entry["low"])
     return float(longer / NormalDist().inv_cdf(0.975))
-
-
-def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two mean distances differ for other trainings too; never where one trained once.
-
-    An interval over images and patients says nothing about another training of a method, so two
-    single trainings whose intervals are apart show no difference between methods.
-    """
-    if None in one["deviations"] or None in other["deviations"]:
-        return False
-    p_value = difference_p((one["seeds"], one["deviations"]), (other["seeds"], other["deviations"]))
-    return p_value is not None and p_value < 0.05
-
-
-def _limits(
-    specification: Specification, content: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    limits = unfinished(content)
-    if any(len(row["seeds"]) == 1 for row in ranked):
-        limits.append(
-            "One seed, of some or of all: another training of the same generator may rank "
-            "elsewhere, and nothing is said of the methods. The intervals are over images and "
-            "patients. For a ranking of methods train more seeds, such as "
-            "`seeds: [0, 1, 2, 3, 4]` in the study's YAML."
-        )
-    at_floor = [
-        row["scores"][specification.metric.name]
-        for row in ranked
-        if "floor" in row["scores"][specification.metric.name]
-    ]
-    if at_floor and all(e["value_at_floor_size"] > 2 * e["floor"] for e in at_floor):
-        limits.append(
-            "Every generator is more than twice as far from real films as real films are from one "
-            "another: none of these sets would pass for real in these features."
-        )
-    limits.append(
-        "A distance rises when there are fewer images, so only numbers with the same numbers of "
-        "images and the same extractor compare. A generator that copies its training films scores "
-        "well: distances are no evidence of privacy, and none of use."
-    )
-    return limits
-
-
-def _shown(entry: Mapping[str, Any]) -> str:
-    text = score(entry["value"], False)
-    return text if entry["low"] is None else f"{text} {bracketed(entry, _digits)}"

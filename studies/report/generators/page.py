@@ -6,7 +6,7 @@ from typing import Any
 from display.pages import PageFigure
 from display.tables import Table
 from studies.report.generators import plots, tables
-from studies.report.generators.analysis import groups_of, title_of
+from studies.report.generators.rows import groups_of, title_of
 from studies.report.sheets import shrunk_file
 from studies.run.folder import StudyFolder
 from studies.run.generators import distances_of

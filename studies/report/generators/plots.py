@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from display import figures
-from studies.report.generators.analysis import groups_of, points_of, title_of
+from studies.report.generators.rows import groups_of, points_of, title_of
 from studies.report.generators.tables import name_of
 from studies.specification.specification import Specification
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from display.numbers import NONE, count, score, span, with_interval
 from display.tables import Table, TableCell
-from studies.report.generators.analysis import title_of
+from studies.report.generators.rows import title_of
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 

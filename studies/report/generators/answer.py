@@ -1,0 +1,143 @@
+"""Which generator comes nearest to held-out films, and what that does not say."""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from display.numbers import bracketed, difference, score, span
+from studies.report.generators.rows import title_of
+from studies.report.state import unfinished
+from studies.specification.specification import Specification
+from studies.statistics.distances import difference_p
+
+_digits = partial(score, percent=False)
+
+
+def answer_of(specification: Specification, content: Mapping[str, Any]) -> dict[str, Any]:
+    """The ranking by distance to held-out films, and what it does not say."""
+    measure = specification.metric.name
+    measured = [row for row in content["held_out"] if measure in row["scores"]]
+    ranked = sorted(
+        (row for row in measured if not specification.scenario(row["scenario"]).placebo),
+        key=lambda row: row["scores"][measure]["value"],
+    )
+    if not ranked:
+        return {"headline": "No answer yet: no cell is finished.", "lines": [], "limits": []}
+    best = ranked[0]
+    close = [
+        row
+        for row in ranked[1:]
+        if not _told_apart(row["scores"][measure], best["scores"][measure])
+    ]
+    lines = []
+    for row in ranked:
+        reading = "nearest" if row is best else "not told apart" if row in close else "farther"
+        lines.append(
+            {
+                "model": title_of(specification, row["scenario"], row["model"]),
+                "pair": f"{span(row['images_seen'], '{:,}'.format)} images seen",
+                "verdict": reading,
+                "numbers": _numbers(row["scores"][measure]),
+            }
+        )
+    return {
+        "headline": _headline(specification, ranked, close),
+        "lines": lines + _placebos(specification, measured),
+        "limits": _limits(specification, content, ranked),
+    }
+
+
+def _headline(
+    specification: Specification,
+    ranked: Sequence[Mapping[str, Any]],
+    close: Sequence[Mapping[str, Any]],
+) -> str:
+    """Which is nearest, and which of the others (`close`) are not told apart from it."""
+    best, metric = ranked[0], specification.metric
+    name = title_of(specification, best["scenario"], best["model"])
+    single = len(best["seeds"]) == 1
+    opening = "In this one training of each, nearest" if single else "Nearest"
+    distance = _shown(best["scores"][metric.name])
+    headline = f"{opening} to held-out films: {name}, {metric.title} {distance}."
+    if close and len(close) == len(ranked) - 1:
+        headline += " Nothing is told apart from it."
+    elif close:
+        others = [title_of(specification, row["scenario"], row["model"]) for row in close]
+        headline += f" Not told apart from it: {', '.join(others)}."
+    return headline
+
+
+def _numbers(entry: Mapping[str, Any]) -> str:
+    """A distance with its interval, and beside the floor where that was measured."""
+    if "floor" not in entry:
+        return _shown(entry)
+    return (
+        f"{_shown(entry)}; with {entry['num_images_at_floor']:.0f} images a side "
+        f"{score(entry['value_at_floor_size'], False)}, real against real "
+        f"{score(entry['floor'], False)}"
+    )
+
+
+def _placebos(
+    specification: Specification, measured: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """How far the baseline and the same with other seeds are apart: what the seeds alone make."""
+    measure = specification.metric.name
+    found = {(row["scenario"], row["model"]): row["scores"][measure]["value"] for row in measured}
+    lines = []
+    for (scenario, model), value in found.items():
+        baseline = found.get((specification.baseline_scenario, model))
+        if specification.scenario(scenario).placebo and baseline is not None:
+            lines.append(
+                {
+                    "model": specification.model(model).title,
+                    "pair": "placebo: the difference that nothing made",
+                    "verdict": "placebo",
+                    "numbers": f"{difference(value - baseline, False)}, with other seeds alone",
+                }
+            )
+    return lines
+
+
+def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether two mean distances differ for other trainings too; never where one trained once.
+
+    An interval over images and patients says nothing about another training of a method, so two
+    single trainings whose intervals are apart show no difference between methods.
+    """
+    if None in one["deviations"] or None in other["deviations"]:
+        return False
+    p_value = difference_p((one["seeds"], one["deviations"]), (other["seeds"], other["deviations"]))
+    return p_value is not None and p_value < 0.05
+
+
+def _limits(
+    specification: Specification, content: Mapping[str, Any], ranked: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    """Sentences on what the ranking does not say."""
+    limits = unfinished(content)
+    if any(len(row["seeds"]) == 1 for row in ranked):
+        limits.append(
+            "One seed, of some or of all: another training of the same generator may rank "
+            "elsewhere, and nothing is said of the methods. The intervals are over images and "
+            "patients. For a ranking of methods train more seeds, such as "
+            "`seeds: [0, 1, 2, 3, 4]` in the study's YAML."
+        )
+    scores = [row["scores"][specification.metric.name] for row in ranked]
+    at_floor = [entry for entry in scores if "floor" in entry]
+    if at_floor and all(e["value_at_floor_size"] > 2 * e["floor"] for e in at_floor):
+        limits.append(
+            "Every generator is more than twice as far from real films as real films are from one "
+            "another: none of these sets would pass for real in these features."
+        )
+    limits.append(
+        "A distance rises when there are fewer images, so only numbers with the same numbers of "
+        "images and the same extractor compare. A generator that copies its training films scores "
+        "well: distances are no evidence of privacy, and none of use."
+    )
+    return limits
+
+
+def _shown(entry: Mapping[str, Any]) -> str:
+    text = score(entry["value"], False)
+    return text if entry["low"] is None else f"{text} {bracketed(entry, _digits)}"
