@@ -122,8 +122,9 @@ def generate(
             "trained on. Leave it out."
         )
     from generation.films import generate_films
-    from generation.generators import TrainedGenerator, one_set
+    from generation.generators import TrainedGenerator
     from generation.lesions import generate_lesions
+    from generation.one_set import one_set
     from generation.slices import generate_slices
     from generation.synthetic_set import Generation
     from generation.translation import translate_images

@@ -14,7 +14,9 @@ import generate
 import generation.generators
 from datamodules import ChestXrayDataModule
 from datamodules.synthetic import SyntheticSet
-from generation.generators import TrainedGenerator, class_shortfalls, one_set
+from generation.class_shortfalls import class_shortfalls
+from generation.generators import TrainedGenerator
+from generation.one_set import one_set
 from lightning_modules.checkpoint_files import load_checkpoint_file, save_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY
 from lightning_modules.loading import load_module
