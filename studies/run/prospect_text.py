@@ -58,7 +58,7 @@ def prospect_lines(
         return [
             *lines,
             "  Distances have no scale on which a spread could be assumed. From two seeds on the",
-            "  report says which generators are told apart, pair by pair at 0.05.",
+            "  report says which generators are farther than the nearest, at 0.05 over all pairs.",
         ]
     few = None if cache is None else _too_few(specification, cache)
     if few is not None:

@@ -113,6 +113,9 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
     assert answer["headline"].startswith("Nearest to held-out films: PGGAN")
     assert [line["verdict"] for line in answer["lines"]] == ["nearest", "farther"]
     assert "21.0 [1" in answer["headline"]  # longer than one training's 21 -+ 1
+    farther = answer["lines"][1]["numbers"]
+    assert "; from the nearest +10.0 [+" in farther
+    assert farther.endswith(" after Holm over 1 pair")
     unfinished = [trained[0], *trained[3:]]  # one training of the farther one
     answer = analyse(several, unfinished, [])["answer"]
     assert [line["verdict"] for line in answer["lines"]] == ["nearest", "not told apart"]

@@ -10,7 +10,7 @@ from studies.report.state import of_study, state_of
 from studies.run.generators import distances_of
 from studies.specification.specification import Specification
 from studies.statistics.cells import Record
-from studies.statistics.distances import distance_interval
+from studies.statistics.distances import distance_interval, trainings
 
 MOST_COLUMNS = 6
 
@@ -150,9 +150,8 @@ def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     deviations = [_deviation(entry) for entry in entries]
     ends: tuple[float | None, float | None] = (entries[0].get("low"), entries[0].get("high"))
     if len(values) > 1:
-        known = [deviation for deviation in deviations if deviation is not None]
-        found = distance_interval(values, known) if len(known) == len(values) else None
-        ends = found or (None, None)
+        trained = trainings(values, deviations)
+        ends = (trained and distance_interval(trained)) or (None, None)
     pooled: dict[str, Any] = {
         "value": fmean(values),
         "low": ends[0],

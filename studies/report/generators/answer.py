@@ -4,11 +4,16 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from display.numbers import bracketed, difference, score, span
+from display.numbers import bracketed, count, difference, p_phrase, score, span
 from studies.report.generators.rows import title_of
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
-from studies.statistics.distances import difference_p
+from studies.statistics.distances import (
+    Trainings,
+    adjusted_p,
+    difference_between,
+    trainings,
+)
 
 _digits = partial(score, percent=False)
 
@@ -24,20 +29,24 @@ def answer_of(specification: Specification, content: Mapping[str, Any]) -> dict[
     if not ranked:
         return {"headline": "No answer yet: no cell is finished.", "lines": [], "limits": []}
     best = ranked[0]
+    methods = [
+        trainings(row["scores"][measure]["seeds"], row["scores"][measure]["deviations"])
+        for row in ranked
+    ]
+    adjusted = adjusted_p(methods)
     close = [
-        row
-        for row in ranked[1:]
-        if not _told_apart(row["scores"][measure], best["scores"][measure])
+        row for place, row in enumerate(ranked) if place and not adjusted.get((0, place), 1) < 0.05
     ]
     lines = []
-    for row in ranked:
+    for place, row in enumerate(ranked):
         reading = "nearest" if row is best else "not told apart" if row in close else "farther"
+        behind = _behind(methods[0], methods[place], adjusted.get((0, place)), len(adjusted))
         lines.append(
             {
                 "model": title_of(specification, row["scenario"], row["model"]),
                 "pair": f"{span(row['images_seen'], '{:,}'.format)} images seen",
                 "verdict": reading,
-                "numbers": _numbers(row["scores"][measure]),
+                "numbers": _numbers(row["scores"][measure]) + behind,
             }
         )
     return {
@@ -99,16 +108,22 @@ def _placebos(
     return lines
 
 
-def _told_apart(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two mean distances differ for other trainings too; never where one trained once.
+def _behind(
+    nearest: Trainings | None, method: Trainings | None, adjusted: float | None, num_pairs: int
+) -> str:
+    """How much farther than the nearest one, of `num_pairs`; nothing where one trained once.
 
     An interval over images and patients says nothing about another training of a method, so two
     single trainings whose intervals are apart show no difference between methods.
     """
-    if None in one["deviations"] or None in other["deviations"]:
-        return False
-    p_value = difference_p((one["seeds"], one["deviations"]), (other["seeds"], other["deviations"]))
-    return p_value is not None and p_value < 0.05
+    found = difference_between(method, nearest) if method and nearest else None
+    if found is None or adjusted is None:
+        return ""
+    ends = f"{difference(found.low, False)} to {difference(found.high, False)}"
+    return (
+        f"; from the nearest {difference(found.value, False)} [{ends}], "
+        f"{p_phrase(adjusted)} after Holm over {count(num_pairs, 'pair')}"
+    )
 
 
 def _limits(
