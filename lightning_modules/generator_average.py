@@ -1,7 +1,8 @@
 """A generator whose weights are an exponential moving average over training."""
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ class GeneratorAverage(nn.Module):
         self.half_life_images = half_life_images
         self.ramp_up = ramp_up
         self.images_averaged = 0
+        self._followed: _Followed | None = None
         self.statistics_at: int | None = 0  # the copy of an untrained network has its statistics
 
     def keep(self, num_images: int) -> float:
@@ -78,31 +80,41 @@ class GeneratorAverage(nn.Module):
             num_images: Images of the step's global batch.
 
         Raises:
-            ValueError: Another structure.
+            ValueError: Another structure; looked for once, and again after `check_updated`.
             UserError: Weights in half precision: a step of the average is smaller than their last
                 digit, so it would stand still.
         """
-        averaged, current = _followed(self.network), _followed(generator)
-        if [(n, t.shape, t.dtype) for n, t in averaged] != [
-            (n, t.shape, t.dtype) for n, t in current
+        if self._followed is None or self._followed.generator is not generator:
+            self._followed = self._checked(generator)
+        followed = self._followed
+        step = 1 - self.keep(num_images)
+        ours, theirs = _tensors(followed.ours), _tensors(followed.theirs)
+        number = followed.num_weights
+        torch._foreach_lerp_(ours[:number], theirs[:number], step)
+        if len(ours) > number:
+            torch._foreach_copy_(ours[number:], theirs[number:])
+        self.images_averaged += num_images
+
+    def _checked(self, generator: nn.Module) -> "_Followed":
+        """Where the tensors of both are; raises what `update` says."""
+        ours, theirs = _places(self.network), _places(generator)
+        averaged, current = _tensors(ours), _tensors(theirs)
+        if [(name, t.shape, t.dtype) for (_, _, name), t in zip(ours, averaged, strict=True)] != [
+            (name, t.shape, t.dtype) for (_, _, name), t in zip(theirs, current, strict=True)
         ]:
             raise ValueError(
                 "GeneratorAverage: the generator's parameters or buffers are not those of the copy "
                 "(names, shapes and number format). Build all of its layers before copying it."
             )
-        num_parameters = len(list(self.network.parameters()))
-        ours, theirs = [t for _, t in averaged], [t for _, t in current]
-        weights = ours[:num_parameters]
-        if any(weight.dtype in (torch.float16, torch.bfloat16) for weight in weights):
+        num_weights = len(list(self.network.parameters()))
+        if any(
+            weight.dtype in (torch.float16, torch.bfloat16) for weight in averaged[:num_weights]
+        ):
             raise UserError(
                 "The average of the generator: weights in half precision cannot be averaged. Use "
                 "--trainer.precision bf16-mixed, which keeps them in float32."
             )
-        step = 1 - self.keep(num_images)
-        torch._foreach_lerp_(weights, theirs[:num_parameters], step)
-        if len(ours) > num_parameters:
-            torch._foreach_copy_(ours[num_parameters:], theirs[num_parameters:])
-        self.images_averaged += num_images
+        return _Followed(generator, ours, theirs, num_weights)
 
     @property
     def statistics_are_stale(self) -> bool:
@@ -155,6 +167,7 @@ class GeneratorAverage(nn.Module):
                 f"GeneratorAverage: averaged over {self.images_averaged} images, but the generator "
                 f"has seen {images_seen}. Call update() after every step of the generator."
             )
+        self._followed = None  # layers that were added meanwhile are noticed by the next update
 
     def forward(self, *inputs: Any, **settings: Any) -> Any:
         """What the averaged generator makes of the same arguments."""
@@ -182,8 +195,35 @@ def _normalisations(network: nn.Module) -> list[_BatchNorm]:
     return [layer for layer in layers if layer.track_running_stats]
 
 
-def _followed(network: nn.Module) -> list[tuple[str, Tensor]]:
-    """Parameters, then buffers, without batch statistics."""
+# A module's own table of tensors, the key there, and the whole name. Tables and not the tensors: a
+# buffer is another tensor after `.to(device)`, or where a network assigns it anew.
+_Place = tuple[dict[str, Any], str, str]
+
+
+@dataclass(frozen=True)
+class _Followed:
+    """Where the tensors of the average and of its generator are: parameters, then buffers."""
+
+    generator: nn.Module
+    ours: list[_Place]
+    theirs: list[_Place]
+    num_weights: int
+
+
+def _places(network: nn.Module) -> list[_Place]:
+    """Parameters, then buffers, without batch statistics; the same order as torch's own."""
+    tables = {
+        prefix: (module._parameters, module._buffers) for prefix, module in network.named_modules()
+    }
     of_batches = {id(buffer) for layer in _normalisations(network) for buffer in layer.buffers()}
-    buffers = [(name, b) for name, b in network.named_buffers() if id(b) not in of_batches]
-    return [*network.named_parameters(), *buffers]
+    buffers = [name for name, b in network.named_buffers() if id(b) not in of_batches]
+    places: list[_Place] = []
+    for kind, names in enumerate(([name for name, _ in network.named_parameters()], buffers)):
+        for name in names:
+            prefix, _, key = name.rpartition(".")
+            places.append((tables[prefix][kind], key, name))
+    return places
+
+
+def _tensors(places: Sequence[_Place]) -> list[Tensor]:
+    return [table[key] for table, key, _ in places]

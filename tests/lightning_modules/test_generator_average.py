@@ -177,6 +177,35 @@ def test_what_cannot_be_averaged_is_refused() -> None:
         GeneratorAverage(Generator(), half_life_images=0)
 
 
+def test_tensors_that_take_the_place_of_others_are_followed() -> None:
+    """A conversion, a state dict that is assigned, and a buffer that a network sets anew."""
+    generator = Generator(torch.float32)
+    average = GeneratorAverage(generator)
+    average.update(generator, 8)
+    both = nn.ModuleList([generator, average]).to(torch.float64)
+    state = {name: value + 1 for name, value in generator.state_dict().items()}
+    generator.load_state_dict(state, assign=True)
+    generator.stage = generator.stage + 6
+    expected = [
+        ours.lerp(theirs, 1 - average.keep(8))
+        for ours, theirs in zip(average.network.parameters(), generator.parameters(), strict=True)
+    ]
+    average.update(both[0], 8)
+    for weight, value in zip(average.network.parameters(), expected, strict=True):
+        assert torch.equal(weight, value)
+    assert int(average.network.stage) == 7
+
+
+def test_a_layer_that_is_added_in_training_is_refused_after_the_next_validation() -> None:
+    generator = Generator()
+    average = GeneratorAverage(generator)
+    average.update(generator, 8)
+    generator.layers.append(nn.Linear(2, 2, dtype=torch.float64))
+    average.check_updated(8)
+    with pytest.raises(ValueError, match="Build all of its layers before copying it"):
+        average.update(generator, 8)
+
+
 def test_small_steps_are_not_lost_in_float32() -> None:
     # A long half-life moves a weight by 3e-5 of the difference at a time.
     generator = Generator(torch.float32)
