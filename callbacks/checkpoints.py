@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 class Checkpoints(L.Callback):
     """Writes `last.ckpt` after every epoch, and `best.ckpt` when the monitored metric improves.
 
+    After a validation within an epoch (`--trainer.val_check_interval`) `best.ckpt` is written at
+    once: it holds the weights that were validated.
+
     Every checkpoint is a complete state to resume from. ModelCheckpoint is not used because it
     counts optimiser steps, of which a GAN does two a batch.
 
@@ -44,6 +47,7 @@ class Checkpoints(L.Callback):
         self._multiples = 0
         self.best_value: float | None = None
         self._validated = False
+        self._due = False
 
     def state_dict(self) -> dict[str, Any]:
         """The best value so far goes into the checkpoint, so that a resumed run can compare."""
@@ -72,9 +76,10 @@ class Checkpoints(L.Callback):
                 self._save(trainer, module, snapshot_path(self.folder, module.images_seen))
                 self._remove_oldest(trainer, module.images_seen)
         # After an epoch's last step its own checkpoint comes behind the validation. From one before
-        # that, Lightning would go on without the validation, and with an epoch too many.
-        due = self.every_steps and module.steps_done % self.every_steps == 0
-        if due and not trainer.is_last_batch:
+        # that, Lightning would go on without the validation, and with an epoch too many; and
+        # likewise without a validation that follows within the epoch.
+        self._due = bool(self.every_steps) and module.steps_done % (self.every_steps or 1) == 0
+        if self._due and not trainer.is_last_batch and not validation_follows(trainer):
             self._save(trainer, module, self.last)
 
     def save_last(self, trainer: L.Trainer, module: L.LightningModule) -> None:
@@ -111,32 +116,57 @@ class Checkpoints(L.Callback):
             trainer.strategy.remove_checkpoint(path)
 
     def on_validation_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
-        """Remember that this epoch's metrics are fresh."""
-        self._validated = not trainer.sanity_checking
+        """Remember that this epoch's metrics are fresh; within an epoch, save what is due."""
+        assert isinstance(module, TrainingModule)
+        if trainer.sanity_checking:
+            return
+        if trainer.is_last_batch:
+            self._validated = True
+        elif self._improved(trainer, module):
+            self._save_best(trainer, module)
+        elif self._due:
+            self._save(trainer, module, self.last)
 
     def on_train_epoch_end(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         """Save the state as the last, and as the best too if it is."""
         assert isinstance(module, TrainingModule)
-        improved = False
-        if self._validated:
-            name, mode = module.monitor
-            value = float(trainer.callback_metrics.get(name, float("nan")))
-            # All processes must agree, since saving is a collective.
-            value = trainer.strategy.broadcast(value)
-            if value == value:
-                sign = 1.0 if mode == "max" else -1.0
-                improved = self.best_value is None or sign * (value - self.best_value) > 0
-                if improved:
-                    self.best_value = value
+        improved = self._validated and self._improved(trainer, module)
         self._validated = False
-        # best.ckpt first: last.ckpt says what is best, so a run that is killed between the two must
-        # come by here again.
         if trainer.strategy.broadcast(improved or not self.best.exists()):
-            self._save(trainer, module, self.best)
-            if trainer.is_global_zero:
-                copy_checkpoint_file(self.best, self.last)
+            self._save_best(trainer, module)
         else:
             self._save(trainer, module, self.last)
+
+    def _improved(self, trainer: L.Trainer, module: TrainingModule) -> bool:
+        """Whether a validation that has just ended is the best, which is noted; a collective."""
+        name, mode = module.monitor
+        value = float(trainer.callback_metrics.get(name, float("nan")))
+        # All processes must agree, since saving is a collective.
+        value = trainer.strategy.broadcast(value)
+        sign = 1.0 if mode == "max" else -1.0
+        if value != value or (
+            self.best_value is not None and sign * (value - self.best_value) <= 0
+        ):
+            return False
+        self.best_value = value
+        return True
+
+    def _save_best(self, trainer: L.Trainer, module: TrainingModule) -> None:
+        # best.ckpt first: last.ckpt says what is best, so a run that is killed between the two must
+        # come by here again.
+        self._save(trainer, module, self.best)
+        if trainer.is_global_zero:
+            copy_checkpoint_file(self.best, self.last)
+
+
+def validation_follows(trainer: L.Trainer) -> bool:
+    """Whether a validation comes before the next step, in all processes alike.
+
+    Lightning's own rule, which has no public name.
+    """
+    fit = trainer.fit_loop
+    assert fit._data_fetcher is not None
+    return fit.epoch_loop._should_check_val_fx(fit._data_fetcher)
 
 
 def snapshot_path(folder: Path, images_seen: int) -> Path:

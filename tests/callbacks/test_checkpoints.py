@@ -24,6 +24,7 @@ def end_of_epoch(kept: Checkpoints, epoch: int, score: float) -> None:
 
     trainer: Any = SimpleNamespace(
         sanity_checking=False,
+        is_last_batch=True,
         is_global_zero=True,
         callback_metrics={"val/score": torch.tensor(score)},
         strategy=SimpleNamespace(broadcast=lambda value: value),

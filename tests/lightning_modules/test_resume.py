@@ -13,6 +13,7 @@ import train
 from lightning_modules import Segmenter
 from provenance import UserError
 from tests.methods import LESIONS, PIX2PIX, SEGMENTER
+from tests.training.kills import differing
 from tests.training_runs import rows, train_and_die
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -68,29 +69,50 @@ def test_killed_run_resumes_to_the_same_bits(
     assert rows(tmp_path / "whole") == rows(tmp_path / "cut")
 
 
+@pytest.mark.parametrize(
+    ("every", "validations", "cuts", "validated"),
+    [
+        pytest.param(3, [], [("on_validation_epoch_start", 6, 3)], 0, id="an epoch's last"),
+        # After the second of an epoch's three steps. A cut before the validation, and one behind.
+        pytest.param(
+            5,
+            ["--trainer.val_check_interval=2"],
+            [("on_validation_epoch_start", 5, 3), ("begin_step", 5, 5)],
+            2,
+            id="within an epoch",
+        ),
+    ],
+)
 def test_run_killed_in_a_validation_resumes_to_the_same_bits(
-    small_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    every: int,
+    validations: list[str],
+    cuts: list[tuple[str, int, int]],
+    validated: int,
+    small_cache: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Where checkpoints are due after just as many steps as an epoch has."""
-    validate = Segmenter.on_validation_epoch_start
+    """Where a checkpoint is due after the very step that a validation follows."""
+    train.fit(arguments(SEGMENTER, small_cache, tmp_path / "whole", *validations))
+    kept = torch.load(tmp_path / "whole/checkpoints/best.ckpt", weights_only=True)
+    assert kept["progress"]["steps_done"] % 3 == validated  # the weights that were validated
+    due = [f"--checkpoint_every_steps={every}", "--resume=true"]
+    cut = arguments(SEGMENTER, small_cache, tmp_path / "cut", *due, *validations)
+    for name, step, steps_kept in cuts:
+        hook = getattr(Segmenter, name)
 
-    def validate_or_end(self: Segmenter) -> None:
-        validate(self)
-        if self.steps_done == 6:
-            raise ConnectionResetError("cut")
+        def killed(self: Segmenter, hook: Any = hook, step: int = step) -> None:
+            hook(self)
+            if self.steps_done == step:
+                raise ConnectionResetError("cut")
 
-    train.fit(arguments(SEGMENTER, small_cache, tmp_path / "whole"))
-    cut = arguments(SEGMENTER, small_cache, tmp_path / "cut", "--checkpoint_every_steps=3")
-    with monkeypatch.context() as patch:
-        patch.setattr(Segmenter, "on_validation_epoch_start", validate_or_end)
-        with pytest.raises(UserError, match="cut"):
-            train.fit(cut)
-    assert last(tmp_path / "cut")["progress"]["steps_done"] == 3
-    train.fit([*cut, "--resume=true"])
-    whole, resumed = last(tmp_path / "whole"), last(tmp_path / "cut")
-    assert resumed["progress"] == whole["progress"]
-    for name, value in whole["state_dict"].items():
-        assert torch.equal(resumed["state_dict"][name], value), name
+        with monkeypatch.context() as patch:
+            patch.setattr(Segmenter, name, killed)
+            with pytest.raises(UserError, match="cut"):
+                train.fit(cut)
+        assert last(tmp_path / "cut")["progress"]["steps_done"] == steps_kept
+    train.fit(cut)
+    assert not differing(tmp_path / "whole", tmp_path / "cut")
 
 
 def test_run_that_stopped_after_an_epoch_continues_with_the_next(

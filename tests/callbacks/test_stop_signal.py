@@ -1,0 +1,96 @@
+"""Several processes ask one another of a SIGTERM seldom, all at the same steps, and all stop."""
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+import torch
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import Tensor
+
+from callbacks import stop_signal
+from callbacks.stop_signal import StopSignal, steps_until_asked
+from lightning_modules.training_module import TrainingModule
+
+
+@pytest.mark.parametrize(
+    ("seconds", "steps"), [(0.0, 50), (0.01, 50), (0.04, 25), (0.3, 3), (1.0, 1), (90.0, 1)]
+)
+def test_they_ask_about_once_a_second_and_every_50_steps_at_least(
+    seconds: float, steps: int
+) -> None:
+    assert steps_until_asked(seconds) == steps
+
+
+class Ranks:
+    """Two threads that stand for two processes, with clocks of their own and one collective."""
+
+    def __init__(self, seconds_a_step: list[float]) -> None:
+        self.seconds_a_step = seconds_a_step
+        self.clocks = [0.0 for _ in seconds_a_step]
+        self.own = threading.local()
+        self.barrier = threading.Barrier(len(seconds_a_step), timeout=10)
+        self.given: dict[int, Tensor] = {}
+        self.asked: list[list[int]] = [[] for _ in seconds_a_step]
+        self.stopped = [-1 for _ in seconds_a_step]
+        self.checkpoints = [Mock() for _ in seconds_a_step]
+
+    def all_reduce(self, values: Tensor, op: Any) -> None:
+        assert op == torch.distributed.ReduceOp.MAX
+        self.asked[self.own.rank].append(self.own.step)
+        self.given[self.own.rank] = values.clone()
+        self.barrier.wait()
+        most = torch.stack(list(self.given.values())).max(dim=0).values
+        self.barrier.wait()
+        values.copy_(most)
+
+    def train(self, rank: int, steps: int, told: tuple[int, int]) -> None:
+        """The steps of a process, `told` being which process gets the signal in which step."""
+        self.own.rank, self.own.step = rank, 0
+        signals = StopSignal(self.checkpoints[rank])
+        trainer: Any = SimpleNamespace(
+            received_sigterm=False,
+            is_last_batch=False,
+            fit_loop=SimpleNamespace(epoch_loop=SimpleNamespace()),
+        )
+        module = Mock(spec=TrainingModule, steps_done=0, device=torch.device("cpu"))
+        signals.on_train_start(trainer, module)
+        for step in range(1, steps + 1):
+            self.own.step = module.steps_done = step
+            self.clocks[rank] += self.seconds_a_step[rank]
+            if told == (rank, step):
+                signals._note()
+            try:
+                signals.on_train_batch_end(trainer, module, None, None, step)
+            except SIGTERMException:
+                self.stopped[rank] = step
+                return
+
+
+@pytest.mark.parametrize("told", [(0, 60), (1, 60), (1, 77)])
+def test_all_stop_at_the_same_step_whoever_is_told(
+    told: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ranks = Ranks([0.001, 0.0625])  # the slower one's 16 steps take a second
+    monkeypatch.setattr(stop_signal, "process_count", lambda: 2)
+    monkeypatch.setattr(stop_signal, "validation_follows", lambda trainer: False)
+    monkeypatch.setattr(stop_signal.dist, "all_reduce", ranks.all_reduce)
+    clock = SimpleNamespace(monotonic=lambda: ranks.clocks[ranks.own.rank])
+    monkeypatch.setattr(stop_signal, "time", clock)
+    threads = [threading.Thread(target=ranks.train, args=(r, 200, told)) for r in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ranks.asked[0] == ranks.asked[1] == list(range(1, told[1] + 16, 16))
+    assert ranks.stopped == [ranks.asked[0][-1]] * 2
+    assert [one.save_last.call_count for one in ranks.checkpoints] == [1, 1]
+
+
+def test_one_process_stops_after_the_very_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    ranks = Ranks([0.001])
+    monkeypatch.setattr(stop_signal, "validation_follows", lambda trainer: False)
+    ranks.train(0, 200, (0, 60))
+    assert (ranks.asked, ranks.stopped) == ([[]], [60])
