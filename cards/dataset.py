@@ -9,7 +9,7 @@ from cards.files import marks, named_files, pixels
 from cards.header import dataset_header
 from cards.page import Card, Row
 from cards.scores import rows_of, rows_of_survival
-from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in
+from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in, made_elsewhere
 from display.numbers import count
 from foreign_text import printable
 from licences import Licence
@@ -50,8 +50,7 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         manifest: Its manifest, or what it will be.
         command: What made it.
     """
-    origin = manifest["generator"]
-    outside = "trained_on" in origin  # brought in by prepare.py synthetic
+    outside = made_elsewhere(manifest)
     painted = "painted" in manifest  # by a lesion infilling
     licences = licences_in(manifest)
     title = f"Synthetic images: {len(items)} of {printable(manifest['dataset'])}"

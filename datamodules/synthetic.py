@@ -166,6 +166,11 @@ class SyntheticSet:
         return self.has_label_maps or self.manifest.get("shows") == "slices"
 
     @property
+    def made_elsewhere(self) -> bool:
+        """See the function of this name."""
+        return made_elsewhere(self.manifest)
+
+    @property
     def trained_on_unknown(self) -> bool:
         """Whether the manifest says that nobody knows what the generator was trained on."""
         return self.learnt().of_unknown
@@ -266,8 +271,13 @@ def licences_in(manifest: Mapping[str, Any]) -> list[Licence]:
     Args:
         manifest: Of the set; one of an earlier version has none.
     """
-    outside = "trained_on" in manifest.get("generator", {})
-    return licences_of(manifest.get("licences"), "" if outside else manifest.get("dataset"))
+    dataset = "" if made_elsewhere(manifest) else manifest.get("dataset")
+    return licences_of(manifest.get("licences"), dataset)
+
+
+def made_elsewhere(manifest: Mapping[str, Any]) -> bool:
+    """Whether another program made a set's images, and prepare.py synthetic brought them in."""
+    return "trained_on" in manifest.get("generator", {})
 
 
 def _item(entry: Any) -> SyntheticItem:

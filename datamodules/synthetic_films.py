@@ -161,7 +161,7 @@ def first_of_each_class(
         what: What the images are called, "films" or "slices".
 
     Raises:
-        UserError: The set has too few of a class; says how many to generate.
+        UserError: The set has too few of a class; says how many to generate, or where from.
     """
     there = np.bincount(classes, minlength=len(wanted))
     lacking = np.flatnonzero(there < wanted)
@@ -172,9 +172,15 @@ def first_of_each_class(
             for k in lacking
         )
         raise UserError(
-            f"{synthetic.root}: {asked} needs {words}. Generate a larger set in another folder: "
-            f"generate.py --num-images {wanted[lacking].max()}"
-            + (", which makes so many of each generator's class." if len(wanted) > 1 else ".")
+            f"{synthetic.root}: {asked} needs {words}. "
+            + (
+                "Another program made its images: make more with it and bring them in with "
+                "prepare.py synthetic, into another folder; or ask for fewer."
+                if synthetic.made_elsewhere
+                else "Generate a larger set in another folder: generate.py --num-images "
+                f"{wanted[lacking].max()}"
+                + (", which makes so many of each generator's class." if len(wanted) > 1 else ".")
+            )
         )
     taken = [np.flatnonzero(classes == label)[:count] for label, count in enumerate(wanted)]
     return synthetic.keep(np.sort(np.concatenate(taken)).tolist())

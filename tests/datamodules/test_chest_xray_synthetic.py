@@ -17,7 +17,7 @@ from datamodules import ChestXrayDataModule
 from datamodules.batch_order import Draw
 from datamodules.synthetic import SyntheticItem
 from datamodules.synthetic_films import filling_up, share_of
-from provenance import UserError
+from provenance import UserError, read_checked_json, write_checked_json
 from tests.datamodules.test_chest_xray import many
 
 MakeCache = Callable[..., Path]
@@ -127,6 +127,22 @@ def test_too_small_a_set_says_how_many_to_generate(films: str, tmp_path: Path) -
     both = r"36 films of normal \(it holds 24\) and 18 films of abnormal .*--num-images 36,"
     with pytest.raises(UserError, match=both):
         ChestXrayDataModule(films, synthetic=made, synthetic_share=3).setup("fit")
+
+
+def test_of_images_that_another_program_made_no_larger_set_can_be_generated(
+    films: str, tmp_path: Path
+) -> None:
+    made = a_set(tmp_path / "s", 24, 5)
+    manifest = read_checked_json(Path(made, "manifest.json"))
+    manifest["generator"]["trained_on"] = "unknown"  # as prepare.py synthetic writes
+    write_checked_json(Path(made, "manifest.json"), manifest)
+    sentence = (
+        r"needs 6 films of abnormal \(it holds 5\)\. Another program made its images: make more "
+        r"with it and bring them in with prepare.py synthetic, into another folder; or ask for "
+        r"fewer\.$"
+    )
+    with pytest.raises(UserError, match=sentence):
+        training(films, made, synthetic_share=1)
 
 
 def test_shares_of_many_sizes_never_shrink() -> None:
