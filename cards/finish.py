@@ -1,5 +1,6 @@
 """The card of a synthetic set, and the manifest that makes the set complete."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,7 @@ from datamodules.synthetic import (
     mask_name,
 )
 from licences import Licence, together
-from provenance import UserError, command_for_others, read_json, write_checked_json
+from provenance import UserError, command_for_others, read_checked_json, write_checked_json
 
 
 def finish_synthetic_set(
@@ -133,10 +134,22 @@ def write_card_anew(root: Path, licence: Licence | None) -> list[Licence]:
 
 
 def _said_later(root: Path, content: Mapping[str, Any]) -> dict[str, Any]:
-    """Of the same images, finished before, perhaps by another version; nothing of others."""
+    """Of the same images, finished before, perhaps by another version; nothing of others.
+
+    Nor of a manifest that is damaged: this writes it anew, and a line says what is not in it.
+    """
     if not (root / "manifest.json").is_file():
         return {}
-    before = read_json(root / "manifest.json")
+    try:
+        before = read_checked_json(root / "manifest.json")
+    except UserError:
+        print(
+            f"note: {root / 'manifest.json'}: is damaged or was changed since it was written. It "
+            "is written anew, without the audit and evaluations that it may have recorded: make "
+            "them again.",
+            file=sys.stderr,
+        )
+        return {}
     same = all(before.get(key) == content.get(key) for key in ("items", "generator", "seed"))
     if not same:
         return {}

@@ -59,6 +59,19 @@ def test_the_same_set_made_again_keeps_its_audit_and_another_has_none(tmp_path: 
     assert SyntheticSet.open(root).manifest["audit"] is None
 
 
+def test_what_a_damaged_manifest_recorded_is_not_taken_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = finished(tmp_path)
+    record_audit(root, AUDIT)
+    path = root / "manifest.json"
+    path.write_text(path.read_text().replace("nothing found", "nothing fovnd"))
+    finished(root)
+    assert SyntheticSet.open(root).manifest["audit"] is None
+    told = "manifest.json: is damaged or was changed since it was written. It is written anew"
+    assert told in capsys.readouterr().err
+
+
 def test_a_set_of_an_earlier_version_is_known_by_its_file_and_keeps_its_command(
     tmp_path: Path,
 ) -> None:
