@@ -130,11 +130,16 @@ class Job:
                 if checkpoint.is_file() and sha256_of(checkpoint) == fit.checkpoint_sha256:
                     self._fits.append(fit)
                     return fit
-            if same and (run_folder / "checkpoints" / "last.ckpt").is_file():
+            has_checkpoints = any((run_folder / "checkpoints").glob("*.ckpt"))
+            if same and has_checkpoints:  # train.py chooses the one to go on from, and says which
                 resumed = True
                 arguments += ["--resume", "true"]
             else:
-                # Nothing to go on from: no checkpoint yet, or one of other settings.
+                if has_checkpoints:
+                    print(
+                        f"{run_folder}: was begun with other settings of this study and had not "
+                        "ended. It is removed, and the training begins anew."
+                    )
                 shutil.rmtree(run_folder)
         write_json_atomic(begun, {"name": begun_as, "settings": self._settings})
         with _as_train_script(arguments), labelled(labels_of(self.study, self.name, part)):

@@ -126,6 +126,30 @@ def test_a_deleted_result_is_made_again_from_its_checkpoint(
     assert fake_verbs.events().count("evaluate 1__fpn__seed0") == 2
 
 
+def test_a_run_without_its_last_checkpoint_goes_on_from_its_best(
+    small: Specification, home: Path
+) -> None:
+    """As train.py does; a kill at the first epoch's end leaves best.ckpt alone."""
+    go(small, home, only="1__fpn*")
+    (home / "out/cells/1__fpn__seed0.json").unlink()
+    (run,) = (home / "out").rglob("1__fpn__seed0/study_fit.json")
+    run.unlink()
+    (run.parent / "checkpoints/last.ckpt").unlink()
+    assert go(small, home, only="1__fpn*").done == ["1__fpn__seed0"]
+    assert fake_verbs.events().count("fit 1__fpn__seed0 resumed") == 1
+
+
+def test_an_unfinished_run_of_other_settings_begins_anew_and_says_so(
+    plan: dict, home: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    go(parse_specification(plan, "a"), home, only="1__fpn*")
+    (home / "out/cells/1__fpn__seed0.json").unlink()
+    plan["models"][1]["arguments"] = ["--model.learning_rate", "0.1"]
+    assert go(parse_specification(plan, "a"), home, only="1__fpn*").done == ["1__fpn__seed0"]
+    assert "1__fpn__seed0: was begun with other settings of this study" in capfd.readouterr().out
+    assert "fit 1__fpn__seed0 resumed" not in fake_verbs.events()
+
+
 def test_a_verb_that_exits_is_a_failed_cell(small: Specification, home: Path) -> None:
     fake_verbs.order("1__unet_light__seed0", "exit")
     ((name, message),) = go(small, home, only="1__*").failed
