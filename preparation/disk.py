@@ -1,5 +1,6 @@
 """What lies in a cache while it is made: records of finished shards, and the end of the disk."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ def record_path(out: Path, shard: str) -> Path:
 
 def is_about(out: Path, error: OSError) -> bool:
     """Whether an error is about writing the cache, not about reading the source."""
-    return error.errno in DISK_FULL or str(error.filename or out).startswith(str(out))
+    return error.errno in DISK_FULL or Path(error.filename or out).is_relative_to(out)
 
 
 @contextmanager
@@ -27,9 +28,10 @@ def full_disk_as_user_error(out: Path, unit: str) -> Iterator[None]:
             raise UserError(
                 f"{out}: cannot be written ({error.strerror or error}). Finished {unit} are kept."
             ) from error
-        told = error.strerror or ""
+        told = error.strerror
+        if told in (None, os.strerror(error.errno)):  # not the sentence of `whole_file`
+            told = "the disk is full"
         raise UserError(
-            f"{error.filename or out}: {told if 'is full' in told else 'the disk is full'}. "
-            f"Finished {unit} are kept. Make room and run the same command again; it goes on "
-            "where it stopped."
+            f"{error.filename or out}: {told}. Finished {unit} are kept. Make room and run "
+            "the same command again; it goes on where it stopped."
         ) from error
