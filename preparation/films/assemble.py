@@ -3,7 +3,7 @@
 import csv
 import io
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import chain
@@ -28,7 +28,17 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.label_table import class_order
 from preparation.films.names import spellings_of, write_name_tables
 from preparation.films.releases.published_split import divided_by_the_source
-from preparation.films.tally import Tally, counted, records, rejections
+from preparation.films.tally import (
+    DUPLICATE,
+    Copy,
+    Tally,
+    copies,
+    counted,
+    equal_films,
+    other_labels_note,
+    records,
+    rejections,
+)
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -43,7 +53,7 @@ from preparation.split import (
 from preparation.synthetic_files import num_synthetic
 from provenance import UserError, __version__, read_json, sha256_of, whole_file, write_checked_json
 
-OnDuplicates = Literal["report", "same_split"]
+OnDuplicates = Literal["report", "same_split", "drop"]
 
 
 @dataclass
@@ -103,26 +113,33 @@ def assemble(
         patients: How they are named, see `Naming.recorded`.
         licence: Of the data.
         on_duplicates: "report" lists equal and nearly equal films and keeps patients who share an
-            equal one in one split; "same_split" also those who share a nearly equal one.
+            equal one in one split; "same_split" also those who share a nearly equal one; "drop"
+            leaves out equal films but the first, and lists nearly equal ones.
 
     Raises:
         UserError: No film is usable, or a split has nobody.
     """
     tally = Tally(out, shards, label_columns)
-    _write_rejected(out, shards)
-    named_there = write_name_tables(out, shards, rejections(out, shards))
+    notes: list[str] = []
+    dropped: list[Copy] = []
+    if on_duplicates == "drop":
+        dropped = copies(tally, out, shards)
+        tally = Tally(out, shards, label_columns, {copy.id for copy in dropped})
+        notes += other_labels_note(dropped)
+    refused = [*rejections(out, shards), *((one.id, DUPLICATE, one.sentence) for one in dropped)]
+    _write_rejected(out, refused)
+    named_there = write_name_tables(out, shards, refused)
     if not tally.num_used:
         raise UserError(
             f"{out}: no film is usable; {tally.num_files} looked at, "
             f"{_left_out(tally, out, shards, named_there)}"
         )
     duplicates = find_duplicates(
-        _equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
+        equal_films(tally), np.array(tally.perceptual, np.uint64), _reader(out, tally)
     )
     by_patient = split.by == "patient"
     named = tally.patients if by_patient else tally.ids
     keys = tally.split_keys if by_patient else own_keys(tally.ids)
-    notes: list[str] = []
     drawn: dict[str, str] = {}
     moved: dict[str, list[str]] = {}
     if split.by == "published":
@@ -160,7 +177,7 @@ def assemble(
         notes.insert(0, "\n".join(merged_lines(split, spelt, drawn if by_patient else {})))
     if drawn and by_patient:
         notes += _disagreement(tally, drawn)
-    _write_items(out, shards, label_columns, splits)
+    _write_items(out, shards, label_columns, dict(zip(tally.ids, splits, strict=True)))
     write_duplicates_csv(out / "duplicates.csv", duplicates, tally.ids, tally.patients, splits)
     across = across_splits(duplicates, splits)
     if across:
@@ -185,6 +202,7 @@ def assemble(
             "exact_groups": len(duplicates.exact),
             "near_pairs": len(duplicates.near),
             "across_splits": across,
+            **({"dropped": len(dropped)} if on_duplicates == "drop" else {}),
             **({"moved": moved} if moved else {}),
         },
         "labels": {name: class_order(tally.classes[name]) for name in label_columns},
@@ -199,18 +217,6 @@ def assemble(
         notes.append(divided_anew(out))
     write_checked_json(path, manifest)
     return FilmOutcome(out, manifest, tally, notes=notes)
-
-
-def _equal_films(tally: Tally) -> list[str]:
-    """A name per film that two films share if their stored pixels, or their sources', are equal."""
-    sources = np.array(tally.sources, np.uint64)
-    order = np.argsort(sources, kind="stable")
-    first, second = order[:-1], order[1:]
-    equal = (sources[first] == sources[second]) & (sources[first] > 0)
-    pairs = zip(first[equal].tolist(), second[equal].tolist(), strict=True)
-    groups = joined((tally.sha256[one], tally.sha256[other]) for one, other in pairs)
-    leader = {digest: group[0] for group in groups for digest in group}
-    return [leader.get(digest, digest) for digest in tally.sha256]
 
 
 def _disagreement(tally: Tally, drawn: Mapping[str, str]) -> list[str]:
@@ -252,36 +258,39 @@ def _reader(out: Path, tally: Tally) -> Callable[[int], NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
 
     def read(index: int) -> NDArray[Any]:
-        number = int(np.searchsorted(ends, index, side="right"))
+        place = tally.places[index]
+        number = int(np.searchsorted(ends, place, side="right"))
         shard = tally.arrays[number]
         first = int(ends[number]) - shard["num_films"]
-        film: NDArray[Any] = mapped(arrays, out, shard["array"])[index - first]
+        film: NDArray[Any] = mapped(arrays, out, shard["array"])[place - first]
         return film
 
     return read
 
 
 def _write_items(
-    out: Path, shards: Sequence[str], label_columns: Sequence[str], splits: Sequence[str]
+    out: Path, shards: Sequence[str], label_columns: Sequence[str], splits: Mapping[str, str]
 ) -> None:
-    drawn = iter(splits)
+    """Rows of the films that have a split, by their ids."""
     with whole_file(out / "items.csv") as items:
         write_item = _rows(items)
         write_item(header(label_columns))
         for record in records(out, shards):
             for item in record["items"]:
-                item["split"] = next(drawn)
+                if item["id"] not in splits:
+                    continue
+                item["split"] = splits[item["id"]]
                 item["spacing_row_mm"], item["spacing_column_mm"] = item["spacing_mm"] or ("", "")
                 item["suspicions"] = " ".join(item["suspicions"])
                 labels = [item["labels"][name] for name in label_columns]
                 write_item([*(item[column] for column in COLUMNS), *labels])
 
 
-def _write_rejected(out: Path, shards: Sequence[str]) -> None:
+def _write_rejected(out: Path, refused: Iterable[Sequence[str]]) -> None:
     with whole_file(out / "rejected.csv") as stream:
         write = _rows(stream)
         write(["id", "reason", "sentence"])
-        for entry in rejections(out, shards):
+        for entry in refused:
             write(entry)
 
 

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 MAX_PIXELS = 100_000_000
 MIN_SIDE = 16
 # Reasons that say that a sound film is another one than was asked for: no film is lost by them.
-NOT_ASKED_FOR = ("modality", "body_part", "view")
+DUPLICATE = "duplicate"  # of --on-duplicates drop
+NOT_ASKED_FOR = ("modality", "body_part", "view", DUPLICATE)
 
 
 class RejectedFilm(Exception):  # noqa: N818 - it steers the batch, it is not a failure of the program

@@ -62,8 +62,10 @@ class FilmOptions:
         split_ratios: Shares of train, val and test.
         split_seed: Another seed, another division.
         split_all_to: Put everything into train, val or test.
-        on_duplicates: Nearly equal films of different patients: list them in duplicates.csv, or
-            also keep such patients on the same side. Those who share equal films always are.
+        on_duplicates: report: list equal and nearly equal films in duplicates.csv, and keep
+            patients who share equal ones on one side. same_split: also those who share nearly
+            equal ones. drop: of equal films keep the first of the source alone; the others are
+            listed in rejected.csv, with labels that differ.
         workers: Processes; each holds one film in memory.
         licence: Of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist or own,
             a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". Checkpoints and

@@ -2,13 +2,17 @@
 
 from array import array
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from datamodules.pixel_hashes import first_bits
+from preparation.copies import joined
 from preparation.disk import record_path
-from preparation.films.film import NOT_ASKED_FOR
+from preparation.films.film import DUPLICATE, NOT_ASKED_FOR
 from provenance import read_json
 
 
@@ -26,9 +30,22 @@ class Tally:
         split_keys: Of each patient, what the splits of its spellings are drawn from.
         sha256, perceptual: Per film: of its stored bytes, and the hash that survives small changes.
         sources: Per film: the first 64 bits of its source's pixel hash, 0 where there is none.
+        places: Per film: how many lie before it in the arrays, dropped ones too.
+
+    Args:
+        out: The cache folder.
+        shards: Their names in the order of the source.
+        label_columns: Of which the values are wanted.
+        dropped: Ids of films that are in the arrays and shall not be in the cache.
     """
 
-    def __init__(self, out: Path, shards: Sequence[str], label_columns: Sequence[str]) -> None:
+    def __init__(
+        self,
+        out: Path,
+        shards: Sequence[str],
+        label_columns: Sequence[str],
+        dropped: Collection[str] = (),
+    ) -> None:
         self.num_files = 0
         self.rejected: Counter[str] = Counter()
         self.suspicions: Counter[str] = Counter()
@@ -42,6 +59,8 @@ class Tally:
         self.sha256: list[str] = []
         self.perceptual = array("Q")
         self.sources = array("Q")
+        self.places = array("Q")
+        self._dropped, self._num_stored = dropped, 0
         for record in records(out, shards):
             self._add(record)
 
@@ -49,6 +68,11 @@ class Tally:
         self.num_files += record["num_files"]
         self.rejected.update(reason for _, reason, _ in record["rejected"])
         for item in record["items"]:
+            self._num_stored += 1
+            if item["id"] in self._dropped:
+                self.rejected[DUPLICATE] += 1
+                continue
+            self.places.append(self._num_stored - 1)
             self.suspicions.update(item["suspicions"])
             for name, values in self.classes.items():
                 values.update({item["labels"][name]} - {""})
@@ -92,3 +116,82 @@ def rejections(out: Path, shards: Sequence[str]) -> Iterator[Sequence[str]]:
     """(id, reason, sentence) of every file that was refused."""
     for record in records(out, shards):
         yield from record["rejected"]
+
+
+def equal_films(tally: Tally) -> list[str]:
+    """A name per film that two films share if their stored pixels, or their sources', are equal."""
+    sources = np.array(tally.sources, np.uint64)
+    order = np.argsort(sources, kind="stable")
+    first, second = order[:-1], order[1:]
+    equal = (sources[first] == sources[second]) & (sources[first] > 0)
+    pairs = zip(first[equal].tolist(), second[equal].tolist(), strict=True)
+    groups = joined((tally.sha256[one], tally.sha256[other]) for one, other in pairs)
+    leader = {digest: group[0] for group in groups for digest in group}
+    return [leader.get(digest, digest) for digest in tally.sha256]
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A film with the pixels of an earlier one.
+
+    Attributes:
+        id: Of the film.
+        first: Of the earlier one.
+        differing: What is wrong with its labels, as words; empty where they are those of `first`.
+    """
+
+    id: str
+    first: str
+    differing: str
+
+    @property
+    def sentence(self) -> str:
+        """For the table of refused films."""
+        told = f"has the pixels of {self.first}, which is kept."
+        return f"{told} Their labels differ: {self.differing}." if self.differing else told
+
+
+def copies(tally: Tally, out: Path, shards: Sequence[str]) -> list[Copy]:
+    """Of every set of equal films all but the first, in the order of the source.
+
+    Args:
+        tally: Over all films.
+        out: The cache folder.
+        shards: Their names.
+    """
+    first: dict[str, str] = {}
+    pairs = [
+        (film, earlier)
+        for film, pixels in zip(tally.ids, equal_films(tally), strict=True)
+        if (earlier := first.setdefault(pixels, film)) != film
+    ]
+    wanted = {film for pair in pairs for film in pair}
+    labels = {
+        item["id"]: item["labels"]
+        for record in records(out, shards)
+        for item in record["items"]
+        if item["id"] in wanted
+    }
+    return [
+        Copy(film, earlier, _differing(labels[film], labels[earlier])) for film, earlier in pairs
+    ]
+
+
+def _differing(labels: dict[str, str], kept: dict[str, str]) -> str:
+    names = [name for name, value in labels.items() if value != kept[name]]
+    return ", ".join(
+        f"{name} is {labels[name] or 'not given'} here and {kept[name] or 'not given'} there"
+        for name in names
+    )
+
+
+def other_labels_note(dropped: Sequence[Copy]) -> list[str]:
+    """A sentence where films with the same pixels are labelled differently."""
+    differing = [one for one in dropped if one.differing]
+    if not differing:
+        return []
+    return [
+        f"{len(differing):,} of {len(dropped):,} dropped films have other labels than the equal "
+        "film that is kept, so one of the two is wrong or they were read by two people. "
+        f"rejected.csv names them, such as {differing[0].id}: {differing[0].sentence}"
+    ]

@@ -1,5 +1,6 @@
 """prepare.py on films: what comes out, how it stops and resumes, parts, damage, bad input."""
 
+import csv
 import json
 import shutil
 import signal
@@ -323,6 +324,43 @@ def test_equal_films_keep_their_patients_in_one_split(divided, tmp_path, capsys)
     assert films(source, out, "--split-seed", str(seed)) == 0
     assert "divided otherwise than it was here before" in capsys.readouterr().out
     assert json.loads((out / "manifest.json").read_text()) == manifest
+
+
+def test_of_equal_films_the_first_alone_can_be_kept(divided, tmp_path, capsys):
+    """Copies with another label, and with that of the film that is kept; all of one patient."""
+    source, seed, alone = divided
+    darker = np.asarray(Image.open(source / "films/Schmidt_0020.png")).astype(np.float32) * 0.97
+    Image.fromarray(darker.astype(np.uint8)).save(source / "films/Schmidt_0039.png")
+    for number in (2, 3):
+        Image.fromarray(draw(0)).save(source / f"films/Schmidt_{number:04d}.png", compress_level=1)
+    out = tmp_path / "out"
+    flags = ("--split-seed", str(seed), "--on-duplicates", "drop")
+    assert films(source, out, *flags) == 0
+    said = capsys.readouterr().out
+    assert "40 files found, 38 films used, 2 refused: 2 duplicate." in said
+    assert "1 of 2 dropped films have other labels than the equal film that is kept" in said
+    listed, cache = items(out), FilmCache.open(out)
+    gone = pseudonym("MRN-1", "understudy")
+    assert {item["patient_id"]: item["split"] for item in listed} == {
+        patient: split for patient, split in alone.items() if patient != gone
+    }
+    assert all(cache.image(index).any() for index in range(38))  # each row is compared by its hash
+    assert cache.manifest["duplicates"]["dropped"] == 2
+    assert (cache.manifest["duplicates"]["exact_groups"], len(listed)) == (0, 38)
+    near = list(csv.reader((out / "duplicates.csv").open()))[1]
+    assert near[:3] == ["near", listed[18]["id"], listed[37]["id"]]
+    table = {row[0]: row[1:] for row in csv.reader((out / "rejected.csv").open())}
+    kept = f"has the pixels of {listed[0]['id']}, which is kept."
+    other = f"{kept} Their labels differ: label is normal here and abnormal there."
+    assert sorted(table.values()) == sorted(
+        [["reason", "sentence"], ["duplicate", kept], ["duplicate", other]]
+    )
+    named = list(csv.reader((tmp_path / "out.private/rejected.csv").open()))
+    assert named[1:] == [
+        ["Schmidt_0002.png", "duplicate", other],
+        ["Schmidt_0003.png", "duplicate", kept],
+    ]
+    assert run("verify", out) == 0
 
 
 def test_equal_images_share_a_split_where_images_are_divided(divided, tmp_path):
