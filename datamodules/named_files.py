@@ -195,11 +195,12 @@ class FileHashes:
 
     def _read(self, sha256: str) -> dict[str, str]:
         path = inside(self._root, LIST)
-        if not path.is_file() or sha256_of(path) != sha256:
+        data = path.read_bytes() if path.is_file() else None
+        if data is None or hashlib.sha256(data).hexdigest() != sha256:
             raise UserError(
-                f"{path}: is {'damaged' if path.is_file() else 'missing'}, and says what the files "
+                f"{path}: is {'missing' if data is None else 'damaged'}, and says what the files "
                 "of the set were. Nothing of it is used; copy the set again, or make it again with "
                 "the command in its README.md."
             )
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = data.decode().splitlines()
         return {line[_HEX + 2 :]: line[:_HEX] for line in lines}
