@@ -4,6 +4,8 @@
 #   sbatch scripts/slurm_torchrun.sh CONFIG RUN_FOLDER [further flags of train.py fit]
 #   sbatch --nodes=4 --gpus-per-node=8 scripts/slurm_torchrun.sh ...
 #
+# It repeats lines of slurm_train.sh, since SLURM runs a copy of a script, away from files beside it.
+#
 # Without SLURM, the same on every machine, with the name of the first one as HEAD:
 #   .venv/bin/python -m torch.distributed.run --nnodes=2 --nproc-per-node=8 \
 #       --rdzv-backend=c10d --rdzv-id=1 --rdzv-endpoint=HEAD:29500 \

@@ -28,7 +28,7 @@ run_folder=${2:?second argument: the folder of the run, on a file system that al
 shift 2
 cd "${SLURM_SUBMIT_DIR:-.}"
 
-# SLURM then sends SIGTERM: the tasks end their step and write last.ckpt. Where they are killed before,
+# SLURM then sends SIGTERM: the tasks write last.ckpt at the end of a step. Where they are killed before,
 # the next start does again what came since the last one, to the same bits.
 trap 'scontrol requeue "$SLURM_JOB_ID"; exit 0' USR1
 
