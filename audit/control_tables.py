@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from audit.verdict import percent
+from display.copies import percent
 from display.numbers import interval
 from display.tables import Table, text_table
 

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from audit.statistics import largest_share
-from audit.verdict import succeeded, worst_kind
+from audit.verdict import succeeded
+from display.copies import worst_kind
 from gates.figures import Figure, counted, of_entry
 from gates.rules import Rule
 
@@ -25,7 +26,7 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
     Args:
         result: audit.json's content.
     """
-    worst = worst_kind(result)
+    worst = worst_kind(result["planted"])
     found = {
         "copies": _copies(
             result,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.command import RESULT
-from audit.verdict import worst_kind
+from display.copies import worst_kind
 from provenance import UserError, read_json, sha256_of
 
 
@@ -42,7 +42,7 @@ def record_of(folder: Path) -> dict[str, Any]:
         "flagged": result["flagged"],
         "held_out_share": result["held_out_flagged_share"],
         "upper_bound": result["copies_at_most"],
-        "upper_bound_of_any_kind": worst_kind(result)["copies_at_most"],
+        "upper_bound_of_any_kind": worst_kind(result["planted"])["copies_at_most"],
         "planted_found_share": result["planted_found_share"],
         "smallest_share_shown": result["smallest_share_shown"],
         "attacks_succeeded": result["attacks_succeeded"],

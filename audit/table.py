@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from audit.verdict import NOTHING_FOUND, percent, worst_kind
+from audit.verdict import NOTHING_FOUND
+from display.copies import percent, worst_kind
 from display.numbers import NONE
 from display.tables import Table, text_table
 
@@ -41,6 +42,6 @@ def _row(name: str, result: Mapping[str, Any]) -> tuple[str, ...]:
         percent(result["held_out_flagged_share"]),
         str(result["above_every_held_out"]),
         percent(result["copies_at_most"]),
-        percent(worst_kind(result)["copies_at_most"]),
+        percent(worst_kind(result["planted"])["copies_at_most"]),
         result["verdict"],
     )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from display.copies import of_the_worst, percent
 from display.numbers import count, p_phrase
 from gates import judge
 
@@ -43,12 +44,6 @@ def kind_of(result: Mapping[str, Any]) -> str:
         return COPIES
     blind = result["smallest_share_shown"] is None or result["planted_found_share"] < 0.5
     return NO_ANSWER if blind or p <= _UNSURE else NOTHING_FOUND
-
-
-def worst_kind(result: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The row of the planted kind with the highest bound: that of which fewest copies are found."""
-    row: Mapping[str, Any] = max(result["planted"], key=lambda one: one["copies_at_most"])
-    return row
 
 
 def exit_status(result: Mapping[str, Any]) -> int:
@@ -115,7 +110,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
         )
     told.append(
         f"At most {percent(result['copies_at_most'])} of the set are {_mixed(result)} (upper 95 % "
-        f"bound); {_of_the_worst(result)}."
+        f"bound); {of_the_worst(result['planted'])}."
     )
     if kind_of(result) == NOTHING_FOUND:
         told[-1] += (
@@ -225,34 +220,18 @@ def printed_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
-def percent(share: float | None) -> str:
-    """A share as it is read; two digits below 10 %."""
-    if share is None:
-        return "none"
-    if share in (0.0, 1.0):
-        return f"{100 * share:.0f} %"
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{min(100 * share, 99.9):.1f} %"
-
-
 def _excluded(result: Mapping[str, Any]) -> str:
     if result["copies_at_most"] >= 1:
         return "No share of copies is excluded."
     return (
         f"Excluded, with 95 % confidence, is that more than {percent(result['copies_at_most'])} of "
-        f"the set are {_mixed(result)}; {_of_the_worst(result)}."
+        f"the set are {_mixed(result)}; {of_the_worst(result['planted'])}."
     )
 
 
 def _mixed(result: Mapping[str, Any]) -> str:
     """What the bound holds for: the share that is found is the mean over all kinds."""
     return f"copies mixed evenly over the {len(result['planted'])} planted kinds"
-
-
-def _of_the_worst(result: Mapping[str, Any]) -> str:
-    row = worst_kind(result)
-    bound = row["copies_at_most"]
-    at_most = "no share is excluded" if bound >= 1 else f"at most {percent(bound)}"
-    return f"were all of them of the kind “{row['disguise']}”, {at_most}"
 
 
 def _of(some: int, number: int) -> str:

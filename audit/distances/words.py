@@ -8,7 +8,7 @@ from audit.distances.fidelity import FEWEST, SCORES
 from audit.distances.membership import FEWEST_FOR_RATE
 from audit.distances.reidentification import FEWEST_PATIENTS
 from audit.distances.spaces import OWN
-from audit.verdict import percent
+from display.copies import percent
 from display.numbers import bracketed, count, interval, number, p_phrase
 from display.tables import Table, text_table
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import SyntheticSet
+from display.copies import of_the_worst, percent
 from display.numbers import count
 from provenance import UserError, read_json
 from studies.run.audits import AUDIT, GIVEN
@@ -106,24 +107,16 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
             f"{', '.join(attacked)}."
         )
     bounds = [found["copies_at_most"] for found in audits.values()]
+    planted = [row for found in audits.values() for row in found["planted"]]
     if unclear:
         return f"Copies or not: no answer for {len(unclear)} of {of} ({', '.join(unclear)})."
     if len(audits) < num_sets:
         return f"No copies found in {len(audits)} of {of}; the others are not audited."
     return (
         f"No copies found in {of}. Excluded, with 95 % confidence, is that more than "
-        f"{_percent(max(bounds))} of a set are copies mixed evenly over the planted kinds; "
-        f"{_of_one_kind(audits)}."
+        f"{percent(max(bounds))} of a set are copies mixed evenly over the planted kinds; "
+        f"{of_the_worst(planted)}."
     )
-
-
-def _of_one_kind(audits: Mapping[str, Mapping[str, Any]]) -> str:
-    """The bound where all copies are of that kind of which fewest are found."""
-    rows = [row for found in audits.values() for row in found["planted"]]
-    worst = max(rows, key=lambda row: float(row["copies_at_most"]))
-    bound = worst["copies_at_most"]
-    at_most = "no share is excluded" if bound >= 1 else f"at most {_percent(bound)}"
-    return f"were all of them of the kind “{worst['disguise']}”, {at_most}"
 
 
 def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +126,7 @@ def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": found["verdict"],
         "sentence": found["sentences"][0],
         "numbers": f"{found['flagged']:,} of {found['num_synthetic']:,} images above the "
-        f"threshold; more than {_percent(found['copies_at_most'])} of copies of all kinds excluded",
+        f"threshold; more than {percent(found['copies_at_most'])} of copies of all kinds excluded",
         "required": rules,
         "notes": list(found.get("notes", ())),
     }
@@ -188,7 +181,3 @@ def next_steps(answer: Mapping[str, Any], found: Mapping[str, Any] | None) -> li
             "the study again with the same --out."
         )
     return steps
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.1f} %"
