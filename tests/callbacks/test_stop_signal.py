@@ -7,6 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
@@ -94,3 +95,7 @@ def test_one_process_stops_after_the_very_step(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(stop_signal, "validation_follows", lambda trainer: False)
     ranks.train(0, 200, (0, 60))
     assert (ranks.asked, ranks.stopped) == ([[]], [60])
+
+
+def test_lightning_asks_at_every_step_by_the_name_that_is_replaced() -> None:
+    assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
