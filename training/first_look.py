@@ -35,7 +35,8 @@ from training.configurations import nothing_to_train
 
 RECORD = Path(__file__).with_name("flags.json")
 PROJECT = RECORD.parents[1]
-SOURCES = ("training/cli.py", "callbacks/distance_per_epoch.py")  # where flags are made
+# Where flags are made.
+SOURCES = ("training/cli.py", "training/run_flags.py", "callbacks/distance_per_epoch.py")
 COLUMNS = 80  # of the help in flags.json
 
 _NO_TRAINING = ("--help", "-h", "--print_config", "--model.help", "--data.help")

@@ -19,8 +19,8 @@ import train
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from provenance import UserError
-from training.cli import _plugins
 from training.flag_record import parsers_of_training
+from training.run_parts import plugins_of_run
 from training.trainer_flags import (
     PRECISIONS,
     _refuse_nodes,
@@ -330,7 +330,7 @@ def test_inside_of_a_slurm_job_torchrun_numbers_the_processes(
         for name in ("RANK", "GROUP_RANK", "LOCAL_RANK", "WORLD_SIZE", "LOCAL_WORLD_SIZE"):
             monkeypatch.setenv(name, "0")
         monkeypatch.setenv("TORCHELASTIC_RUN_ID", "1")
-    ours = _plugins()
+    ours = plugins_of_run()
     assert any(isinstance(plugin, SLURMEnvironment) for plugin in ours) is numbered_by_slurm
 
 
