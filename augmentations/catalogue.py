@@ -5,6 +5,7 @@ from typing import Any
 
 from augmentations.augmix import AugMix
 from augmentations.choice import Identity, OneAtALevel, OneOf
+from augmentations.cutout import Cutout
 from augmentations.focus import GaussianBlur, LowResolution, Median, MotionBlur, Sharpening
 from augmentations.geometric import Geometric
 from augmentations.grey_values import Brightness, BrightnessShift, Contrast, Gamma, Noise
@@ -19,7 +20,7 @@ from augmentations.levels import (
     Solarisation,
 )
 from augmentations.local_changes import BlankRectangles, BrightnessGradient, LocalGamma
-from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap
+from augmentations.mixing import CutMix, Mixup, PerlinMix, Ricap
 from augmentations.operation import BatchOperation, Operation
 from augmentations.spatial import (
     Crop,

@@ -1,4 +1,4 @@
-"""Mixup, CutMix, RICAP, Perlin noise and Cutout: how images of a batch are mixed or blanked.
+"""Mixup, CutMix, RICAP and Perlin noise: how images of a batch are mixed.
 
 Each method draws a mixture from one random generator per image, and nothing else, so that the same
 seeds give the same bits, in any process and after any resume.
@@ -16,7 +16,7 @@ from augmentations.mixture import Blend, Patchwork, partners, shares_of
 from augmentations.operation import BatchOperation, Generators, Images, setting
 from augmentations.perlin import perlin_noise
 
-_NOTHING_TO_LEARN = (
+NOTHING_TO_LEARN = (
     "the images have neither class labels nor label maps, and what is trained on them, such as a "
     "generator, would learn to make mixed or blanked images"
 )
@@ -45,7 +45,7 @@ class Mixing(BatchOperation):
 
     def undefined_for(self, images: Images) -> str | None:
         """See `BatchOperation`."""
-        return None if images.labels or images.masks else _NOTHING_TO_LEARN
+        return None if images.labels or images.masks else NOTHING_TO_LEARN
 
     def apply(
         self, batch: dict[str, Any], generators: Generators, num_classes: int
@@ -97,7 +97,7 @@ class Mixup(Mixing):
     ) -> Blend:
         """Draw a weight for each image; N generators, one for each."""
         kept = [
-            _beta(random, self.alpha) if _happens(random, self.probability) else 1.0
+            _beta(random, self.alpha) if is_drawn(random, self.probability) else 1.0
             for random in generators
         ]
         own = torch.tensor(kept, dtype=torch.float32)
@@ -128,7 +128,7 @@ class CutMix(Mixing):
         """Draw a box for each image; N generators, one for each."""
         parts = torch.zeros(len(generators), height, width, dtype=torch.uint8)
         for part, random in zip(parts, generators, strict=True):
-            happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
+            happens, kept = is_drawn(random, self.probability), _beta(random, self.alpha)
             across, down = int(random.integers(width)), int(random.integers(height))
             half = 0.5 * math.sqrt(1 - kept) if happens else 0.0
             _box(part, down, across, int(half * height), int(half * width)).fill_(1)
@@ -161,7 +161,7 @@ class Ricap(Mixing):
         parts = torch.zeros(len(generators), height, width, dtype=torch.uint8)
         shifts = torch.zeros(len(generators), 4, 2, dtype=torch.int64)
         for part, shift, random in zip(parts, shifts, generators, strict=True):
-            happens = _happens(random, self.probability)
+            happens = is_drawn(random, self.probability)
             row = round(height * _beta(random, self.beta))
             column = round(width * _beta(random, self.beta))
             if not happens:
@@ -211,7 +211,7 @@ class PerlinMix(Mixing):
         """Draw a share and a noise for each image; N generators, and (N,) labels if there are."""
         pixels, counts, angles = height * width, [], []
         for random in generators:
-            happens, kept = _happens(random, self.probability), _beta(random, self.alpha)
+            happens, kept = is_drawn(random, self.probability), _beta(random, self.alpha)
             counts.append(round((1 - kept) * pixels) if happens else 0)
             angles.append(random.uniform(0, 2 * math.pi, (self.cells + 1, self.cells + 1)))
         lattice = torch.from_numpy(np.stack(angles)).float()
@@ -230,57 +230,6 @@ class PerlinMix(Mixing):
         return _in_place(chosen, parts.view(-1, height, width))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cutout(BatchOperation):
-    """A square of each image turns mid-grey; label and mask stay as they are.
-
-    The anatomy is where it was, and the network has to tell it from what is around (as in nnU-Net's
-    blank rectangles).
-
-    Args:
-        side: Of the square, as a share of the image's; the square's centre is anywhere in the
-            image, so a part may lie outside. 0 leaves the image as it is.
-
-    Source: DeVries and Taylor 2017, arXiv:1708.04552: half the side for CIFAR-10, a quarter for
-    CIFAR-100. Blank is mid-grey, 0 in [-1, 1].
-    """
-
-    side: float = setting(0.5, 0, 1)
-
-    source: ClassVar[str] = "DeVries and Taylor 2017, arXiv:1708.04552"
-    breaks_meaning: ClassVar[str] = "The square may hide the finding that the label names."
-    breaks_meaning_of_masks: ClassVar[str] = (
-        "The square may hide a structure whole, such as a small tumour, and its label stays: the "
-        "network learns to guess it."
-    )
-
-    def undefined_for(self, images: Images) -> str | None:
-        """See `BatchOperation`."""
-        return None if images.labels or images.masks else _NOTHING_TO_LEARN
-
-    def draw(self, generators: Generators, height: int, width: int) -> Tensor:
-        """(N, 1, H, W) bool, True where an image is blank; N generators, one for each."""
-        blank = torch.zeros(len(generators), 1, height, width, dtype=torch.bool)
-        rows, columns = round(self.side * height), round(self.side * width)
-        for square, random in zip(blank, generators, strict=True):
-            happens = _happens(random, self.probability)
-            across, down = int(random.integers(width)), int(random.integers(height))
-            if happens:
-                top, left = down - rows // 2, across - columns // 2
-                square[
-                    0, max(top, 0) : max(top + rows, 0), max(left, 0) : max(left + columns, 0)
-                ] = True
-        return blank
-
-    def apply(
-        self, batch: dict[str, Any], generators: Generators, num_classes: int
-    ) -> dict[str, Any]:
-        """See `BatchOperation`."""
-        image: Tensor = batch["image"]
-        blank = self.draw(generators, image.shape[-2], image.shape[-1])
-        return {**batch, "image": image.masked_fill(blank.to(image.device), 0.0)}
-
-
 def mixed_findings(mixture: Blend | Patchwork, findings: Tensor) -> Tensor:
     """Each finding's share in a mixed image; unknown where it is of any image that is in it.
 
@@ -293,7 +242,8 @@ def mixed_findings(mixture: Blend | Patchwork, findings: Tensor) -> Tensor:
     return shares.masked_fill(mixture.targets(unknown.to(findings)) > 0, torch.nan)
 
 
-def _happens(random: np.random.Generator, probability: float) -> bool:
+def is_drawn(random: np.random.Generator, probability: float) -> bool:
+    """Whether an operation of this probability happens to an image."""
     return bool(random.random() < probability)
 
 

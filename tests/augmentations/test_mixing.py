@@ -11,8 +11,9 @@ from torchvision.transforms import v2
 
 from augmentations.batch_mixing import check_share, mix_batch
 from augmentations.catalogue import BATCH_OPERATIONS
+from augmentations.cutout import Cutout
 from augmentations.language import read_policy
-from augmentations.mixing import CutMix, Cutout, Mixup, PerlinMix, Ricap, mixed_findings
+from augmentations.mixing import CutMix, Mixup, PerlinMix, Ricap, mixed_findings
 from augmentations.mixture import Blend, Patchwork, partners
 from augmentations.operation import Images
 from augmentations.perlin import perlin_noise
