@@ -178,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"Page: {write_side_by_side(given.compare.folders, given.compare.out)}")
         return 0
     if given.command == "augmentations":
-        from studies.report.gallery import write_gallery
+        from studies.report.gallery.page import write_gallery
 
         flags = vars(given.augmentations)
         flags.pop("config")

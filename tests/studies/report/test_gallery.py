@@ -14,9 +14,10 @@ from augmentations.operation import Images
 from augmentations.presets import PRESETS
 from datamodules.open_cache import open_cache
 from provenance import UserError
-from studies.report import gallery
-from studies.report.gallery import _overview, write_gallery
-from studies.report.gallery_pictures import Picture, training_pictures
+from studies.report.gallery import sections
+from studies.report.gallery.page import write_gallery
+from studies.report.gallery.pictures import Picture, training_pictures
+from studies.report.gallery.sections import Sections
 
 SLICES = Images(1, masks=True)
 CLASSES = ["background", "kidney", "tumour"]
@@ -48,9 +49,9 @@ def test_slices_with_their_masks_again_by_the_same_seed(small_cache: Path, tmp_p
     with pytest.raises(UserError, match=r"one\.html: is there already, and nothing is overwritten"):
         write_gallery(small_cache, tmp_path / "one.html")
     picture = training_pictures(open_cache(str(small_cache)), 4)[0][0]
-    again = _overview(picture, SLICES, CLASSES, 3)
+    again = Sections(SLICES, CLASSES, 3).overview(picture)
     assert again.source in page, "the same seed gives the same pictures"
-    assert _overview(picture, SLICES, CLASSES, 4).source not in page
+    assert Sections(SLICES, CLASSES, 4).overview(picture).source not in page
 
 
 def test_films_of_three_channels_and_what_is_asked_wrongly(
@@ -74,17 +75,18 @@ def test_films_of_three_channels_and_what_is_asked_wrongly(
 def test_the_numbers_of_the_overview_are_those_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of grey images too, where channel_shuffle is refused."""
     titles: list[str] = []
-    drawn = gallery.sheet
+    drawn: Callable[..., Any] = sections.sheet
 
     def keep(*given: Any, column_titles: Any = None, **settings: Any) -> Any:
         titles.extend(column_titles or ())
         return drawn(*given, column_titles=column_titles, **settings)
 
-    monkeypatch.setattr(gallery, "sheet", keep)
+    monkeypatch.setattr(sections, "sheet", keep)
     picture = Picture(torch.rand(1, 32, 32) * 2 - 1, torch.zeros(32, 32, dtype=torch.uint8))
-    _overview(picture, SLICES, CLASSES, 0)
+    of_page = Sections(SLICES, CLASSES, 0)
+    of_page.overview(picture)
     shown = {re.sub(r"[\[\]]", "", title).split(" ", 1)[0] for title in titles[1:]}
-    listed = [one["name"] for one in gallery._operations([picture], SLICES, CLASSES, 0)]
+    listed = [one["name"] for one in of_page.operations([picture])]
     expected = [f"[{k}] {name.replace('_', ' ')}" for k, name in enumerate(listed, start=1)]
     assert set(expected) >= {title for title in titles if title.startswith("[")}
     assert set(range(1, len(listed) + 1)) - {
