@@ -19,7 +19,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from patient_names import PatientNames, key_of
+from patient_names import PatientNames, key_of, why_not_comparable
 from provenance import UserError
 
 PixelBits = NDArray[np.uint64]
@@ -206,28 +206,8 @@ class Knowledge:
         ]
         if not strange and not missing:
             return None
-        by_name, remedy = _why(strange, cache.patient_names, one_salt)
-        by_pixels = f"{' and '.join(missing)} {'has' if len(missing) == 1 else 'have'} no hashes"
-        if strange and missing:
-            sentence = (
-                f"{what}: could not be compared with {cache.root}: {by_name}, and {by_pixels} of "
-                "pixels. Whether they share patients or images is not known, and a leak would not "
-                "be seen. Prepare the data of both with this version, into another --out, and "
-                "train again; or be sure from elsewhere that they are other people."
-            )
-        elif strange:
-            sentence = (
-                f"{what}: was compared with {cache.root} by pixels alone, since {by_name}. Copies "
-                "that were scaled, windowed or compressed with loss are not found. "
-                f"{remedy}"
-            )
-        else:
-            sentence = (
-                f"{what}: was compared with {cache.root} by the names of patients alone, since "
-                f"{by_pixels} of pixels. The same image under another name is not found. Prepare "
-                "the data with this version, into another --out, to compare pixels too."
-            )
-        return Gap(not strange, not missing, sentence)
+        by_name = why_not_comparable(strange, cache.patient_names, one_salt) if strange else None
+        return Gap(not strange, not missing, _on_a_gap(what, cache.root, by_name, missing))
 
 
 @dataclass(frozen=True)
@@ -260,43 +240,37 @@ class Overlap:
     known: NDArray[np.bool_]
 
 
-def _why(strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool) -> tuple[str, str]:
-    """Why names of several kinds cannot be compared, and a sentence on how they could.
+def _on_a_gap(
+    what: str, root: Path, by_name: tuple[str, str] | None, without_pixels: Sequence[str]
+) -> str:
+    """A sentence on what was not compared, why, and what to do.
 
     Args:
-        strange: The kinds that cannot be compared.
-        ours: With which.
-        one_salt: One salt is known to have made them all.
+        what: What has the knowledge, as the person named it.
+        root: Of the cache that it was compared with.
+        by_name: See `why_not_comparable`; None: the names were compared.
+        without_pixels: Which of the two have no hashes of pixels.
     """
-    reasons: list[str] = []
-    remedies: list[str] = []
-    if not all(theirs.same_ids(ours) for theirs in strange):
-        reasons.append(
-            "one takes a whole number for one patient however it is written, and the other does "
-            "not (--patient-ids)"
+    has = "has" if len(without_pixels) == 1 else "have"
+    no_hashes = f"{' and '.join(without_pixels)} {has} no hashes of pixels"
+    if by_name is None:
+        return (
+            f"{what}: was compared with {root} by the names of patients alone, since {no_hashes}. "
+            "The same image under another name is not found. Prepare the data with this version, "
+            "into another --out, to compare pixels too."
         )
-        remedies.append("the same --patient-ids")
-    salted = [] if one_salt else [theirs for theirs in strange if not theirs.same_salt(ours)]
-    if any(one.salt_is_lost for one in (ours, *salted)) and salted:
-        reasons.append(
-            "one names patients by a salt that was thrown away when a generator was handed on"
+    reason, remedy = by_name
+    if without_pixels:
+        return (
+            f"{what}: could not be compared with {root}: {reason}, and {no_hashes}. Whether they "
+            "share patients or images is not known, and a leak would not be seen. Prepare the data "
+            "of both with this version, into another --out, and train again; or be sure from "
+            "elsewhere that they are other people."
         )
-        remedy = "Who has the generator's checkpoint can compare patients too, with a folder of it "
-        remedy += "that keeps their names: export.py generator --patient-names keep."
-        return ", and ".join(reasons), remedy
-    if any(theirs.named_by != ours.named_by for theirs in salted):
-        reasons.append(
-            "one names patients as their source does, and the other by a salt of its own"
-        )
-        remedies.append("one --patient-salt (or, of public names, --keep-patient-names)")
-    elif any(theirs.salt_check is None or ours.salt_check is None for theirs in salted):
-        reasons.append("which --patient-salt made the names of patients is not recorded")
-        remedies.append("one --patient-salt")
-    elif salted:
-        reasons.append("their patients are named with different salts (--patient-salt)")
-        remedies.append("one --patient-salt")
-    remedy = f"With {' and '.join(remedies)} for both, patients are compared too."
-    return ", and ".join(reasons), remedy
+    return (
+        f"{what}: was compared with {root} by pixels alone, since {reason}. Copies that were "
+        f"scaled, windowed or compressed with loss are not found. {remedy}"
+    )
 
 
 def _texts(value: Any, name: str) -> Iterable[str]:

@@ -6,7 +6,7 @@ Every room may import it.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -173,6 +173,48 @@ class PatientNames:
             names.ids if names.named_by == "pseudonym" else "as_numbers" for names in (self, other)
         }
         return len(kinds) == 1
+
+
+def why_not_comparable(
+    strange: Sequence[PatientNames], ours: PatientNames, one_salt: bool
+) -> tuple[str, str]:
+    """Why names of several kinds cannot be compared, and a sentence on how they could.
+
+    Args:
+        strange: The kinds that cannot be compared.
+        ours: With which.
+        one_salt: One salt is known to have made them all.
+    """
+    reasons: list[str] = []
+    remedies: list[str] = []
+    if not all(theirs.same_ids(ours) for theirs in strange):
+        reasons.append(
+            "one takes a whole number for one patient however it is written, and the other does "
+            "not (--patient-ids)"
+        )
+        remedies.append("the same --patient-ids")
+    salted = [] if one_salt else [theirs for theirs in strange if not theirs.same_salt(ours)]
+    if any(one.salt_is_lost for one in (ours, *salted)) and salted:
+        reasons.append(
+            "one names patients by a salt that was thrown away when a generator was handed on"
+        )
+        return ", and ".join(reasons), (
+            "Who has the generator's checkpoint can compare patients too, with a folder of it "
+            "that keeps their names: export.py generator --patient-names keep."
+        )
+    if any(theirs.named_by != ours.named_by for theirs in salted):
+        reasons.append(
+            "one names patients as their source does, and the other by a salt of its own"
+        )
+        remedies.append("one --patient-salt (or, of public names, --keep-patient-names)")
+    elif any(theirs.salt_check is None or ours.salt_check is None for theirs in salted):
+        reasons.append("which --patient-salt made the names of patients is not recorded")
+        remedies.append("one --patient-salt")
+    elif salted:
+        reasons.append("their patients are named with different salts (--patient-salt)")
+        remedies.append("one --patient-salt")
+    remedy = f"With {' and '.join(remedies)} for both, patients are compared too."
+    return ", and ".join(reasons), remedy
 
 
 def key_of(name: str) -> str:
