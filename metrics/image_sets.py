@@ -21,6 +21,7 @@ from metrics.extractor import FeatureExtractor, maps_of
 from metrics.image_quality import paired_quality
 from metrics.inception_score import inception_score
 from metrics.prdc import prdc
+from metrics.score_ranges import within_range
 from metrics.set_intervals import half_sample_intervals
 
 NUM_NEIGHBOURS = 5  # of precision, recall, density and coverage
@@ -79,11 +80,11 @@ def set_distances(
     )
     canonical = extractor_name == "inception"
     found: Scores = {}
-    for kind, distance, lowest, short in (
-        ("frechet", frechet_distance, 0.0, "fid"),
-        ("kernel", kernel, None, "kid"),
+    for kind, distance, short in (
+        ("frechet", frechet_distance, "fid"),
+        ("kernel", kernel, "kid"),
     ):
-        entry = _with_interval(values[kind], margins.get(kind), lowest)
+        entry = _with_interval(kind, values[kind], margins.get(kind))
         entry |= {"floor": None, "value_at_floor_size": None, "num_images_at_floor": 0}
         found[short if canonical else f"{kind}_{extractor_name}"] = entry
         try:
@@ -133,9 +134,7 @@ def set_fidelity(
         return {}
     margins = _margins(scores, [first, second], [patient_ids, None], seed)
     return {
-        f"{key}_{extractor_name}": _with_interval(
-            value, margins.get(key), 0.0, None if key == "density" else 1.0
-        )
+        f"{key}_{extractor_name}": _with_interval(key, value, margins.get(key))
         for key, value in scores(first, second).items()
     }
 
@@ -158,15 +157,15 @@ def class_scores(
     """
 
     def score(logits: Tensor) -> dict[str, float]:
-        return {"score": inception_score(logits, NUM_SPLITS)[0]}
+        return {"inception_score": inception_score(logits, NUM_SPLITS)[0]}
 
     if min(len(real_logits), len(synthetic_logits)) < NUM_SPLITS:
         return {}
     key = "inception_score" + ("" if extractor_name == "inception" else f"_{extractor_name}")
     return {
         key: {
-            "synthetic": _of_one_set(score, synthetic_logits, None, seed, lowest=1.0),
-            "real": _of_one_set(score, real_logits, patient_ids, seed, lowest=1.0),
+            "synthetic": _of_one_set(score, synthetic_logits, None, seed),
+            "real": _of_one_set(score, real_logits, patient_ids, seed),
         }
     }
 
@@ -205,8 +204,8 @@ def similarity_between_patients(
         found.append(ms_ssim(left, right))
     values = torch.cat(found).double().numpy()
     margin = float(student.ppf(0.975, count - 1) * values.std(ddof=1) / np.sqrt(count))
-    entry = _with_interval(float(values.mean()), margin, 0.0, 1.0)
-    return name_of_scales(num_scales(left)), entry | {"num_pairs": count}
+    name = name_of_scales(num_scales(left))
+    return name, _with_interval(name, float(values.mean()), margin) | {"num_pairs": count}
 
 
 @torch.inference_mode()
@@ -236,11 +235,10 @@ def _of_one_set(
     sample: Any,
     patient_ids: Sequence[str] | None,
     seed: int,
-    lowest: float = 0.0,
 ) -> dict[str, Any]:
     ((name, value),) = statistic(sample).items()
     margins = _margins(statistic, [sample], [patient_ids], seed)
-    return _with_interval(value, margins.get(name), lowest)
+    return _with_interval(name, value, margins.get(name))
 
 
 def _margins(
@@ -257,15 +255,9 @@ def _margins(
     return {name: interval.high - interval.value for name, interval in found.items()}
 
 
-def _with_interval(
-    value: float, margin: float | None, lowest: float | None = None, highest: float | None = None
-) -> dict[str, Any]:
+def _with_interval(name: str, value: float, margin: float | None) -> dict[str, Any]:
     """Value, low and high, cut off at what the score can be."""
     if margin is None:
         return {"value": value, "low": None, "high": None}
-    low, high = value - margin, value + margin
-    return {
-        "value": value,
-        "low": low if lowest is None else max(lowest, low),
-        "high": high if highest is None else min(highest, high),
-    }
+    low, high = within_range(name, value - margin, value + margin)
+    return {"value": value, "low": low, "high": high}

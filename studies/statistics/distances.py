@@ -11,6 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
+from metrics.score_ranges import within_range
 from studies.statistics.calibration import VarianceParts, critical_ratios, p_values
 from studies.statistics.significance import holm
 
@@ -54,11 +55,18 @@ def trainings(values: Sequence[float], deviations: Sequence[float | None]) -> Tr
     return Trainings(values, known) if len(known) == len(values) else None
 
 
-def distance_interval(trained: Trainings, confidence: float = 0.95) -> tuple[float, float] | None:
+def distance_interval(
+    name: str, trained: Trainings, confidence: float = 0.95
+) -> tuple[float, float] | None:
     """Ends of the mean distance for other images, patients and trainings.
 
     None with one training, and where nothing varied: an interval of no length would claim that
     other trainings come out the same.
+
+    Args:
+        name: Of the distance, or of another score of sets; its range cuts the interval off.
+        trained: The trainings.
+        confidence: Coverage.
     """
     if len(trained.values) < 2:
         return None
@@ -67,7 +75,7 @@ def distance_interval(trained: Trainings, confidence: float = 0.95) -> tuple[flo
         return None
     mean, reach = float(np.mean(trained.values)), float(critical_ratios(parts, confidence)[0])
     margin = reach * float(parts.standard_error[0])
-    return mean - margin, mean + margin
+    return within_range(name, mean - margin, mean + margin)
 
 
 def difference_between(

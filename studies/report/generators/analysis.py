@@ -122,7 +122,7 @@ def _held_out(specification: Specification, records: Sequence[Record]) -> list[d
         for key in keys:
             entries = [record["evaluation"]["summary"][key] for record in found]
             if all(entry.get("value") is not None for entry in entries):
-                scores[key] = _pooled(entries)
+                scores[key] = _pooled(key, entries)
         sizes = [
             evaluation
             for record in found
@@ -144,14 +144,14 @@ def _held_out(specification: Specification, records: Sequence[Record]) -> list[d
     return rows
 
 
-def _pooled(entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _pooled(name: str, entries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Mean over seeds; with several its interval carries other trainings too."""
     values = [entry["value"] for entry in entries]
     deviations = [_deviation(entry) for entry in entries]
     ends: tuple[float | None, float | None] = (entries[0].get("low"), entries[0].get("high"))
     if len(values) > 1:
         trained = trainings(values, deviations)
-        ends = (trained and distance_interval(trained)) or (None, None)
+        ends = (trained and distance_interval(name, trained)) or (None, None)
     pooled: dict[str, Any] = {
         "value": fmean(values),
         "low": ends[0],

@@ -11,6 +11,8 @@ from studies.statistics.distances import (
     distance_interval,
 )
 
+NAME = "frechet_random_vgg"
+
 
 def trained(*values: float, deviation: float = 0.0) -> Trainings:
     return Trainings(values, [deviation] * len(values))
@@ -18,7 +20,7 @@ def trained(*values: float, deviation: float = 0.0) -> Trainings:
 
 def test_without_scatter_over_images_it_is_students_t() -> None:
     values, other = (10.0, 12.0, 11.5), (14.0, 13.0, 15.5)
-    low, high = distance_interval(trained(*values))
+    low, high = distance_interval(NAME, trained(*values))
     expected = stats.ttest_1samp(values, 0).confidence_interval()
     assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-3)
     found = difference_between(trained(*values), trained(*other))
@@ -31,21 +33,28 @@ def test_without_scatter_over_images_it_is_students_t() -> None:
 
 def test_scatter_over_images_widens_it_and_does_not_shrink_with_trainings() -> None:
     values = (10.0, 12.0, 11.5)
-    narrow, wide = (distance_interval(trained(*values, deviation=sd)) for sd in (0.0, 3.0))
+    narrow, wide = (distance_interval(NAME, trained(*values, deviation=sd)) for sd in (0.0, 3.0))
     assert wide[1] - wide[0] > narrow[1] - narrow[0]
-    many = distance_interval(trained(*values * 30, deviation=3.0))
+    many = distance_interval(NAME, trained(*values * 30, deviation=3.0))
     assert many[1] - many[0] > 2 * 1.96 * 3.0
 
 
+def test_an_interval_ends_where_the_score_does() -> None:
+    low, high = distance_interval(NAME, trained(79.0, 164.0, 85.0))
+    assert low == 0.0
+    assert high > 200
+    assert distance_interval("recall_random_vgg", trained(0.1, 0.9, 0.5)) == (0.0, 1.0)
+
+
 def test_one_training_has_neither() -> None:
-    assert distance_interval(trained(3.0, deviation=0.5)) is None
+    assert distance_interval(NAME, trained(3.0, deviation=0.5)) is None
     two = trained(4.0, 5.0, deviation=0.5)
     assert difference_between(trained(3.0, deviation=0.5), two) is None
 
 
 def test_where_nothing_varies_there_is_no_interval() -> None:
     """A recall of 0 in every training: 0 to 0 would claim that all others have it too."""
-    assert distance_interval(trained(0.0, 0.0)) is None
+    assert distance_interval(NAME, trained(0.0, 0.0)) is None
     assert difference_between(trained(3.0, 3.0), trained(4.0, 4.0)) is None
 
 
@@ -57,7 +66,7 @@ def test_intervals_hold_the_truth() -> None:
         first, second = (
             trained(*(20 + real + rng.normal(0, 1.5, 3)), deviation=2.0) for _ in range(2)
         )
-        low, high = distance_interval(first)
+        low, high = distance_interval(NAME, first)
         held.append(low <= 20 <= high)
         alarms.append(difference_between(first, second).p < 0.05)
     assert np.mean(held) > 0.93
