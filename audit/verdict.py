@@ -71,7 +71,7 @@ def headline(result: Mapping[str, Any]) -> str:
     if kind == NOTHING_FOUND:
         attacks = succeeded(result)
         but = (
-            f" But the set gives training patients away by another way: {' and '.join(attacks)} "
+            f" But the set reveals training patients in another way: {' and '.join(attacks)} "
             "did better than chance."
             if attacks
             else ""
@@ -105,8 +105,8 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     ]
     if result["like_a_plain_copy"] is not None:
         told.append(
-            f"{result['like_a_plain_copy']} lie on a training image as closely as undisguised "
-            "copies do; no held-out image comes half as near."
+            f"{result['like_a_plain_copy']} are as similar to a training image as undisguised "
+            "copies are; no held-out image reaches half of that similarity."
         )
     told.append(
         f"At most {percent(result['copies_at_most'])} of the set are {_mixed(result)} (upper 95 % "
@@ -114,9 +114,9 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
     )
     if kind_of(result) == NOTHING_FOUND:
         told[-1] += (
-            " That holds for this set, by the images that were in fact flagged. The "
-            f"{percent(result['smallest_share_shown'])} are what any set of this size would need "
-            "for these tests to speak: from fewer copies, the flags could be chance likenesses."
+            " That holds for this set, by the images that were in fact flagged. In general, "
+            f"{percent(result['smallest_share_shown'])} of a set of this size must be copies "
+            "before these tests report them; flags of fewer could be chance."
         )
     worst = min(result["planted"], key=lambda row: row["found"])
     least = (
@@ -148,7 +148,7 @@ def sentences(result: Mapping[str, Any]) -> list[str]:
             f"Of {count(own['num_images'], 'image')} painted on the label map of a training slice, "
             f"{percent(own['own_slice_is_nearest'])} have that very slice as the nearest, and "
             f"{percent(own['own_patient_is_nearest'])} a slice of that patient. A label map is "
-            "itself a patient's: its outlines are copied by intent."
+            "itself a patient's: its outlines are meant to be copied."
         )
     return told
 

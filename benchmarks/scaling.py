@@ -85,7 +85,7 @@ KITS19 = (
 """Steps of docs/full_size.md, 210 patients; 512 px have four times the pixels of 256."""
 
 _SHOWN = 40_940 * 150  # films of the paper, epochs of its Table 1
-PAPER_003 = (
+KO_2020 = (
     Training("DCGAN, batch 64", "dcgan", _SHOWN / 64, 4 * 64 / 16),
     Training("PGGAN, batch 16", "pggan", _SHOWN / 16, 1.3 / 1.0127),
     Training("multi-scale, SE, batch 16", "se_msg_pggan", _SHOWN / 16, 0.8 / 0.6014),
@@ -189,7 +189,7 @@ def cost_table(title: str, trainings: Sequence[Training], found: dict[str, Metho
         f"| {one.name} | {one.steps:,.0f} | {_shown(part)} |"
         for one, part in zip(trainings, parts, strict=True)
     ]
-    if trainings is PAPER_003:
+    if trainings is KO_2020:
         pggan = parts[1]
         style = Range(pggan.low * STYLEGAN_TO_PGGAN.low, pggan.high * STYLEGAN_TO_PGGAN.high)
         name = "StyleGAN, batch 16, by PGGAN's time"
@@ -236,7 +236,7 @@ def main() -> None:
     print("\n16 images in all:", *throughput_table(found, True), sep="\n")
     print("\nExchange, ms a step:", *exchange_table(found), sep="\n")
     print("", *cost_table("KiTS19, 210 patients, 57 trainings", KITS19, found), sep="\n")
-    print("", *cost_table("paper 003, Table 1", PAPER_003, found), sep="\n")
+    print("", *cost_table("Ko et al. 2020, Table 1", KO_2020, found), sep="\n")
     checked = [check(name, count, options.rounds) for count in options.check for name in METHODS]
     if checked:
         print("", *check_table(checked), sep="\n")

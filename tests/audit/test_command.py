@@ -409,7 +409,7 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
         ({"smallest_share_shown": None}, NO_ANSWER, "This is no answer"),
         ({"by_distance": {"any": {"membership": {"succeeds": True},
                                   "reidentification": {"succeeds": False}}}}, NOTHING_FOUND,
-         "But the set gives training patients away by another way: a membership attack did better"),
+         "But the set reveals training patients in another way: a membership attack did better"),
     ],
 )  # fmt: skip
 def test_verdict(changed: dict[str, Any], kind: str, words: str) -> None:
