@@ -159,15 +159,16 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
     from studies.run.job import Job
     from studies.run.kind import KINDS
     from studies.run.verbs import Verbs
+    from studies.specification.generator_names import GeneratorJob
     from studies.specification.read import load_specification
-    from studies.specification.specification import generator_name
 
     study = Study(load_specification(config), Path("data"), out)
     specification = study.specification
-    generator = specification.generator
-    if generator and isinstance(generator.per_class, str):  # the data would say which
-        generator = replace(generator, per_class=("normal",))
-        study = replace(study, specification=replace(specification, generator=generator))
+    plans = dict(specification.plans)
+    for name, plan in plans.items():
+        if isinstance(plan.per_class, str):  # the data would say which
+            plans[name] = replace(plan, per_class=("normal",))
+    study = replace(study, specification=specification.with_plans(plans))
     lines: list[list[str]] = []
 
     def fit(words: list[str]) -> SimpleNamespace:
@@ -193,7 +194,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
         lambda **_: {},
         lambda args, timed: None,
     )
-    names = [generator_name(specification.seeds[0])] if generator else []
+    names = [GeneratorJob(name, specification.seeds[0]).name for name in plans]
     names += [cell.name for cell in specification.cells() if cell.seed == specification.seeds[0]]
     for name in names:
         KINDS[specification.kind].perform(Job(name, study, verbs, {"seed": 0}, []))

@@ -1,6 +1,6 @@
 """The second answer of a study's report: do its synthetic sets copy training images?"""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from display.numbers import count
 from provenance import UserError, read_json
 from studies.run.audits import AUDIT, GIVEN
 from studies.run.folder import StudyFolder
+from studies.specification.generator_names import is_set_of
 from studies.specification.specification import Specification
 
 ROOMS_OF_SETS = ("synthetic", "films")
@@ -59,14 +60,14 @@ def _of_other_images(
 
 
 def copies(
-    specification: Specification, audits: Mapping[str, Mapping[str, Any]], num_sets: int
+    specification: Specification, audits: Mapping[str, Mapping[str, Any]], sets: Collection[str]
 ) -> dict[str, Any] | None:
-    """The answer, with a line for each set.
+    """The answer, with a line for each set; of several generators with a sentence for each.
 
     Args:
         specification: The study.
         audits: Contents of audit.json by their sets.
-        num_sets: Finished synthetic sets.
+        sets: Names of the finished synthetic sets.
 
     Returns:
         "headline", "lines" of name, verdict and sentences, and whether copies were "found"; None of
@@ -78,13 +79,28 @@ def copies(
     lines = [_line(name, found) for name, found in audits.items()]
     verdicts = {found["verdict"] for found in audits.values()}
     return {
-        "headline": _headline(audits, num_sets),
+        "headline": _headlines(specification, audits, sets),
         "lines": lines,
         "found": FOUND in verdicts,
         "attacked": any(found.get("attacks_succeeded") for found in audits.values()),
-        "clean": bool(audits) and verdicts == {NOTHING_FOUND} and len(audits) >= num_sets,
+        "clean": bool(audits) and verdicts == {NOTHING_FOUND} and len(audits) >= len(sets),
         "audited": len(audits),
     }
+
+
+def _headlines(
+    specification: Specification, audits: Mapping[str, Mapping[str, Any]], sets: Collection[str]
+) -> str:
+    if len(specification.plans) < 2 or not audits:
+        return _headline(audits, len(sets))
+    sentences = []
+    for generator in specification.plans:
+        own = {name: found for name, found in audits.items() if is_set_of(generator, name)}
+        number = sum(is_set_of(generator, name) for name in sets)
+        if own or number:
+            told = _headline(own, number)
+            sentences.append(f"{specification.title_of(generator)}: {told}")
+    return " ".join(sentences)
 
 
 def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:

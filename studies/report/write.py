@@ -16,6 +16,7 @@ from studies.report.downstream.external_tables import external_sentences
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
+from studies.run.audits import GIVEN
 from studies.run.decisions import changes_told
 from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
@@ -80,7 +81,7 @@ def build_report(out: Path) -> Path:
     given = find_path(written) if written is not None else None
     audits = read_audits(folder, given)
     content["audits"] = {name: _of_report(found) for name, found in audits.items()}
-    content["copies"] = copies(specification, audits, _num_sets(folder, given))
+    content["copies"] = copies(specification, audits, _sets(folder, given))
     if study.get("subgroups"):
         of_cells = of_study(specification, records)
         content["subgroups"] = subgroups(specification, of_cells, study["subgroups"])
@@ -139,11 +140,10 @@ def build_report(out: Path) -> Path:
     return folder.root / "report.html"
 
 
-def _num_sets(folder: StudyFolder, given: Path | None) -> int:
-    """Finished synthetic sets of a study; the one in place of a generator counts as one."""
-    return (given is not None) + sum(
-        len([*folder.root.glob(f"{room}/*/manifest.json")]) for room in ROOMS_OF_SETS
-    )
+def _sets(folder: StudyFolder, given: Path | None) -> list[str]:
+    """Names of a study's finished synthetic sets, the one in place of a generator among them."""
+    manifests = [m for room in ROOMS_OF_SETS for m in folder.root.glob(f"{room}/*/manifest.json")]
+    return [path.parent.name for path in manifests] + [GIVEN] * (given is not None)
 
 
 def _of_report(found: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from studies.run.folder import Study
 from studies.run.job import Job, now
 from studies.run.kind import KINDS
 from studies.run.verbs import Verbs
-from studies.specification.specification import seed_of_generator
+from studies.specification.generator_names import generator_job
 from wandb_runs.run import finish_run
 
 Found = TypeVar("Found")
@@ -51,7 +51,7 @@ def run_job(name: str, study: Study, load_verbs: Callable[[], Verbs]) -> JobOutc
         claim = Claim.take(folder.claim(name))
         if claim:
             break
-        if seed_of_generator(name) is None:
+        if generator_job(name) is None:
             return JobOutcome(name, "elsewhere", 0.0, f"left to {holder(folder.claim(name))}")
         # Cells here need these images, so wait for whoever makes them.
         time.sleep(_POLL_SECONDS)
@@ -138,7 +138,7 @@ def record_failure(
 
 
 def _score(name: str, study: Study) -> float | None:
-    if seed_of_generator(name) is not None:
+    if generator_job(name) is not None:
         return None
     evaluation = read_json(study.folder.record(name))["evaluation"]
     summary = evaluation.get("summary", {}).get(study.specification.metric.name) or {}

@@ -16,7 +16,7 @@ from provenance import read_json
 from studies.run.attempt import do_claimed
 from studies.run.folder import Study
 from studies.run.verbs import Verbs
-from studies.specification.specification import Specification, set_name
+from studies.specification.specification import Specification
 
 AUDIT = "audit.json"
 GIVEN = "given"  # the name of the audit of a set in place of a generator
@@ -34,14 +34,15 @@ def check_audit(specification: Specification) -> None:
 
 def sets_of(study: Study) -> dict[str, Path]:
     """The synthetic sets of this study that are finished, by the names of their audits."""
-    folder, cells = study.folder, study.specification.cells()
+    folder, specification = study.folder, study.specification
+    cells = specification.cells()
     if study.synthetic_set is not None:
         return {GIVEN: study.synthetic_set.root}
-    if study.specification.kind == "generators":
+    if specification.kind == "generators":
         names = {cell.name: folder.films(cell.name) for cell in cells}
     else:
-        made = [name for c in cells if (name := study.specification.generator_of(c)) is not None]
-        names = {set_name(name): folder.synthetic(name) for name in made}
+        made = [specification.generator_job(c) for c in cells if specification.generator_of(c)]
+        names = {job.set_name: folder.synthetic(job) for job in made}
     return {name: path for name, path in names.items() if (path / "manifest.json").is_file()}
 
 

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,14 @@ class Inputs:
 
     Attributes:
         data: Its cache, see `describe_data`.
-        labels: The cache whose label maps condition the generator, likewise; None: its own.
+        labels: By the names of its generators the cache whose label maps each is given, likewise;
+            None: its own.
         weights_sha256: Of the extractor of a study of generators.
         synthetic_sha256: Of the set that stands in place of a generator; None without one.
     """
 
     data: dict[str, Any]
-    labels: dict[str, Any] | None = None
+    labels: Mapping[str, dict[str, Any] | None]
     weights_sha256: str | None = None
     synthetic_sha256: str | None = None
 

@@ -20,15 +20,10 @@ from provenance import (
 from studies.run.decisions import decisions_of
 from studies.run.fingerprint import Inputs, by_content, describe_data, digest
 from studies.run.subgroups import groups_of_films
+from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.parts import Cell
 from studies.specification.read import parse_specification
-from studies.specification.specification import (
-    Specification,
-    find_path,
-    generator_name,
-    seed_of_generator,
-    set_name,
-)
+from studies.specification.specification import Specification, find_path
 from wandb_runs.environment import NOT_LOGGED, Destination
 
 STUDY_FORMAT_VERSION = 1
@@ -54,7 +49,7 @@ class StudyFolder:
 
     def record(self, name: str) -> Path:
         """A finished cell's JSON, or a finished generator's (`generator__seed0`)."""
-        room = "cells" if seed_of_generator(name) is None else "generators"
+        room = "cells" if generator_job(name) is None else "generators"
         return self.root / room / f"{name}.json"
 
     def failure(self, name: str) -> Path:
@@ -75,13 +70,13 @@ class StudyFolder:
 
     def run(self, name: str, part: str = "") -> Path:
         """Run folder of a job's training; `part` names one of several trainings of a job."""
-        of_cell = seed_of_generator(name) is None
-        room, run = ("runs", name) if of_cell else ("generators", set_name(name))
+        made = generator_job(name)
+        room, run = ("runs", name) if made is None else ("generators", made.set_name)
         return self.root / room / (f"{run}__{part}" if part else run)
 
-    def synthetic(self, generator: str) -> Path:
-        """The images that the generator of this name made."""
-        return self.root / "synthetic" / set_name(generator)
+    def synthetic(self, made: GeneratorJob) -> Path:
+        """The images that this generator made."""
+        return self.root / "synthetic" / made.set_name
 
     def films(self, name: str) -> Path:
         """The films that a cell's generator made, in a study of generators."""
@@ -100,8 +95,8 @@ class StudyFolder:
         return _records((self.root / "cells").glob("*.json"))
 
     def finished_generators(self) -> list[dict[str, Any]]:
-        """Records of all finished generators, by seed."""
-        return _records((self.root / "generators").glob("generator__seed*.json"))
+        """Records of all finished generators, by name and seed."""
+        return _records((self.root / "generators").glob("generator*__seed*.json"))
 
 
 @dataclass(frozen=True)
@@ -112,7 +107,7 @@ class Study:
         specification: What it compares.
         root: Prepared cache.
         out: Its folder.
-        labels: Cache whose label maps condition the generator; None: its own data's.
+        labels: Cache whose label maps the generators are given; None: what each plan says.
         weights: Of the extractor of a study of generators.
         logged: Where its runs are logged in Weights & Biases.
         external: Caches of its external test sets, by name.
@@ -146,10 +141,15 @@ class Study:
 
         Of one that needs none, where nothing will be read.
         """
-        made, name = self.synthetic_set, self.specification.generator_of(cell)
+        made = self.synthetic_set
         if made is not None:
             return made.root
-        return self.folder.synthetic(name or generator_name(cell.seed))
+        return self.folder.synthetic(self.specification.generator_job(cell))
+
+    def labels_of(self, generator: str) -> Path | None:
+        """Cache whose label maps a generator is given; None: those of the study's own data."""
+        own = self.specification.plans[generator].labels
+        return self.labels or (find_path(own) if own else None)
 
     def inputs(self) -> Inputs:
         """What it is given, by content as it is now.
@@ -159,10 +159,14 @@ class Study:
         """
         return Inputs(
             describe_data(self.root),
-            describe_data(self.labels) if self.labels else None,
+            {name: self._label_maps(name) for name in self.specification.plans},
             sha256_of(self.weights) if self.weights else None,
             self.synthetic_set.content_sha256 if self.synthetic_set else None,
         )
+
+    def _label_maps(self, generator: str) -> dict[str, Any] | None:
+        labels = self.labels_of(generator)
+        return None if labels is None else describe_data(labels)
 
 
 def open_study(
@@ -219,7 +223,7 @@ def open_study(
         "decisions": decisions_of(before, specification, len(folder.finished())),
         "data": inputs.data,
         "data_root": str(study.root),
-        "labels": inputs.labels,
+        "labels": inputs.labels.get("", inputs.labels or None),
         "labels_root": str(study.labels) if study.labels else None,
         "weights": str(study.weights) if study.weights else None,
         "external": external,

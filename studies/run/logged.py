@@ -8,7 +8,8 @@ from typing import Any, cast
 
 from provenance import UserError
 from studies.run.folder import Study
-from studies.specification.specification import Specification, seed_of_generator
+from studies.specification.generator_names import generator_job
+from studies.specification.specification import Specification
 from wandb_runs.environment import Destination, WandbMode, resolve
 from wandb_runs.run import Labels
 
@@ -20,8 +21,7 @@ def where_logged(specification: Specification, asked: WandbMode) -> Destination:
         UserError: Flag and YAML disagree, or every run would get one id; see also `resolve`.
     """
     flags = [tuple(specification.flags_of(cell)) for cell in specification.cells()]
-    if specification.generator is not None:
-        flags.append(specification.generator.arguments)
+    flags += [plan.arguments for plan in specification.plans.values()]
     stated = {mode for each in flags for mode in _stated(each)}
     if asked != "auto" and stated - {asked}:
         raise UserError(
@@ -58,16 +58,19 @@ def labels_of(study: Study, name: str, part: str) -> Labels:
         name: Of the job, a cell's or a generator's.
         part: Which of the job's trainings, if there are several.
     """
-    specification = study.specification
-    seed = seed_of_generator(name)
-    place = specification.cell(name).as_dict() if seed is None else {"seed": seed}
+    specification, made = study.specification, generator_job(name)
+    place: dict[str, str | int] = {}
+    if made is None:
+        place = specification.cell(name).as_dict()
+    else:
+        place = {**({"generator": made.generator} if made.generator else {}), "seed": made.seed}
     return Labels(
         name=f"{name}__{part}" if part else name,
         group=specification.name,
-        job_type="generator" if seed is not None else part or "training",
+        job_type="generator" if made is not None else part or "training",
         tags=(specification.name,),
         config={"study": {"name": specification.name, "folder": study.out.name, **place}},
-        stays_open=seed is None and not part,  # its scores come after it
+        stays_open=made is None and not part,  # its scores come after it
     )
 
 

@@ -1,7 +1,7 @@
 """What `study.py plan` prints of trainings, time and disk."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -64,17 +64,20 @@ def training_lines(specification: Specification, trainings: Sequence[Training]) 
     what = "generator" if specification.kind == "generators" else "downstream model"
     lines = ["", f"Trainings: {others} of {what}s ({told})"]
     lines[-1] += f", {count(pretrainings, 'pretraining')}" if pretrainings else ""
-    if specification.generator is not None:
+    if specification.plans:
         unknown = any(one.part == ONE_PER_CLASS for one in trainings)
         each = " for each class" if unknown else ""
-        lines[-1] += f", {generators} of the generator{each}"
+        makers = "the generator" if len(specification.plans) == 1 else "generators"
+        lines[-1] += f", {generators} of {makers}{each}"
     rows: list[tuple[str, ...]] = [("arm", "", "", "trainings", "steps each", "images each")]
     by_arm: dict[tuple[str, bool], list[Training]] = {}
     for one in trainings:
-        by_arm.setdefault((one.arm, one.part == "pretrain"), []).append(one)
+        arm = f"{GENERATOR} {one.model}".rstrip() if one.arm == GENERATOR else one.arm
+        by_arm.setdefault((arm, one.part == "pretrain"), []).append(one)
     for (arm, first), those in by_arm.items():
-        name, role = "for the synthetic images", ""
-        if arm != GENERATOR:
+        title = specification.title_of(those[0].model) if those[0].arm == GENERATOR else ""
+        name, role = shortened(title, _WIDEST_NAME) or "for the synthetic images", ""
+        if those[0].arm != GENERATOR:
             scenario = specification.scenario(arm)
             name = shortened(scenario.name, _WIDEST_NAME)
             role = (
@@ -92,11 +95,11 @@ def training_lines(specification: Specification, trainings: Sequence[Training]) 
 def _role(specification: Specification, scenario: Scenario) -> str:
     if scenario.placebo:
         return "placebo"
-    if scenario.control_of:
-        return f"control of {scenario.control_of}"
     if specification.kind == "generators":
         return ""
     of = [one.id for one in specification.scenarios if scenario.id in _controls(one)]
+    if scenario.control_of:
+        return f"control of {', '.join(of or [scenario.control_of])}"
     told = ["baseline"] if scenario.id == specification.baseline_of(scenario) else []
     told += [f"control of {', '.join(of)}"] if of else []
     return "; ".join(told)
@@ -137,9 +140,12 @@ def time_lines(
         timed = those[0].measured
         assert timed is not None
         steps = sum(one.count * one.length.steps for one in those if one.length)
-        number, model = sum(one.count for one in those), those[0].model
-        name = GENERATOR if model == GENERATOR else specification.model(model).title
-        arms = "" if model == GENERATOR else ", ".join(dict.fromkeys(one.arm for one in those))
+        number, arms = sum(one.count for one in those), ""
+        if those[0].arm == GENERATOR:
+            name = f"{GENERATOR} {specification.title_of(those[0].model)}".rstrip()
+        else:
+            name = specification.model(those[0].model).title
+            arms = ", ".join(dict.fromkeys(one.arm for one in those))
         row = [shortened(name, 34), shortened(arms, 24), str(number), whole(steps)]
         if timed.seconds is None:
             rows.append((*row, "too short", "", "not known"))
@@ -189,10 +195,9 @@ def disk_lines(
     else:
         rows.append(("checkpoints", "not measured: their size is that of one that is written", ""))
         total = 0
-    images = _image_row(specification, trainings, cache)
-    if images is not None:
-        rows.append((*images[:2], "" if images[2] is None else _bytes(images[2])))
-        total += images[2] or 0
+    for title, told, size_of_all in _image_rows(specification, trainings, cache):
+        rows.append((title, told, "" if size_of_all is None else _bytes(size_of_all)))
+        total += size_of_all or 0
     if any(row[2] for row in rows):
         of = "" if all(row[2] for row in rows) else "of what is known"
         rows.append(("together", of, _bytes(total)))
@@ -207,38 +212,42 @@ def disk_lines(
     return lines
 
 
-def _image_row(
+def _image_rows(
     specification: Specification, trainings: Sequence[Training], cache: PreparedCache | None
-) -> tuple[str, str, int | None] | None:
+) -> Iterator[tuple[str, str, int | None]]:
+    """What the images of each generator take: their title, number and size, and the bytes."""
     if specification.distances is not None:
-        number, maps = specification.distances.num_images, False
         sets = sum(one.count for one in trainings)
-    elif specification.generator is not None:
-        number, maps = specification.generator.num_images, not isinstance(cache, FilmCache)
-        sets = sum(one.count for one in trainings if one.arm == GENERATOR)
-    else:
-        return None
+        yield _images_of(specification.distances.num_images, sets, trainings, cache, (), False)
+    for name, plan in specification.plans.items():
+        own = [one for one in trainings if (one.arm, one.model) == (GENERATOR, name)]
+        sets, maps = sum(one.count for one in own), not isinstance(cache, FilmCache)
+        title, told, size = _images_of(plan.num_images, sets, own, cache, plan.arguments, maps)
+        yield f"{title} {specification.title_of(name)}".rstrip(), told, size
+
+
+def _images_of(
+    number: int,
+    sets: int,
+    trainings: Sequence[Training],
+    cache: PreparedCache | None,
+    arguments: Sequence[str],
+    maps: bool,
+) -> tuple[str, str, int | None]:
     told = f"{sets} x {count(number, 'generated image')}"
     if any(one.part == ONE_PER_CLASS for one in trainings):
         told += " for each class"
     if cache is None:
         return "images", f"{told}, their size is the cache's", None
     channels = cache.channels if isinstance(cache, FilmCache) else 1
-    size = _size_of_images(specification, cache)
-    pixels = f"{size} x {size} px"
+    said = [value for flag, value in pairwise(words_of(arguments)) if flag == "--data.resolution"]
+    size = int(said[-1]) if said else cache.image_size
     bytes_each = size**2 * (channels + maps)
     return (
         "images",
-        f"{told} of {pixels}{' and their label maps' if maps else ''}, uncompressed",
+        f"{told} of {size} x {size} px{' and their label maps' if maps else ''}, uncompressed",
         sets * number * bytes_each,
     )
-
-
-def _size_of_images(specification: Specification, cache: PreparedCache) -> int:
-    """Side in pixels of what the generator makes: the cache's, or the resolution of its flags."""
-    given = specification.generator.arguments if specification.generator else ()
-    said = [value for flag, value in pairwise(words_of(given)) if flag == "--data.resolution"]
-    return int(said[-1]) if said else cache.image_size
 
 
 def _bytes(number: float) -> str:

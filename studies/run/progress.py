@@ -8,6 +8,7 @@ from typing import Any
 from display.numbers import duration
 from studies.run.attempt import JobOutcome
 from studies.run.folder import StudyFolder
+from studies.specification.generator_names import generator_job
 
 
 class StudyProgress:
@@ -34,7 +35,7 @@ class StudyProgress:
         for record in folder.finished() + folder.finished_generators():
             timings = record.get("timings", {})
             if not timings.get("resumed"):
-                kind = "generator" if "synthetic" in record else record["model"]
+                kind = kind_of(record["name"], record.get("model", ""))
                 self._seconds.setdefault(kind, []).append(seconds_of(timings))
 
     def begin(self, name: str) -> None:
@@ -87,6 +88,12 @@ class StudyProgress:
     def _clear(self) -> None:
         if sys.stderr.isatty():
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+
+
+def kind_of(name: str, model: str) -> str:
+    """What a job trains, whatever its seed: one of the generators, or the model of its cell."""
+    made = generator_job(name)
+    return model if made is None else f"generator {made.generator}".rstrip()
 
 
 def seconds_of(timings: Mapping[str, Any]) -> float:

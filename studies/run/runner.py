@@ -18,7 +18,7 @@ from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
-from studies.run.progress import StudyProgress
+from studies.run.progress import StudyProgress, kind_of
 from studies.run.slurm import (
     NOT_ASKED,
     SlurmJobs,
@@ -30,7 +30,8 @@ from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
 from studies.run.workers import InlinePool, WorkerPool
 from studies.specification.arms import with_placebo
-from studies.specification.specification import Specification, seed_of_generator
+from studies.specification.generator_names import generator_job
+from studies.specification.specification import Specification
 from wandb_runs.environment import NOT_LOGGED, Destination, WandbMode
 
 
@@ -177,7 +178,7 @@ def _do(
     else:
         pool = InlinePool(study, load_verbs)
     model_of = {cell.name: cell.model.name for cell in study.specification.cells()}
-    kinds = {name: model_of.get(name, "generator") for name in needs}
+    kinds = {name: kind_of(name, model_of.get(name, "")) for name in needs}
     progress = StudyProgress(kinds, pool.num_workers, say)
     progress.learn(study.folder)
     try:
@@ -279,7 +280,7 @@ def _say_plan(
     needs: dict[str, str | None],
     outcome: StudyOutcome,
 ) -> None:
-    generators = sum(seed_of_generator(name) is not None for name in needs)
+    generators = sum(generator_job(name) is not None for name in needs)
     say(
         f"{study.specification.title}: {count(len(needs) - generators, 'cell')} to run, "
         f"{count(generators, 'generator')} to train, {len(outcome.already_done)} already done. "

@@ -24,7 +24,8 @@ from studies.run.folder import Study
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.verbs import Verbs
 from studies.run.workers import WorkerPool
-from studies.specification.specification import PROJECT_ROOT, seed_of_generator
+from studies.specification.generator_names import generator_job
+from studies.specification.specification import PROJECT_ROOT
 from wandb_runs.environment import Destination
 
 CLOSING = "report"
@@ -243,7 +244,7 @@ def submit_study(
         if name not in live
     }
     try:
-        first = {n: task for n, task in new.items() if seed_of_generator(n) is not None}
+        first = {n: task for n, task in new.items() if generator_job(n) is not None}
         if first:
             submit(first, [])
         later = {n: task for n, task in new.items() if n not in first}

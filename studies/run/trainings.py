@@ -20,17 +20,20 @@ from studies.run.folder import Study
 from studies.run.stand_in import is_stand_in, write_stand_in
 from studies.run.verbs import Rehearsal, Verbs
 from studies.specification.claims import claims
+from studies.specification.generator_names import (
+    GeneratorJob,
+    generator_job,
+    key_of_generator,
+)
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import (
     FRACTION,
     PATIENTS_SEED,
     Specification,
     find_path,
-    generator_name,
-    seed_of_generator,
     words_of,
 )
-from studies.statistics.fairness import is_about_synthetic, unfairness
+from studies.statistics.fairness import subject_of, unfairness
 from studies.statistics.score_names import CLASSIFICATION, FINDINGS, score_names
 
 GENERATOR = "generator"
@@ -53,7 +56,7 @@ class Training:
 
     Attributes:
         arm: Id of the scenario, or `GENERATOR`.
-        model: Name of the model, or `GENERATOR`.
+        model: Name of the model, or of the generator.
         part: "pretrain", a generator's class, `ONE_PER_CLASS`, or nothing.
         count: How many seeds it is done with.
         config: Its YAML.
@@ -76,7 +79,9 @@ class Training:
     @property
     def name(self) -> str:
         """Such as `unet_light in 3`."""
-        what = GENERATOR if self.arm == GENERATOR else f"{self.model} in {self.arm}"
+        what = f"{self.model} in {self.arm}"
+        if self.arm == GENERATOR:
+            what = f"{GENERATOR} {self.model}".rstrip()
         return f"{what}, {self.part}" if self.part else what
 
 
@@ -85,33 +90,36 @@ def all_trainings(
 ) -> list[Training]:
     """Every training, once for all its seeds; generators first.
 
-    Makes the stand-in `images` for those of a generator; a set in its place is there already.
+    Makes in `images` the stand-ins for those of the generators, in a folder for each that has a
+    name; a set in their place is there already.
     """
     found = []
     if specification.synthetic is not None:
         images = SyntheticSet.open(find_path(specification.synthetic)).root
-    generator = specification.generator
-    needing = [one for one in specification.scenarios if specification.needs_images(one)]
-    if generator is not None and needing:
+    for name, plan in specification.plans.items():
+        needing = [
+            one
+            for one in specification.scenarios
+            if specification.needs_images(one) and specification.made_by(one) == name
+        ]
         for size in dict.fromkeys(one.size for one in needing):
             alike = [one for one in needing if one.size == size]
             seeds = {seed for one in alike for seed in specification.seeds_of(one)}
             parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
-            if isinstance(generator.per_class, tuple):
-                name = generator_name(specification.seeds[0], size)
-                parts = trainings_of_generator(specification, name)
+            if isinstance(plan.per_class, tuple):
+                made = GeneratorJob(name, specification.seeds[0], size)
+                parts = trainings_of_generator(specification, made)
             for part, flags in parts.items():
-                found.append(
-                    _training(GENERATOR, GENERATOR, part, len(seeds), generator.config, flags)
-                )
-        if cache is not None:
-            write_stand_in(images, cache, generator)
+                found.append(_training(GENERATOR, name, part, len(seeds), plan.config, flags))
+        if needing and cache is not None:
+            write_stand_in(images / name, cache, plan)
     for cell in specification.cells()[: len(specification.scenarios) * len(specification.models)]:
         parts = {"": from_this_folder(specification.flags_of(cell))}
         if cell.scenario.pretrain is not None:
             parts = {"pretrain": [], "": []}
         if cache is not None and specification.kind == "downstream":
-            parts = trainings_of_cell(specification, cell, images)
+            maker = specification.made_by(cell.scenario)
+            parts = trainings_of_cell(specification, cell, images / maker)
         count = len(specification.seeds_of(cell.scenario))
         for part, flags in parts.items():
             found.append(
@@ -146,7 +154,10 @@ def counted(
     known: dict[tuple[str, ...], Rehearsal] = {}
     for key, one in kinds.items():
         tell(len(kinds) - len(known))
-        known[key] = _rehearse(one, root, specification.seeds[0], rehearse, timed=False)
+        try:
+            known[key] = _rehearse(one, root, specification.seeds[0], rehearse, timed=False)
+        except UserError as error:
+            raise UserError(_of_the_generator(str(error), one, specification)) from error
         if specification.kind == "downstream" and known[key].task:
             _check_metric(specification.metric.name, one, known[key])
             _check_target(specification.target, one, known[key])
@@ -204,11 +215,7 @@ def refuse_wrong_trainings(
             say(f"Before the first training flags, data and metric are checked: {kinds} left ...")
 
     specification = study.specification
-    wanted = (
-        {(GENERATOR, GENERATOR)}
-        if any(seed_of_generator(name) is not None for name in names)
-        else set()
-    )
+    wanted = {(GENERATOR, made.generator) for made in map(generator_job, names) if made}
     wanted |= {(c.scenario.id, c.model.name) for c in specification.cells() if c.name in names}
     with TemporaryDirectory(prefix="check-") as temporary:
         images = Path(temporary) / "synthetic"
@@ -220,7 +227,7 @@ def refuse_wrong_trainings(
 
 
 def unfair_lines(specification: Specification, trainings: Sequence[Training]) -> list[str]:
-    """What the controls of synthetic images will lack, by the images that trainings will show."""
+    """What comparisons of synthetic images will lack, by the images that trainings will show."""
     shown: dict[tuple[str, str], tuple[int, int]] = {}
     for one in trainings:
         if one.length is not None and one.arm != GENERATOR:
@@ -229,7 +236,7 @@ def unfair_lines(specification: Specification, trainings: Sequence[Training]) ->
             shown[one.arm, one.model] = total
     lines: dict[str, None] = {}
     for claim in claims(specification):
-        about = is_about_synthetic(specification, claim.scenario, claim.against)
+        about = subject_of(specification, claim.scenario, claim.against) != "change"
         for model in specification.models if about and claim.role == "primary" else ():
             lacking = unfairness(specification, claim.scenario, claim.against, model.name, shown)
             pair = f"{claim.scenario} against {' and '.join(claim.against)}"
@@ -271,13 +278,19 @@ def _rehearse(
     try:
         return rehearse([*args, "--seed_everything", str(seed)], timed=timed)
     except UserError as error:
-        sentence = str(error)
-        for flag, value in pairwise(training.flags):
-            if flag == "--data.synthetic" and is_stand_in(Path(value)):  # which nobody knows
-                images = "the images of the study's generator (`generator.num_images`)"
-                sentence = _LARGER_SET.sub(r"Give \1 or more.", sentence.replace(value, images))
-        told = f"the training of {training.name} would be refused: {sentence}"
+        told = f"the training of {training.name} would be refused: {error}"
         raise UserError(told) from error
+
+
+def _of_the_generator(sentence: str, training: Training, specification: Specification) -> str:
+    """A sentence about a training, with the generator for its stand-in, which nobody knows."""
+    for flag, value in pairwise(training.flags):
+        if flag == "--data.synthetic" and is_stand_in(Path(value)):
+            maker = specification.made_by(specification.scenario(training.arm))
+            named = f"generator {maker}".rstrip()
+            images = f"the images of the study's {named} (`{key_of_generator(maker)}.num_images`)"
+            sentence = _LARGER_SET.sub(r"Give \1 or more.", sentence.replace(value, images))
+    return sentence
 
 
 def _training(

@@ -13,6 +13,7 @@ from itertools import pairwise
 from typing import Any, Literal
 
 from foreign_text import configuration_of
+from studies.specification.generators import as_many_images, differ_in_generator
 from studies.specification.parts import Model, Scenario
 from studies.specification.specification import (
     FRACTION,
@@ -131,6 +132,7 @@ def _with_controls(specification: Specification, scenario: Scenario) -> Specific
         if control == "real" and not shows_real(scenario):
             continue
         there = _same_already(specification, scenario, control)
+        there = there or _shared(specification, scenario, control)
         if there is None:
             own.append(_control(scenario, control))
             there = own[-1].id
@@ -155,7 +157,28 @@ def _control(arm: Scenario, control: Any) -> Scenario:
         pretrain=arm.pretrain if control == "steps" else None,
         control_of=arm.id,
         control=control,
+        generator=arm.generator,
     )
+
+
+def _shared(specification: Specification, arm: Scenario, control: str) -> str | None:
+    """A control of another generator's scenario that is this very training; None: there is none.
+
+    A control shows no synthetic image, but asks how many there are, and of which classes.
+    """
+    for other in specification.scenarios:
+        if other.control != control or other.control_of is None:
+            continue
+        first = specification.scenario(other.control_of)
+        if differ_in_generator(specification, arm, first) and arm.num_seeds == first.num_seeds:
+            own, others = (specification.plans[specification.made_by(s)] for s in (arm, first))
+            by_share = SHARE in words_of(arm.arguments)
+            counted = by_share or as_many_images(own, others)
+            # Which labels slices have depends on the kind of generator: those controls stay apart.
+            of_classes = own.per_class == others.per_class != ()
+            if counted and (control == "real" or of_classes):
+                return other.id
+    return None
 
 
 def _same_already(specification: Specification, arm: Scenario, control: str) -> str | None:
@@ -184,10 +207,11 @@ def _same_already(specification: Specification, arm: Scenario, control: str) -> 
 
 def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
     """Whether the synthetic images that join are made up of classes as the real ones are."""
-    generator, words = specification.generator, words_of(arm.arguments)
-    if _BALANCE in pairwise(words) or generator is None:
+    plan = specification.plans.get(specification.made_by(arm))
+    words = words_of(arm.arguments)
+    if _BALANCE in pairwise(words) or plan is None:
         return False
-    return SHARE in words or not (generator.per_class or generator.with_class)
+    return SHARE in words or not (plan.per_class or plan.with_class)
 
 
 def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:

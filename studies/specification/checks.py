@@ -5,6 +5,8 @@ import re
 from provenance import UserError
 from studies.specification.comparisons import wrong_controls, wrong_pairs, wrong_primary
 from studies.specification.external import wrong_external
+from studies.specification.generator_names import key_of_generator
+from studies.specification.generators import wrong_generators
 from studies.specification.specification import (
     FRACTION,
     PATIENTS_SEED,
@@ -45,6 +47,7 @@ def check_specification(specification: Specification, source: str) -> None:
         + _wrong_sizes(specification)
         + _wrong_names(specification)
         + _wrong_references(specification)
+        + wrong_generators(specification)
         + wrong_controls(specification)
         + wrong_primary(specification)
         + wrong_pairs(specification)
@@ -56,9 +59,9 @@ def check_specification(specification: Specification, source: str) -> None:
 
 
 def _wrong_flags(specification: Specification) -> list[str]:
-    generator = specification.generator
     given = {"arguments": specification.arguments}
-    given["generator.arguments"] = generator.arguments if generator else ()
+    for name, plan in specification.plans.items():
+        given[f"{key_of_generator(name)}.arguments"] = plan.arguments
     for index, scenario in enumerate(specification.scenarios):
         given[f"scenarios[{index}].arguments"] = scenario.arguments
         pretrain = scenario.pretrain
@@ -111,8 +114,7 @@ def _wrong_audit(specification: Specification) -> list[str]:
     if plan is None:
         return []
     found = []
-    makers = (specification.generator, specification.distances, specification.synthetic)
-    if all(one is None for one in makers):
+    if not (specification.plans or specification.distances or specification.synthetic):
         found.append("audit: this study makes no synthetic set to audit. Leave it out.")
     if plan.split not in _AUDITED_SPLITS:
         found.append(f"audit.split: {plan.split}: expected one of {', '.join(_AUDITED_SPLITS)}.")
@@ -133,9 +135,10 @@ def _wrong_names(specification: Specification) -> list[str]:
         "models": [model.name for model in specification.models],
         "seeds": [str(seed) for seed in specification.seeds],
         "name": [specification.name],
+        "generators": list(specification.generators or ()),
     }
     for kind, values in names.items():
-        if not values:
+        if not values and kind != "generators":
             found.append(f"{kind} is empty; give at least one.")
         doubled = sorted({value for value in values if values.count(value) > 1})
         if doubled:
@@ -163,10 +166,6 @@ def _wrong_references(specification: Specification) -> list[str]:
     for identifier in (specification.baseline_scenario, *pairs):
         if identifier not in scenarios:
             found.append(f"there is no scenario {identifier!r}; there are {', '.join(scenarios)}.")
-    if specification.synthetic and specification.generator:
-        found.append(
-            "synthetic and generator: each says where the synthetic images are from. Leave one out."
-        )
     if specification.synthetic and not any(one.synthetic for one in specification.scenarios):
         found.append("synthetic: no scenario is `synthetic: true`, so the set joins none.")
     if specification.synthetic and specification.distances:
@@ -174,11 +173,6 @@ def _wrong_references(specification: Specification) -> list[str]:
     if specification.distances and specification.target:
         found.append("target: a study with `distances` trains generators, which find no class.")
     for scenario in specification.scenarios:
-        if scenario.synthetic and not (specification.generator or specification.synthetic):
-            found.append(
-                f"scenario {scenario.id} is synthetic, but there is no generator. Add it, or give "
-                "a finished set with `synthetic: FOLDER`."
-            )
         if scenario.pretrain is not None and not (scenario.synthetic or scenario.control_of):
             found.append(
                 f"scenario {scenario.id} pretrains on synthetic images: add `synthetic: true`."
@@ -225,11 +219,6 @@ def _wrong_numbers(specification: Specification) -> list[str]:
         if scenario.placebo and taken & {*specification.seeds_of(scenario)}:
             found.append("seeds: the placebo's are each 10,000 higher, and overlap with others.")
     found += _clashing_seeds(specification)
-    if specification.generator and specification.generator.num_images < 1:
-        found.append("generator.num_images must be at least 1.")
-    kept = specification.generator.checkpoint if specification.generator else "last"
-    if kept not in ("last", "best"):
-        found.append(f"generator.checkpoint is {kept!r}, expected last or best.")
     distances = specification.distances
     if distances and (distances.num_images < 4 or distances.every_epochs < 1):
         found.append("distances.num_images must be at least 4, and every_epochs at least 1.")

@@ -64,6 +64,10 @@ def _wrong_control(scenario: Scenario, arm: Scenario | None) -> list[str]:
             f"{name} takes the flags of {arm.id}, whose control it is. Leave out `synthetic` and "
             "`arguments`."
         ]
+    if scenario.generator not in (None, arm.generator):
+        return [
+            f"{name} takes the generator of {arm.id}, whose control it is. Leave out `generator`."
+        ]
     return []
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from provenance import UserError
 from spelling import from_here, meant_path
 from studies.specification.arms import data_setting, setting_of
+from studies.specification.generator_names import generator_job
 from studies.specification.read import load_specification
 from studies.specification.specification import PROJECT_ROOT, Specification, find_path, words_of
 
@@ -45,10 +46,12 @@ def size_of(study: Specification) -> str:
     counts = ((len(study.scenarios), "scenario"), (len(study.models), "model"), (seeds, "seed"))
     parts = " x ".join(f"{number} {word}{'s' * (number != 1)}" for number, word in counts)
     said = [f"{len(study.cells())} trainings ({parts})"]
-    if study.generator is not None:
-        trained = {study.generator_of(cell) for cell in study.cells()} - {None}
-        per_class = " of each class" if study.generator.per_class else ""
-        said.append(f"{len(trained)} generator{'s' * (len(trained) != 1)}{per_class}")
+    trained = {name for cell in study.cells() if (name := study.generator_of(cell)) is not None}
+    for name, plan in study.plans.items():
+        number = sum(job.generator == name for job in map(generator_job, trained) if job)
+        titled = f" {study.title_of(name)}" if study.title_of(name) else ""
+        per_class = " of each class" if plan.per_class else ""
+        said.append(f"{number} generator{'s' * (number != 1)}{titled}{per_class}")
     lengths = {
         (setting_of(study, scenario, model, "trainer", "max_epochs"),
          data_setting(study, scenario, model, "images_per_epoch"))
@@ -75,14 +78,15 @@ def _needs(study: Specification, needs_of: Callable[[Path], Iterable[str]]) -> I
         yield from needs_of(find_path(config))
     given = [study.arguments, *(one.arguments for one in study.scenarios)]
     given += [one.arguments for one in study.models]
-    given += [study.generator.arguments] if study.generator is not None else []
+    given += [plan.arguments for plan in study.plans.values()]
     for flag, value in (pair for arguments in given for pair in pairwise(words_of(arguments))):
         if flag.endswith(".weights") and value == "imagenet":
             yield "ImageNet weights (downloaded, or a file)"
         elif flag.endswith("weights_path"):
             yield f"the file {value}"
-    if study.generator is not None and study.generator.labels:
-        yield f"the label maps of {study.generator.labels}"
+    for plan in study.plans.values():
+        if plan.labels:
+            yield f"the label maps of {plan.labels}"
     if study.synthetic is not None:
         yield f"the synthetic set {study.synthetic}"
     if study.distances is not None and study.distances.extractor != "random_vgg":

@@ -6,7 +6,7 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class GeneratorPlan:
-    """How the generator of the synthetic images is trained, once per seed, and what it makes.
+    """How a generator of synthetic images is trained, once per seed, and what it makes.
 
     It sees training patients only.
 
@@ -22,6 +22,7 @@ class GeneratorPlan:
             "smaller" (every class but the largest) become the data's classes before a study runs.
         into: Of a lesion infilling: which slices get lesions, "healthy" or "any", as generate.py
             --into; None: healthy.
+        title: What a reader sees; "": its name under `generators`.
     """
 
     config: str
@@ -32,6 +33,7 @@ class GeneratorPlan:
     checkpoint: str = "last"
     per_class: tuple[str, ...] | Literal["all", "smaller"] = ()
     into: Literal["healthy", "any"] | None = None
+    title: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,7 @@ class Scenario:
         control_of: The scenario that this one is the control of, with its flags.
         control: What it has as many of: "steps" (images, all real) or "real" images.
         placebo: It is the baseline again, with other seeds.
+        generator: Which of the study's `generators` makes its images; None: the only one.
     """
 
     id: str
@@ -71,6 +74,7 @@ class Scenario:
     control_of: str | None = None
     control: Literal["steps", "real"] | None = None
     placebo: bool = False
+    generator: str | None = None
 
     def __post_init__(self) -> None:
         """Fill in what a word of the YAML says besides: a sweep and a pretraining are synthetic."""

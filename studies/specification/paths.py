@@ -46,17 +46,16 @@ def with_found_paths(specification: Specification, folder: Path) -> Specificatio
     )
     if specification.synthetic is not None:
         found = replace(found, synthetic=_found(specification.synthetic, folder))
-    generator = specification.generator
-    if generator is None:
-        return found
-    return replace(
-        found,
-        generator=replace(
-            generator,
-            config=_found(generator.config, folder),
-            labels=_found(generator.labels, folder) if generator.labels else None,
-            arguments=_flags(generator.arguments, folder),
-        ),
+    return found.with_plans(
+        {
+            name: replace(
+                plan,
+                config=_found(plan.config, folder),
+                labels=_found(plan.labels, folder) if plan.labels else None,
+                arguments=_flags(plan.arguments, folder),
+            )
+            for name, plan in specification.plans.items()
+        }
     )
 
 
@@ -69,7 +68,7 @@ def refuse_missing_configs(specification: Specification, source: Path) -> None:
     flags = [specification.arguments, *(one.arguments for one in specification.scenarios)]
     flags += [one.pretrain for one in specification.scenarios if isinstance(one.pretrain, tuple)]
     flags += [one.arguments for one in specification.models]
-    flags += [specification.generator.arguments] if specification.generator else []
+    flags += [plan.arguments for plan in specification.plans.values()]
     words = [pair for given in flags for pair in pairwise(words_of(given))]
     overlays = [value for flag, value in words if flag == "--config"]
     for config in [*specification.configs(), *overlays]:

@@ -162,8 +162,17 @@ def _section(kind: Any, content: Any, path: str) -> Any:
 
 
 def _value(kind: Any, value: Any, path: str) -> Any:
-    """A value of the kind that a field has; a dataclass, or a tuple of them, from mappings."""
-    section = next((one for one in (kind, *get_args(kind)) if is_dataclass(one)), None)
+    """A value of the kind that a field has; a dataclass, or several of them, from mappings."""
+    kinds = (kind, *get_args(kind))
+    named = next((get_args(one)[1] for one in kinds if get_origin(one) is dict), None)
+    if is_dataclass(named):
+        if not isinstance(value, dict):
+            raise UserError(
+                f"{path}: expected names with their keys, such as "
+                f"{{dcgan: {{config: ..., num_images: 100}}}}, found {_found(value)}."
+            )
+        return {str(name): _section(named, one, f"{path}.{name}") for name, one in value.items()}
+    section = next((one for one in kinds if is_dataclass(one)), None)
     if section is None:
         return _plain(kind, value, path)
     if get_origin(kind) is not tuple:

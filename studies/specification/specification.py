@@ -1,12 +1,13 @@
 """A study as data: scenarios x models x seeds. `configs/studies/*.yaml` show the format."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from studies.specification.generator_names import GeneratorJob
 from studies.specification.parts import (
     AuditPlan,
     Cell,
@@ -20,7 +21,6 @@ from studies.specification.parts import (
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 PLACEBO = "placebo"  # id of the scenario that `placebo: true` adds
-_GENERATOR = "generator__seed"
 FRACTION, PATIENTS_SEED = "--data.fraction_of_patients", "--data.patients_seed"
 NUM_IMAGES = "--data.num_images"
 # Far above what anyone counts seeds to, so that seeds may be added to a study with a placebo.
@@ -45,8 +45,9 @@ class Specification:
         scenarios: Rows of the table.
         models: Columns of the table.
         baseline_scenario: The scenario that all others are tested against.
-        generator: Needed when a scenario is `synthetic`, or else `synthetic` is.
-        synthetic: Folder of a finished set of synthetic images in place of a generator, such as
+        generator: Makes the images of all scenarios that are `synthetic`.
+        generators: Several in its place, by name; every such scenario says which it is of.
+        synthetic: Folder of a finished set of synthetic images in place of generators, such as
             prepare.py synthetic makes of another program's. All seeds share it.
         arguments: Flags of `train.py fit` given to every model (not to the generator).
         extra_comparisons: Further pairs (scenario, against) that join the tested family.
@@ -77,6 +78,7 @@ class Specification:
     models: tuple[Model, ...]
     baseline_scenario: str
     generator: GeneratorPlan | None = None
+    generators: dict[str, GeneratorPlan] | None = None
     synthetic: str | None = None
     distances: Distances | None = None
     arguments: tuple[str, ...] = ()
@@ -97,10 +99,23 @@ class Specification:
         """What the models of this study are; `studies/run` and `studies/report` go by it."""
         return "downstream" if self.distances is None else "generators"
 
+    @property
+    def plans(self) -> Mapping[str, GeneratorPlan]:
+        """The plan of every generator by its name; that of `generator` has none, ""."""
+        if self.generators is not None:
+            return self.generators
+        return {} if self.generator is None else {"": self.generator}
+
+    def with_plans(self, plans: Mapping[str, GeneratorPlan]) -> "Specification":
+        """The study with these plans for its generators, which have the same names."""
+        if self.generators is not None:
+            return replace(self, generators=dict(plans))
+        return replace(self, generator=plans.get(""))
+
     def configs(self) -> list[str]:
-        """Configurations of every training, the generator's first."""
-        generator = [self.generator.config] if self.generator else []
-        return generator + [model.config for model in self.models]
+        """Configurations of every training, the generators' first."""
+        generators = [plan.config for plan in self.plans.values()]
+        return generators + [model.config for model in self.models]
 
     def scenario(self, identifier: str) -> Scenario:
         """The scenario with this id."""
@@ -139,11 +154,22 @@ class Specification:
         seeds = self.seeds[: scenario.num_seeds]
         return tuple(_PLACEBO_SEEDS + seed for seed in seeds) if scenario.placebo else seeds
 
+    def made_by(self, scenario: Scenario) -> str:
+        """Name of the generator whose images a scenario's cells need, if they need any."""
+        only = next(iter(self.plans), "")
+        return only if scenario.generator is None else scenario.generator
+
+    def title_of(self, generator: str) -> str:
+        """What a reader sees of a generator; "" where it has neither title nor name."""
+        return self.plans[generator].title or generator
+
+    def generator_job(self, cell: Cell) -> GeneratorJob:
+        """The generator whose images a cell is shown, if it is shown any."""
+        return GeneratorJob(self.made_by(cell.scenario), cell.seed, cell.scenario.size)
+
     def generator_of(self, cell: Cell) -> str | None:
-        """Name of the generator whose images a cell needs; None where it needs none."""
-        if not self.needs_generator(cell.scenario):
-            return None
-        return generator_name(cell.seed, cell.scenario.size)
+        """Name of the job that makes the images which a cell needs; None where it needs none."""
+        return self.generator_job(cell).name if self.needs_generator(cell.scenario) else None
 
     def patients_flags(self, seed: int, size: float | None) -> list[str]:
         """Flags that leave a training a share of the patients, the same ones for a seed.
@@ -204,30 +230,14 @@ class Specification:
         plain = asdict(self)
         if self.distances:  # which name the metric
             del plain["metric"]
+        # What a study with one generator does not say stays out: it reads as it always did.
+        for scenario in plain["scenarios"]:
+            if scenario["generator"] is None:
+                del scenario["generator"]
+        for plan in (plain["generator"], *(plain["generators"] or {}).values()):
+            if plan is not None and not plan["title"]:
+                del plan["title"]
         return {key: value for key, value in plain.items() if value is not None}
-
-
-def generator_name(seed: int, size: float | None = None) -> str:
-    """Name of a seed's generator, of a share of the patients, among the jobs of a study."""
-    return f"{_GENERATOR}{seed}" + ("" if size in (None, 1) else f"__size{size:g}")
-
-
-def seed_of_generator(name: str) -> int | None:
-    """Seed of the generator that has this name; None: a cell has it."""
-    if not name.startswith(_GENERATOR):
-        return None
-    return int(name.removeprefix(_GENERATOR).partition("__")[0])
-
-
-def size_of_generator(name: str) -> float | None:
-    """Share of the training patients that the generator of this name sees; None: all."""
-    size = name.partition("__size")[2]
-    return float(size) if size else None
-
-
-def set_name(generator: str) -> str:
-    """Such as `seed_0`, from the name of a generator: of its folder and its synthetic set."""
-    return f"seed_{generator.removeprefix(_GENERATOR)}"
 
 
 def find_path(written: str) -> Path:

@@ -7,6 +7,7 @@ from studies.specification.arms import flags_beside_synthetic
 from studies.specification.claims import Claim, claims
 from studies.specification.specification import Specification
 from studies.statistics.cells import Record
+from studies.statistics.fairness import subject_of
 from studies.statistics.reach import (
     Spread,
     patients_needed,
@@ -173,17 +174,18 @@ def _comparison(
 def _isolates(specification: Specification, claim: Claim) -> bool:
     """Whether a claim says something about synthetic data and nothing else.
 
-    A scenario against its own controls does. Without such, a pretrained model has trained longer
+    A scenario against its own controls does, and one against the same of another generator. Without
+    controls, a pretrained model has trained longer
     than the others, which helps by itself: only a pair that the study names is taken for fair.
     """
     treated = specification.scenario(claim.scenario)
     if not treated.synthetic or treated.placebo:
         return False
-    if treated.controls:
-        return claim.against == treated.controls
     control = specification.scenario(claim.against[0])
     if control.synthetic:
-        return False
+        return subject_of(specification, claim.scenario, claim.against) == "generator"
+    if treated.controls:
+        return claim.against == treated.controls
     if treated.pretrain is not None:
         return (treated.id, control.id) in specification.extra_comparisons
     return flags_beside_synthetic(treated) == flags_beside_synthetic(control)

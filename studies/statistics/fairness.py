@@ -5,8 +5,10 @@ images, one of which shows T images and one R, are the synthetic images what mak
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 from studies.specification.arms import flags_beside_synthetic, setting_of
+from studies.specification.generators import differ_in_generator
 from studies.specification.parts import Scenario
 from studies.specification.specification import Specification
 
@@ -24,11 +26,23 @@ Shown = Mapping[tuple[str, str], tuple[int, int | None]]
 """Images of a scenario's training of a model, and real ones of them; None: they were not counted"""
 
 
-def is_about_synthetic(specification: Specification, scenario: str, against: Sequence[str]) -> bool:
-    """Whether a comparison is one of synthetic images with real images alone."""
+Subject = Literal["synthetic", "generator", "change"]
+
+
+def subject_of(specification: Specification, scenario: str, against: Sequence[str]) -> Subject:
+    """What a comparison is about.
+
+    Synthetic images against real ones alone; one generator's images against another's, with all
+    else alike; or another change.
+    """
     treated = specification.scenario(scenario)
-    real = not any(specification.scenario(one).synthetic for one in against)
-    return treated.synthetic and not treated.placebo and real
+    others = [specification.scenario(one) for one in against]
+    if not treated.synthetic or treated.placebo:
+        return "change"
+    if not any(one.synthetic for one in others):
+        return "synthetic"
+    alike = all(differ_in_generator(specification, treated, one) for one in others)
+    return "generator" if alike else "change"
 
 
 def unfairness(
@@ -36,15 +50,20 @@ def unfairness(
 ) -> list[str]:
     """What its controls lack to show that the synthetic images made a difference; empty: nothing.
 
+    Of two generators, whose images are to be what differs, each is shown as many of them.
+
     Args:
         specification: The study.
         scenario: With synthetic images.
-        against: What it is compared with: its controls, or the baseline alone.
+        against: What it is compared with: its controls, the baseline alone, or a scenario of
+            another generator.
         model: Name of the model.
         shown: What is known of it; scenarios that are not there are taken for unknown.
     """
     arm, there = specification.scenario(scenario), shown.get((scenario, model))
     controls = [specification.scenario(one) for one in against]
+    if subject_of(specification, scenario, against) == "generator":
+        return list(_other_numbers(arm, controls, model, shown))
     known = {
         one.id: shown[one.id, model][0] for one in controls if (one.id, model) in shown
     }  # of real images alone, so all are real
@@ -72,6 +91,24 @@ def unfairness(
     elif real and not is_there("real", real):
         found.append(f"it shows {real:,} real images, and no control as many ({beside})")
     return found
+
+
+def _other_numbers(
+    arm: Scenario, others: Sequence[Scenario], model: str, shown: Shown
+) -> Iterator[str]:
+    """Where scenarios of two generators show other numbers of images."""
+    images, real = shown.get((arm.id, model), (0, None))
+    for other in others:
+        its_images, its_real = shown.get((other.id, model), (0, None))
+        if real is None or its_real is None:
+            continue
+        pairs = ((images, its_images), (real, its_real))
+        if any(abs(one - two) > _ABOUT_THE_SAME * max(one, two) for one, two in pairs):
+            yield (
+                f"it shows {images:,} images, {real:,} of them real, and {other.id} "
+                f"{its_images:,}, {its_real:,} of them real; give both generators the same "
+                "`num_images`, or both scenarios the same --data.synthetic_share"
+            )
 
 
 def _other_flags(arm: Scenario, controls: Sequence[Scenario]) -> Iterator[str]:

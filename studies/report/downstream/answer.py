@@ -10,8 +10,13 @@ from studies.report.downstream.limits import limits
 from studies.report.downstream.methods import could_have_shown, recommendations
 from studies.specification.specification import Specification
 from studies.statistics.comparisons import ONE_TRAINING, by_claim
-from studies.statistics.fairness import is_about_synthetic
+from studies.statistics.fairness import Subject, subject_of
 
+_SUBJECTS: dict[Subject, str] = {
+    "synthetic": "Synthetic data",
+    "generator": "The choice of the generator",
+    "change": "The change",
+}
 # Verdicts of comparisons that have numbers but no test.
 _UNTESTED = (ONE_TRAINING, "too few patients to tell")
 
@@ -31,11 +36,9 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     # A study of methods at several sizes is about all of them, a generator's images among them.
     chosen = primary if content["methods"] else isolating or primary
     placebos = [rows for rows in every if rows[0]["role"] == "placebo"]
-    synthetic = [rows for rows in chosen if _is_synthetic(specification, rows)]
-    others = [rows for rows in chosen if rows not in synthetic]
     sentences = [
-        _sentence(specification, subject, about)
-        for subject, about in (("Synthetic data", synthetic), ("The change", others))
+        _sentence(specification, told, [r for r in chosen if _subject(specification, r) == subject])
+        for subject, told in _SUBJECTS.items()
     ]
     headline = " ".join(one for one in sentences if one)
     if not headline and len(specification.scenarios) == 1:
@@ -54,15 +57,14 @@ def answer(specification: Specification, content: Mapping[str, Any]) -> dict[str
     }
 
 
-def _is_synthetic(specification: Specification, rows: Claimed) -> bool:
-    against = [row["against"] for row in rows]
-    return is_about_synthetic(specification, rows[0]["scenario"], against)
+def _subject(specification: Specification, rows: Claimed) -> Subject:
+    return subject_of(specification, rows[0]["scenario"], [row["against"] for row in rows])
 
 
 def _sentence(specification: Specification, subject: str, chosen: Sequence[Claimed]) -> str:
     """The answer of claims about one subject; empty where none of them has one."""
     tested = [rows for rows in chosen if rows[0]["p_holm"] is not None]
-    untested = [rows for rows in chosen if rows[0]["verdict"] in _UNTESTED]
+    untested = [rows for rows in chosen if all(row["verdict"] in _UNTESTED for row in rows)]
     if tested:
         return _headline(specification, subject, tested)
     return _undecided(specification, subject, untested) if untested else ""

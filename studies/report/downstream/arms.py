@@ -9,7 +9,7 @@ from studies.specification.arms import share_in_words
 from studies.specification.specification import Specification
 from studies.statistics.cells import Record
 from studies.statistics.comparisons import by_claim
-from studies.statistics.fairness import is_about_synthetic, unfairness
+from studies.statistics.fairness import Subject, subject_of, unfairness
 
 
 def images_shown(specification: Specification, records: Sequence[Record]) -> list[dict[str, Any]]:
@@ -61,7 +61,7 @@ WITHHELD = {"helps": "better, without control", "hurts": "worse, without control
 
 
 def withhold(specification: Specification, content: Mapping[str, Any]) -> None:
-    """Take back "helps" and "hurts" of synthetic images that lack a control that is fair."""
+    """Take back "helps" and "hurts" of synthetic images that lack a fair comparison."""
     for rows, lacking in _claims_of_synthetic(specification, content):
         for row in rows:
             row["lacking"] = lacking
@@ -71,24 +71,30 @@ def withhold(specification: Specification, content: Mapping[str, Any]) -> None:
 
 def unfair(specification: Specification, content: Mapping[str, Any]) -> list[str]:
     """Sentences about scenarios with synthetic images that lack a control that is fair to them."""
-    said: dict[str, None] = {}
+    said: dict[Subject, dict[str, None]] = {"synthetic": {}, "generator": {}}
     for rows, lacking in _claims_of_synthetic(specification, content):
         if lacking:
-            against = " and ".join(row["against"] for row in rows)
-            said[f"{rows[0]['scenario']} against {against}: {'; '.join(lacking)}"] = None
-    if not said:
-        return []
+            against = [row["against"] for row in rows]
+            subject = subject_of(specification, rows[0]["scenario"], against)
+            told = f"{rows[0]['scenario']} against {' and '.join(against)}: {'; '.join(lacking)}"
+            said[subject][told] = None
+    closing: dict[Subject, str] = {
+        "synthetic": "synthetic data rests on it. `controls: true` beside such a scenario adds the "
+        "controls that are lacking.",
+        "generator": "these generators rests on it.",
+    }
     return [
-        f"{'. '.join(said)}. Any of this may make a difference by itself, so no claim about "
-        "synthetic data rests on it. `controls: true` beside such a scenario adds the controls "
-        "that are lacking."
+        f"{'. '.join(those)}. Any of this may make a difference by itself, so no claim about "
+        f"{closing[subject]}"
+        for subject, those in said.items()
+        if those
     ]
 
 
 def _claims_of_synthetic(
     specification: Specification, content: Mapping[str, Any]
 ) -> list[tuple[list[dict[str, Any]], list[str]]]:
-    """Primary claims about synthetic images, and what their controls lack."""
+    """Primary claims about synthetic images or their generator, and what they lack."""
     shown = {
         (row["scenario"], row["model"]): (row["images"], row["real"]) for row in content["shown"]
     }
@@ -96,9 +102,8 @@ def _claims_of_synthetic(
     for claimed in by_claim(content["comparisons"]):
         rows, first = cast(list[dict[str, Any]], claimed), claimed[0]
         against = [row["against"] for row in rows]
-        if first["role"] == "primary" and is_about_synthetic(
-            specification, first["scenario"], against
-        ):
+        about = subject_of(specification, first["scenario"], against)
+        if first["role"] == "primary" and about != "change":
             lacking = unfairness(specification, first["scenario"], against, first["model"], shown)
             found.append((rows, lacking))
     return found

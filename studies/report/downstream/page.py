@@ -1,31 +1,20 @@
 """Tables and figures of a study of downstream models, by the names of its template."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from datamodules.film_cache import FilmCache
-from datamodules.named_files import inside
-from datamodules.open_cache import open_cache
-from datamodules.slice_cache import SliceCache
-from datamodules.synthetic import SyntheticSet
 from display.pages import PageFigure
 from display.tables import Table
-from provenance import UserError
 from studies.report.downstream import plots, tables
 from studies.report.downstream.external_tables import external_tables
+from studies.report.downstream.generators import curves_of_generators, sheets_of_generators
 from studies.report.downstream.linear import linear_table
 from studies.report.downstream.method_tables import heat_map, method_tables
 from studies.report.downstream.subgroups import subgroup_tables
 from studies.report.downstream.target import target_table
-from studies.report.sheets import (
-    prediction_images,
-    real_synthetic_films,
-    real_synthetic_sheet,
-    shrunk_file,
-)
+from studies.report.sheets import prediction_images, shrunk_file
 from studies.run.folder import StudyFolder
-from studies.specification.specification import Specification, find_path, set_name
+from studies.specification.specification import Specification
 
 TITLES = {
     "target": "The class in question",
@@ -64,7 +53,6 @@ def page_figures(
     records: Sequence[Mapping[str, Any]],
 ) -> dict[str, list[PageFigure]]:
     """Plots of scores, differences and curves; images of the generator, and predictions."""
-    generators = folder.finished_generators()
     metric = specification.metric.title
     nothing = "no cell is finished."
     curve_png, lacking = plots.curves(specification, records)
@@ -99,18 +87,9 @@ def page_figures(
         ],
         "sheets": [],
     }
-    if generators:
-        generator_png = plots.generator_curves(generators)
-        figures["curves"].append(
-            PageFigure(
-                "The generator's training",
-                generator_png,
-                "Losses of the generator's training against images seen, one line per seed.",
-                "" if generator_png else "no loss was logged.",
-            )
-        )
+    figures["curves"] += curves_of_generators(folder, specification)
     if any(scenario.synthetic for scenario in specification.scenarios):
-        figures["sheets"].append(_sheet(folder, specification, content, generators, records))
+        figures["sheets"] += sheets_of_generators(folder, specification, content, records)
     if content["methods"]:
         figures["methods"] = [
             PageFigure(
@@ -186,58 +165,3 @@ def _grad_cams(
         alt = f"Test films with maps of what {model} ({name}) used."
         figures.append(PageFigure(title, png, alt, caption))
     return figures
-
-
-def _study_data(content: Mapping[str, Any]) -> SliceCache | FilmCache:
-    """The cache of the study; never another one that lies where a study from others says.
-
-    Raises:
-        UserError: It is not there, or holds other images.
-    """
-    cache = open_cache(content["data_root"])
-    told = content["data"].get("content_sha256", cache.content_sha256)
-    if told != cache.content_sha256:
-        raise UserError(f"{cache.root}: holds other images than those of the study.")
-    return cache
-
-
-def _sheet(
-    folder: StudyFolder,
-    specification: Specification,
-    content: Mapping[str, Any],
-    generators: Sequence[Mapping[str, Any]],
-    records: Sequence[Mapping[str, Any]],
-) -> PageFigure:
-    title = "Real and synthetic images"
-    alt = "Rows of real and of synthetic images."
-    if not generators and specification.synthetic is None:
-        return PageFigure(title, None, alt, "no generator is finished.")
-    try:
-        if specification.synthetic is not None:
-            synthetic = _given_set(specification.synthetic, records)
-            told = f"The set {synthetic.name}, of all seeds."
-        else:
-            name = set_name(generators[0]["name"])
-            synthetic = inside(folder.root, f"synthetic/{name}")
-            told = f"Generator of {name.replace('__', ', ').replace('_', ' ')}."
-        cache = _study_data(content)
-        if isinstance(cache, FilmCache):
-            png, caption = real_synthetic_films(cache, synthetic)
-        else:
-            png, caption = real_synthetic_sheet(cache, synthetic)
-    except (UserError, OSError, ValueError, KeyError) as error:
-        return PageFigure(title, None, alt, f"could not be drawn ({type(error).__name__}: {error})")
-    return PageFigure(title, png, alt, f"{caption} {told}")
-
-
-def _given_set(written: str, records: Sequence[Mapping[str, Any]]) -> Path:
-    """The set in place of a generator, if it is the one that the cells were trained with.
-
-    Raises:
-        UserError: It is not there any more, or another one is.
-    """
-    found = SyntheticSet.open(find_path(written))
-    used = {record["settings"].get("synthetic_set") for record in records} - {None}
-    if used != {found.content_sha256}:
-        raise UserError(f"{found.root}: holds other images than those of the study.")
-    return found.root

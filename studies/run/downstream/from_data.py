@@ -12,14 +12,15 @@ from spelling import meant
 from studies.run.folder import Study
 from studies.run.subgroups import check_subgroups
 from studies.specification.arms import data_setting
+from studies.specification.generator_names import key_of_generator
 from studies.specification.parts import GeneratorPlan
-from studies.specification.specification import Specification, find_path
+from studies.specification.specification import Specification
 
 _LABEL_COLUMN = "--data.label_column"
 
 
 def ready(study: Study) -> Study:
-    """The study with the generator's label maps, and its classes by name.
+    """The study with the classes of its generators by name, and its pretrainings' flags.
 
     Raises:
         UserError: Weights that nothing takes, or data without the classes that are wanted, the
@@ -33,16 +34,15 @@ def ready(study: Study) -> Study:
         )
     columns = study.specification.subgroups
     check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
-    generator = study.specification.generator
-    if generator is not None and generator.with_class is not None:
-        _check_with_class(study, generator)
-    if generator is not None and isinstance(generator.per_class, str):
-        generator = replace(generator, per_class=_classes(study))
-        study = replace(study, specification=replace(study.specification, generator=generator))
+    plans = dict(study.specification.plans)
+    for name, plan in plans.items():
+        if plan.with_class is not None:
+            _check_with_class(study, name, plan.with_class)
+        if isinstance(plan.per_class, str):
+            plans[name] = replace(plan, per_class=_classes(study, name, plan))
+    study = replace(study, specification=study.specification.with_plans(plans))
     if any(scenario.pretrain is True for scenario in study.specification.scenarios):
         study = replace(study, specification=_with_pretraining(study))
-    if study.labels is None and generator is not None and generator.labels:
-        study = replace(study, labels=find_path(generator.labels))
     _check_label_maps(study)
     if study.weights is not None:
         raise UserError(
@@ -98,28 +98,32 @@ def _check_target(study: Study) -> None:
 
 def _check_label_maps(study: Study) -> None:
     """Refuse to paint images of few patients from the label maps of all of them."""
+    specification = study.specification
     fewer = [
-        one.id
-        for one in study.specification.scenarios
-        if one.size not in (None, 1) and study.specification.needs_generator(one)
+        (one.id, maker)
+        for one in specification.scenarios
+        if one.size not in (None, 1)
+        and specification.needs_generator(one)
+        and study.labels_of(maker := specification.made_by(one)) is None
     ]
-    if fewer and study.labels is None and isinstance(open_cache(study.root), SliceCache):
+    if fewer and isinstance(open_cache(study.root), SliceCache):
+        scenario, maker = fewer[0]
         raise UserError(
-            f"scenario {fewer[0]}: its generator would paint the label maps of all training "
+            f"scenario {scenario}: its generator would paint the label maps of all training "
             "patients, and the scenario is about a share of them. Give label maps of other "
-            "people: --labels CACHE, or generator.labels in the study's YAML."
+            f"people: --labels CACHE, or {key_of_generator(maker)}.labels in the study's YAML."
         )
 
 
-def _check_with_class(study: Study, generator: GeneratorPlan) -> None:
+def _check_with_class(study: Study, generator: str, with_class: str) -> None:
     """Refuse a class that no label map of the generator holds, before the generator is trained."""
-    labels = study.labels or (find_path(generator.labels) if generator.labels else study.root)
+    labels = study.labels_of(generator) or study.root
     cache = open_cache(labels)
     known = cache.foreground if isinstance(cache, SliceCache) else ()
-    if generator.with_class not in known:
+    if with_class not in known:
         raise UserError(
-            f"generator.with_class: {generator.with_class}: the label maps of {labels} hold no "
-            f"such class.{meant(str(generator.with_class), known)} There is "
+            f"{key_of_generator(generator)}.with_class: {with_class}: the label maps of {labels} "
+            f"hold no such class.{meant(with_class, known)} There is "
             f"{', '.join(known) or 'none'}. Correct it in the study's YAML."
         )
 
@@ -141,7 +145,7 @@ def label_column_of(arguments: Sequence[str]) -> str | None:
     )
 
 
-def _classes(study: Study) -> tuple[str, ...]:
+def _classes(study: Study, generator: str, plan: GeneratorPlan) -> tuple[str, ...]:
     """The names that `per_class: all` or `smaller` stands for.
 
     Counted on the training split, before any `--data.imbalance`: that leaves the largest class
@@ -152,10 +156,9 @@ def _classes(study: Study) -> tuple[str, ...]:
     """
     from datamodules import ChestXrayDataModule  # loads torch
 
-    root, generator = study.root, study.specification.generator
-    assert generator is not None
-    wish = f"`per_class: {generator.per_class}` of the study's generator"
-    column = label_column_of(generator.arguments)
+    root, named = study.root, f" {generator}" if generator else ""
+    wish = f"`per_class: {plan.per_class}` of the study's generator{named}"
+    column = label_column_of(plan.arguments)
     data = ChestXrayDataModule(str(root), label_column=column, channels=3)  # 3 takes grey ones too
     if not data.class_names:
         raise UserError(f"{root}: has no labels, which {wish} needs. Prepare it with --labels.")
@@ -167,6 +170,6 @@ def _classes(study: Study) -> tuple[str, ...]:
             f"are {told}. Prepare more patients."
         )
     chosen = [name for name, count in zip(names, counts, strict=True) if count]
-    if generator.per_class == "smaller":
+    if plan.per_class == "smaller":
         chosen.remove(names[int(counts.argmax())])
     return tuple(chosen)

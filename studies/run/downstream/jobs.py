@@ -8,14 +8,10 @@ from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.job import Job
 from studies.specification.arms import data_setting
+from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.parts import Cell
 from studies.specification.paths import from_this_folder
-from studies.specification.specification import (
-    Specification,
-    seed_of_generator,
-    size_of_generator,
-    words_of,
-)
+from studies.specification.specification import Specification, words_of
 from studies.statistics.results import holds_score, known_scores
 
 _FIRST = "pretrain"  # what the first of two trainings is called
@@ -23,32 +19,21 @@ _FIRST = "pretrain"  # what the first of two trainings is called
 
 def settings(specification: Specification, name: str, inputs: Inputs) -> dict[str, Any]:
     """All that a cell's, or a generator's, outcome depends on."""
-    plan = specification.generator
-    generator: dict[str, Any] | None = None
-    if plan:
-        generator = {
-            "config": describe_training(plan.config, plan.arguments),
-            "num_images": plan.num_images,
-            "labels": inputs.labels,
-            "with_class": plan.with_class,
-            "checkpoint": plan.checkpoint,
-        }
-        if plan.per_class:
-            generator["per_class"] = list(plan.per_class)
-        if plan.into is not None:
-            generator["into"] = plan.into
-    seed = seed_of_generator(name)
-    if seed is not None:
-        of = {"seed": seed, "data": inputs.data, "generator": generator}
-        some = specification.patients_flags(seed, size_of_generator(name))
+    made = generator_job(name)
+    if made is not None:
+        generator = _settings_of(specification, made.generator, inputs)
+        of = {"seed": made.seed, "data": inputs.data, "generator": generator}
+        some = specification.patients_flags(made.seed, made.size)
         return {**of, "patients": some} if some else of
     cell = specification.cell(name)
+    of_generator = specification.plans and specification.needs_images(cell.scenario)
+    maker = specification.made_by(cell.scenario)
     found: dict[str, Any] = {
         "seed": specification.training_seed(cell),
         "data": inputs.data,
         # The joined list, so that a flag may move from the study to a scenario or a model.
         "model": describe_training(cell.model.config, specification.flags_of(cell)),
-        "generator": generator if specification.needs_images(cell.scenario) else None,
+        "generator": _settings_of(specification, maker, inputs) if of_generator else None,
     }
     if specification.synthetic is not None and specification.needs_images(cell.scenario):
         found["synthetic_set"] = inputs.synthetic_sha256
@@ -61,28 +46,45 @@ def settings(specification: Specification, name: str, inputs: Inputs) -> dict[st
     return found
 
 
+def _settings_of(specification: Specification, generator: str, inputs: Inputs) -> dict[str, Any]:
+    """All that a generator's images depend on but the seed and the data; not how it is called."""
+    plan = specification.plans[generator]
+    found: dict[str, Any] = {
+        "config": describe_training(plan.config, plan.arguments),
+        "num_images": plan.num_images,
+        "labels": inputs.labels[generator],
+        "with_class": plan.with_class,
+        "checkpoint": plan.checkpoint,
+    }
+    if plan.per_class:
+        found["per_class"] = list(plan.per_class)
+    if plan.into is not None:
+        found["into"] = plan.into
+    return found
+
+
 def perform(job: Job) -> None:
     """Train a generator and make its images, or train a model and score it."""
-    seed = seed_of_generator(job.name)
-    if seed is None:
+    made = generator_job(job.name)
+    if made is None:
         _train_and_score(job)
     else:
-        _make_images(job, seed)
+        _make_images(job, made)
 
 
-def trainings_of_generator(specification: Specification, name: str) -> dict[str, list[str]]:
+def trainings_of_generator(
+    specification: Specification, made: GeneratorJob
+) -> dict[str, list[str]]:
     """Flags of a generator's trainings by their part: one per class, or one without a name."""
-    generator, seed = specification.generator, seed_of_generator(name)
-    assert generator is not None
-    assert seed is not None
-    assert not isinstance(generator.per_class, str)  # `ready` put the data's classes there
+    plan = specification.plans[made.generator]
+    assert not isinstance(plan.per_class, str)  # `ready` put the data's classes there
     return {
         part: [
-            *from_this_folder(generator.arguments),
-            *specification.patients_flags(seed, size_of_generator(name)),
+            *from_this_folder(plan.arguments),
+            *specification.patients_flags(made.seed, made.size),
             *(("--data.only_label", part) if part else ()),
         ]
-        for part in generator.per_class or ("",)
+        for part in plan.per_class or ("",)
     }
 
 
@@ -126,31 +128,31 @@ def _keeps_some_films(specification: Specification, cell: Cell) -> bool:
     return setting is not None or "--data.imbalance" in words_of(pretrain)
 
 
-def _make_images(job: Job, seed: int) -> None:
-    """Train the generators of a seed, one or one per class, and make their images."""
-    generator = job.study.specification.generator
-    assert generator is not None  # the specification refuses synthetic scenarios without one
+def _make_images(job: Job, made: GeneratorJob) -> None:
+    """Train a generator with a seed, once or once per class, and make its images."""
+    specification = job.study.specification
+    plan = specification.plans[made.generator]
     fits = [
-        job.fit(generator.config, flags, generator.checkpoint, part)
-        for part, flags in trainings_of_generator(job.study.specification, job.name).items()
+        job.fit(plan.config, flags, plan.checkpoint, part)
+        for part, flags in trainings_of_generator(specification, made).items()
     ]
-    out = job.study.folder.synthetic(job.name)
+    out = job.study.folder.synthetic(made)
     if not all(fit.reused for fit in fits) and out.exists():
         # Images of an earlier checkpoint; those of this one would be gone on with.
         shutil.rmtree(out)
     checkpoints = [Path(fit.checkpoint) for fit in fits]
-    made = job.call(
+    written = job.call(
         "generate.py",
         job.verbs.generate,
-        checkpoint=checkpoints if generator.per_class else checkpoints[0],
-        labels=job.study.labels,
-        num_images=generator.num_images,
+        checkpoint=checkpoints if plan.per_class else checkpoints[0],
+        labels=job.study.labels_of(made.generator),
+        num_images=plan.num_images,
         out=out,
-        seed=seed,
-        with_class=generator.with_class,
-        **({} if generator.into is None else {"into": generator.into}),
+        seed=made.seed,
+        with_class=plan.with_class,
+        **({} if plan.into is None else {"into": plan.into}),
     )
-    job.write(synthetic={"folder": made, "num_images": generator.num_images})
+    job.write(synthetic={"folder": written, "num_images": plan.num_images})
 
 
 def _train_and_score(job: Job) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from provenance import UserError
 from studies.specification.claims import claims
+from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.listing import size_of
 from studies.specification.read import parse_specification
-from studies.specification.specification import Specification, generator_name, size_of_generator
+from studies.specification.specification import Specification
 
 GEOMETRIC = ["--data.augmentation", "geometric"]
 
@@ -89,8 +90,8 @@ def test_a_generator_is_of_a_seed_and_a_size(methods: dict) -> None:
     assert needed["gan_25"] == needed["gan_25_real"] == "generator__seed0__size0.25"
     assert needed["gan_100"] == "generator__seed0"
     assert needed["geo_25"] is None
-    assert size_of_generator(generator_name(7, 0.25)) == 0.25
-    assert size_of_generator(generator_name(7, 1.0)) is size_of_generator("generator__seed7")
+    assert generator_job("generator__seed0__size0.25") == GeneratorJob("", 0, 0.25)
+    assert GeneratorJob("", 7, 1.0).name == "generator__seed7"
 
 
 @pytest.mark.parametrize(
