@@ -142,6 +142,10 @@ def _line(specification: Specification, rows: Claimed) -> dict[str, str]:
         pair = "placebo: the difference that nothing made"
         if scenario.size is not None:
             pair = f"placebo of {first['against']}: the difference that nothing made"
+    elif _subject(specification, rows) == "generator":
+        makers = (scenario, specification.scenario(first["against"]))
+        titles = [specification.title_of(specification.made_by(one)) for one in makers]
+        pair = f"images of {titles[0]} in place of those of {titles[1]}: {pair}"
     elif len(rows) > 1:
         pair = f"{scenario.name}: {pair}"
     line = {
