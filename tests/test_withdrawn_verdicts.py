@@ -21,7 +21,7 @@ CITED = re.compile(
 # with that. A repeated study's page is named here, and loses the sentence. Audits
 # are of one set each, and compare no methods.
 COUNTS_TRAININGS = (
-    "film_gans/rates.md",
+    "film_gans_tuned/",
     "placebo/",
     "synthetic_films/",
     "translation/",
