@@ -15,6 +15,7 @@ from typing import Any
 
 from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
 from exporting.command import DESCRIPTION, MODEL, generator, onnx
+from exporting.preprocessing import NOT_RECORDED
 from licences import obligations
 
 COMMANDS: dict[str, Callable[..., Any]] = {"onnx": onnx, "generator": generator}
@@ -46,6 +47,12 @@ def _print_onnx(told: dict[str, Any], out: object) -> None:
     figures = ", ".join(f"{k} {v:.2g}" for k, v in checked["largest_difference"].items())
     print(f"{told['task']}: {out} ({MODEL}, {DESCRIPTION}), opset {told['opset']}")
     print(f"Checked by {checked['by']}: {checked['on']}, largest difference {figures}.")
+    if (told.get("preprocessing") or {}).get("preparation") == NOT_RECORDED:
+        print(
+            "note: The checkpoint does not say how its training images were prepared, so "
+            f"{DESCRIPTION} says {NOT_RECORDED!r}. Whoever feeds the model must know it: add it "
+            "by hand, or train again with this version, which records it."
+        )
     print(f"Not for: {'; '.join(told['not_for'])}.")
     print("\n".join(told["obligations"]))
 

@@ -22,10 +22,17 @@ _FORM = (
     "clahe_clip_limit",
     "views",
 )
+NOT_RECORDED = "not recorded"
+"""In place of the settings of a preparation that the checkpoint says nothing of"""
+
+_FILMS, _SLICES = "ChestXrayDataModule", "KiTS19DataModule"
 
 
 def preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
     """Plain values: the steps in words, and the settings of the preparation.
+
+    Where a checkpoint of an earlier version has no settings, they are `NOT_RECORDED`, and no step
+    claims one.
 
     Args:
         record: What the checkpoint says.
@@ -37,7 +44,9 @@ def preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]
     form = record.get("image_form") or {**(record.get("preparation") or {})}
     kept = {key: form[key] for key in _FORM if form.get(key) is not None}
     size = record.get("image_size")
-    if form.get("kind") == "films" or "margin" in form:
+    if not form:
+        steps = _not_recorded(record, size)
+    elif form.get("kind") == "films" or "margin" in form or _datamodule(record) == _FILMS:
         steps = [
             "a film to grey as `python predict.py` does it: bone bright, trimmed to the margin, "
             "squared, resized; CLAHE where it is named",
@@ -52,7 +61,29 @@ def preprocessing(record: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]
                 "prepare.py writes them."
             ) from error
     steps.append("grey / 127.5 - 1")
-    return {"steps": steps, "preparation": kept, "range": [-1.0, 1.0], "black": -1.0, "white": 1.0}
+    return {
+        "steps": steps,
+        "preparation": kept if form else NOT_RECORDED,
+        "range": [-1.0, 1.0],
+        "black": -1.0,
+        "white": 1.0,
+    }
+
+
+def _datamodule(record: Mapping[str, Any]) -> str:
+    """Name of the class that the checkpoint's images came from; a user's own has another."""
+    data = record.get("data") or {}
+    return str(data.get("class_path")).rpartition(".")[2]
+
+
+def _not_recorded(record: Mapping[str, Any], size: Any) -> list[str]:
+    """What is known of the images without their settings: of what they are, and their size."""
+    told = {
+        _FILMS: "a film to grey, bone bright; its margin, squaring and CLAHE",
+        _SLICES: "a slice to grey; its window or percentiles, orientation, squaring and resampling",
+    }
+    unknown = told.get(_datamodule(record), "an image to grey; the steps to it")
+    return [f"{unknown} are {NOT_RECORDED}", f"{size} x {size} pixels"]
 
 
 def _of_slices(form: Mapping[str, Any], size: Any) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from exporting.preprocessing import preprocessing
+from exporting.preprocessing import NOT_RECORDED, preprocessing
 from preparation.volumes.grey_values.channel import Channel, plain
 from preparation.volumes.layout import Layout
 from preparation.volumes.shard import fitted_slice, windows_of
@@ -88,3 +88,30 @@ def test_one_channel_of_ct_and_greys_of_an_unknown_window() -> None:
 def test_a_record_without_sense_is_a_sentence(wrong: dict[str, Any]) -> None:
     with pytest.raises(UserError, match=r"its record holds .* as prepare\.py writes them"):
         steps_of(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("datamodule", "begins"),
+    [
+        ("datamodules.ChestXrayDataModule", "a film to grey"),
+        ("datamodules.chest_xray.ChestXrayDataModule", "a film to grey"),
+        ("datamodules.KiTS19DataModule", "a slice to grey"),
+        ("datamodules.UnpairedDataModule", "an image to grey"),
+        ("of_a_user.Module", "an image to grey"),
+    ],
+)
+def test_a_preparation_without_a_record_is_claimed_by_no_step(datamodule: str, begins: str) -> None:
+    record = {"data": {"class_path": datamodule, "init_args": {}}, "image_size": 32}
+    told = preprocessing(record, Path("c"))
+    assert told["preparation"] == NOT_RECORDED
+    assert told["steps"][0].startswith(begins)
+    assert told["steps"][0].endswith(NOT_RECORDED)
+    assert told["steps"][1:] == ["32 x 32 pixels", "grey / 127.5 - 1"]
+
+
+def test_films_of_an_earlier_record_are_no_slices() -> None:
+    data = {"class_path": "datamodules.ChestXrayDataModule", "init_args": {}}
+    record = {"data": data, "preparation": {"clahe": True}, "image_size": 32}
+    told = preprocessing(record, Path("c"))
+    assert told["preparation"] == {"clahe": True}
+    assert told["steps"][0].startswith("a film to grey")
