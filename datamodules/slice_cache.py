@@ -220,8 +220,8 @@ class SliceCache(PreparedCache):
         if not same:
             raise UserError(
                 f"{self.root / relative}: row {item.row} ({item.id}) is damaged, or another one of "
-                "its file: its bytes have changed since they were written. Remove "
-                f"{self.root / 'records' / f'{item.shard}.json'} and run the prepare.py command "
-                "that made the cache again: it makes this volume again from the source."
+                "its file: its bytes have changed since they were written. Give the "
+                "prepare.py command that made the cache again, with --verify: it makes this volume "
+                "again from the source."
             )
         self._same.add((relative, row))

@@ -43,3 +43,34 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
             manifest = read_json(out / "manifest.json")
             refuse_differences(out, "cache", manifest, {"split": split.plain()})
         yield
+
+
+def refuse_one_in_the_other(
+    out: Path, source: Path, masks: Path | None = None, noun: str = "cache"
+) -> None:
+    """Refuse an output folder among the files that it is made of, or the other way round.
+
+    Args:
+        out: The output folder; nothing is made.
+        source: What it is made of: a folder or a file.
+        masks: Of the images, where they lie in a folder of their own.
+        noun: What the folder is to hold: "cache" or "set".
+
+    Raises:
+        UserError: One lies in the other.
+    """
+    for flag, given in (("--source", source), ("--masks", masks)):
+        if given is None:
+            continue
+        own, theirs = out.resolve(), given.resolve()
+        if own.is_relative_to(theirs):
+            raise UserError(
+                f"--out {out}: lies in {flag} {given}, whose files are only read, and the {noun}'s "
+                "own files would be taken for some of them the next time. Nothing was changed. "
+                "Give a folder outside."
+            )
+        if theirs.is_relative_to(own):
+            raise UserError(
+                f"{flag} {given}: lies in --out {out}, which is to hold the {noun} and nothing "
+                "else. Nothing was changed. Give another --out."
+            )

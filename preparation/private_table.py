@@ -24,6 +24,16 @@ def private_folder(out: Path) -> Path:
     return folder.with_name(f"{folder.name}.private")
 
 
+def kept_note(out: Path) -> str:
+    """A sentence on what stays of a preparation that is refused at its end; begins with a blank."""
+    folder = private_folder(out)
+    names = f" and the names in {folder}" if folder.is_dir() else ""
+    return (
+        f" No cache was made. What was prepared stays in {out}{names}: the same command with "
+        "another split goes on from there; or remove them."
+    )
+
+
 def made_private_folder(out: Path) -> Path:
     """The same folder, made where it is missing, and closed to everybody else."""
     folder = private_folder(out)

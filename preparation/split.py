@@ -181,6 +181,7 @@ def check_no_split_is_empty(
     keys: Mapping[str, Collection[str]],
     together: Sequence[Sequence[str]] = (),
     left_out: str = "",
+    kept: str = "",
 ) -> None:
     """Refuse a division that leaves a split without anybody, and name a seed that does not.
 
@@ -189,6 +190,7 @@ def check_no_split_is_empty(
         keys: Who is divided, see `Split.divide`.
         together: See `Split.divide`.
         left_out: A sentence on what could not be used, which may be why; said first.
+        kept: A sentence on what stays on the disk; said last.
 
     Raises:
         UserError: Says which split is empty and which flags help.
@@ -220,7 +222,7 @@ def check_no_split_is_empty(
     raise UserError(
         f"{left_out}{there}; divided {shares} by seed {split.seed}, {nobody} into "
         f"{' or '.join(missing)}.{why} {remedy}, or other --split-ratios, or --split-all-to test "
-        "to keep everything for testing."
+        f"to keep everything for testing.{kept}"
     )
 
 

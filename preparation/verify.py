@@ -13,7 +13,6 @@ from datamodules.open_cache import open_cache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from display.numbers import count
-from preparation.disk import record_path
 from preparation.left_out import grouped
 from preparation.volumes.shard import source_hash
 from preparation.volumes.volume import Found
@@ -62,7 +61,7 @@ def verify_slices(cache: SliceCache, found: Found | None = None) -> Verification
     """
     shards = cache.manifest["shards"]
     result = Verification(cache.root, "slices", len(shards), len(cache))
-    for name, shard in tqdm(sorted(shards.items()), unit="volume", desc="verify"):
+    for _, shard in tqdm(sorted(shards.items()), unit="volume", desc="verify"):
         for kind in ("image", "mask"):
             if shard[kind] is None:
                 continue
@@ -71,9 +70,8 @@ def verify_slices(cache: SliceCache, found: Found | None = None) -> Verification
                 result.damaged.append(
                     (
                         shard[kind],
-                        "has changed since it was written. Remove "
-                        f"{record_path(cache.root, name)} and run the same prepare.py command "
-                        "again.",
+                        "has changed since it was written. Give the prepare.py command that "
+                        "made the cache again, with --verify: it makes this volume again.",
                     )
                 )
     for job in found.jobs if found else []:
@@ -127,8 +125,8 @@ def print_verification(result: Verification) -> None:
     print_checked(result)
     if result.unit == "slices":
         print(
-            f"{result.num_shards + len(result.skipped)} found, {result.num_shards} used with "
-            f"{count(result.num_items, 'slice')}, {len(result.skipped)} skipped."
+            f"{count(result.num_shards, 'volume')} used with {count(result.num_items, 'slice')}, "
+            f"{len(result.skipped)} skipped."
         )
         print_listed(result.skipped, "skipped")
     state = "is damaged" if result.damaged else "is whole"
@@ -146,6 +144,14 @@ def print_checked(result: Verification) -> None:
         f"{len(result.damaged)} changed."
     )
     print_listed(result.damaged, "changed")
+
+
+def made_again_note(shards: Sequence[str]) -> list[str]:
+    """A sentence on what an earlier run had finished and this one made again."""
+    if not shards:
+        return []
+    listed = ", ".join(shards[:MOST_LISTED]) + (", ..." if len(shards) > MOST_LISTED else "")
+    return [f"damaged since an earlier run, so made again from the source: {listed}."]
 
 
 def print_listed(entries: Sequence[tuple[str, str]], word: str) -> None:

@@ -39,6 +39,7 @@ from preparation.films.tally import (
     records,
     rejections,
 )
+from preparation.private_table import kept_note
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -168,7 +169,7 @@ def assemble(
         splits = [drawn[name] for name in named]
         moved = moves(divided, keys, drawn, chain(*together))
         reasons = f"{out}: {_left_out(tally, out, shards, named_there)}\n" if tally.rejected else ""
-        check_no_split_is_empty(divided, keys, together, reasons)
+        check_no_split_is_empty(divided, keys, together, reasons, kept_note(out))
         warning = warn_of_small_splits(divided, keys, together)
         notes += [warning] if warning else []
     several = {name: own for name, own in tally.split_keys.items() if len(own) > 1}

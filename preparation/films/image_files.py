@@ -281,6 +281,9 @@ def _too_large() -> RejectedFilm:
     return RejectedFilm("too_large", f"promises more than {MAX_PIXELS // 10**6} million pixels.")
 
 
+_AGAIN = "Left out; copy it again, or save it as one of these."
+
+
 def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     """What an exception out of Pillow means. Its own text may hold the path, so it is not kept."""
     if isinstance(error, Image.DecompressionBombError):
@@ -292,5 +295,5 @@ def _rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     if file.num_bytes == 0 or isinstance(error, EOFError) or "truncated" in str(error).lower():
         return RejectedFilm("truncated", "is cut short. Copy it again.")
     if isinstance(error, UnidentifiedImageError):
-        return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture.")
+        return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture. {_AGAIN}")
     return RejectedFilm("unreadable", f"cannot be decoded ({raised(error, file.path)}).")

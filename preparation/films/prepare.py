@@ -29,6 +29,7 @@ from preparation.films.sheet import write_film_sheet
 from preparation.films.tally import Tally
 from preparation.licence import agreed_licence
 from preparation.split import Split
+from preparation.verify import made_again_note
 from provenance import UserError, read_json, write_json_atomic
 
 
@@ -129,7 +130,7 @@ def prepare_films(
     """
     out, whole, part = work.out, in_shards(files), options.part
     shards = whole[part.index - 1 :: part.of]
-    todo = _left_to_do(work, shards, options.verify)
+    todo, damaged = _left_to_do(work, shards, options.verify)
     again = {shard.name for shard in todo}
     for shard in shards if options.strict else ():  # those that an earlier run has finished
         if shard.name not in again:
@@ -157,7 +158,7 @@ def prepare_films(
             },
         )
         tally = Tally(out, names, ())
-        return FilmOutcome(out, None, tally, resumed)
+        return FilmOutcome(out, None, tally, resumed, made_again_note(damaged))
     outcome = assemble(
         out,
         names,
@@ -169,6 +170,7 @@ def prepare_films(
         options.on_duplicates,
     )
     outcome.num_resumed = resumed
+    outcome.notes[:0] = made_again_note(damaged)
     return outcome
 
 
@@ -262,11 +264,14 @@ def prepared_with_labels(
     return prepared_with_sheet(files, work, split, settings, options, notes, known)
 
 
-def _left_to_do(work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool) -> list[FilmShard]:
+def _left_to_do(
+    work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool
+) -> tuple[list[FilmShard], list[str]]:
+    """Shards that are left to make, and the names of those of them that were finished before."""
     out = work.out
     known = {path.stem for path in (out / "records").glob("*.json")}
     foreign = sorted(known - {shard.name for shard in shards})
-    todo = []
+    todo, damaged = list[FilmShard](), list[str]()
     for shard in shards:
         state = work.finished(shard, verify)
         if state is None or foreign:
@@ -276,6 +281,8 @@ def _left_to_do(work: MakeFilmShard, shards: Sequence[FilmShard], verify: bool) 
                 "or changed). Nothing was changed. Give another --out."
             )
         if not state:
-            record_path(out, shard.name).unlink(missing_ok=True)
+            if shard.name in known:
+                damaged.append(shard.name)
+                record_path(out, shard.name).unlink()
             todo.append(shard)
-    return todo
+    return todo, damaged

@@ -37,6 +37,7 @@ class SyntheticOutcome:
         remarks: Images by what should be said of them.
         num_resumed: Files that an earlier call had finished.
         notes: Sentences for the person.
+        trained_on: The cache that their generator learnt from; None where it is unknown.
     """
 
     made: SyntheticSet
@@ -48,6 +49,7 @@ class SyntheticOutcome:
     remarks: Counter[str]
     num_resumed: int = 0
     notes: list[str] = field(default_factory=list)
+    trained_on: Path | None = None
 
 
 NO_LABEL = (

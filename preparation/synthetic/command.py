@@ -12,6 +12,7 @@ from tqdm import tqdm
 from datamodules.film_cache import FilmCache
 from licences import Licence, together
 from output_folder import check_folder, claim_folder, locked
+from preparation.claim import refuse_one_in_the_other
 from preparation.disk import full_disk_as_user_error
 from preparation.left_out import stop_at_the_first
 from preparation.private_table import keep_command
@@ -91,7 +92,7 @@ def synthetic(
     files, notes = find_source(source)  # first: the other flags are about these images
     origin = chosen_origin(trained_on, trained_on_split, like)
     cache = origin.like
-    _refuse_one_in_the_other(out, source, choices.masks)
+    refuse_one_in_the_other(out, source, choices.masks, "set")
     reader: SourceReader
     if isinstance(cache, FilmCache):
         refuse_flags(choices, SliceChoices(), f"{cache.root} holds films")
@@ -148,6 +149,7 @@ def synthetic(
             command=command_for_others(command),
         )
     outcome.num_resumed = num_resumed
+    outcome.trained_on = None if trained_on == UNKNOWN else Path(trained_on)
     outcome.notes[:0] = notes + more
     return outcome
 
@@ -235,21 +237,3 @@ def _pairs_of(classes: ClassOptions) -> list[str]:
     if all("=" in word for word in classes.label_map):
         return list(classes.label_map)
     return [f"{old}={new}" for old, new in classes.new_names.items()]
-
-
-def _refuse_one_in_the_other(out: Path, source: Path, masks: Path | None) -> None:
-    """Raise where the set would lie among what it is made of, or the other way round."""
-    for flag, given in (("--source", source), ("--masks", masks)):
-        if given is None:
-            continue
-        own, theirs = out.resolve(), given.resolve()
-        if own.is_relative_to(theirs):
-            raise UserError(
-                f"--out {out}: lies in {flag} {given}, whose files are only read, and the set's "
-                "own images would be taken for some of them the next time. Give a folder outside."
-            )
-        if theirs.is_relative_to(own):
-            raise UserError(
-                f"{flag} {given}: lies in --out {out}, which is to hold the set and nothing else. "
-                "Give another --out."
-            )

@@ -50,7 +50,8 @@ def print_synthetic_summary(outcome: SyntheticOutcome) -> None:
     print(f"{private_folder(made.root)}: says which file is which; it stays with you.")
     print(
         f"Results: {made.root} (manifest.json, README.md, sheet.png). Next: python evaluate.py "
-        f"audit --synthetic {made.root} --data.root CACHE --out runs/audit_{made.root.name}"
+        f"audit --synthetic {made.root} --data.root {outcome.trained_on or 'CACHE'} "
+        f"--out runs/audit_{made.root.name}"
     )
 
 

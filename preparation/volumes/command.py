@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from licences import PHANTOM
 from phantom.ct.tumour_settings import TumourSettings
-from preparation.claim import claimed
+from preparation.claim import claimed, refuse_one_in_the_other
 from preparation.left_out import grouped
 from preparation.licence import (
     agreed_licence,
@@ -124,6 +124,7 @@ def kits19(
     from preparation.volumes.data_sets.kits19 import find_cases
     from preparation.volumes.nifti.case import read_case
 
+    refuse_one_in_the_other(out, source)
     found = find_cases(source, values=masks.values, naming=masks.naming)
     greys = (window.of_one_channel(),)
     return prepare_found("kits19", out, found, read_case, pixels, greys, synthetic, options, masks)
@@ -152,6 +153,7 @@ def slices(
     """
     from preparation.volumes.png_slices import find_pairs, read_pairs
 
+    refuse_one_in_the_other(out, source)
     found = find_pairs(source, masks.values, masks.naming)
     pixels = PixelOptions(image_size=image_size)
     return prepare_found("slices", out, found, read_pairs, pixels, (), synthetic, options, masks)
@@ -179,6 +181,7 @@ def masks(
     from preparation.volumes.data_sets.kits19 import find_cases
     from preparation.volumes.nifti.case import read_case
 
+    refuse_one_in_the_other(out, source)
     found = find_cases(source, True, masks.values, masks.naming)
     return prepare_found("masks", out, found, read_case, pixels, (), synthetic, options, masks)
 

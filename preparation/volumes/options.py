@@ -45,7 +45,8 @@ class SliceOptions:
             stated"; prepare.py licence states it later.
         strict: Stop at the first volume or slice that cannot be used. Otherwise it is listed, the
             others are prepared, and the exit status is 3.
-        verify: Compute all hashes again when done.
+        verify: Compare what an earlier run finished with its hashes and make damaged volumes
+            again; when done, compute all hashes, also of the source.
     """
 
     split_by: Literal["patient", "slice"] = "patient"

@@ -144,6 +144,9 @@ def _whole(text: str) -> int:
     return int(decimal[1] if decimal else text)
 
 
+_LOST = "Left out; copy it there, or take its row out of index.csv."
+
+
 def _job(
     source: Path, patient: str, key: str, case: _Case, found: Found, values: MaskValues
 ) -> Job | None:
@@ -162,7 +165,9 @@ def _job(
         # isfile: a name that is too long for a file is none, where Path.is_file raises.
         lost = [kind for kind, path in pair.items() if not os.path.isfile(path)]
         if lost:
-            found.skipped.append((of_cache[lost[0]], "is missing, though index.csv lists it."))
+            found.skipped.append(
+                (of_cache[lost[0]], f"is missing, though index.csv lists it. {_LOST}")
+            )
             continue
         if shape is None:
             shape = _shape(pair["image"])

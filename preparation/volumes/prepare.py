@@ -19,7 +19,7 @@ from datamodules.slice_cache import SliceCache
 from licences import Licence
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.left_out import grouped
-from preparation.private_table import FILES, PATIENTS, keep_rows
+from preparation.private_table import FILES, PATIENTS, keep_rows, kept_note
 from preparation.split import (
     Split,
     check_no_split_is_empty,
@@ -31,7 +31,7 @@ from preparation.split import (
     warn_of_small_splits,
 )
 from preparation.synthetic_files import num_synthetic
-from preparation.verify import MOST_LISTED, Verification, verify_slices
+from preparation.verify import MOST_LISTED, Verification, made_again_note, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.grey_values.channel import plain
 from preparation.volumes.labels.notes import absent_note, kidneys_alone_note, label_map_notes
@@ -100,14 +100,14 @@ def prepare(
         UserError: Something left out with --strict, nothing usable, a full disk, a folder made
             from another source, an empty split.
     """
-    records, todo = _sort_out(out, found, layout)
+    records, todo, again = _sort_out(out, found, layout, options.verify)
     _write_who_is_who(out, found)
     resumed = len(records)
     skipped = list(found.skipped)
     skipped += [tuple(entry) for name in sorted(records) for entry in records[name]["skipped"]]
     if options.strict:
         stop_at_the_first(found, skipped)
-    notes = list(found.notes)
+    notes = list(found.notes) + made_again_note(again)
     bar = tqdm(
         total=sum(job.num_slices for job in found.jobs),
         initial=sum(job.num_slices for job in found.jobs if job.shard in records),
@@ -163,7 +163,7 @@ def prepare(
         )
         spelt = {who: found.spellings[who] for who in keys} if split.by == "patient" else {}
         reasons += one_identifier_note(split, spelt, len(records), "volume")
-        check_no_split_is_empty(split, keys, copies.together, reasons)
+        check_no_split_is_empty(split, keys, copies.together, reasons, kept_note(out))
         if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)
     if merged := merged_lines(split, found.spellings, splits if split.by == "patient" else {}):
@@ -195,10 +195,12 @@ def _changed(out: Path, manifest: dict[str, Any], unit: str) -> bool:
 
 
 def _sort_out(
-    out: Path, found: Found, layout: Layout
-) -> tuple[dict[str, dict[str, Any]], list[Job]]:
+    out: Path, found: Found, layout: Layout, verify: bool
+) -> tuple[dict[str, dict[str, Any]], list[Job], list[str]]:
+    """Records that hold, jobs that are left to do, and which of these were finished before."""
     records: dict[str, dict[str, Any]] = {}
     todo: list[Job] = []
+    again: list[str] = []
     known = {path.stem for path in (out / "records").glob("*.json")}
     foreign = sorted(known - {job.shard for job in found.jobs})
     if foreign:
@@ -209,7 +211,7 @@ def _sort_out(
         )
     for job in found.jobs:
         try:
-            record = finished(out, job, layout)
+            record = finished(out, job, layout, verify)
         except SourceChangedError:
             raise UserError(
                 f"{out}: {job.shard} was made from other files than those in the source now. "
@@ -218,9 +220,12 @@ def _sort_out(
             ) from None
         if record is None:
             todo.append(job)
+            if job.shard in known:
+                again.append(job.shard)
+                record_path(out, job.shard).unlink()
         else:
             records[job.shard] = record
-    return records, todo
+    return records, todo, again
 
 
 def _keys(

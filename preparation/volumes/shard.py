@@ -143,8 +143,14 @@ def make_or_skip(
         return cannot_be_read(job.names[0], error, *job.files)
 
 
-def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
+def finished(out: Path, job: Job, layout: Layout, verify: bool = False) -> dict[str, Any] | None:
     """Return the record of a shard that needs no more work, else None.
+
+    Args:
+        out: The cache folder.
+        job: The shard as the source has it now.
+        layout: Settings of the cache.
+        verify: Compare the arrays' bytes with their hashes, not only their number.
 
     Raises:
         SourceChangedError: The shard was made from other files than those of this job.
@@ -161,8 +167,17 @@ def finished(out: Path, job: Job, layout: Layout) -> dict[str, Any] | None:
     for kind, channels in (("image", layout.num_channels), ("mask", 1)):
         expected = content["num_slices"] * channels * layout.image_size**2
         array = content[kind]
-        if array and not ((out / array).is_file() and (out / array).stat().st_size > expected):
-            return None
+        if not array:
+            continue
+        whole = (out / array).is_file() and (out / array).stat().st_size > expected
+        if whole and (not verify or sha256_of(out / array) == content[f"sha256_{kind}"]):
+            continue
+        if verify and any(
+            source_hash(file) != entry["sha256"]
+            for file, entry in zip(job.files, content["source_files"], strict=True)
+        ):
+            raise SourceChangedError(job.shard)
+        return None
     return record
 
 

@@ -102,7 +102,7 @@ def test_bad_volumes_are_left_out_and_listed(source, tmp_path, capsys):
         "case_00002/imaging.nii.gz",
     ]
     assert run("verify", tmp_path / "out") == 0
-    assert "12 found, 10 used with 40 slices, 2 skipped" in capsys.readouterr().out
+    assert "10 volumes used with 40 slices, 2 skipped" in capsys.readouterr().out
 
 
 def test_labels_are_those_that_the_source_names(tmp_path, capsys):
@@ -271,8 +271,42 @@ def test_verify_finds_a_flipped_byte(source, tmp_path, capsys):
     assert run("verify", out) == 1
     printed = capsys.readouterr().out
     assert "arrays/case_00004_mask.npy: has changed" in printed
-    (out / "records/case_00004.json").unlink()
+    assert "again, with --verify: it makes this volume again" in printed
     assert kits19(source, out, "--verify") == 0
+    assert "made again from the source: case_00004." in capsys.readouterr().out
+    assert run("verify", out) == 0
+    path.write_bytes(bytes(data))
+    image = source / "case_00004/imaging.nii.gz"
+    whole = bytearray(image.read_bytes())
+    whole[4] ^= 1  # the time in its header: other bytes of the same number
+    image.write_bytes(bytes(whole))
+    assert kits19(source, out, "--verify") == 2
+    assert "case_00004 was made from other files" in capsys.readouterr().err
+    assert path.read_bytes() == bytes(data)
+
+
+@pytest.mark.parametrize(
+    "name", ["kits19", "nnunet", "ct_dicom", "slices", "masks", "chest_xray", "image_folder"]
+)
+def test_a_cache_and_its_source_lie_apart(name, source, tmp_path, capsys):
+    before = contents(tmp_path)
+    for out in (source, source / "cache"):
+        assert run(name, "--source", source, "--out", out) == 2
+        assert f"--out {out}: lies in --source {source}" in capsys.readouterr().err
+    assert run(name, "--source", source, "--out", tmp_path) == 2
+    assert f"--source {source}: lies in --out {tmp_path}" in capsys.readouterr().err
+    assert contents(tmp_path) == before
+    assert not (source / "cache").exists()
+
+
+def test_a_refused_split_says_what_stays(source, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ("--split-by", "slice", "--split-ratios", "0.998", "0.001", "0.001")
+    assert kits19(source, out, *words) == 2
+    assert f"What was prepared stays in {out}" in capsys.readouterr().err
+    assert any((out / "records").iterdir())
+    assert kits19(source, out) == 0
+    assert "12 of them finished before" in capsys.readouterr().out
 
 
 def test_phantom_is_drawn_and_prepared_by_one_command(tmp_path, capsys):

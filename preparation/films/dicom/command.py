@@ -7,7 +7,7 @@ from tqdm import tqdm
 
 from licences import PHANTOM
 from patient_names import KNOWN_SALT
-from preparation.claim import claimed
+from preparation.claim import claimed, refuse_one_in_the_other
 from preparation.films.archives.source import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.header import DicomOptions
@@ -57,6 +57,7 @@ def chest_xray(
     """
     from preparation.films.dicom.film_reader import DicomFilmReader, find_dicom_films, uid_of
 
+    refuse_one_in_the_other(out, source)
     naming = patients.naming()
     table, told = labels.read(naming.ids)
     kept = labels.settings(bool(told), labels.new_names)

@@ -147,7 +147,12 @@ def check_use(header: Any, options: DicomOptions) -> View:
     if "any" not in options.view:
         wanted = " or ".join(options.view)
         if not view.name:
-            raise RejectedFilm("no_view", f"The header names no view; wanted {wanted}.")
+            from_text = "" if options.view_from_text else "--view-from-text looks in its text, "
+            raise RejectedFilm(
+                "no_view",
+                f"The header names no view; wanted {wanted}. Left out; {from_text}--view any takes "
+                "every film.",
+            )
         if view.name not in options.view:
             raise RejectedFilm("view", f"Its view is {view.name}; wanted {wanted}.")
     if chest is None and options.without_body_part == "reject":

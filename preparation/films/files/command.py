@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from patient_names import salted_digits
-from preparation.claim import claimed
+from preparation.claim import claimed, refuse_one_in_the_other
 from preparation.films.archives.source import empty_members_note, opened
 from preparation.films.assemble import FilmOutcome
 from preparation.films.files.find import (
@@ -67,6 +67,8 @@ def image_folder(
         synthetic: See `SyntheticFiles`.
         options: See `FilmOptions`.
     """
+    if source.is_file() or not is_medmnist(source):  # the name of a set is no place
+        refuse_one_in_the_other(out, source)
     if release.of_tables:
         _refuse_own_labels(release, labels, patient_pattern, patient_from)
         return released_films(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from preparation.claim import refuse_one_in_the_other
 from preparation.synthetic_files import SyntheticFiles
 from preparation.volumes.command import prepare_found
 from preparation.volumes.data_sets.dataset_file import IGNORE, NAME, read_dataset_file
@@ -46,6 +47,7 @@ def nnunet(
     from preparation.volumes.data_sets.nnunet import find_nnunet_cases
     from preparation.volumes.nifti.case import read_case
 
+    refuse_one_in_the_other(out, source)
     about = read_dataset_file(source, masks.given_labels)
     masks = replace(masks, labels=tuple(f"{value}={name}" for value, name in about.labels.items()))
     values = masks.values

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from preparation.claim import refuse_one_in_the_other
 from preparation.label_map import parse_label_map
 from preparation.pseudonym import PatientOptions
 from preparation.synthetic_files import SyntheticFiles
@@ -62,6 +63,7 @@ def ct_dicom(
     """
     from preparation.volumes.ct_dicom import find_studies, has_studies, read_study
 
+    refuse_one_in_the_other(out, source, masks)
     naming = patients.naming("--patient-id-from folder" if patient_id_from == "folder" else None)
     wanted = {} if series is None else {"series": naming.hidden(series)}
     if variable_spacing:  # caches from before there was a choice go on

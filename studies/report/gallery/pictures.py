@@ -66,7 +66,7 @@ def training_pictures(cache: PreparedCache, count: int) -> tuple[list[Picture], 
     if not cache.has_images:
         raise UserError(f"--data.root {cache.root}: holds label maps without images to augment.")
     slices = SliceDataset(cache, cache.select("train", foreground_only=True))
-    held = np.array([item.class_pixels for item in slices.items])[:, 1:] > 0
+    held = np.array([item.class_pixels[1:] for item in slices.items], int) > 0
     chosen = np.flatnonzero(held[:, held.sum(axis=0).argmin()]) if held.size else np.arange(0)
     chosen = np.arange(len(slices)) if len(chosen) < count else chosen
     samples = [slices[int(k)] for k in _spread(chosen, count)]

@@ -206,7 +206,9 @@ def test_damage_is_named_on_first_use_and_by_verify_and_made_good(source, whole,
         cache.image(128 + row)
     assert run("verify", out) == 1
     assert "arrays/films_000001.npy: has changed" in capsys.readouterr().out
+    capsys.readouterr()
     assert films(source, out, "--verify") == 0
+    assert "made again from the source: films_000001." in capsys.readouterr().out
     assert run("verify", out) == 0
     assert contents(out) == contents(whole)
 

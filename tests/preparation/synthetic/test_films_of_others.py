@@ -160,6 +160,17 @@ def test_unknown_is_understood_when_it_is_misspelt(
     assert not (tmp_path / "set").exists()
 
 
+def test_the_next_command_names_the_cache_where_it_is_known(
+    cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "made").mkdir()
+    Image.fromarray(draw(1)).save(tmp_path / "made/a.png")
+    assert synthetic(tmp_path / "made", tmp_path / "known", "--trained-on", cache) == 0
+    assert f"--data.root {cache} --out" in capsys.readouterr().out
+    assert synthetic(tmp_path / "made", tmp_path / "unknown", like=cache) == 0
+    assert "--data.root CACHE --out" in capsys.readouterr().out
+
+
 def test_a_set_does_not_lie_among_the_images_that_it_is_made_of(
     cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -148,7 +148,7 @@ def test_a_name_too_long_for_a_file_is_listed_and_the_others_go_on(tmp_path):
     found = find_pairs(tmp_path, naming=Naming(None))
     assert [job.patient_id for job in found.jobs] == ["case_00007", "case_00028"]
     [(_, reason)] = found.skipped
-    assert reason == "is missing, though index.csv lists it."
+    assert reason.startswith("is missing, though index.csv lists it. Left out; copy it there, or")
 
 
 def test_missing_folder_index_and_column(tmp_path):

@@ -18,6 +18,7 @@ from studies.report.gallery import sections
 from studies.report.gallery.page import write_gallery
 from studies.report.gallery.pictures import Picture, training_pictures
 from studies.report.gallery.sections import Sections
+from tests.conftest import write_cache
 
 SLICES = Images(1, masks=True)
 CLASSES = ["background", "kidney", "tumour"]
@@ -70,6 +71,18 @@ def test_films_of_three_channels_and_what_is_asked_wrongly(
     with pytest.raises(UserError, match=r"alone is --augmentation '\[mixup\]'"):
         write_gallery(films, tmp_path / "other.html", augmentation="mixup")
     assert not (tmp_path / "other.html").exists()
+
+
+def test_a_cache_without_training_images_is_a_sentence(
+    film_cache: Callable[..., Path], tmp_path: Path
+) -> None:
+    patients = {"a": "test", "b": "test"}
+    write_cache(tmp_path / "slices", patients)
+    film_cache(tmp_path / "films", patients=patients)
+    for name in ("slices", "films"):
+        with pytest.raises(UserError, match="its training split holds no image to show"):
+            write_gallery(tmp_path / name, tmp_path / "page.html")
+    assert not (tmp_path / "page.html").exists()
 
 
 def test_the_numbers_of_the_overview_are_those_of_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
