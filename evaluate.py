@@ -211,6 +211,13 @@ def _gate(words: Sequence[str]) -> int:
     parser.add_argument("--require", type=str | None, default=None, help="Rules for the numbers.")
     given = parsed(parser, with_underscores(words))
     rules = parse_rules(given.require, OF_ANY)
+    for at in given.folders:
+        if at.is_dir() and not any((at / name).is_file() for name in (EVALUATION, RESULT)):
+            raise UserError(
+                f"{at}: holds no {EVALUATION} and no {RESULT}, so no evaluation or audit was "
+                "finished there. Give the folder that --out of evaluate.py named, or finish it: "
+                "give its command again."
+            )
     audits = {at: read_audit(at) for at in given.folders if (at / RESULT).is_file()}
     numbers, found = {}, {}
     for at in given.folders:
@@ -228,7 +235,7 @@ def _gate(words: Sequence[str]) -> int:
         every += rows
         if rows:
             print("\n".join([f"{at}:", *(f"  {line}" for line in printed_lines(rows))]))
-        elif at not in audits:
+        else:
             print(f"{at}: numbers for --require: {', '.join(numbers[at])}")
     return exit_status(every)
 

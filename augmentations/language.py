@@ -40,7 +40,13 @@ def written_list(written: Written, flag: str = "--data.augmentation") -> Written
     path = Path(written)
     if not path.is_file():
         looks_like_a_path = path.suffix in (".yaml", ".yml") or len(path.parts) > 1
-        near = meant_path(path) if looks_like_a_path else meant(written, list(PRESETS))
+        if looks_like_a_path:
+            lacks = "is no file" if path.exists() else "there is no such file"
+            raise UserError(
+                f"{flag} {written}: {lacks}.{meant_path(path)} Expected a YAML file with a list "
+                f"of operations, or one of the presets {', '.join(PRESETS)}."
+            )
+        near = meant(written, list(PRESETS))
         if written in OPERATIONS or written in BATCH_OPERATIONS:
             near = f" The operation of that name alone is {flag} '[{written}]'."
         raise UserError(

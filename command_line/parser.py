@@ -85,13 +85,20 @@ def call(function: Callable[..., R], flags: Namespace) -> R:
     return function(**values)
 
 
+class _Flag(str):
+    """A flag in Python's spelling, with its name as it was typed, for sentences about it."""
+
+    typed: str
+
+
 def with_underscores(words: Sequence[str]) -> list[str]:
     """Spell flags as Python names: --num-images 5 and --num_images 5 mean the same."""
     spelled = []
     for word in words:
         if word.startswith("--"):
             name, equals, value = word[2:].partition("=")
-            word = f"--{name.replace('-', '_')}{equals}{value}"
+            word = _Flag(f"--{name.replace('-', '_')}{equals}{value}")
+            word.typed = f"--{name}"
         spelled.append(word)
     return spelled
 
@@ -123,4 +130,6 @@ def parsed(
     try:
         return parser.parse_args(list(words))
     except ArgumentError as error:
-        raise UserError(sentence_of(error, words, (parser, *subparsers), aliases)) from None
+        flag, *rest = sentence_of(error, words, (parser, *subparsers), aliases).partition(": ")
+        typed = {word.partition("=")[0]: word.typed for word in words if isinstance(word, _Flag)}
+        raise UserError("".join([typed.get(flag, flag), *rest])) from None

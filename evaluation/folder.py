@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from provenance import UserError, read_json, write_text_atomic
+from spelling import meant_path
 
 RESULT = "evaluation.json"
 Split = Literal["train", "val", "test", "all"]
@@ -30,6 +31,12 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
         UserError: There is none.
     """
     path = Path(folder) / RESULT
+    if not path.parent.is_dir():
+        lacks = "is no folder" if path.parent.exists() else "there is no such folder"
+        raise UserError(
+            f"{folder}: {lacks}.{meant_path(path.parent)} Expected one that --out of evaluate.py "
+            "named."
+        )
     if not path.is_file():
         raise UserError(f"{folder}: holds no {RESULT}, so no evaluation was finished there.")
     result = read_json(path)

@@ -96,7 +96,7 @@ def _check(rule: Rule, known: Mapping[str, Kind], flag: str) -> None:
         names = [name for name in known if "*" not in name]
         raise UserError(
             f"{flag} {rule}: there is no number {rule.name!r}.{meant(rule.name, names)} "
-            "`evaluate.py gate DIR` names the numbers of a finished evaluation."
+            "`evaluate.py gate DIR` names the numbers of a finished evaluation or audit."
         )
     if rule.in_percent and not kind.in_percent:
         share = f"{rule.name}_share"

@@ -364,3 +364,9 @@ def test_sigterm_ends_work_with_a_sentence_and_after_its_clean_up(
         "\nstudy.py: stopped by SIGTERM. The same command goes on.\n"
     )
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+@pytest.mark.parametrize("word", ["--num-imags=3", "--num_imags=3"])
+def test_a_misspelt_flag_is_named_as_it_was_typed(parser: ArgumentParser, word: str) -> None:
+    with pytest.raises(UserError, match=f"^{word[:11]}: no such flag. Did you mean --num_images"):
+        parsed(parser, with_underscores([word, "--out=x"]))

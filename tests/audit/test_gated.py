@@ -426,8 +426,20 @@ def test_few_flags_after_leaving_out_lower_no_bound() -> None:
 
 
 def test_a_folder_without_an_audit_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"holds no evaluation.json"):
+    with pytest.raises(UserError, match=r"holds no evaluation.json and no audit.json"):
         evaluate.main(["gate", str(tmp_path), "--require", "copies<=0.01"])
     (tmp_path / "audit.json").write_text("{}")
     with pytest.raises(UserError, match=r"audit.json: is not what evaluate.py audit writes"):
         evaluate.main(["gate", str(tmp_path), "--require", "copies<=0.01"])
+    missing = tmp_path / "missing"
+    with pytest.raises(UserError, match=r"missing: there is no such folder\."):
+        evaluate.main(["gate", str(missing)])
+
+
+def test_a_gate_without_rules_names_the_numbers_of_an_audit(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "audit.json").write_text(json.dumps(RESULT))
+    assert evaluate.main(["gate", str(tmp_path)]) == 0
+    named = capsys.readouterr().out.split("numbers for --require: ")[1]
+    assert {"copies", "found:noise 0.2"} <= set(named.strip().split(", "))

@@ -10,7 +10,7 @@ from torchvision import tv_tensors
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as transform
 
-from augmentations.language import read_policy
+from augmentations.language import read_policy, written_list
 from augmentations.operation import Images
 from provenance import UserError
 
@@ -91,7 +91,7 @@ def test_a_file_a_list_and_names_are_one_language(tmp_path: Path) -> None:
         (None, "augmentation: is NoneType, expected"),
         ("geometrc", "geometrc: expected none.* Did you mean geometric?"),
         ("rotation", "The operation of that name alone is --data.augmentation '\\[rotation\\]'"),
-        ("no/policy.yaml", "no/policy.yaml: expected none"),
+        ("no/policy.yaml", "no/policy.yaml: there is no such file"),
     ],
 )  # fmt: skip
 def test_what_is_not_known_is_refused_by_name(written: Any, message: str) -> None:
@@ -103,3 +103,10 @@ def test_a_file_without_a_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "policy.yaml").write_text("rotation: {}\n")
     with pytest.raises(UserError, match="holds a mapping, expected a list of operations"):
         read_policy(str(tmp_path / "policy.yaml"), SLICES)
+
+
+def test_a_file_that_is_missing_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nope\.yaml: there is no such file\..* presets "):
+        written_list(str(tmp_path / "nope.yaml"))
+    with pytest.raises(UserError, match=r"^--data.augmentation nope: .* none of them"):
+        written_list("nope")
