@@ -92,10 +92,13 @@ class StopSignal(L.Callback):
         most = torch.tensor(own, dtype=torch.float64, device=module.device)
         dist.all_reduce(most, op=dist.ReduceOp.MAX)
         received, seconds = most.tolist()
-        self.received = bool(received)
+        # A signal that comes during the question is kept for the next one: its answer is this
+        # process's alone, and clearing it would lose it.
+        if received:
+            self.received = True
         self._asked_at, self._asked = module.steps_done, time.monotonic()
         self._next = module.steps_done + steps_until_asked(seconds)
-        return self.received
+        return bool(received)
 
 
 def steps_until_asked(seconds: float) -> int:

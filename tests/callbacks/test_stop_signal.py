@@ -28,9 +28,10 @@ def test_they_ask_about_once_a_second_and_every_50_steps_at_least(
 class Ranks:
     """Two threads that stand for two processes, with clocks of their own and one collective."""
 
-    def __init__(self, seconds_a_step: list[float]) -> None:
+    def __init__(self, seconds_a_step: list[float], during: tuple[int, int] | None = None) -> None:
         self.seconds_a_step = seconds_a_step
         self.clocks = [0.0 for _ in seconds_a_step]
+        self.during = during  # a process gets the signal while they ask in that step
         self.own = threading.local()
         self.barrier = threading.Barrier(len(seconds_a_step), timeout=10)
         self.given: dict[int, Tensor] = {}
@@ -43,6 +44,8 @@ class Ranks:
         self.asked[self.own.rank].append(self.own.step)
         self.given[self.own.rank] = values.clone()
         self.barrier.wait()
+        if self.during == (self.own.rank, self.own.step):
+            self.own.signals._note()
         most = torch.stack(list(self.given.values())).max(dim=0).values
         self.barrier.wait()
         values.copy_(most)
@@ -50,7 +53,7 @@ class Ranks:
     def train(self, rank: int, steps: int, told: tuple[int, int]) -> None:
         """The steps of a process, `told` being which process gets the signal in which step."""
         self.own.rank, self.own.step = rank, 0
-        signals = StopSignal(self.checkpoints[rank])
+        signals = self.own.signals = StopSignal(self.checkpoints[rank])
         trainer: Any = SimpleNamespace(
             received_sigterm=False,
             is_last_batch=False,
@@ -69,25 +72,40 @@ class Ranks:
                 self.stopped[rank] = step
                 return
 
+    def ask_together(
+        self, monkeypatch: pytest.MonkeyPatch, told: tuple[int, int] = (-1, -1)
+    ) -> None:
+        """Two processes of 200 steps, told or not."""
+        monkeypatch.setattr(stop_signal, "process_count", lambda: 2)
+        monkeypatch.setattr(stop_signal, "validation_follows", lambda trainer: False)
+        monkeypatch.setattr(stop_signal.dist, "all_reduce", self.all_reduce)
+        clock = SimpleNamespace(monotonic=lambda: self.clocks[self.own.rank])
+        monkeypatch.setattr(stop_signal, "time", clock)
+        threads = [threading.Thread(target=self.train, args=(r, 200, told)) for r in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
 
 @pytest.mark.parametrize("told", [(0, 60), (1, 60), (1, 77)])
 def test_all_stop_at_the_same_step_whoever_is_told(
     told: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ranks = Ranks([0.001, 0.0625])  # the slower one's 16 steps take a second
-    monkeypatch.setattr(stop_signal, "process_count", lambda: 2)
-    monkeypatch.setattr(stop_signal, "validation_follows", lambda trainer: False)
-    monkeypatch.setattr(stop_signal.dist, "all_reduce", ranks.all_reduce)
-    clock = SimpleNamespace(monotonic=lambda: ranks.clocks[ranks.own.rank])
-    monkeypatch.setattr(stop_signal, "time", clock)
-    threads = [threading.Thread(target=ranks.train, args=(r, 200, told)) for r in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    ranks.ask_together(monkeypatch, told)
     assert ranks.asked[0] == ranks.asked[1] == list(range(1, told[1] + 16, 16))
     assert ranks.stopped == [ranks.asked[0][-1]] * 2
     assert [one.save_last.call_count for one in ranks.checkpoints] == [1, 1]
+
+
+def test_a_signal_that_comes_while_they_ask_is_told_the_next_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ranks = Ranks([0.0625, 0.0625], during=(1, 33))
+    ranks.ask_together(monkeypatch)
+    assert ranks.asked == [[1, 17, 33, 49]] * 2
+    assert ranks.stopped == [49, 49]
 
 
 def test_one_process_stops_after_the_very_step(monkeypatch: pytest.MonkeyPatch) -> None:
