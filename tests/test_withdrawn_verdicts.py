@@ -22,6 +22,7 @@ CITED = re.compile(
 # are of one set each, and compare no methods.
 COUNTS_TRAININGS = (
     "film_gans_tuned/",
+    "generators_for_use/",
     "placebo/",
     "synthetic_films/",
     "translation/",
