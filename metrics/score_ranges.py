@@ -28,7 +28,6 @@ def within_range(name: str, low: float, high: float) -> tuple[float, float]:
     Raises:
         KeyError: no such score.
     """
-    [(lowest, highest)] = [
-        ends for begin, ends in _RANGES.items() if name == begin or name.startswith(f"{begin}_")
-    ] or [_RANGES[name]]
+    kind = next((kind for kind in _RANGES if f"{name}_".startswith(f"{kind}_")), name)
+    lowest, highest = _RANGES[kind]
     return max(lowest, low), min(highest, high)

@@ -174,7 +174,6 @@ def _job(
     shard = found.new_shard(patient)
     images, masks = names(shard)
     key = _split_key(identifier, found.naming)
-    earlier = sum(job.split_key == key for job in found.jobs)
     of_masks = {
         path.name: found.own_names.add(f"{masks}{number}", f"{prefix}{MASKS}/{path.name}", path)
         for number, path in numbered(folder / MASKS)
@@ -184,7 +183,7 @@ def _job(
         patient_id=patient,
         identifiers=(identifier,),
         split_key=key,
-        item_key=f"{key}_{earlier + 1}" if earlier else key,
+        item_key=found.item_key(key),
         files=(folder / IMAGES, *(folder / MASKS / name for _, name in labelled)),
         names=(images, *(of_masks[name] for _, name in labelled)),
         slice_shape=series.slices[0].shape,

@@ -157,6 +157,11 @@ class Found:
         number = self._taken[name]
         return patient_id if number == 1 else f"{patient_id}_{number}"
 
+    def item_key(self, split_key: str) -> str:
+        """Return the key of a patient's first volume, which is the patient's, or of the next."""
+        earlier = sum(job.split_key == split_key for job in self.jobs)
+        return f"{split_key}_{earlier + 1}" if earlier else split_key
+
 
 Reader = Callable[[Job], Volume]
 

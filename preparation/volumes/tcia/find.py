@@ -116,13 +116,12 @@ class _Search:
         if not is_axial(image.slices[0].header):
             raise SkipVolume(name, "is not an axial series. Left out.")
         key = self._split_key(identifier)
-        earlier = sum(job.split_key == key for job in self.found.jobs)
         return Job(
             shard=shard,
             patient_id=patient,
             identifiers=(identifier,),
             split_key=key,
-            item_key=f"{key}_{earlier + 1}" if earlier else key,
+            item_key=self.found.item_key(key),
             files=(path, mask),
             names=(name, of_mask),
             slice_shape=image.slices[0].shape,
