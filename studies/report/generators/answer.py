@@ -8,12 +8,7 @@ from display.numbers import bracketed, count, difference, p_phrase, score, span
 from studies.report.generators.rows import title_of
 from studies.report.state import unfinished
 from studies.specification.specification import Specification
-from studies.statistics.distances import (
-    Trainings,
-    adjusted_p,
-    difference_between,
-    trainings,
-)
+from studies.statistics.distances import Difference, all_differences, trainings
 
 _digits = partial(score, percent=False)
 
@@ -33,20 +28,20 @@ def answer_of(specification: Specification, content: Mapping[str, Any]) -> dict[
         trainings(row["scores"][measure]["seeds"], row["scores"][measure]["deviations"])
         for row in ranked
     ]
-    adjusted = adjusted_p(methods)
-    close = [
-        row for place, row in enumerate(ranked) if place and not adjusted.get((0, place), 1) < 0.05
-    ]
-    lines = []
+    differences = all_differences(methods)
+    lines, close = [], []
     for place, row in enumerate(ranked):
-        reading = "nearest" if row is best else "not told apart" if row in close else "farther"
-        behind = _behind(methods[0], methods[place], adjusted.get((0, place)), len(adjusted))
+        behind = differences.get((0, place))
+        reading = "nearest" if row is best else "farther"
+        if row is not best and not (behind and behind.p < 0.05):
+            reading = "not told apart"
+            close.append(row)
         lines.append(
             {
                 "model": title_of(specification, row["scenario"], row["model"]),
                 "pair": f"{span(row['images_seen'], '{:,}'.format)} images seen",
                 "verdict": reading,
-                "numbers": _numbers(row["scores"][measure]) + behind,
+                "numbers": _numbers(row["scores"][measure]) + _behind(behind, len(differences)),
             }
         )
     return {
@@ -108,21 +103,18 @@ def _placebos(
     return lines
 
 
-def _behind(
-    nearest: Trainings | None, method: Trainings | None, adjusted: float | None, num_pairs: int
-) -> str:
+def _behind(behind: Difference | None, num_pairs: int) -> str:
     """How much farther than the nearest one, of `num_pairs`; nothing where one trained once.
 
     An interval over images and patients says nothing about another training of a method, so two
     single trainings whose intervals are apart show no difference between methods.
     """
-    found = difference_between(method, nearest) if method and nearest else None
-    if found is None or adjusted is None:
+    if behind is None:
         return ""
-    ends = f"{difference(found.low, False)} to {difference(found.high, False)}"
+    ends = f"{difference(behind.low, False)} to {difference(behind.high, False)}"
     return (
-        f"; from the nearest {difference(found.value, False)} [{ends}], "
-        f"{p_phrase(adjusted)} after Holm over {count(num_pairs, 'pair')}"
+        f"; from the nearest {difference(behind.value, False)} [{ends}], "
+        f"{p_phrase(behind.p)} after Holm over {count(num_pairs, 'pair')}"
     )
 
 

@@ -6,7 +6,7 @@ from scipy import stats
 
 from studies.statistics.distances import (
     Trainings,
-    adjusted_p,
+    all_differences,
     difference_between,
     distance_interval,
 )
@@ -81,8 +81,8 @@ def test_the_nearest_of_five_equal_methods_is_seldom_told_apart_from_another() -
         methods = [trained(*rng.normal(150, 20, 3), deviation=3.0) for _ in range(5)]
         nearest = int(np.argmin([np.mean(method.values) for method in methods]))
         others = [method for place, method in enumerate(methods) if place != nearest]
-        adjusted = adjusted_p(methods)
-        corrected.append(any(p < 0.05 for pair, p in adjusted.items() if nearest in pair))
+        differences = all_differences(methods)
+        corrected.append(any(d.p < 0.05 for pair, d in differences.items() if nearest in pair))
         alone.append(any(difference_between(methods[nearest], o).p < 0.05 for o in others))
     assert np.mean(corrected) < 0.07  # 0.05 and two standard deviations of 300 draws
     assert np.mean(alone) > 0.15
@@ -90,5 +90,5 @@ def test_the_nearest_of_five_equal_methods_is_seldom_told_apart_from_another() -
 
 def test_methods_without_an_interval_are_outside_the_family() -> None:
     first, second = trained(10.0, 12.0, 11.5), trained(20.0, 21.0, 23.0)
-    found = adjusted_p([first, None, second, trained(9.0)])
-    assert found == {(0, 2): pytest.approx(difference_between(first, second).p)}
+    found = all_differences([first, None, second, trained(9.0)])
+    assert found == {(0, 2): difference_between(second, first)}
