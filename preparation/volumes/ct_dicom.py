@@ -183,7 +183,7 @@ def _job(
         patient_id=patient,
         identifiers=(identifier,),
         split_key=key,
-        item_key=found.item_key(key),
+        item_key=found.new_item_key(key),
         files=(folder / IMAGES, *(folder / MASKS / name for _, name in labelled)),
         names=(images, *(of_masks[name] for _, name in labelled)),
         slice_shape=series.slices[0].shape,

@@ -125,7 +125,8 @@ class Found:
     notes: list[str] = field(default_factory=list)
     naming: Naming = field(default_factory=Naming)
     own_names: OwnNames = field(default_factory=OwnNames)
-    _taken: Counter[str] = field(default_factory=Counter)
+    _shards: Counter[str] = field(default_factory=Counter)
+    _volumes: Counter[str] = field(default_factory=Counter)
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -153,14 +154,18 @@ class Found:
         Names that differ in upper and lower case alone are one file on some systems.
         """
         name = patient_id.lower()
-        self._taken[name] += 1
-        number = self._taken[name]
+        self._shards[name] += 1
+        number = self._shards[name]
         return patient_id if number == 1 else f"{patient_id}_{number}"
 
-    def item_key(self, split_key: str) -> str:
-        """Return the key of a patient's first volume, which is the patient's, or of the next."""
-        earlier = sum(job.split_key == split_key for job in self.jobs)
-        return f"{split_key}_{earlier + 1}" if earlier else split_key
+    def new_item_key(self, split_key: str) -> str:
+        """Return the key of a patient's first volume, which is the patient's, or of the next.
+
+        Call it once for each job: the volume counts from then on.
+        """
+        self._volumes[split_key] += 1
+        number = self._volumes[split_key]
+        return split_key if number == 1 else f"{split_key}_{number}"
 
 
 Reader = Callable[[Job], Volume]

@@ -121,7 +121,7 @@ class _Search:
             patient_id=patient,
             identifiers=(identifier,),
             split_key=key,
-            item_key=self.found.item_key(key),
+            item_key=self.found.new_item_key(key),
             files=(path, mask),
             names=(name, of_mask),
             slice_shape=image.slices[0].shape,
