@@ -1,14 +1,17 @@
-"""How long a person waits for an answer of the verbs that needs no work.
+"""How long a person waits for an answer of the verbs that needs no work, and for a first step.
 
-    python benchmarks/start_up.py [CHECKOUT] [--repeats 5] [--out start_up.json]
+    python benchmarks/start_up.py [CHECKOUT] [--repeats 5] [--only "first step"] [--out FILE.json]
 
 Medians of wall time for `--help`, a misspelt flag, a misspelt subcommand, a configuration file that
 is not there, and one with a misspelt key, beside `python -c "import lightning"` in the same run, of
-which each figure is also given as a multiple. Give the folder of another checkout to time its code.
+which each figure is also given as a multiple. Then, after one start that warms up, the time from
+the command of a training until its first step is done, by the clock and by the processor, on drawn
+films and slices. Give the folder of another checkout to time its code.
 """
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -76,21 +79,78 @@ def seconds(words: list[str], checkout: Path, repeats: int) -> float:
     return statistics.median(times)
 
 
+FILMS = "train.py fit --config configs/chest_xray/quickstart.yaml --data.root {cache}/films"
+SLICES = f"train.py fit --config {UNET} --data.root {{cache}}/slices"
+FIRST_STEPS = {
+    "GAN of films, first step": f"{FILMS} --wandb disabled",
+    "GAN of films with W&B offline, first step": f"{FILMS} --wandb offline",
+    "U-Net of slices, first step": f"{SLICES} --data.batch_size 8 --wandb disabled",
+}
+
+
+def prepare_first_steps(cache: Path, checkout: Path) -> None:
+    """Draw the films and slices, 32 and 64 px, that the trainings start with."""
+    for words in (
+        f"phantom_cxr --out {cache}/films --num-patients 40 --image-size 32",
+        f"phantom_ct --out {cache}/slices --num-patients 12 --image-size 64",
+    ):
+        command = [sys.executable, "prepare.py", *words.split()]
+        subprocess.run(command, cwd=checkout, capture_output=True, check=True)
+
+
+def first_step(words: str, cache: Path, checkout: Path, repeats: int) -> tuple[float, float]:
+    """Median seconds by the clock and by the processor until a training's first step is done."""
+    clock, processor = [], []
+    environment = {**os.environ, "PYTHONPATH": str(OWN / "benchmarks")}
+    told = cache / "first_step.json"
+    for number in range(repeats + 1):  # the first one warms up
+        told.unlink(missing_ok=True)
+        more = [
+            f"--run_folder={cache}/run_{time.time_ns()}",
+            "--trainer.accelerator=cpu",
+            "--trainer.callbacks+=first_step.EndsAfterTheFirstStep",
+            f"--trainer.callbacks.path={told}",
+        ]
+        command = [sys.executable, *words.format(cache=cache).split(), *more]
+        began = time.time()
+        done = subprocess.run(command, cwd=checkout, env=environment, capture_output=True)
+        if not told.is_file():
+            raise SystemExit(f"{' '.join(command)}: did no step.\n{done.stderr.decode()[-2000:]}")
+        found = json.loads(told.read_text(encoding="utf-8"))
+        if number:
+            clock.append(found["time"] - began)
+            processor.append(found["processor"])
+    return statistics.median(clock), statistics.median(processor)
+
+
 def main() -> None:
     """Time every case and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("checkout", nargs="?", type=Path, default=OWN)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--only", default="", help="only cases whose names hold this")
     parser.add_argument("--out", type=Path, help="write the seconds as JSON too")
     given = parser.parse_args()
     checkout = given.checkout.resolve()
     lightning = seconds(["-c", "import lightning"], checkout, given.repeats)
-    print(f"{'import lightning':38} {lightning:5.2f} s  1.00")
+    print(f"{'import lightning':42} {lightning:5.2f} s  1.00")
     found = {"import lightning": lightning}
     with tempfile.TemporaryDirectory() as folder:
-        for name, words in command_lines(Path(folder)).items():
-            found[name] = seconds(words, checkout, given.repeats)
-            print(f"{name:38} {found[name]:5.2f} s  {found[name] / lightning:.2f}", flush=True)
+        for name, command in command_lines(Path(folder)).items():
+            if given.only in name:
+                found[name] = seconds(command, checkout, given.repeats)
+                print(f"{name:42} {found[name]:5.2f} s  {found[name] / lightning:.2f}", flush=True)
+        starts = {name: words for name, words in FIRST_STEPS.items() if given.only in name}
+        if starts:
+            prepare_first_steps(Path(folder), checkout)
+        for name, words in starts.items():
+            found[name], used = first_step(words, Path(folder), checkout, given.repeats)
+            found[f"{name}, processor"] = used
+            print(
+                f"{name:42} {found[name]:5.2f} s  {found[name] / lightning:.2f}  "
+                f"processor {used:.2f} s",
+                flush=True,
+            )
     if given.out:
         given.out.write_text(json.dumps(found, indent=1) + "\n")
 

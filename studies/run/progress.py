@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -26,31 +27,37 @@ class StudyProgress:
         self._kinds = kinds
         self._num_workers = num_workers
         self._say = say
-        self._seconds: dict[str, list[float]] = {}
+        # Of each kind: jobs that have not begun, and number and seconds of those that were timed.
+        # Going through all jobs after each one would take jobs x jobs.
+        self._waiting = Counter(kinds.values())
+        self._timed: Counter[str] = Counter()
+        self._seconds: dict[str, float] = {}
         self._running: dict[str, float] = {}
-        self._ended: set[str] = set()
+        self._num_ended = 0
 
     def learn(self, folder: StudyFolder) -> None:
         """Take the durations of jobs that were done before."""
         for record in folder.finished() + folder.finished_generators():
             timings = record.get("timings", {})
             if not timings.get("resumed"):
-                kind = kind_of(record["name"], record.get("model", ""))
-                self._seconds.setdefault(kind, []).append(seconds_of(timings))
+                self._took(kind_of(record["name"], record.get("model", "")), seconds_of(timings))
 
     def begin(self, name: str) -> None:
         """A job was handed to a worker."""
+        self._waiting[self._kinds[name]] -= 1
         self._running[name] = time.monotonic()
 
     def end(self, outcome: JobOutcome, shown: str) -> None:
-        """A job ended; `shown` is its result in a few words."""
-        self._running.pop(outcome.name, None)
-        self._ended.add(outcome.name)
+        """A job ended, perhaps without having begun; `shown` is its result in a few words."""
+        kind = self._kinds[outcome.name]
+        if self._running.pop(outcome.name, None) is None:
+            self._waiting[kind] -= 1
+        self._num_ended += 1
         if outcome.state == "done" and outcome.seconds > 0:
-            self._seconds.setdefault(self._kinds[outcome.name], []).append(outcome.seconds)
+            self._took(kind, outcome.seconds)
         self._clear()
-        done = f"[{len(self._ended)}/{len(self._kinds)}]"
-        left = f" · {self.time_left()}" if len(self._ended) < len(self._kinds) else ""
+        done = f"[{self._num_ended}/{len(self._kinds)}]"
+        left = f" · {self.time_left()}" if self._num_ended < len(self._kinds) else ""
         self._say(f"{done} {outcome.name}: {shown} ({duration(outcome.seconds)}){left}")
 
     def tick(self) -> None:
@@ -59,7 +66,7 @@ class StudyProgress:
             return
         now = time.monotonic()
         running = ", ".join(f"{name} {duration(now - t)}" for name, t in self._running.items())
-        done = f"[{len(self._ended)}/{len(self._kinds)}]"
+        done = f"[{self._num_ended}/{len(self._kinds)}]"
         print(
             f"\r\x1b[K{done} running {running} · {self.time_left()}"[:160],
             end="",
@@ -69,21 +76,27 @@ class StudyProgress:
 
     def time_left(self) -> str:
         """An estimate in words, from the mean duration of each kind so far."""
-        known = [seconds for values in self._seconds.values() for seconds in values]
-        if not known:
+        num_timed = sum(self._timed.values())
+        if not num_timed:
             return "time left is known after the first run"
+        of_all = sum(self._seconds.values()) / num_timed
+
+        def expected(kind: str) -> float:
+            return self._seconds[kind] / self._timed[kind] if self._timed[kind] else of_all
+
         now = time.monotonic()
-        left, longest = 0.0, 0.0
-        for name, kind in self._kinds.items():
-            if name in self._ended:
-                continue
-            values = self._seconds.get(kind, known)
-            expected = sum(values) / len(values)
-            if name in self._running:
-                expected = max(0.0, expected - (now - self._running[name]))
-            left += expected
-            longest = max(longest, expected)
+        begun = [
+            max(0.0, expected(self._kinds[name]) - (now - since))
+            for name, since in self._running.items()
+        ]
+        waiting = {kind: expected(kind) for kind, number in self._waiting.items() if number}
+        left = sum(begun) + sum(self._waiting[kind] * each for kind, each in waiting.items())
+        longest = max([*begun, *waiting.values()], default=0.0)
         return f"about {duration(max(left / self._num_workers, longest))} left"
+
+    def _took(self, kind: str, seconds: float) -> None:
+        self._timed[kind] += 1
+        self._seconds[kind] = self._seconds.get(kind, 0.0) + seconds
 
     def _clear(self) -> None:
         if sys.stderr.isatty():

@@ -1,6 +1,7 @@
 """Runs what a study still lacks: generators, then the cells that need them, resumably."""
 
 import fnmatch
+import heapq
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -195,12 +196,17 @@ def _work_through(
     outcome: StudyOutcome,
 ) -> None:
     """Hand out jobs in order, each as soon as its generator is done, until none is left."""
-    waiting = list(needs)
+    names = list(needs)
+    # Places in `names`, so that order is kept; going through all that wait takes jobs x jobs.
+    ready = [place for place, name in enumerate(names) if needs[name] is None]  # a heap: it rises
+    held: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        generator = needs[name]
+        if generator is not None:
+            held.setdefault(generator, []).append(place)
     running: set[str] = set()
-    states: dict[str, str] = {}
 
     def finish(result: JobOutcome) -> None:
-        states[result.name] = result.state
         if result.state == "failed":
             outcome.failed.append((result.name, result.message))
         elif result.state == "elsewhere":
@@ -208,19 +214,20 @@ def _work_through(
         else:
             outcome.done.append(result.name)
         progress.end(result, _shown(result, study.specification))
+        for place in held.pop(result.name, ()):
+            if result.state == "failed":
+                error = UserError(f"The generator it needs failed: see {result.name}.")
+                message = record_failure(names[place], study, error)
+                finish(JobOutcome(names[place], "failed", 0.0, message))
+            else:
+                heapq.heappush(ready, place)
 
-    while waiting or running:
-        for name in list(waiting):
-            generator = needs[name]
-            if generator and states.get(generator) == "failed":
-                waiting.remove(name)
-                error = UserError(f"The generator it needs failed: see {generator}.")
-                finish(JobOutcome(name, "failed", 0.0, record_failure(name, study, error)))
-            elif pool.idle() and (generator is None or states.get(generator) == "done"):
-                waiting.remove(name)
-                running.add(name)
-                progress.begin(name)
-                pool.submit(name)
+    while ready or running:
+        while ready and pool.idle():
+            name = names[heapq.heappop(ready)]
+            running.add(name)
+            progress.begin(name)
+            pool.submit(name)
         for result in pool.collect(1.0):
             running.discard(result.name)
             finish(result)

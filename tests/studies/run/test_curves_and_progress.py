@@ -48,3 +48,22 @@ def test_time_left_goes_by_kind_and_by_workers() -> None:
     # b 10 s and d 60 s on two workers: d alone decides.
     assert progress.time_left() == "about 60 s left"
     assert lines[0] == "[1/4] a: done (10 s) · about 15 s left"
+
+
+def test_time_left_is_the_sum_over_the_jobs_that_are_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some running, some failed before they began, and a kind of which none has ended yet."""
+    now = [100.0]
+    monkeypatch.setattr("studies.run.progress.time.monotonic", lambda: now[0])
+    kinds = {f"{kind} {number}": kind for kind in ("a", "b", "c") for number in range(4)}
+    progress = StudyProgress(kinds, 2, lambda _: None)
+    progress.begin("a 0")
+    progress.begin("b 0")
+    progress.end(JobOutcome("a 0", "done", 20.0), "done")
+    progress.begin("a 1")
+    progress.end(JobOutcome("b 0", "done", 60.0), "done")
+    progress.begin("b 1")
+    progress.end(JobOutcome("b 2", "failed", 0.0), "failed")  # its generator had failed
+    now[0] += 25.0
+    # a 1 is late by 5 s, b 1 has 35 s left; 20 s for each a, 60 for b 3, and the mean for each c.
+    left = 0 + 35 + 2 * 20 + 60 + 4 * 40
+    assert progress.time_left() == f"about {duration(left / 2)} left"
