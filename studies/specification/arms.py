@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from foreign_text import configuration_of
 from studies.specification.generators import as_many_images, differ_in_generator
-from studies.specification.parts import Model, Scenario
+from studies.specification.parts import GeneratorPlan, Model, Scenario
 from studies.specification.specification import (
     FRACTION,
     PLACEBO,
@@ -209,9 +209,18 @@ def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
     """Whether the synthetic images that join are made up of classes as the real ones are."""
     plan = specification.plans.get(specification.made_by(arm))
     words = words_of(arm.arguments)
-    if _BALANCE in pairwise(words) or plan is None:
+    if _BALANCE in pairwise(words) or plan is None or _paints_lesions(plan):
         return False
     return SHARE in words or not (plan.per_class or plan.with_class)
+
+
+def _paints_lesions(plan: GeneratorPlan) -> bool:
+    """Whether its images are real slices that a lesion infilling has put a lesion into.
+
+    Each of them holds one, whichever slices `into` names and however few of the real ones do.
+    """
+    module = _in_file(plan.config, ("model", "class_path"))
+    return plan.into is not None or str(module).rpartition(".")[-1] == "LesionInfilling"
 
 
 def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:

@@ -89,6 +89,17 @@ def test_images_of_other_classes_than_the_real_ones_have_a_control_of_their_own(
         assert parsed(plan, arm, arguments=FIXED).scenario("3").controls == ("1", "3_real")
 
 
+@pytest.mark.parametrize(
+    "change", [{"into": "any"}, {"into": "healthy"}, {"config": "configs/kits19/lesions.yaml"}]
+)
+@pytest.mark.parametrize("flags", [[], ["--data.synthetic_share", 1]])
+def test_painted_slices_have_a_control_of_their_own(plan: dict, change: dict, flags: list) -> None:
+    """Every one has a lesion: real slices are as rarely with one as the data have them."""
+    plan["generator"] |= change
+    arm = {"id": 3, "synthetic": True, "controls": True, "arguments": flags}
+    assert parsed(plan, arm, arguments=FIXED).scenario("3").controls == ("3_steps", "3_real")
+
+
 def test_images_that_are_drawn_unequally_have_a_control_of_their_own(plan: dict) -> None:
     arm = {"id": 3, "synthetic": True, "controls": True}
     balanced = ["--data.balance", "oversample"]
