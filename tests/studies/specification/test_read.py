@@ -175,7 +175,7 @@ def test_few_images_are_of_the_same_patients_in_every_arm_and_may_go_on_from_a_c
         flags = generators.flags_of(cell)
         assert flags[-2:] == ["--data.patients_seed", str(cell.seed)]
     seeds = {generators.training_seed(cell) for cell in generators.cells()}
-    assert len(seeds) == 3  # one for each number of films
+    assert len(seeds) == 3 * len(generators.seeds)  # one for each number of films and seed
     plan["arguments"] = ["--model.start_from", "runs/first/checkpoints/last.ckpt"]
     with pytest.raises(UserError, match=r"--model\.start_from is set by the study for every cell"):
         parse_specification(plan, "a")
