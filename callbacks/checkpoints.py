@@ -8,7 +8,8 @@ from typing import Any
 import lightning as L
 
 from lightning_modules.checkpoint_files import copy_checkpoint_file
-from lightning_modules.training_module import TrainingError, TrainingModule, when_diverged
+from lightning_modules.step.divergence import TrainingError, when_diverged
+from lightning_modules.training_module import TrainingModule
 
 log = logging.getLogger(__name__)
 

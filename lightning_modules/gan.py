@@ -7,19 +7,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.discriminator_augmentation import ADAPT_EVERY, DiscriminatorAugmentation
 from lightning_modules.distributed import average_buffers, process_count, process_rank
-from lightning_modules.gan_settings import Augmentation, Freeze, Penalties
+from lightning_modules.gan_losses import GANLosses
+from lightning_modules.gan_settings import Augmentation, Freeze, Penalties, refuse_generator
 from lightning_modules.gan_start import freeze_stages, start_gan_from_checkpoint
 from lightning_modules.generator_average import GeneratorAverage
-from lightning_modules.global_mean import global_mean
 from lightning_modules.regularisation import Regularisation
-from lightning_modules.step_values import StepValues, mean_score
+from lightning_modules.step.settings import refuse_betas
+from lightning_modules.step.values import StepValues
 from lightning_modules.synthesis import SynthesisModule
 from lightning_modules.training_module import Batch, without_gradient
-from losses.unconditional import UnconditionalLossName, discriminator_loss, generator_loss
-from networks.generator import ImageGenerator, StyleGenerator, missing_methods
+from losses.unconditional import UnconditionalLossName
 from provenance import UserError
 
 
@@ -97,7 +96,7 @@ class GAN(SynthesisModule):
             )
         self.generator = generator(image_size, image_channels)
         self.discriminator = discriminator(image_size, image_channels)
-        _check_generator(self.generator, penalties.path_length)
+        refuse_generator(self.generator, penalties.path_length)
         self.averaged = GeneratorAverage(self.generator, average_half_life_images)
         self.image_size = image_size
         self.image_channels = image_channels
@@ -150,84 +149,28 @@ class GAN(SynthesisModule):
             "latent": self.latent_rows([self.step_seed("latent", index) for index in indices]),
             **self._drawn(indices),
         }
-        optimizers: Any = self.optimizers()
         values = StepValues(size)
-        # The generator's weights do not move in between, so both steps use one pass through it.
-        kept: list[list[Tensor]] = []
+        losses = GANLosses(
+            self, self.loss, self.regularisation, self.augmentation, values, self.mean_path_length
+        )
+        of_generator, of_discriminator = self._optimizer_list()
 
-        def discriminator_part(part: Batch) -> Tensor:
-            with torch.set_grad_enabled(self.keeps_pass):
-                fakes = self.generator(part["latent"], self.growth_now())
-            if self.keeps_pass:
-                kept.append(fakes)
-                fakes = [fake.detach() for fake in fakes]
-            reals = self.real_images(part["image"], len(fakes))
-            shown = self._augmented(reals, part, "real")
-            made = self._augmented(fakes, part, "fake")
-            real_logits, fake_logits = self.logits_of(shown), self.logits_of(made)
-            loss = discriminator_loss(real_logits, fake_logits, self.loss, global_mean)
-            values.add(
-                len(part["latent"]),
-                loss_discriminator=loss,
-                score_real=mean_score(real_logits),
-                score_fake=mean_score(fake_logits),
-                sign_real=mean_score([logits.sign() for logits in real_logits]),
-            )
-            terms = self.regularisation.discriminator_terms(
-                self.steps_done,
-                self.logits_of,
-                lambda films: self._augmented(films, part, "real"),
-                reals,
-                shown,
-                made,
-                real_logits,
-                part.get("between"),
-            )
-            for name, term, times in terms:
-                values.add(len(part["latent"]), **{name: term})
-                loss = loss + times * term
-            return loss
-
-        def generator_part(part: Batch) -> Tensor:
-            fakes = kept.pop() if kept else self.generator(part["latent"], self.growth_now())
-            fake_logits = self.logits_of(self._augmented(fakes, part, "fake"))
-            real_logits = None
-            if self.loss == "ra_hinge":
-                with torch.no_grad():
-                    reals = self.real_images(part["image"], len(fakes))
-                    real_logits = self.logits_of(self._augmented(reals, part, "real"))
-            loss = generator_loss(fake_logits, self.loss, real_logits, global_mean)
-            values.add(len(part["latent"]), loss_generator=loss)
-            if self.regularisation.path_length_due(self.steps_done):
-                assert isinstance(self.generator, StyleGenerator)  # as the constructor has seen to
-                (name, term, times), self.mean_path_length = self.regularisation.path_length(
-                    self.generator, part["latent"], part["path_noise"], self.mean_path_length
-                )
-                values.add(len(part["latent"]), **{name: term})
-                loss = loss + times * term
-            return loss
-
-        self.optimise(optimizers[1], self.discriminator, step, discriminator_part)
+        self.optimise(of_discriminator, self.discriminator, step, losses.of_discriminator)
         values.add(size, gradient_norm_discriminator=self.gradient_norm)
         # The generator's gradient flows through the discriminator, whose own is not needed.
         with without_gradient(self.discriminator):
-            self.optimise(optimizers[0], self.generator, step, generator_part)
+            self.optimise(of_generator, self.generator, step, losses.of_generator)
         values.add(size, gradient_norm_generator=self.gradient_norm)
+
+        self.mean_path_length = losses.mean_path_length
         self._remember(values)
         average_buffers(self)
         self._adapt_augmentation(size)
         self.averaged.update(self.generator, size * process_count())
         if self.report_due:
-            schedule = self.schedule_values()
-            values.add(
-                size, **{name: self.real_signs.new_tensor(x) for name, x in schedule.items()}
-            )
+            for name, value in self.schedule_values().items():
+                values.add(size, **{name: self.real_signs.new_tensor(value)})
         self.end_step(size, values)
-
-    def _augmented(self, images: list[Tensor], part: Batch, which: str) -> list[Tensor]:
-        if not self.augmentation.used:
-            return images
-        return self.augmentation.apply(images, part[f"augment_{which}"])
 
     # ---- what a step leaves behind -------------------------------------------------------------
 
@@ -299,20 +242,3 @@ class GAN(SynthesisModule):
             name: self.rows_from_seeds(draw, [self.step_seed(name, index) for index in indices])
             for name, draw in draws.items()
         }
-
-
-def _check_generator(generator: nn.Module, path_length: float) -> None:
-    """Refuse a generator that lacks a method which training or generation calls."""
-    name = type(generator).__name__
-    if not isinstance(generator, ImageGenerator):
-        raise UserError(
-            f"--model.generator: a {name} lacks {missing_methods(generator, ImageGenerator)}, "
-            "which a GAN calls; networks/generator.py says what it takes and returns. Add it, or "
-            "use one of networks/, as networks.DCGANGenerator."
-        )
-    if path_length and not isinstance(generator, StyleGenerator):
-        raise UserError(
-            f"--model.penalties.path_length {path_length}: only StyleGAN2 has the styles along "
-            f"which a path has a length; a {name} lacks "
-            f"{missing_methods(generator, StyleGenerator)}. Set it to 0."
-        )

@@ -1,7 +1,10 @@
-"""Grouped settings of GANs, so that a constructor stays short."""
+"""Settings of GANs: those that are grouped, and what is refused."""
 
 from dataclasses import asdict, dataclass
 
+from torch import nn
+
+from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from provenance import UserError
 
 
@@ -99,3 +102,28 @@ class Augmentation:
             raise UserError(
                 f"--model.augmentation.ramp_images is {self.ramp_images}; it must be 1 or more."
             )
+
+
+def refuse_generator(generator: nn.Module, path_length: float) -> None:
+    """Refuse a generator that lacks a method which training or generation calls.
+
+    Args:
+        generator: Of a `GAN`.
+        path_length: Weight of the penalty of this name, which needs styles.
+
+    Raises:
+        UserError: Names the methods.
+    """
+    name = type(generator).__name__
+    if not isinstance(generator, ImageGenerator):
+        raise UserError(
+            f"--model.generator: a {name} lacks {missing_methods(generator, ImageGenerator)}, "
+            "which a GAN calls; networks/generator.py says what it takes and returns. Add it, or "
+            "use one of networks/, as networks.DCGANGenerator."
+        )
+    if path_length and not isinstance(generator, StyleGenerator):
+        raise UserError(
+            f"--model.penalties.path_length {path_length}: only StyleGAN2 has the styles along "
+            f"which a path has a length; a {name} lacks "
+            f"{missing_methods(generator, StyleGenerator)}. Set it to 0."
+        )

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lightning_modules.gan_settings import Penalties
-from lightning_modules.global_mean import global_mean
+from lightning_modules.step.global_mean import global_mean
 from losses.penalties import drift_penalty, gradient_penalty, path_length_penalty, r1_penalty
 from losses.unconditional import UnconditionalLossName
 from networks.generator import StyleGenerator

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.adam_settings import refuse_weight_decay
 from lightning_modules.distributed import average_buffers, sum_over_processes
 from lightning_modules.start_from import start_from_checkpoint
+from lightning_modules.step.settings import refuse_weight_decay
 from lightning_modules.training_module import Batch, TrainingModule
 from losses.segmentation import segmentation_loss
 from metrics.segmentation import AbsentClass, confusion_iou, image_confusion

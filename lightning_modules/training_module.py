@@ -9,7 +9,6 @@ not.
 
 import hashlib
 import itertools
-import math
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,36 +23,24 @@ from torch.optim import Optimizer
 from device import keep_freed_memory, seed_generators
 from knowledge import Knowledge
 from licences import Licence
-from lightning_modules.batch_parts import notes_on_parts
 from lightning_modules.distributed import (
-    UnwrappedDDPStrategy,
     average_gradients,
     mean_over_processes,
     process_count,
     process_rank,
 )
-from provenance import UserError
+from lightning_modules.step.batch_parts import notes_on_parts
+from lightning_modules.step.divergence import finite_values
+from lightning_modules.step.learning_rate import decay_factor, set_rates
+from lightning_modules.step.settings import refuse_settings
+from lightning_modules.step.start_checks import (
+    refuse_endless_decay,
+    refuse_mixed_gradients,
+    refuse_mixed_images,
+)
 
 Batch = dict[str, Any]
-
-
-GRADIENT_NORM = "train/gradient_norm"
-"""How the names of reported norms begin."""
-
-
-def when_diverged(precision: str) -> str:
-    """What helps, of a training in this --trainer.precision."""
-    rate = "Lower --model.learning_rate"
-    if precision == "16-mixed":
-        return (
-            f"{rate}, set --model.gradient_clip_norm 1.0, or use --trainer.precision bf16-mixed, "
-            "which has the range of float32."
-        )
-    return f"{rate}, or set --model.gradient_clip_norm 1.0."
-
-
-class TrainingError(UserError):
-    """A training that went wrong by itself, and may go well from an earlier state."""
+"""By name, tensors with the images in dimension 0, and lists of as many values."""
 
 
 def derived_seed(*parts: int | str) -> int:
@@ -78,7 +65,7 @@ class TrainingModule(L.LightningModule):
     """Base of all Lightning modules of this project: manual optimisation of one or two networks.
 
     Subclasses write `training_step`, which calls `begin_step`, then `optimise` for each network,
-    then `end_step`.
+    then `end_step`; and `configure_optimizers`, which calls `adam` for each network.
 
     Args:
         learning_rate: Of Adam, at the start.
@@ -108,19 +95,7 @@ class TrainingModule(L.LightningModule):
         seed: int = 0,
     ) -> None:
         super().__init__()
-        for name, value, fits, expected in (
-            ("micro_batches", micro_batches, micro_batches >= 1, "1 or more"),
-            ("learning_rate", learning_rate, learning_rate > 0, "above 0"),
-            (
-                "gradient_clip_norm",
-                gradient_clip_norm,
-                gradient_clip_norm is None or gradient_clip_norm > 0,
-                "above 0, or left out",
-            ),
-            ("decay_from", decay_from, 0 <= decay_from <= 1, "0 to 1"),
-        ):
-            if not fits:  # NaN neither
-                raise UserError(f"--model.{name} is {value}; it must be {expected}.")
+        refuse_settings(learning_rate, micro_batches, gradient_clip_norm, decay_from)
         self.automatic_optimization = False
         self.learning_rate = learning_rate
         self.micro_batches = micro_batches
@@ -129,14 +104,21 @@ class TrainingModule(L.LightningModule):
         self.seed = seed
         self.steps_done = 0
         self.images_seen = 0
+        """Of all processes together."""
         self.rollbacks = 0
+        """How often the training went back to an earlier checkpoint, see `training/failures.py`."""
         self.seen_before: Knowledge | None = None
         """Whom the weights that the training starts with have learnt from; None: nobody."""
         self.licences_before: list[Licence] = []
         """Of the data that those weights have learnt from."""
-        self.reported: dict[str, float] = {}
         self.report_due = False
+        """Whether the values of this step are published."""
+        self.reported: dict[str, float] = {}
+        """Those that were published last."""
         self.gradient_norm = torch.zeros(())
+        """Before clipping, of the network that was optimised last; kept where a report is due."""
+
+    # ---- what a method says of itself ----------------------------------------------------------
 
     def metric_names(self) -> list[str] | None:
         """Names of all values that it may log; None where they are not known beforehand."""
@@ -150,43 +132,22 @@ class TrainingModule(L.LightningModule):
         """
         raise NotImplementedError
 
+    def record_of_state(self) -> dict[str, Any]:
+        """What a checkpoint's record says of the weights as they are now, as plain values."""
+        return {}
+
     # ---- one training step -------------------------------------------------------------------
 
     def begin_step(self) -> None:
-        """Make this step's randomness a function of (seed, step, rank) and set the rates.
-
-        A parameter group with a "rate_factor" learns at so many times `learning_rate`.
-        """
+        """Make this step's randomness a function of (seed, step, rank) and set the rates."""
         seed_generators(self.step_seed(process_rank()), self.device)
         # Reading a scalar waits for the GPU, so it happens at intervals and at an epoch's end.
         trainer: Any = self.trainer  # log_every_n_steps is set, but not declared, by Lightning
         every = trainer.log_every_n_steps  # 0: at an epoch's end alone
         interval_over = every > 0 and (self.steps_done + 1) % every == 0
         self.report_due = interval_over or trainer.is_last_batch
-        rate = self.learning_rate * 0.5**self.rollbacks * self._rate_factor()
-        for optimizer in self._optimizer_list():
-            for group in optimizer.param_groups:
-                group["lr"] = rate * group.get("rate_factor", 1.0)
-
-    def step_seed(self, *parts: int | str) -> int:
-        """Seed of something random in this step; after a roll-back another one than before."""
-        retry = [f"roll-back {self.rollbacks}"] if self.rollbacks else []
-        return derived_seed(self.seed, *retry, self.steps_done, *parts)
-
-    def rows_from_seeds(
-        self, draw: Callable[[torch.Generator], Tensor], seeds: Iterable[int]
-    ) -> Tensor:
-        """Random numbers of each image, whatever the batch and the process it is in.
-
-        Args:
-            draw: From a CPU generator to (1, ...).
-            seeds: One for each image.
-
-        Returns:
-            (N, ...) on the module's device and in its precision; row i depends on seed i alone.
-        """
-        rows = [draw(torch.Generator().manual_seed(seed)) for seed in seeds]
-        return torch.cat(rows).to(self.device).to(self.dtype)
+        decay = decay_factor(self.decay_from, self.steps_done, trainer)
+        set_rates(self._optimizer_list(), self.learning_rate * 0.5**self.rollbacks * decay)
 
     def optimise(
         self,
@@ -209,40 +170,6 @@ class TrainingModule(L.LightningModule):
         average_gradients(network.parameters())
         optimizer.step()
 
-    def end_step(self, batch_size: int, values: dict[str, Tensor]) -> None:
-        """Count the images and, when a report is due, publish the step's scalars.
-
-        The norm of a gradient whose step a gradient scaler (fp16) left out is not among them.
-
-        Raises:
-            TrainingError: One of them is not finite; in every process, since it is a mean over all.
-        """
-        self.steps_done += 1
-        self.images_seen += batch_size * process_count()
-        if self.report_due:
-            self.reported = mean_over_processes(values)
-            bad = [name for name, value in self.reported.items() if not math.isfinite(value)]
-            if bad and self._scale_is_sought():
-                left_out = [name for name in bad if name.startswith(GRADIENT_NORM)]
-                bad = [name for name in bad if name not in left_out]
-                self.reported = {k: v for k, v in self.reported.items() if k not in left_out}
-            if bad:
-                raise TrainingError(
-                    f"Training diverged by {self.images_seen} images: {', '.join(bad)} is not "
-                    f"finite. Checkpoints are kept. {when_diverged(str(self.trainer.precision))}"
-                )
-            self.log_dict(self.reported, logger=False, rank_zero_only=True)
-
-    def _scale_is_sought(self) -> bool:
-        """Whether a gradient that is not finite is a scaler's, which then takes a smaller scale.
-
-        It multiplies losses by its scale, at first 65,536, and leaves out a step whose gradients
-        overflow. Those that overflow at a scale below 1 do so by themselves.
-        """
-        plugin: Any = self.trainer.precision_plugin
-        scaler: torch.amp.GradScaler | None = getattr(plugin, "scaler", None)
-        return scaler is not None and scaler.get_scale() >= 1
-
     def split(self, batch: Batch) -> Iterator[tuple[Batch, float]]:
         """Cut a batch into micro-batches; yields each with its share of the images."""
         size = next(len(value) for value in batch.values() if isinstance(value, Tensor))
@@ -264,6 +191,23 @@ class TrainingModule(L.LightningModule):
             gradients = [p.grad for p in parameters if p.grad is not None]
             self.gradient_norm = nn.utils.get_total_norm(gradients)
 
+    def end_step(self, batch_size: int, values: dict[str, Tensor]) -> None:
+        """Count the images and, when a report is due, publish the step's scalars.
+
+        Args:
+            batch_size: Images of this process.
+            values: Means over them, by the names that they are logged by.
+
+        Raises:
+            TrainingError: One of them is not finite; in every process, since it is a mean over all.
+        """
+        self.steps_done += 1
+        self.images_seen += batch_size * process_count()
+        if self.report_due:
+            means = mean_over_processes(values)
+            self.reported = finite_values(means, self.images_seen, self.trainer)
+            self.log_dict(self.reported, logger=False, rank_zero_only=True)
+
     @property
     def keeps_pass(self) -> bool:
         """Whether the graph of a generator's pass is kept from one network's step to the other's.
@@ -272,31 +216,29 @@ class TrainingModule(L.LightningModule):
         """
         return self.micro_batches == 1
 
-    @property
-    def memory_advice(self) -> str:
-        """What to do when the device's memory is full."""
-        return (
-            "Raise --model.micro_batches, which gives the same result (batch normalisation and "
-            "minibatch deviation excepted), or lower --data.batch_size."
-        )
+    # ---- randomness ----------------------------------------------------------------------------
 
-    def _optimizer_list(self) -> list[Any]:
-        optimizers = self.optimizers()
-        return list(optimizers) if isinstance(optimizers, list) else [optimizers]
+    def step_seed(self, *parts: int | str) -> int:
+        """Seed of something random in this step; after a roll-back another one than before."""
+        retry = [f"roll-back {self.rollbacks}"] if self.rollbacks else []
+        return derived_seed(self.seed, *retry, self.steps_done, *parts)
 
-    def _rate_factor(self) -> float:
-        if self.decay_from >= 1.0:
-            return 1.0
-        planned = self._planned_steps()
-        progress = self.steps_done / planned if planned else 0.0
-        return min(1.0, max(0.0, (1.0 - progress) / (1.0 - self.decay_from)))
+    def rows_from_seeds(
+        self, draw: Callable[[torch.Generator], Tensor], seeds: Iterable[int]
+    ) -> Tensor:
+        """Random numbers of each image, whatever the batch and the process it is in.
 
-    def _planned_steps(self) -> int | None:
-        """Training steps until the end; None when training has no end (--trainer.max_epochs -1)."""
-        epochs = self.trainer.max_epochs
-        if epochs is None or epochs < 0:
-            return None
-        return epochs * int(self.trainer.num_training_batches)
+        Args:
+            draw: From a CPU generator to (1, ...).
+            seeds: One for each image.
+
+        Returns:
+            (N, ...) on the module's device and in its precision; row i depends on seed i alone.
+        """
+        rows = [draw(torch.Generator().manual_seed(seed)) for seed in seeds]
+        return torch.cat(rows).to(self.device).to(self.dtype)
+
+    # ---- optimisers ----------------------------------------------------------------------------
 
     def adam(
         self, network: nn.Module, betas: tuple[float, float], weight_decay: float = 0.0
@@ -309,6 +251,10 @@ class TrainingModule(L.LightningModule):
         trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
         return kind(trained, lr=rate, betas=betas, weight_decay=weight_decay, fused=fused)
 
+    def _optimizer_list(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return list(optimizers) if isinstance(optimizers, list) else [optimizers]
+
     # ---- start, end, resume ------------------------------------------------------------------
 
     def on_fit_start(self) -> None:
@@ -320,36 +266,16 @@ class TrainingModule(L.LightningModule):
         """
         if self.device.type == "cpu":
             keep_freed_memory()
-        strategy = self.trainer.strategy
-        if self.trainer.world_size > 1 and not isinstance(strategy, UnwrappedDDPStrategy):
-            raise UserError(
-                f"--trainer.strategy {type(strategy).__name__} wraps both networks and would mix "
-                "their gradients. Use --trainer.strategy unwrapped_ddp."
-            )
+        refuse_mixed_gradients(self.trainer)
+        refuse_endless_decay(self.decay_from, self.trainer.max_epochs)
         data: Any = getattr(self.trainer, "datamodule", None)
-        if data is not None:
-            policy = getattr(data, "policy", None)
-            if policy is not None and policy.on_batches and not self.learns_from_mixed_images:
-                names = ", ".join(name for one in policy.plain() for name in one)
-                raise UserError(
-                    f"--data.augmentation ({names}): mixes or blanks images of a batch, and "
-                    f"{type(self).__name__} would learn to make such images. Leave mixup, cutmix, "
-                    "ricap, perlin_mix, cutout and augmix to classifiers and segmenters."
-                )
-            cut = (data.batch_size, self.micro_batches, self.trainer.world_size)
-            for note in notes_on_parts(self, *cut):
-                rank_zero_only(print)(note, file=sys.stderr)
-        epochs = self.trainer.max_epochs
-        if self.decay_from < 1 and (epochs is None or epochs < 0):
-            raise UserError(
-                f"--model.decay_from {self.decay_from}: the learning rate falls to 0 at the end of "
-                f"the training, and --trainer.max_epochs {epochs} has none. Give a number of "
-                "epochs, or --model.decay_from 1.0 for a constant rate."
-            )
-
-    def record_of_state(self) -> dict[str, Any]:
-        """What a checkpoint's record says of the weights as they are now, as plain values."""
-        return {}
+        if data is None:
+            return
+        if not self.learns_from_mixed_images:
+            refuse_mixed_images(getattr(data, "policy", None), type(self).__name__)
+        cut = (data.batch_size, self.micro_batches, self.trainer.world_size)
+        for note in notes_on_parts(self, *cut):
+            rank_zero_only(print)(note, file=sys.stderr)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the counters on which data order and randomness depend."""
@@ -368,3 +294,11 @@ class TrainingModule(L.LightningModule):
         self.images_seen = checkpoint["progress"]["images_seen"]
         # A checkpoint that is rolled back to was written before the roll-back.
         self.rollbacks = max(self.rollbacks, checkpoint["progress"].get("rollbacks", 0))
+
+    @property
+    def memory_advice(self) -> str:
+        """What to do when the device's memory is full."""
+        return (
+            "Raise --model.micro_batches, which gives the same result (batch normalisation and "
+            "minibatch deviation excepted), or lower --data.batch_size."
+        )

@@ -40,7 +40,7 @@ def discriminator_loss(
         fake_logits: the same for generated images, made without gradient to the generator.
         kind: one of `UnconditionalLossName`.
         mean: (N, ...) to a scalar, the mean over the global batch that ra_hinge compares with. On
-            several processes pass `lightning_modules.global_mean.global_mean`, through which
+            several processes pass `lightning_modules.step.global_mean.global_mean`, through which
             gradients flow to all of them; a mean per process points elsewhere.
 
     Returns:

@@ -11,8 +11,9 @@ import torch
 from lightning.pytorch.callbacks import Timer
 from lightning.pytorch.utilities import rank_zero_only
 
-from lightning_modules.batch_parts import refuse_single_images
-from lightning_modules.training_module import TrainingError, TrainingModule
+from lightning_modules.step.batch_parts import refuse_single_images
+from lightning_modules.step.divergence import TrainingError
+from lightning_modules.training_module import TrainingModule
 from provenance import UserError, innermost_cause
 from training.joining_callbacks import refuse_missing_metric
 from worker_pool import WorkerDiedError, lost_loader, without_traceback

@@ -5,7 +5,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.training_module import Batch, TrainingError, TrainingModule
+from lightning_modules.step.divergence import TrainingError, when_diverged
+from lightning_modules.training_module import Batch, TrainingModule
 from networks.staged_classifier import StagedNetwork
 from provenance import UserError
 
@@ -45,8 +46,8 @@ class FilmNetwork(TrainingModule):
         if not (losses < float("inf")).all():
             raise TrainingError(
                 f"Training diverged by {self.images_seen} images: the network's scores of "
-                "validation images are not finite. Checkpoints are kept. Lower "
-                "--model.learning_rate, or set --model.gradient_clip_norm 1.0."
+                "validation images are not finite. Checkpoints are kept. "
+                f"{when_diverged(str(self.trainer.precision))}"
             )
 
     # ---- optimiser -----------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import torch
 from lightning.pytorch.utilities import rank_zero_only
 from torch import Tensor, nn
 
-from lightning_modules.adam_settings import refuse_weight_decay
 from lightning_modules.classification.film_network import FilmNetwork, check_settings
 from lightning_modules.classification.finding_predictions import (
     FindingPredictions,
@@ -24,6 +23,7 @@ from lightning_modules.classification.finding_weights import (
 from lightning_modules.classifier_start import check_frozen_stages
 from lightning_modules.distributed import average_buffers
 from lightning_modules.start_from import start_from_checkpoint
+from lightning_modules.step.settings import refuse_weight_decay
 from lightning_modules.training_module import Batch
 from losses.classification import finding_losses
 from losses.consistency import jensen_shannon

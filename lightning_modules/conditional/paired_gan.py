@@ -6,14 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
     gather_dealt,
     process_rank,
     sum_over_processes,
 )
-from lightning_modules.step_values import StepValues, mean_score
+from lightning_modules.step.settings import refuse_betas
+from lightning_modules.step.values import StepValues, mean_score
 from lightning_modules.training_module import Batch, TrainingModule, derived_seed, without_gradient
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
 from losses.reconstruction import feature_matching_loss, l1_loss

@@ -7,7 +7,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.adam_settings import refuse_betas
 from lightning_modules.distributed import (
     average_buffers,
     gather_dealt,
@@ -15,7 +14,8 @@ from lightning_modules.distributed import (
     process_rank,
     sum_over_processes,
 )
-from lightning_modules.step_values import StepValues, mean_score
+from lightning_modules.step.settings import refuse_betas
+from lightning_modules.step.values import StepValues, mean_score
 from lightning_modules.training_module import Batch, TrainingModule, without_gradient
 from lightning_modules.translation.image_pool import ImagePool
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from lightning_modules.batch_parts import notes_on_parts, part_sizes, refuse_single_images
+from lightning_modules.step.batch_parts import notes_on_parts, part_sizes, refuse_single_images
 from networks import DCGANDiscriminator, MultiScaleDiscriminator, StyleGAN2Discriminator
 from networks.equalised import minibatch_deviation
 from provenance import UserError

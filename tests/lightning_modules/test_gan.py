@@ -127,7 +127,7 @@ def test_discriminator_trains_on_after_a_step_that_failed(
         assert not any(p.requires_grad for p in module.discriminator.parameters())
         raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    monkeypatch.setattr("lightning_modules.gan.generator_loss", fail)
+    monkeypatch.setattr("lightning_modules.gan_losses.generator_loss", fail)
     with pytest.raises(torch.OutOfMemoryError):
         fit(module, films, steps=1)
     assert all(p.requires_grad for p in module.discriminator.parameters())

@@ -6,7 +6,7 @@ In float64, through `average_gradients`, for every loss; and without the global 
 import pytest
 import torch
 
-from lightning_modules.global_mean import global_mean
+from lightning_modules.step.global_mean import global_mean
 from tests.training_runs import run_together
 
 WORKER = """
@@ -18,7 +18,7 @@ import torch.distributed as dist
 from torch import nn
 
 from lightning_modules.distributed import average_gradients
-from lightning_modules.global_mean import global_mean
+from lightning_modules.step.global_mean import global_mean
 from losses.penalties import gradient_penalty, path_length_penalty, r1_penalty
 from losses.unconditional import UnconditionalLossName, discriminator_loss, generator_loss
 

@@ -12,7 +12,8 @@ from lightning.pytorch.plugins import MixedPrecision
 from torch import Tensor
 
 from lightning_modules import Pix2Pix
-from lightning_modules.training_module import Batch, TrainingError
+from lightning_modules.step.divergence import TrainingError
+from lightning_modules.training_module import Batch
 from tests.lightning_modules.test_gan import fit, multi_scale
 from tests.lightning_modules.test_training_module import largest_difference, pix2pix, train
 

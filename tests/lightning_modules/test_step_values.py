@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lightning_modules.step_values import StepValues, mean_score
+from lightning_modules.step.values import StepValues, mean_score
 
 
 def test_micro_batches_add_up_to_the_mean_over_the_batch() -> None:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import lightning as L
@@ -10,6 +11,7 @@ import torch
 
 from datamodules import KiTS19DataModule
 from lightning_modules import Pix2Pix, Segmenter
+from lightning_modules.step.learning_rate import decay_factor
 from lightning_modules.training_module import TrainingModule, derived_seed
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 from provenance import UserError
@@ -98,13 +100,11 @@ def test_generator_step_leaves_the_discriminator_alone(small_cache: Path) -> Non
 
 
 def test_rate_is_constant_then_falls_to_zero() -> None:
-    module = segmenter(decay_from=0.5)
-    module._planned_steps = lambda: 100  # type: ignore[method-assign]
-    factors = []
-    for module.steps_done in range(0, 101, 10):
-        factors.append(module._rate_factor())
+    trainer = SimpleNamespace(max_epochs=10, num_training_batches=10)
+    factors = [decay_factor(0.5, steps_done, trainer) for steps_done in range(0, 101, 10)]
     assert factors[:6] == [1.0] * 6
     assert factors[6:] == pytest.approx([0.8, 0.6, 0.4, 0.2, 0.0])
+    assert decay_factor(0.5, 90, SimpleNamespace(max_epochs=-1)) == 1.0
 
 
 def test_images_are_counted_once_though_two_optimisers_step(small_cache: Path) -> None:

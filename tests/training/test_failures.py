@@ -13,7 +13,7 @@ import torch
 import train
 from callbacks.checkpoints import Checkpoints
 from lightning_modules import GAN
-from lightning_modules.training_module import TrainingError
+from lightning_modules.step.divergence import TrainingError
 from provenance import UserError
 
 ROOT = Path(__file__).parents[2]

@@ -1,0 +1,1 @@
+"""What a training step of every method is made of, and what is checked before the first one."""
