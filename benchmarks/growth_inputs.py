@@ -23,8 +23,12 @@ _SHARE = (0.6, 0.8, 1.0)  # of train, of train and val, of all
 
 
 def drawn(number: int, side: int = SIDE) -> NDArray[np.uint8]:
-    """(side, side) a smooth picture that no other number resembles."""
-    coarse = np.random.default_rng(number).integers(0, 256, (5, 5), dtype=np.uint8)
+    """(side, side) a picture that no other number resembles.
+
+    With less detail, some pairs of different pictures look alike to the search for near copies, and
+    comparing them grows with the square of the number of pictures.
+    """
+    coarse = np.random.default_rng(number).integers(0, 256, (12, 12), dtype=np.uint8)
     return np.asarray(Image.fromarray(coarse).resize((side, side), Image.Resampling.BICUBIC))
 
 

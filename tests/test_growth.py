@@ -3,14 +3,21 @@
 import gc
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from benchmarks.growth import Cost, exponent, sizes_of, table
-from benchmarks.growth_inputs import write_film_cache, write_slice_cache, write_synthetic_set
+from benchmarks.growth_inputs import (
+    drawn,
+    write_film_cache,
+    write_slice_cache,
+    write_synthetic_set,
+)
 from benchmarks.growth_parts import PARTS
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
+from preparation.films.duplicates import perceptual_hash
 from preparation.verify import verify_films, verify_slices
 from provenance import UserError
 
@@ -77,3 +84,10 @@ def test_opening_a_cache_leaves_the_search_for_garbage_as_it_was(tmp_path: Path)
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+def test_drawn_pictures_are_no_near_copies_of_each_other() -> None:
+    hashes = np.array([perceptual_hash(drawn(number)) for number in range(3000)], np.uint64)
+    apart = np.bitwise_count(hashes[:, None] ^ hashes[None])
+    np.fill_diagonal(apart, 64)
+    assert apart.min() > 6  # the distance from which find_duplicates compares the pictures
