@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.fewer_patients import patients_of_generators
+from datamodules.choice.fewer_patients import patients_of_generators
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet

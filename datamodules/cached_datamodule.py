@@ -15,9 +15,9 @@ from augmentations.batch_mixing import check_share, mix_batch
 from augmentations.catalogue import name_of
 from augmentations.policy import NOTHING, Policy
 from datamodules.batch_order import OrderedBatches
-from datamodules.controls import check_control, epoch_of_real_images, stand_ins
-from datamodules.fewer_patients import check_fraction, patients_warning, some_patients
-from datamodules.leak_check import check_no_leak
+from datamodules.choice.controls import check_control, epoch_of_real_images, stand_ins
+from datamodules.choice.fewer_patients import check_fraction, patients_warning, some_patients
+from datamodules.leak_check import check_no_leak, refuse_other_set
 from datamodules.loader import loader_of
 from datamodules.prepared_cache import PreparedCache
 from datamodules.synthetic import SyntheticSet
@@ -39,7 +39,7 @@ class CachedDataModule(L.LightningDataModule):
         num_workers: Processes that load; 0 loads in the training process.
         seed: Of order and augmentation.
         control: None: the synthetic images join. "steps" and "real" leave them out, and show real
-            images in their places or shorten the epochs; see `datamodules/controls.py`.
+            images in their places or shorten the epochs; see `datamodules/choice/controls.py`.
         real_images: False: train on the synthetic images alone.
         fraction_of_patients: Share of the training patients whose images are used.
         patients_seed: Of the choice of these patients; None: `seed`.
@@ -177,35 +177,15 @@ class CachedDataModule(L.LightningDataModule):
         Raises:
             UserError: It may know a validation or test patient, or is of another kind or size.
         """
-        synthetic = self.synthetic_set
-        if synthetic is None:
+        if self.synthetic_set is None:
             return None
-        check_no_leak(synthetic, self.cache)
+        check_no_leak(self.synthetic_set, self.cache)
         patients = self.cache.patients("train")
-        unfair = patients_warning(synthetic, patients, self.chosen_patients)
+        unfair = patients_warning(self.synthetic_set, patients, self.chosen_patients)
         if unfair is not None:
             rank_zero_only(print)(unfair, file=sys.stderr)
-        fits = synthetic.has_label_maps if with_label_maps else not synthetic.of_slices
-        if not fits and synthetic.items:
-            raise UserError(
-                f"--data.synthetic {self.synthetic}: holds "
-                + (
-                    "images without label maps, and this run trains on label maps. Give a set that "
-                    "a Pix2Pix generator made, or prepare it with its masks (prepare.py synthetic "
-                    "--masks)."
-                    if with_label_maps
-                    else "slices with label maps, and no films. Give a set that a generator of "
-                    "films made."
-                )
-            )
-        size = synthetic.image_size
-        if size not in sizes:
-            raise UserError(
-                f"--data.synthetic {self.synthetic}: images of {size} px, but this run on "
-                f"{self.root} uses {' or '.join(map(str, sorted(sizes)))} px. Generate at that "
-                "size."
-            )
-        return synthetic
+        refuse_other_set(self.synthetic_set, self.cache, with_label_maps, sizes)
+        return self.synthetic_set
 
     def weights(self, dataset: Any) -> NDArray[np.float64] | None:
         """Relative frequency of every training image; None for each once."""

@@ -14,26 +14,30 @@ from augmentations.language import read_policy, written_list
 from augmentations.operation import Images
 from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
-from datamodules.class_balance import ClassChoice
-from datamodules.fewer_patients import patients_of_images
-from datamodules.film_cache import UNLABELLED, FilmCache
+from datamodules.choice.class_balance import ClassChoice
+from datamodules.choice.fewer_patients import patients_of_images
+from datamodules.choice.film_settings import (
+    chosen_column,
+    open_films,
+    refuse_numbers,
+    unlabelled_note,
+    usable_size,
+)
+from datamodules.choice.synthetic_films import (
+    check_synthetic_flags,
+    classes_of,
+    films_that_join,
+    imbalance_warning,
+)
+from datamodules.film_cache import FilmCache
 from datamodules.film_dataset import (
     FilmDataset,
     collate,
     to_unit,
 )
 from datamodules.findings import Findings, chosen_findings, refuse_beside_findings
-from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
-from datamodules.synthetic_films import (
-    check_synthetic_flags,
-    classes_of,
-    films_that_join,
-    imbalance_warning,
-)
 from provenance import UserError
-
-WITHOUT_LABELS = "none"
 
 
 class ChestXrayDataModule(CachedDataModule):
@@ -126,15 +130,7 @@ class ChestXrayDataModule(CachedDataModule):
             root, synthetic, batch_size, images_per_epoch, num_workers, seed, control, real_films,
             fraction_of_patients, patients_seed,
         )  # fmt: skip
-        if imbalance is not None and not imbalance >= 1:  # NaN neither
-            raise UserError(f"--data.imbalance is {imbalance}; it must be 1 or more.")
-        if num_images is not None and (num_images < 1 or fraction_of_patients != 1):
-            raise UserError(
-                f"--data.num_images is {num_images}; it must be 1 or more."
-                if num_images < 1
-                else f"--data.num_images {num_images}: and --data.fraction_of_patients both say "
-                "how many patients to train on. Leave one of the two out."
-            )
+        refuse_numbers(imbalance, num_images, fraction_of_patients)
         self.num_images = num_images
         self.synthetic_share = synthetic_share
         self.real_films = real_films
@@ -143,11 +139,11 @@ class ChestXrayDataModule(CachedDataModule):
         self.imbalance_seed = seed if imbalance_seed is None else imbalance_seed
         self.balance = balance
         self.channels = channels
-        self.cache = _open(root)
-        self.image_size = _usable_size(self.cache, resolution)
+        self.cache = open_films(root, channels)
+        self.image_size = usable_size(self.cache, resolution)
         self.findings: Findings | None = None
         if findings is None:
-            self.label_column = _chosen_column(self.cache, label_column)
+            self.label_column = chosen_column(self.cache, label_column)
         else:
             refuse_beside_findings(
                 label_column=label_column,
@@ -158,10 +154,6 @@ class ChestXrayDataModule(CachedDataModule):
             )
             self.label_column = None
             self.findings = chosen_findings(self.cache, findings, "--data.findings")
-        if self.cache.channels > channels:
-            raise UserError(
-                f"--data.channels {channels}: {root} holds colour pictures. Give --data.channels 3."
-            )
         self.augmentation = written_list(augmentation)
         images = Images(
             self.cache.channels, labels=self.label_column is not None or findings is not None
@@ -173,15 +165,9 @@ class ChestXrayDataModule(CachedDataModule):
         )
         self._classes.check(beside_synthetic=synthetic is not None)
         check_synthetic_flags(synthetic, synthetic_share, real_films, balance, imbalance)
-        if self.label_column is not None:
-            missing = int((self.cache.labels(self.label_column) == UNLABELLED).sum())
-            if missing:
-                rank_zero_only(print)(
-                    f"{root}: {missing} of {len(self.cache)} films have no {self.label_column} and "
-                    f"are left out. --data.label_column {WITHOUT_LABELS} uses all, without labels.",
-                    file=sys.stderr,
-                )
-        for note in [] if self.findings is None else self.findings.notes(root):
+        notes = unlabelled_note(self.cache, self.label_column)
+        notes += [] if self.findings is None else self.findings.notes(root)
+        for note in notes:
             rank_zero_only(print)(note, file=sys.stderr)
 
     @property
@@ -318,35 +304,3 @@ class ChestXrayDataModule(CachedDataModule):
             return None
         assert dataset.labels is not None
         return self._classes.equal_weights(dataset.labels)
-
-
-def _open(root: str) -> FilmCache:
-    cache = open_cache(root)
-    if not isinstance(cache, FilmCache):
-        raise UserError(
-            f"--data.root {root}: holds CT slices, and this is the data module of films. Use "
-            "--data datamodules.KiTS19DataModule, or give a cache of films."
-        )
-    return cache
-
-
-def _usable_size(cache: FilmCache, resolution: int | None) -> int:
-    """Side of what the network sees; refuses one that would need uneven averaging."""
-    size = cache.image_size if resolution is None else resolution
-    usable = [side for side in range(4, cache.image_size + 1) if cache.image_size % side == 0]
-    if size not in usable:
-        raise UserError(
-            f"--data.resolution {size}: films of {cache.image_size} px can be averaged to "
-            f"{', '.join(map(str, usable))} px. Give one of these, or prepare the films with "
-            f"--image-size {size}."
-        )
-    return size
-
-
-def _chosen_column(cache: FilmCache, asked: str | None) -> str | None:
-    if asked is None:
-        return cache.label_columns[0] if cache.label_columns else None
-    if asked == WITHOUT_LABELS:
-        return None
-    cache.class_names(asked)
-    return asked

@@ -12,9 +12,9 @@ from torch.utils.data import Dataset
 from augmentations.policy import NOTHING, Policy
 from datamodules.augmented import augmented, with_what_was_drawn
 from datamodules.batch_order import Draw
+from datamodules.choice.synthetic_films import classes_of
 from datamodules.film_cache import FilmCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from datamodules.synthetic_films import classes_of
 
 Sample = dict[str, Any]
 

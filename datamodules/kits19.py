@@ -8,11 +8,11 @@ from augmentations.language import read_policy, written_list
 from augmentations.operation import Images
 from datamodules.augmented import Where, augmented_batch
 from datamodules.cached_datamodule import CachedDataModule
+from datamodules.choice.synthetic_films import check_synthetic_flags, first_of_each_class, share_of
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache, SliceItem
 from datamodules.slice_dataset import SliceDataset, collate, to_unit, unit_image
 from datamodules.synthetic import SyntheticSet
-from datamodules.synthetic_films import check_synthetic_flags, first_of_each_class, share_of
 from provenance import UserError
 
 UNIFORM = "uniform"

@@ -1,4 +1,4 @@
-"""The check that a synthetic set may join a training split."""
+"""The checks that a synthetic set may join a training split: it leaks nobody, and it fits."""
 
 import sys
 
@@ -71,3 +71,38 @@ def check_no_leak(synthetic: SyntheticSet, cache: PreparedCache) -> None:
             )
     if gap := synthetic.seen().not_compared(str(synthetic.root), cache):
         rank_zero_only(print)(gap.sentence, file=sys.stderr)
+
+
+def refuse_other_set(
+    synthetic: SyntheticSet, cache: PreparedCache, with_label_maps: bool, sizes: set[int]
+) -> None:
+    """Refuse a set of another kind or size than the images that it would join.
+
+    Args:
+        synthetic: The set of --data.synthetic.
+        cache: Of the real images.
+        with_label_maps: Whether its images must have label maps, as slices do, or are films.
+        sizes: Sides in pixels that its images may have.
+
+    Raises:
+        UserError: Says what the run needs.
+    """
+    fits = synthetic.has_label_maps if with_label_maps else not synthetic.of_slices
+    if not fits and synthetic.items:
+        raise UserError(
+            f"--data.synthetic {synthetic.root}: holds "
+            + (
+                "images without label maps, and this run trains on label maps. Give a set that a "
+                "Pix2Pix generator made, or prepare it with its masks (prepare.py synthetic "
+                "--masks)."
+                if with_label_maps
+                else "slices with label maps, and no films. Give a set that a generator of films "
+                "made."
+            )
+        )
+    if synthetic.image_size not in sizes:
+        raise UserError(
+            f"--data.synthetic {synthetic.root}: images of {synthetic.image_size} px, but this run "
+            f"on {cache.root} uses {' or '.join(map(str, sorted(sizes)))} px. Generate at that "
+            "size."
+        )

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from datamodules.film_cache import FilmCache
-from datamodules.prepared_cache import opened
+from datamodules.opening import opened
 from datamodules.slice_cache import SliceCache
 
 

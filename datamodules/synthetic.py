@@ -22,15 +22,8 @@ from typing import Any, Literal, get_args
 import numpy as np
 
 from datamodules.hounsfield import GreyScale
-from datamodules.medical_files import read_dicom, read_nifti
-from datamodules.named_files import (
-    LARGEST_SIDE,
-    FileHashes,
-    inside,
-    read_array,
-    read_png,
-    whole_number,
-)
+from datamodules.named_files import LARGEST_SIDE, FileHashes, whole_number
+from datamodules.set_files import SetFiles
 from knowledge import Knowledge
 from licences import Licence, licences_of
 from provenance import UserError, read_checked_json
@@ -110,7 +103,10 @@ class SyntheticSet:
         self.image_size = whole_number(manifest["image_size"], "image_size", 1, LARGEST_SIDE)
         self.channels = whole_number(manifest.get("channels", 1), "channels", 1)
         self.scale = GreyScale.of_plain(manifest.get("window"))
-        self._hashes = FileHashes(root, manifest.get("sha256_files"))
+        self._files = SetFiles(
+            root, self.image_format, self.image_size, self.channels, self.scale,
+            FileHashes(root, manifest.get("sha256_files")),
+        )  # fmt: skip
         self.items = [_item(entry) for entry in manifest["items"]]
         if manifest.get("shows", "films") not in ("films", "slices"):
             raise ValueError("shows")
@@ -226,43 +222,11 @@ class SyntheticSet:
             UserError: The file is missing, damaged, not what it was when the set was finished, or
                 no 8-bit image of the set's size; names it.
         """
-        name = image_name(item, self.image_format)
-        path = inside(self.root, name)
-        self._hashes.check(name)
-        size = (self.image_size, self.image_size)
-        try:
-            if self.image_format == "npy":
-                image = read_array(path)
-                deep = {size, (3, *size), (self.channels, *size)}
-                if image.dtype != np.uint8 or image.shape not in deep:
-                    raise ValueError(
-                        f"is {image.dtype} {image.shape}, but its manifest.json says {size[0]}x"
-                        f"{size[1]}"
-                    )
-                return np.array(image)
-            if self.image_format in ("dicom", "secondary_capture"):
-                return read_dicom(path, self.image_size, self.scale)
-            if self.image_format == "nifti":
-                return read_nifti(path, self.image_size, self.scale)
-            pixels = read_png(path, self.image_size)
-            return pixels if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-        except ValueError as error:
-            raise UserError(_damaged(path, error)) from error
+        return self._files.image(image_name(item, self.image_format))
 
     def mask(self, item: SyntheticItem) -> np.ndarray:
         """(H, W) uint8 labels."""
-        name = mask_name(item, self.image_format)
-        path = inside(self.root, name)
-        self._hashes.check(name)
-        try:
-            if not path.name.endswith(".png"):
-                return read_nifti(path, self.image_size, None)
-            labels = read_png(path, self.image_size)
-            if labels.ndim != 2:
-                raise ValueError("it is in colour, expected labels")
-            return labels
-        except ValueError as error:
-            raise UserError(_damaged(path, error)) from error
+        return self._files.mask(mask_name(item, self.image_format))
 
 
 def licences_in(manifest: Mapping[str, Any]) -> list[Licence]:
@@ -301,10 +265,3 @@ def _item(entry: Any) -> SyntheticItem:
 def has_label_maps(items: Sequence[SyntheticItem]) -> bool:
     """Whether every image was made from a label map, or came with one."""
     return all(item.label_item_id is not None or item.class_pixels for item in items)
-
-
-def _damaged(path: Path, error: Exception) -> str:
-    return (
-        f"{path}: cannot be read ({error}). The synthetic set is damaged; make it again with "
-        "the command in its README.md."
-    )

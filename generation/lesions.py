@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from datamodules.fewer_patients import some_patients
+from datamodules.choice.fewer_patients import some_patients
 from datamodules.slice_cache import SliceCache
 from datamodules.slice_dataset import unit_image
 from datamodules.synthetic import ImageFormat, SyntheticItem, SyntheticSet

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from datamodules.chest_xray import WITHOUT_LABELS, ChestXrayDataModule
+from datamodules.chest_xray import ChestXrayDataModule
+from datamodules.choice.film_settings import WITHOUT_LABELS
 from datamodules.film_cache import FilmCache
 from datamodules.kits19 import KiTS19DataModule
 from datamodules.open_cache import open_cache

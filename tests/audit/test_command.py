@@ -17,7 +17,7 @@ from audit.choice import _more_classes_searched
 from audit.images import audited_sets
 from audit.verdict import COPIES, NO_ANSWER, NOTHING_FOUND, headline, kind_of
 from cards.finish import finish_synthetic_set
-from datamodules.fewer_patients import some_patients
+from datamodules.choice.fewer_patients import some_patients
 from datamodules.film_cache import FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache

@@ -15,8 +15,8 @@ from PIL import Image
 from cards.finish import finish_synthetic_set
 from datamodules import ChestXrayDataModule
 from datamodules.batch_order import Draw
+from datamodules.choice.synthetic_films import filling_up, share_of
 from datamodules.synthetic import SyntheticItem
-from datamodules.synthetic_films import filling_up, share_of
 from provenance import UserError, read_checked_json, write_checked_json
 from tests.datamodules.test_chest_xray import many
 

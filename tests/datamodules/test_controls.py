@@ -14,7 +14,7 @@ from PIL import Image
 
 from datamodules import ChestXrayDataModule, KiTS19DataModule
 from datamodules.batch_order import OrderedBatches
-from datamodules.controls import epoch_of_real_images, stand_ins
+from datamodules.choice.controls import epoch_of_real_images, stand_ins
 from provenance import UserError
 from tests.datamodules.test_chest_xray import many
 from tests.datamodules.test_chest_xray_synthetic import a_set

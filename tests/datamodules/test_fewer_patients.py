@@ -11,7 +11,11 @@ import numpy as np
 import pytest
 
 from datamodules import ChestXrayDataModule, KiTS19DataModule
-from datamodules.fewer_patients import patients_of_generators, patients_warning, some_patients
+from datamodules.choice.fewer_patients import (
+    patients_of_generators,
+    patients_warning,
+    some_patients,
+)
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 

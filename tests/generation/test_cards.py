@@ -14,8 +14,8 @@ import generate
 from cards.finish import finish_synthetic_set, record_audit, record_evaluation
 from cards.header import licence_fields
 from cards.page import HEADINGS
+from datamodules.choice.synthetic_films import classes_of
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from datamodules.synthetic_films import classes_of
 from evaluation.images.record import record_of
 from knowledge import Knowledge
 from licences import PHANTOM, Licence, known_data

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.fewer_patients import patient_ranks
+from datamodules.choice.fewer_patients import patient_ranks
 from datamodules.film_cache import UNLABELLED, FilmCache
 from provenance import UserError
 
