@@ -58,7 +58,7 @@ def write_volumes(folder: Path, count: int) -> Path:
 
     affine = np.array([[0, 0, -0.7, 0], [0, -0.8, 0, 0], [-3.0, 0, 0, 0], [0, 0, 0, 1]])
     for number in range(max(12, count // SLICES_PER_VOLUME)):
-        case = folder / f"case_{number:05d}"
+        case = folder / "volumes" / f"case_{number:05d}"
         case.mkdir(parents=True)
         random = np.random.default_rng(number)
         shape = (SLICES_PER_VOLUME, SIDE, SIDE)

@@ -67,8 +67,8 @@ def _prepare_films(folder: Path, count: int) -> None:
 
 def _prepare_slices(folder: Path, count: int) -> None:
     _prepare(
-        "kits19", "--source", folder, "--out", folder / "cache", "--image-size", inputs.SIDE,
-        "--keep-patient-names",
+        "kits19", "--source", folder / "volumes", "--out", folder / "cache",
+        "--image-size", inputs.SIDE, "--keep-patient-names",
     )  # fmt: skip
 
 
