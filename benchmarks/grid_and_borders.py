@@ -89,6 +89,8 @@ def _curves(figures: Mapping[str, Figures], panels: Mapping[str, str], log: bool
             panel.fill_between(places, low, high, color=colour, alpha=0.15, linewidth=0)
         if log:
             panel.set_yscale("log")
+        if key == "locked":
+            panel.set_ylim(1e-3, 1)
         panel.set_title(title)
         panel.set_xlabel(x)
     axes[0][0].legend(fontsize=8)

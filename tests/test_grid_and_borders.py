@@ -6,9 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from benchmarks.grid_and_borders import measure
+from benchmarks.grid_by_noise import films_three_times
 from benchmarks.grid_figures import PERIODS, Floats, figures_of, resampled
+from networks import StyleGAN2Generator
 from provenance import UserError
 from tests.evaluation.test_films import write_set
 
@@ -95,3 +98,20 @@ def test_a_folder_of_figures(tmp_path: Path, film_cache: Callable[..., Path]) ->
 def test_a_set_without_a_name_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="expected NAME=FOLDER"):
         measure(tmp_path, ["films"], "test", 20, tmp_path / "out")
+
+
+def test_films_with_one_noise_for_all_have_its_detail_in_common() -> None:
+    torch.manual_seed(0)
+    generator = StyleGAN2Generator(32, 1, style_size=8, width=8, mapping_layers=1).eval()
+    with torch.no_grad():
+        for name, parameter in generator.named_parameters():
+            if "noise" in name:
+                parameter.fill_(2.0)
+    found = {
+        name: figures_of(films, equally(films))
+        for name, films in films_three_times(generator, 200, seed=0).items()
+    }
+    last = SIDE // 2 - 1
+    assert found["one noise for all"]["locked"][0, last] > 0.3
+    assert abs(found["own noise"]["locked"][0, last]) < 0.1
+    assert found["no noise"]["axis"][0, last] < 0.5 * found["own noise"]["axis"][0, last]
