@@ -22,8 +22,9 @@ from jsonargparse import ArgumentParser
 from command_line import parsed, run_verb, stopped_by_sigterm, verb_parser, with_underscores
 from gates.judge import exit_status
 from studies.run.external_sets import paths_given
-from studies.run.plan import plan_study
-from studies.run.runner import closing_lines, run_study
+from studies.run.outcome import closing_lines
+from studies.run.planning.plan import plan_study
+from studies.run.runner import run_study
 from studies.run.slurm import SlurmJobs
 from studies.run.verbs import Verbs
 from studies.specification.listing import STUDIES, list_studies

@@ -21,7 +21,8 @@ from metrics.auroc_intervals import too_few_of_a_class
 from provenance import UserError
 from studies.run.downstream.from_data import label_column_of
 from studies.run.folder import StudyFolder
-from studies.run.runner import closing_lines, run_study
+from studies.run.outcome import closing_lines
+from studies.run.runner import run_study
 from studies.specification.specification import Specification
 from studies.statistics.estimates import difference, patients_only
 from studies.statistics.two_sources import Arm

@@ -15,7 +15,7 @@ from foreign_text import (
 )
 from lightning_modules.checkpoint_record import RECORD_KEY, check_plain
 from provenance import UserError, innermost_cause, read_json
-from studies.run.folder import read_record
+from studies.run.records import read_record
 
 
 def doubled(first: str, rest: str, times: int) -> str:

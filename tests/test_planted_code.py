@@ -35,7 +35,8 @@ from metrics.extractor import read_state_dict
 from metrics.kept_features import kept_features
 from networks.encoder_weights import read_weights
 from provenance import UserError, sha256_of, write_checked_json
-from studies.run.folder import StudyFolder, load_study, read_record
+from studies.run.folder import StudyFolder, load_study
+from studies.run.records import read_record
 from studies.specification.read import load_specification
 from tests.conftest import write_cache, write_film_cache
 from tests.exporting.checkpoints import gan, written

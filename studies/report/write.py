@@ -18,9 +18,10 @@ from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
 from studies.run.audits import GIVEN
 from studies.run.decisions import changes_told
-from studies.run.folder import StudyFolder, load_study, read_record, yaml_text
+from studies.run.folder import StudyFolder, load_study, yaml_text
 from studies.run.linear_baseline import read_linear_baseline
 from studies.run.progress import seconds_of
+from studies.run.records import read_record
 from studies.specification.specification import Specification, find_path
 from studies.statistics.cells import Record
 

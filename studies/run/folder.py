@@ -1,6 +1,6 @@
 """A study's folder: where everything lies, and what may not change between two visits."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from provenance import (
 )
 from studies.run.decisions import decisions_of
 from studies.run.fingerprint import Inputs, by_content, describe_data, digest
+from studies.run.records import read_records
 from studies.run.subgroups import groups_of_films
 from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.parts import Cell
@@ -28,7 +29,6 @@ from wandb_runs.environment import NOT_LOGGED, Destination
 
 STUDY_FORMAT_VERSION = 1
 _MOST_CHANGES = 8  # that are named
-_MOST_BYTES_OF_RECORD = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -92,11 +92,11 @@ class StudyFolder:
 
     def finished(self) -> list[dict[str, Any]]:
         """Records of all finished cells, by name."""
-        return _records((self.root / "cells").glob("*.json"))
+        return read_records((self.root / "cells").glob("*.json"))
 
     def finished_generators(self) -> list[dict[str, Any]]:
         """Records of all finished generators, by name and seed."""
-        return _records((self.root / "generators").glob("generator*__seed*.json"))
+        return read_records((self.root / "generators").glob("generator*__seed*.json"))
 
 
 @dataclass(frozen=True)
@@ -186,33 +186,7 @@ def open_study(
             specification; the sentence names what changed. Nothing is touched then.
     """
     specification, folder, inputs = study.specification, study.folder, study.inputs()
-    cells = specification.cells()
-    known = {cell.name for cell in cells}
-    known |= {name for cell in cells if (name := specification.generator_of(cell)) is not None}
-    changes: dict[str, list[str]] = {}
-    records = folder.finished() + folder.finished_generators()
-    for record in records:
-        name = record["name"]
-        if name not in known:
-            changes.setdefault("it is no longer part of the study", []).append(name)
-            continue
-        now = by_content(settings(specification, name, inputs))
-        for change in differences(by_content(record["settings"]), now):
-            changes.setdefault(change, []).append(name)
-    if changes:
-        told = "\n".join(
-            f"  - {change}  [{_shortened(names)}]"
-            for change, names in list(changes.items())[:_MOST_CHANGES]
-        )
-        if len(changes) > _MOST_CHANGES:
-            told += f"\n  - and {count(len(changes) - _MOST_CHANGES, 'other change')}"
-        unfit = len({name for names in changes.values() for name in names})
-        raise UserError(
-            f"{folder.root}: {unfit} of its {count(len(records), 'finished run')} "
-            f"{'does' if unfit == 1 else 'do'} not fit this study:\n"
-            f"{told}\nNothing was run, because one table must not mix settings. Take another "
-            "--out, put the settings back, or delete the files of those runs."
-        )
+    _refuse_other_runs(specification, folder, lambda name: settings(specification, name, inputs))
     plain = specification.as_dict()
     before = read_json(folder.study) if folder.study.is_file() else {}
     content = {
@@ -236,6 +210,44 @@ def open_study(
         write_json_atomic(folder.study, plain_values(content))
 
 
+def _refuse_other_runs(
+    specification: Specification, folder: StudyFolder, settings: Callable[[str], dict[str, Any]]
+) -> None:
+    """Refuse a folder whose finished runs do not fit a study; the sentence names what changed."""
+    cells = specification.cells()
+    known = {cell.name for cell in cells}
+    known |= {name for cell in cells if (name := specification.generator_of(cell)) is not None}
+    changes: dict[str, list[str]] = {}
+    records = folder.finished() + folder.finished_generators()
+    for record in records:
+        name = record["name"]
+        if name not in known:
+            changes.setdefault("it is no longer part of the study", []).append(name)
+            continue
+        now = by_content(settings(name))
+        for change in differences(by_content(record["settings"]), now):
+            changes.setdefault(change, []).append(name)
+    if changes:
+        told = "\n".join(
+            f"  - {change}  [{_shortened(names)}]"
+            for change, names in list(changes.items())[:_MOST_CHANGES]
+        )
+        if len(changes) > _MOST_CHANGES:
+            told += f"\n  - and {count(len(changes) - _MOST_CHANGES, 'other change')}"
+        unfit = len({name for names in changes.values() for name in names})
+        raise UserError(
+            f"{folder.root}: {unfit} of its {count(len(records), 'finished run')} "
+            f"{'does' if unfit == 1 else 'do'} not fit this study:\n"
+            f"{told}\nNothing was run, because one table must not mix settings. Take another "
+            "--out, put the settings back, or delete the files of those runs."
+        )
+
+
+def _shortened(names: list[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
 def yaml_text(specification: dict[str, Any]) -> str:
     """A specification's plain values as YAML that `load_specification` reads back."""
     import yaml
@@ -257,53 +269,3 @@ def load_study(folder: StudyFolder) -> tuple[Specification, dict[str, Any]]:
     if isinstance(specification, dict):  # of an earlier version, which gave all the same seeds
         specification = {"shared_seeds": True, **specification}
     return parse_specification(specification, str(folder.study)), content
-
-
-# What every record of a finished job has, as `Job.write` writes it.
-_KINDS = {
-    "settings": dict, "commands": list, "checkpoint_sha256": str, "timings": dict, "machine": str,
-    "versions": dict,
-}  # fmt: skip
-
-
-def read_record(path: Path) -> Any:
-    """Read the JSON of a job in a study's folder, which may come from others.
-
-    Raises:
-        UserError: It is a link that leads out of its folder, larger than any, or no JSON.
-    """
-    if path.resolve().parent != path.parent.resolve():
-        raise UserError(
-            f"{path}: is a link to something outside of {path.parent}. It is not read; put the "
-            "file itself there, or remove it."
-        )
-    if path.is_file() and path.stat().st_size > _MOST_BYTES_OF_RECORD:
-        raise UserError(f"{path}: is larger than any record of a job. It is not read; remove it.")
-    return read_json(path)
-
-
-def _records(paths: Iterable[Path]) -> list[dict[str, Any]]:
-    """Records of finished jobs, by name; a folder from others may hold anything under theirs."""
-    found = []
-    for path in sorted(paths):
-        if path.name.endswith(".failed.json"):
-            continue
-        record = read_record(path)
-        if not isinstance(record, dict) or record.get("name") != path.stem:
-            raise UserError(f"{path}: is no record of the job {path.stem}. Remove it.")
-        wrong = [key for key, kind in _KINDS.items() if not isinstance(record.get(key), kind)]
-        if path.parent.name == "cells":
-            of_cells = {"scenario": str, "model": str, "seed": int, "evaluation": dict}
-            wrong += [k for k, kind in of_cells.items() if not isinstance(record.get(k), kind)]
-        if wrong:
-            raise UserError(
-                f"{path}: is damaged ({', '.join(wrong)} missing or of another kind). Remove it, "
-                "and run the study again: it makes only what is missing."
-            )
-        found.append(record)
-    return found
-
-
-def _shortened(names: list[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more

@@ -1,62 +1,35 @@
 """Runs what a study still lacks: generators, then the cells that need them, resumably."""
 
 import fnmatch
-import heapq
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from display.numbers import count, duration, score
-from gates.judge import printed_lines
+from display.numbers import count
 from provenance import UserError, read_json
-from studies.run.attempt import JobOutcome, record_failure
 from studies.run.audits import audit_sets, check_audit
 from studies.run.decisions import changes_told
 from studies.run.external import evaluate_external
 from studies.run.external_sets import check_external, described, external_roots
 from studies.run.folder import Study, StudyFolder, open_study
+from studies.run.hand_out import do_jobs
 from studies.run.kind import KINDS
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
-from studies.run.progress import StudyProgress, kind_of
+from studies.run.outcome import StudyOutcome
+from studies.run.planning.refusals import refuse_wrong_trainings
 from studies.run.slurm import (
     NOT_ASKED,
     SlurmJobs,
     refuse_no_cluster,
-    submission_lines,
     submit_study,
 )
-from studies.run.trainings import refuse_wrong_trainings
 from studies.run.verbs import Verbs
-from studies.run.workers import InlinePool, WorkerPool
 from studies.specification.arms import with_placebo
 from studies.specification.generator_names import generator_job
 from studies.specification.specification import Specification
-from wandb_runs.environment import NOT_LOGGED, Destination, WandbMode
-
-
-@dataclass
-class StudyOutcome:
-    """What a call of `run_study` did.
-
-    Attributes:
-        done: Jobs finished in this call.
-        already_done: Cells that were finished before.
-        elsewhere: Cells that another process was working on.
-        failed: (name, message) of the jobs that failed in this call.
-        required: What the rules of its audits came to, of every synthetic set.
-        logged: Where its runs were logged in Weights & Biases.
-        submitted: Jobs that were given to a cluster, each with its number in the queue.
-    """
-
-    done: list[str] = field(default_factory=list)
-    already_done: list[str] = field(default_factory=list)
-    elsewhere: list[str] = field(default_factory=list)
-    failed: list[tuple[str, str]] = field(default_factory=list)
-    required: list[dict[str, Any]] = field(default_factory=list)
-    logged: Destination = NOT_LOGGED
-    submitted: dict[str, str] | None = None
+from wandb_runs.environment import Destination, WandbMode
 
 
 def run_study(
@@ -154,7 +127,7 @@ def run_study(
         outcome.submitted = submit_study(study, chosen, needs, slurm, load_verbs, report, say)
         return outcome
     if needs:
-        _do(needs, study, load_verbs, workers, say, outcome)
+        do_jobs(needs, study, load_verbs, workers, say, outcome)
     outcome.failed += evaluate_external(study, chosen, load_verbs, say)
     outcome.required, failed = audit_sets(study, load_verbs, say)
     outcome.failed += failed
@@ -162,76 +135,6 @@ def run_study(
     if lacking is not None:
         say(lacking)
     return outcome
-
-
-def _do(
-    needs: dict[str, str | None],
-    study: Study,
-    load_verbs: Callable[[], Verbs],
-    workers: int,
-    say: Callable[[str], None],
-    outcome: StudyOutcome,
-) -> None:
-    """Do the jobs with as many workers as asked for, and note how they went."""
-    pool: InlinePool | WorkerPool
-    if workers > 0:
-        pool = WorkerPool(study, load_verbs, min(workers, len(needs)))
-    else:
-        pool = InlinePool(study, load_verbs)
-    model_of = {cell.name: cell.model.name for cell in study.specification.cells()}
-    kinds = {name: kind_of(name, model_of.get(name, "")) for name in needs}
-    progress = StudyProgress(kinds, pool.num_workers, say)
-    progress.learn(study.folder)
-    try:
-        _work_through(needs, study, pool, progress, outcome)
-    finally:
-        pool.close()
-
-
-def _work_through(
-    needs: dict[str, str | None],
-    study: Study,
-    pool: InlinePool | WorkerPool,
-    progress: StudyProgress,
-    outcome: StudyOutcome,
-) -> None:
-    """Hand out jobs in order, each as soon as its generator is done, until none is left."""
-    names = list(needs)
-    # Places in `names`, so that order is kept; going through all that wait takes jobs x jobs.
-    ready = [place for place, name in enumerate(names) if needs[name] is None]  # a heap: it rises
-    held: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        generator = needs[name]
-        if generator is not None:
-            held.setdefault(generator, []).append(place)
-    running: set[str] = set()
-
-    def finish(result: JobOutcome) -> None:
-        if result.state == "failed":
-            outcome.failed.append((result.name, result.message))
-        elif result.state == "elsewhere":
-            outcome.elsewhere.append(result.name)
-        else:
-            outcome.done.append(result.name)
-        progress.end(result, _shown(result, study.specification))
-        for place in held.pop(result.name, ()):
-            if result.state == "failed":
-                error = UserError(f"The generator it needs failed: see {result.name}.")
-                message = record_failure(names[place], study, error)
-                finish(JobOutcome(names[place], "failed", 0.0, message))
-            else:
-                heapq.heappush(ready, place)
-
-    while ready or running:
-        while ready and pool.idle():
-            name = names[heapq.heappop(ready)]
-            running.add(name)
-            progress.begin(name)
-            pool.submit(name)
-        for result in pool.collect(1.0):
-            running.discard(result.name)
-            finish(result)
-        progress.tick()
 
 
 def _as_begun(specification: Specification, folder: StudyFolder, placebo: bool) -> Specification:
@@ -296,31 +199,3 @@ def _say_plan(
     again = [name for name in needs if study.folder.failure(name).is_file()]
     if again:
         say(f"Tried again after an earlier failure: {', '.join(again)}")
-
-
-def _shown(result: JobOutcome, specification: Specification) -> str:
-    if result.state == "failed":
-        return f"FAILED, {result.message.splitlines()[0]}"
-    if result.score is None:
-        return result.message or "done"
-    metric = specification.metric
-    return f"{metric.name} {score(result.score, metric.percent)}{' %' if metric.percent else ''}"
-
-
-def closing_lines(outcome: StudyOutcome, out: Path, seconds: float) -> list[str]:
-    """What a person reads at the end: counts, what failed and what to do about it."""
-    if outcome.submitted is not None:
-        return submission_lines(outcome.submitted, out)
-    lines = [
-        f"{count(len(outcome.done), 'run')} done in {duration(seconds)}, "
-        f"{count(len(outcome.already_done), 'cell')} done before."
-    ]
-    if outcome.elsewhere:
-        lines.append(f"Another process works on: {', '.join(outcome.elsewhere)}")
-    lines += printed_lines(outcome.required)
-    if outcome.failed:
-        lines.append(f"{len(outcome.failed)} failed; the same command tries them again:")
-        for name, message in outcome.failed:
-            lines.append(f"  {name}: {message.splitlines()[0]}")
-        lines.append(f"Details: {out}/**/<name>.failed.json, logs in {out}/logs")
-    return lines

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from provenance import read_json
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.run.slurm import CLOSING, SlurmJobs
 from studies.specification.read import parse_specification
 from study import report

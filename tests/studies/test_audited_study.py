@@ -11,7 +11,8 @@ import study
 from provenance import UserError
 from studies.report.copies import next_steps
 from studies.report.write import build_report
-from studies.run.runner import StudyOutcome, closing_lines, run_study
+from studies.run.outcome import StudyOutcome, closing_lines
+from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
 pytestmark = pytest.mark.usefixtures("unrendered")

@@ -10,7 +10,8 @@ import pytest
 from provenance import UserError
 from studies.report.write import build_report
 from studies.run.external_sets import external_lines, paths_given
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
 pytestmark = pytest.mark.usefixtures("unrendered")

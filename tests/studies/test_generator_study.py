@@ -13,7 +13,8 @@ from provenance import UserError
 from studies.report import generators
 from studies.report.generators import analyse
 from studies.report.write import build_report
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
 

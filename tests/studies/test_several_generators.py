@@ -12,7 +12,8 @@ from studies.report.downstream.analysis import analyse
 from studies.report.write import build_report
 from studies.run.folder import Study, StudyFolder
 from studies.run.logged import labels_of
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.listing import size_of
 from studies.specification.read import parse_specification

@@ -9,7 +9,7 @@ import train
 from callbacks.progressive_growth import ProgressiveGrowth
 from datamodules.open_cache import open_cache
 from provenance import UserError
-from studies.run.stand_in import write_stand_in
+from studies.run.planning.stand_in import write_stand_in
 from studies.specification.parts import GeneratorPlan
 from tests.gan_runs import ROOT, trained
 from training import rehearsal

@@ -8,7 +8,8 @@ import fake_verbs
 import pytest
 
 from studies.report.write import build_report
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.specification.read import parse_specification
 
 pytestmark = pytest.mark.usefixtures("unrendered")

@@ -13,7 +13,8 @@ import study
 from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 from studies.report.write import build_report
-from studies.run.runner import StudyOutcome, run_study
+from studies.run.outcome import StudyOutcome
+from studies.run.runner import run_study
 from studies.specification.listing import size_of
 from studies.specification.read import load_specification, parse_specification
 

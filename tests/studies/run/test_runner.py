@@ -15,9 +15,10 @@ import fake_verbs
 import pytest
 
 from provenance import UserError
-from studies.run import trainings
 from studies.run.claim import Claim
-from studies.run.runner import StudyOutcome, closing_lines, run_study
+from studies.run.outcome import StudyOutcome, closing_lines
+from studies.run.planning import refusals
+from studies.run.runner import run_study
 from studies.run.slurm import SlurmJobs
 from studies.run.workers import thread_settings
 from studies.specification.read import parse_specification
@@ -170,7 +171,7 @@ def test_what_is_checked_first_is_said_where_it_takes_more_than_a_moment(
     small: Specification, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
-    monkeypatch.setattr(trainings, "_A_MOMENT", -1.0)
+    monkeypatch.setattr(refusals, "_A_MOMENT", -1.0)
     run_study(small, home / "data", home / "out", fake_verbs.load_verbs, workers=0, say=said.append)
     # the generator, two models on real images, and two with the synthetic ones
     told = "Before the first training flags, data and metric are checked: 5 kinds left ..."

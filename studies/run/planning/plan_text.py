@@ -8,7 +8,7 @@ from pathlib import Path
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, duration, span
-from studies.run.trainings import GENERATOR, ONE_PER_CLASS, Training
+from studies.run.planning.trainings import GENERATOR, ONE_PER_CLASS, Training
 from studies.specification.parts import Scenario
 from studies.specification.specification import Specification, words_of
 

@@ -15,9 +15,11 @@ from provenance import UserError
 from studies.run.external_sets import check_external, external_lines
 from studies.run.folder import Study, StudyFolder, load_study
 from studies.run.kind import KINDS
-from studies.run.plan_text import disk_lines, header_lines, time_lines, training_lines
-from studies.run.prospect_text import prospect_lines
-from studies.run.trainings import all_trainings, counted, timed, unfair_lines
+from studies.run.planning.plan_text import disk_lines, header_lines, time_lines, training_lines
+from studies.run.planning.prospect_text import prospect_lines
+from studies.run.planning.refusals import unfair_lines
+from studies.run.planning.rehearsals import counted, timed
+from studies.run.planning.trainings import all_trainings
 from studies.run.verbs import Verbs
 from studies.run.workers import accelerators, num_cores, thread_settings
 from studies.specification.arms import with_placebo

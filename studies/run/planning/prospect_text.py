@@ -10,7 +10,7 @@ from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count
 from studies.run.downstream.from_data import label_column_of, tells_findings
-from studies.run.plan_text import aligned, shortened, whole
+from studies.run.planning.plan_text import aligned, shortened, whole
 from studies.specification.specification import Specification
 from studies.statistics.cells import Record
 from studies.statistics.prospects import (
