@@ -153,7 +153,7 @@ def prepare_films(
                 "settings": settings,
                 "layout": work.layout.plain(),
                 "split": split.plain(),
-                "label_columns": list(work.label_columns),
+                "label_columns": list(work.labels.columns),
                 "licence": licence.plain(),
             },
         )
@@ -164,7 +164,7 @@ def prepare_films(
         names,
         work.layout,
         split,
-        work.label_columns,
+        work.labels.columns,
         settings["patients"],
         licence,
         options.on_duplicates,
@@ -258,9 +258,10 @@ def prepared_with_labels(
     Raises:
         UserError: As there; or the table is of other films.
     """
-    if work.table is not None:
-        table, more = matched(work.table, files, uid_of)
-        work, notes = replace(work, table=table), [*notes, *table.notes, *more]
+    if work.labels.table is not None:
+        table, more = matched(work.labels.table, files, uid_of)
+        work = replace(work, labels=replace(work.labels, table=table))
+        notes = [*notes, *table.notes, *more]
     return prepared_with_sheet(files, work, split, settings, options, notes, known)
 
 

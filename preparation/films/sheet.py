@@ -27,7 +27,7 @@ def write_film_sheet(cache: FilmCache, files: Sequence[FilmFile], work: MakeFilm
     from display.png import save_png
     from display.sheet import sheet
 
-    of_id = {film_pseudonym(file.name, work.salt): file for file in files}
+    of_id = {film_pseudonym(file.name, work.patients.salt): file for file in files}
     shown = sorted({len(cache) * number // _MOST_SHOWN for number in range(_MOST_SHOWN)})
     plain = replace(work.layout, clahe="none")
     shown_files = [of_id[str(cache.ids[index])] for index in shown]

@@ -22,7 +22,9 @@ from preparation.films.film_layout import FilmLayout
 from preparation.films.image_files import ImageFileReader
 from preparation.films.label_table import LabelTable, read_label_table
 from preparation.films.prepare import FilmOptions, prepare_films
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.pseudonym import Naming
 from preparation.split import Split
 from preparation.synthetic.command import synthetic
@@ -146,9 +148,8 @@ def _real_cache(out: Path, real: Path, folders: PlainFolders, size: int, split: 
         out=out,
         reader=reader,
         layout=layout,
-        salt=KNOWN_SALT,
-        patient_ids=naming.ids,
-        table=table,
+        patients=PatientsOfFilms(KNOWN_SALT, naming.ids),
+        labels=LabelsOfFilms(table),
         may_crash=any(file.name.lower().endswith(".dcm") for file in files),
     )
     with claimed(out, settings, split):

@@ -16,7 +16,9 @@ from preparation.films.film_layout import LayoutOptions
 from preparation.films.label_options import LabelOptions
 from preparation.films.label_table import read_label_table
 from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_labels
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.label_map import lost_pairs
 from preparation.licence import refuse_of_phantom
 from preparation.pseudonym import Naming, PatientOptions
@@ -86,12 +88,16 @@ def chest_xray(
             out=out,
             reader=DicomFilmReader(dicom, patient_from, synthetic.allow_synthetic),
             layout=layout.layout("chest_xray"),
-            salt=patients.salt.read(),
-            patient_ids=naming.ids,
-            no_patient=_NO_PATIENT if split.by == "patient" else None,
-            table=table,
-            label_columns=table.columns if table else (),
-            keep_unlabelled=labels.unlabelled == "keep",
+            patients=PatientsOfFilms(
+                patients.salt.read(),
+                naming.ids,
+                no_patient=_NO_PATIENT if split.by == "patient" else None,
+            ),
+            labels=LabelsOfFilms(
+                table,
+                table.columns if table else (),
+                keep_unlabelled=labels.unlabelled == "keep",
+            ),
             strict=options.strict,
             may_crash=True,
         )
@@ -152,11 +158,12 @@ def phantom_cxr(
             out=out,
             reader=DicomFilmReader(dicom, "tag"),
             layout=stored,
-            salt=KNOWN_SALT,
-            phantom_seed=seed,
-            no_patient=_NO_PATIENT if split.by == "patient" else None,
-            table=table,
-            label_columns=table.columns,
+            patients=PatientsOfFilms(
+                KNOWN_SALT,
+                phantom_seed=seed,
+                no_patient=_NO_PATIENT if split.by == "patient" else None,
+            ),
+            labels=LabelsOfFilms(table, table.columns),
             may_crash=True,
         )
         files = [file for file in find_dicom_films(source) if file.name.endswith(".dcm")]

@@ -22,7 +22,9 @@ from preparation.films.medmnist.command import is_medmnist, medmnist_films
 from preparation.films.prepare import FilmOptions, cache_settings, prepared_with_labels
 from preparation.films.releases.command import released_films
 from preparation.films.releases.options import ReleaseOptions
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.label_map import lost_pairs
 from preparation.pseudonym import PatientOptions
 from preparation.synthetic_files import SyntheticFiles
@@ -143,13 +145,17 @@ def image_folder(
             out=out,
             reader=reader,
             layout=layout.layout("image_folder", channels, clahe=usual),
-            salt=patients.salt.read(),
-            patient_ids=naming.ids,
-            no_patient=_NO_PATTERN if split.by == "patient" else None,
-            table=table,
-            label_columns=("label",) if classes else table.columns if table else (),
-            label_map=new_names,
-            keep_unlabelled=labels.unlabelled == "keep",
+            patients=PatientsOfFilms(
+                patients.salt.read(),
+                naming.ids,
+                no_patient=_NO_PATTERN if split.by == "patient" else None,
+            ),
+            labels=LabelsOfFilms(
+                table,
+                ("label",) if classes else table.columns if table else (),
+                new_names,
+                keep_unlabelled=labels.unlabelled == "keep",
+            ),
             strict=options.strict,
             note_inverted=channels == 1,  # other colour images are no films at all
         )

@@ -19,7 +19,9 @@ from preparation.films.medmnist.array_films import (
 from preparation.films.medmnist.locate import locate_medmnist
 from preparation.films.prepare import FilmOptions, prepared_with_sheet
 from preparation.films.releases.options import ReleaseOptions
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.label_map import lost_pairs
 from preparation.licence import licence_of_medmnist
 from preparation.pseudonym import PatientOptions
@@ -74,10 +76,12 @@ def medmnist_films(
             out=out,
             reader=arrays,
             layout=layout.layout("image_folder", channels, size=size, margin=0.0, clahe="none"),
-            salt=patients.salt.read(),
-            label_columns=("label", *kept),
-            label_map=labels.new_names,
-            keep_unlabelled=labels.unlabelled == "keep",
+            patients=PatientsOfFilms(patients.salt.read()),
+            labels=LabelsOfFilms(
+                columns=("label", *kept),
+                new_names=labels.new_names,
+                keep_unlabelled=labels.unlabelled == "keep",
+            ),
             strict=options.strict,
         )
         lost = [name for name in labels.new_names if name not in (class_names or [name])]

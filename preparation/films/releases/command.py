@@ -20,7 +20,9 @@ from preparation.films.releases.nih import read_nih
 from preparation.films.releases.options import ReleaseOptions
 from preparation.films.releases.policy import Policy
 from preparation.films.releases.release import SPLIT, VIEW, Release, ReleaseReader
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.pseudonym import PatientOptions
 from preparation.split import Split
 from preparation.synthetic_files import SyntheticFiles
@@ -93,12 +95,13 @@ def released_films(
             layout=layout.layout(
                 "image_folder", channels, clahe="none" if channels == 3 else "after_resize"
             ),
-            salt=patients.salt.read(),
-            patient_ids=naming.ids,
-            no_patient=_NO_PATIENT if with_split.by == "patient" else None,
-            table=table,
-            label_columns=table.columns,
-            keep_unlabelled=True,  # of most films some finding is not known
+            patients=PatientsOfFilms(
+                patients.salt.read(),
+                naming.ids,
+                no_patient=_NO_PATIENT if with_split.by == "patient" else None,
+            ),
+            # Of most films some finding is not known.
+            labels=LabelsOfFilms(table, table.columns, keep_unlabelled=True),
             strict=options.strict,
             note_inverted=channels == 1,
         )

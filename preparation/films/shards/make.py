@@ -7,21 +7,20 @@ one does not count. Everything in both is a function of the source and the setti
 import hashlib
 import multiprocessing
 import signal
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
-from patient_names import Ids
 from preparation.disk import record_path
 from preparation.films.duplicates import perceptual_hash
 from preparation.films.film import NOT_ASKED_FOR, Film, FilmFile, FilmReader, RejectedFilm
 from preparation.films.film_layout import FilmLayout
 from preparation.films.inversion import looks_inverted
-from preparation.films.label_table import LabelTable
 from preparation.films.names import write_names
+from preparation.films.shards.labels import LabelsOfFilms
 from preparation.films.shards.patients import PatientsOfFilms
 from preparation.films.shards.shard import HEADER_BYTES, FilmShard, film_bytes, write_header
 from preparation.films.stored_film import as_stored
@@ -41,17 +40,8 @@ class MakeFilmShard:
         out: The cache folder.
         reader: Reads one film of the source.
         layout: What all films of the cache have in common.
-        salt: Mixed into the hashes that name films and patients. Who knows it can find a name by
-            trying identifiers, so it is not stored; the same one gives the same names everywhere.
-        patient_ids: Which identifiers are one patient, see `identity`.
-        phantom_seed: The films are drawn: nobody's, so no table of their names is kept, and those
-            of other seeds are other people.
-        no_patient: What to pass instead, said when a film names no patient and is refused for it;
-            None keeps such films, each as somebody else.
-        table: Label table, None where the source has none.
-        label_columns: Labels that the cache keeps, by name.
-        label_map: New names of labels that the source itself knows; the table's have theirs.
-        keep_unlabelled: Keep a film that the table does not list, without labels.
+        patients: How the patients of films are named.
+        labels: Which labels films get.
         note_inverted: Note chest films that look inverted.
         strict: Stop at the first file that is left out.
         may_crash: The reader uses decoders that can take their process along.
@@ -60,14 +50,8 @@ class MakeFilmShard:
     out: Path
     reader: FilmReader
     layout: FilmLayout
-    salt: str
-    patient_ids: Ids = "as_numbers"
-    phantom_seed: int | None = None
-    no_patient: str | None = None
-    table: LabelTable | None = None
-    label_columns: tuple[str, ...] = ()
-    label_map: Mapping[str, str] = field(default_factory=dict)
-    keep_unlabelled: bool = False
+    patients: PatientsOfFilms
+    labels: LabelsOfFilms = LabelsOfFilms()
     note_inverted: bool = False
     strict: bool = False
     may_crash: bool = False
@@ -87,7 +71,7 @@ class MakeFilmShard:
         with whole_file(self.out / relative, most_bytes) as stream:
             stream.write(bytes(HEADER_BYTES))  # room for it; the count is known at the end
             for file in shard.files:
-                private = {"id": film_pseudonym(file.name, self.salt), "file": file.name}
+                private = {"id": film_pseudonym(file.name, self.patients.salt), "file": file.name}
                 named.append(private)
                 film = self._film_or_refusal(file)
                 if isinstance(film, RejectedFilm):
@@ -105,7 +89,7 @@ class MakeFilmShard:
             (self.out / relative).unlink()
         record = {
             "shard": shard.name,
-            "digest": shard.digest(self.salt),
+            "digest": shard.digest(self.patients.salt),
             "array": relative if items else None,
             "sha256": sha256_of(self.out / relative) if items else None,
             "num_films": len(items),
@@ -113,7 +97,9 @@ class MakeFilmShard:
             "items": items,
             "rejected": rejected,
         }
-        if self.phantom_seed is None:  # before the record: what has one is not looked at again
+        if (
+            self.patients.phantom_seed is None
+        ):  # before the record: what has one is not looked at again
             write_names(self.out, shard.name, named)
         write_json_atomic(record_path(self.out, shard.name), record)
         return record
@@ -124,8 +110,8 @@ class MakeFilmShard:
         Raises:
             UserError: There is one; names its file.
         """
-        counts = rejected if self.strict and self.phantom_seed is None else ()
-        file_of = {film_pseudonym(file.name, self.salt): file.name for file in shard.files}
+        counts = rejected if self.strict and self.patients.phantom_seed is None else ()
+        file_of = {film_pseudonym(file.name, self.patients.salt): file.name for file in shard.files}
         left_out = (
             (file_of[film], f"{reason}: {sentence}")
             for film, reason, sentence in counts
@@ -144,7 +130,7 @@ class MakeFilmShard:
         if not path.is_file():
             return False
         record = read_json(path)
-        if record["digest"] != shard.digest(self.salt):
+        if record["digest"] != shard.digest(self.patients.salt):
             return None
         if record["array"] is None:
             return True
@@ -170,16 +156,15 @@ class MakeFilmShard:
         The last value is its patient's identifier in clear, empty where there is none.
         """
         film = self._read(file)
-        row = self.table.row_of(film.keys) if self.table else None
-        labels = self._labels(film, row)
-        listed = row.get(self.table.patient_column or "") if self.table and row else None
-        patient = self._patients.of(film, listed or "", file.name)
+        row = self.labels.row_of(film)
+        labels = self.labels.of(film, row)
+        patient = self.patients.of(film, self.labels.patient_in(row), file.name)
         stored, spacing, suspicions = as_stored(film, self.layout)
         if self.note_inverted and looks_inverted(film.pixels):
             suspicions.append("looks_inverted")
         height, width = film.pixels.shape[:2]
         item = {
-            "id": film_pseudonym(file.name, self.salt),
+            "id": film_pseudonym(file.name, self.patients.salt),
             "patient_id": patient.patient_id,
             "split_key": patient.split_key,
             "patient_by_source": patient.by_source,
@@ -209,24 +194,6 @@ class MakeFilmShard:
         finally:
             if watched:
                 signal.alarm(0)
-
-    @property
-    def _patients(self) -> PatientsOfFilms:
-        return PatientsOfFilms(self.salt, self.patient_ids, self.phantom_seed, self.no_patient)
-
-    def _labels(self, film: Film, row: dict[str, str] | None) -> dict[str, str]:
-        """The film's labels by column: the table's, else what the source knows."""
-        own = {name: self.label_map.get(value, value) for name, value in film.labels.items()}
-        known = {**own, **(row or {})}
-        labels = {name: known.get(name, "") for name in self.label_columns}
-        if self.label_columns and not all(labels.values()) and not self.keep_unlabelled:
-            missing = ", ".join(name for name, value in labels.items() if not value)
-            where = "is not in the label table" if self.table and row is None else "has no label"
-            raise RejectedFilm(
-                "no_label",
-                f"{where} ({missing}). Left out; pass --unlabelled keep to have it without.",
-            )
-        return labels
 
 
 def _sha256(data: bytes) -> str:

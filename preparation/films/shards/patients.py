@@ -27,12 +27,22 @@ class FilmPatient(NamedTuple):
 
 @dataclass(frozen=True)
 class PatientsOfFilms:
-    """How the patients of films are named; see `MakeFilmShard`."""
+    """How the patients of films are named.
+
+    Attributes:
+        salt: Mixed into the hashes that name films and patients. Who knows it can find a name by
+            trying identifiers, so it is not stored; the same one gives the same names everywhere.
+        ids: Which identifiers are one patient, see `identity`.
+        phantom_seed: The films are drawn: nobody's, so no table of their names is kept, and those
+            of other seeds are other people.
+        no_patient: What to pass instead, said when a film names no patient and is refused for it;
+            None keeps such films, each as somebody else.
+    """
 
     salt: str
-    ids: Ids
-    phantom_seed: int | None
-    no_patient: str | None
+    ids: Ids = "as_numbers"
+    phantom_seed: int | None = None
+    no_patient: str | None = None
 
     def of(self, film: Film, listed: str, file_name: str) -> FilmPatient:
         """Whom a film shows.

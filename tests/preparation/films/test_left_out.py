@@ -10,6 +10,7 @@ from preparation.films.files.find import find_image_files
 from preparation.films.film_layout import FilmLayout
 from preparation.films.image_files import ImageFileReader
 from preparation.films.shards.make import MakeFilmShard
+from preparation.films.shards.patients import PatientsOfFilms
 from preparation.films.shards.shard import in_shards
 from preparation.films.tally import Tally
 from preparation.left_out import LEFT_OUT_STATUS
@@ -32,7 +33,8 @@ def test_whatever_a_reader_raises_costs_one_film_and_is_listed_by_its_type(tmp_p
     source = make_films(tmp_path / "source", num=4) / "films"
     layout = FilmLayout("image_folder", image_size=24, margin=0, clahe="none")
     shards = in_shards(find_image_files(source))
-    record = MakeFilmShard(tmp_path / "out", Faulty(patient_from="file"), layout, "s")(shards[0])
+    reader, patients = Faulty(patient_from="file"), PatientsOfFilms("s")
+    record = MakeFilmShard(tmp_path / "out", reader, layout, patients)(shards[0])
     assert record["num_films"] == 3
     [(_, reason, sentence)] = record["rejected"]
     assert reason == "unreadable"

@@ -219,6 +219,7 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
     from preparation.films.files.find import find_image_files
     from preparation.films.film_layout import FilmLayout
     from preparation.films.shards.make import MakeFilmShard
+    from preparation.films.shards.patients import PatientsOfFilms
     from preparation.films.shards.shard import in_shards
 
     (tmp_path / "crashing_reader.py").write_text(
@@ -235,7 +236,9 @@ def test_a_crashing_decoder_costs_one_film(tmp_path, monkeypatch):
 
     source = make_films(tmp_path / "source", num=9)
     layout = FilmLayout("image_folder", image_size=24, clahe="none")
-    work = MakeFilmShard(tmp_path / "out", Crashing(), layout, "salt", may_crash=True)
+    work = MakeFilmShard(
+        tmp_path / "out", Crashing(), layout, PatientsOfFilms("salt"), may_crash=True
+    )
     shards = in_shards(find_image_files(source / "films"))
     [(_, record)] = list(make_shards(work, shards, workers=1))
     assert record["num_films"] == 8
