@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from metrics.classification import FloatArray, checked
-from metrics.ranking import WeightedRanking
+from metrics.jackknife_precision import average_precisions
 
 
 @dataclass(frozen=True)
@@ -88,71 +88,14 @@ def jackknife_average_precision(
 ) -> Jackknife:
     """Average precision of one row of scores, equal ones as one step; NaN without a class.
 
-    Average precision is the sum over scores t, from high to low, of p_t P_t / C_t, by the number of
-    positives: p_t of them have this score, and of C_t films with it or above P_t are positive.
-    Without a patient it is sums over stretches between that patient's films: where b of them, a of
-    them positive, are above, the terms are p_t (P_t - a) / (C_t - b). So the sums of p_t P_t and of
-    p_t by C_t - b, once for each b, serve all patients, and the cost is N times the films of a
-    patient. Who has more than the square root of N is scored anew.
-
     Args:
         scores: (N,) on any monotone scale.
         positive: (N,) whether a film is of class 1.
         owner: (N,) number of each film's patient, 0 to K - 1.
     """
     values, own = checked(scores, positive)
-    patient = np.asarray(owner)
-    films = np.bincount(patient)
-    _, step = np.unique(-values, return_inverse=True)
-    of_step = np.bincount(step[own], minlength=int(step.max()) + 1).astype(np.float64)
-    right, called = np.cumsum(of_step), np.cumsum(np.bincount(step)).astype(np.float64)
-    many = films > max(2, int(np.sqrt(len(values))))
-    # By patient, each one's films from high to low scores.
-    order = np.lexsort((step, patient))
-    order = order[~many[patient[order]]]
-    step_of, patient_of, own_of = step[order], patient[order], own[order].astype(np.float64)
-    first = np.searchsorted(patient_of, np.arange(len(films)))
-    rank = np.arange(len(order)) - first[patient_of]
-    above = np.cumsum(own_of) - np.append(0.0, np.cumsum(own_of))[first[patient_of]]
-    last = np.append(np.diff(patient_of) != 0, True)[: len(order)]
-    until = np.where(last, len(of_step), np.append(step_of[1:], 0))
-    # The films of a patient at one score are one step down; its term lacks its own positives.
-    alike = np.flatnonzero(np.append(True, (np.diff(patient_of) != 0) | (np.diff(step_of) != 0)))
-    alike = alike[: len(order)]
-    sums = np.zeros(len(films))
-    most = int(rank.max(initial=-1)) + 1
-    for taken in range(most + 1):
-        left = called - taken
-        by_called = np.divide(of_step, left, out=np.zeros_like(left), where=left > 0)
-        weighted = np.append(0.0, np.cumsum(by_called * right))
-        plain = np.append(0.0, np.cumsum(by_called))
-        if taken == 0:
-            whole = float(weighted[-1])
-            has = np.flatnonzero((films > 0) & ~many)
-            sums[has] += weighted[step_of[first[has]]]
-            continue
-        here = np.flatnonzero(rank == taken - 1)
-        start, end = step_of[here], until[here]
-        stretch = weighted[end] - weighted[start] - above[here] * (plain[end] - plain[start])
-        sums[patient_of[here]] += stretch
-    if len(order):
-        ends = np.append(alike[1:], len(order)) - 1
-        fewer = np.add.reduceat(own_of, alike)
-        left = called[step_of[ends]] - rank[ends] - 1
-        precision = np.zeros(len(ends))
-        np.divide(right[step_of[ends]] - above[ends], left, out=precision, where=left > 0)
-        np.subtract.at(sums, patient_of[ends], fewer * precision)
-    positives = own.sum() - np.bincount(patient[own], minlength=len(films))
-    negatives = (~own).sum() - np.bincount(patient[~own], minlength=len(films))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        without = np.where(negatives > 0, sums / positives, np.nan)
-        value = np.where((~own).any(), whole / np.float64(own.sum()), np.nan)
-    for one in np.flatnonzero(many & (positives > 0) & (negatives > 0)):
-        others = patient != one
-        ranking = WeightedRanking(values[others], own[others])
-        without[one] = ranking.average_precision(np.ones((1, int(others.sum()))))[0]
-    without[positives == 0] = np.nan
-    return _pseudo(value, without)
+    value, without = average_precisions(values, own, np.asarray(owner))
+    return _pseudo(np.asarray(value), without)
 
 
 def patient_variance(
