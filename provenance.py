@@ -47,6 +47,10 @@ class UserError(Exception):
     """
 
 
+class DiskFullError(OSError):
+    """A full disk. Its `strerror` says what the file takes and what is free, see `full_disk`."""
+
+
 def innermost_cause(error: BaseException) -> BaseException:
     """What first went wrong: jsonargparse wraps a constructor's sentence in several of its own.
 
@@ -182,7 +186,8 @@ def whole_file(path: Path, num_bytes: int | None = None) -> Iterator[BinaryIO]:
         num_bytes: That it will take, for the sentence about a full disk; None where nobody knows.
 
     Raises:
-        OSError: It names the file, and of a full disk what it takes and what is free.
+        DiskFullError: The disk is full.
+        OSError: Anything else that happens to the file; names it.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -196,14 +201,16 @@ def whole_file(path: Path, num_bytes: int | None = None) -> Iterator[BinaryIO]:
     except BaseException as error:
         fitted = temporary.stat().st_size if temporary.exists() else 0
         temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # a full disk names no file by itself
-            error.filename = str(path)
-            if error.errno in DISK_FULL:
-                needed = f"more than {readable_size(fitted)}" if fitted else "more than there is"
-                if num_bytes is not None:
-                    needed = readable_size(num_bytes)
-                error.strerror = full_disk(path.parent, needed)
-        raise
+        if not isinstance(error, OSError):
+            raise
+        error.filename = str(path)  # a full disk names no file by itself
+        if error.errno not in DISK_FULL:
+            raise
+        needed = f"more than {readable_size(fitted)}" if fitted else "more than there is"
+        if num_bytes is not None:
+            needed = readable_size(num_bytes)
+        sentence = full_disk(path.parent, needed)
+        raise DiskFullError(error.errno, sentence, str(path)) from error
 
 
 def write_text_atomic(path: Path, text: str) -> None:

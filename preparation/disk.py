@@ -1,11 +1,10 @@
 """What lies in a cache while it is made: records of finished shards, and the end of the disk."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from provenance import DISK_FULL, UserError
+from provenance import DISK_FULL, DiskFullError, UserError
 
 
 def record_path(out: Path, shard: str) -> Path:
@@ -28,9 +27,7 @@ def full_disk_as_user_error(out: Path, unit: str) -> Iterator[None]:
             raise UserError(
                 f"{out}: cannot be written ({error.strerror or error}). Finished {unit} are kept."
             ) from error
-        told = error.strerror
-        if told in (None, os.strerror(error.errno)):  # not the sentence of `whole_file`
-            told = "the disk is full"
+        told = error.strerror if isinstance(error, DiskFullError) else "the disk is full"
         raise UserError(
             f"{error.filename or out}: {told}. Finished {unit} are kept. Make room and run "
             "the same command again; it goes on where it stopped."

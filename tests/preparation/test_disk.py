@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from preparation.disk import full_disk_as_user_error, is_about
-from provenance import UserError
+from provenance import DiskFullError, UserError
 
 
 def test_an_error_of_a_folder_beside_the_cache_is_not_about_the_cache(tmp_path: Path) -> None:
@@ -19,14 +19,14 @@ def test_an_error_of_a_folder_beside_the_cache_is_not_about_the_cache(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("kind", "told", "sentence"),
     [
-        (os.strerror(errno.EDQUOT), "a.npy: the disk is full. Finished shards are kept."),
-        ("the disk is full: it takes 9 kB", "a.npy: the disk is full: it takes 9 kB. Finished"),
+        (OSError, os.strerror(errno.EDQUOT), "a.npy: the disk is full. Finished shards are kept."),
+        (DiskFullError, "the disk is full: it takes 9 kB", "full: it takes 9 kB. Finished"),
     ],
 )
 def test_a_full_disk_is_said_in_our_words_or_those_of_the_writer(
-    told: str, sentence: str, tmp_path: Path
+    kind: type[OSError], told: str, sentence: str, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=sentence), full_disk_as_user_error(tmp_path, "shards"):
-        raise OSError(errno.EDQUOT, told, str(tmp_path / "a.npy"))
+        raise kind(errno.EDQUOT, told, str(tmp_path / "a.npy"))
