@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from display.copies import of_the_worst, percent
+from display.copies import excluded, of_the_worst, percent
 from display.numbers import count, p_phrase
 from gates import judge
 
@@ -223,10 +223,7 @@ def printed_lines(result: Mapping[str, Any]) -> list[str]:
 def _excluded(result: Mapping[str, Any]) -> str:
     if result["copies_at_most"] >= 1:
         return "No share of copies is excluded."
-    return (
-        f"Excluded, with 95 % confidence, is that more than {percent(result['copies_at_most'])} of "
-        f"the set are {_mixed(result)}; {of_the_worst(result['planted'])}."
-    )
+    return excluded(result["copies_at_most"], result["planted"], f"the set are {_mixed(result)}")
 
 
 def _mixed(result: Mapping[str, Any]) -> str:

@@ -28,3 +28,17 @@ def of_the_worst(planted: Iterable[Mapping[str, Any]]) -> str:
     bound = row["copies_at_most"]
     at_most = "no share is excluded" if bound >= 1 else f"at most {percent(bound)}"
     return f"were all of them of the kind “{row['disguise']}”, {at_most}"
+
+
+def excluded(at_most: float, planted: Iterable[Mapping[str, Any]], copies: str) -> str:
+    """The share of copies that an audit excludes, as a sentence.
+
+    Args:
+        at_most: Its upper 95 % bound, below 1.
+        planted: See `worst_kind`.
+        copies: Of what it is a share, such as "the set are copies of all kinds".
+    """
+    return (
+        f"Excluded, with 95 % confidence, is that more than {percent(at_most)} of {copies}; "
+        f"{of_the_worst(planted)}."
+    )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.synthetic import SyntheticSet
-from display.copies import of_the_worst, percent
+from display.copies import excluded, percent
 from display.numbers import count
 from provenance import UserError, read_json
 from studies.run.audits import AUDIT, GIVEN
@@ -128,11 +128,8 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
         return f"Copies or not: no answer for {len(unclear)} of {of} ({', '.join(unclear)})."
     if len(audits) < num_sets:
         return f"No copies found in {len(audits)} of {of}; the others are not audited."
-    return (
-        f"No copies found in {of}. Excluded, with 95 % confidence, is that more than "
-        f"{percent(max(bounds))} of a set are copies mixed evenly over the planted kinds; "
-        f"{of_the_worst(planted)}."
-    )
+    mixed = "a set are copies mixed evenly over the planted kinds"
+    return f"No copies found in {of}. {excluded(max(bounds), planted, mixed)}"
 
 
 def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
