@@ -236,7 +236,8 @@ def _gate(words: Sequence[str]) -> int:
         if rows:
             print("\n".join([f"{at}:", *(f"  {line}" for line in printed_lines(rows))]))
         else:
-            print(f"{at}: numbers for --require: {', '.join(numbers[at])}")
+            # A line each: names such as "found:contrast 0.7, brighter" hold commas.
+            print("\n".join([f"{at}: numbers for --require:", *(f"  {n}" for n in numbers[at])]))
     return exit_status(every)
 
 

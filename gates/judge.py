@@ -93,7 +93,7 @@ def _judged(rule: Rule, figures: Mapping[str, Figure]) -> dict[str, Any]:
     if figure is None:
         known = [other for name, one in figures.items() for other in (name, *one.also)]
         near = meant(rule.name, known)
-        why = f"this evaluation did not measure it.{near} There is {', '.join(figures)}"
+        why = f"this evaluation did not measure it.{near} There is {'; '.join(figures)}"
         return _row(rule, Figure(None), CANNOT_BE_SAID, why)
     if figure.value is None:
         return _row(rule, figure, CANNOT_BE_SAID, figure.lacking or "it is undefined here")

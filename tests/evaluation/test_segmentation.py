@@ -387,4 +387,4 @@ def test_scores_may_be_required(
     assert run(*words, "iou_mean") == 2
     assert run("gate", out, "--require", "iou_mean<=1, num_images>=7") == 3
     assert run("gate", out) == 0
-    assert "numbers for --require: iou_mean, " in capsys.readouterr().out
+    assert "numbers for --require:\n  iou_mean\n" in capsys.readouterr().out

@@ -111,7 +111,7 @@ def test_a_value_that_breaks_the_rule_breaks_it_without_an_interval() -> None:
 
 def test_a_name_that_was_not_measured_lists_what_there_is() -> None:
     told = sentence("covrage>=0.6")
-    assert "did not measure it. Did you mean coverage? There is copies, coverage_vgg" in told
+    assert "did not measure it. Did you mean coverage? There is copies; coverage_vgg" in told
     assert verdicts("covrage>=0.6") == [CANNOT_BE_SAID]
 
 
