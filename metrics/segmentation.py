@@ -7,7 +7,7 @@ but absent from the truth is 0 in both, and so is present but missed.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -53,7 +53,7 @@ def image_confusion(prediction: Tensor, target: Tensor, num_classes: int) -> Ten
 
 
 def confusion_iou(confusion: Tensor, absent_class: AbsentClass = "skip") -> Tensor:
-    """IoU per class from tables of pixels.
+    """IoU per class from tables of pixels; of one image its mean is that of Choe et al. 2022.
 
     Args:
         confusion: (..., C, C) counts, rows = truth.
@@ -72,30 +72,11 @@ def confusion_iou(confusion: Tensor, absent_class: AbsentClass = "skip") -> Tens
     return torch.where(union > 0, overlap / union.clamp(min=1), absent)
 
 
-def image_iou(
-    prediction: Tensor, target: Tensor, num_classes: int, absent_class: AbsentClass = "skip"
-) -> Tensor:
-    """IoU per image and class; its `.nanmean(1)` is the IoU per image of Choe et al. 2022.
-
-    Args:
-        prediction: (N, H, W) integer labels.
-        target: (N, H, W) integer labels.
-        num_classes: C, background included.
-        absent_class: see `confusion_iou`.
-
-    Returns:
-        (N, C) float64, nan where a class does not count.
-    """
-    return confusion_iou(image_confusion(prediction, target, num_classes), absent_class)
-
-
 class SegmentationScores:
     """Collects predictions batch by batch and gives the scores of `evaluation.json`.
 
     Holds counts per image, and the label maps of one patient at a time: HD95 needs a patient's
-    slices together, so they have to arrive grouped by patient (in any order within one). Across
-    processes, give whole patients to each, gather `to_lists()`, and `extend` one collector with
-    those of the others; the result does not depend on the order.
+    slices together, so they have to arrive grouped by patient (in any order within one).
 
     Args:
         class_names: C names, background first; they end the keys, as in `iou_tumour`.
@@ -152,29 +133,6 @@ class SegmentationScores:
                     "spacing_mm": None if spacing_mm is None else spacing_mm[row],
                 }
             )
-
-    def to_lists(self) -> dict[str, list[dict[str, Any]]]:
-        """Everything collected so far as plain lists, to be gathered across processes."""
-        self._close_patient()
-        return {"images": list(self._images.values()), "patients": list(self._patients.values())}
-
-    def extend(self, lists: Mapping[str, Sequence[dict[str, Any]]]) -> None:
-        """Add what another process collected.
-
-        Raises:
-            ValueError: an image or a patient is in both.
-        """
-        self._close_patient()
-        for kind, key, own in (
-            ("images", "id", self._images),
-            ("patients", "patient_id", self._patients),
-        ):
-            for entry in lists[kind]:
-                if entry[key] in own:
-                    raise ValueError(
-                        f"{entry[key]}: is in both parts. Give whole patients to each process."
-                    )
-                own[entry[key]] = entry
 
     def compute(self) -> dict[str, Any]:
         """Scores of everything collected.

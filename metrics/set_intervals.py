@@ -23,14 +23,11 @@ class SetInterval:
         value: Of the whole sets.
         low: Lower end.
         high: Upper end.
-        half_value: Mean over the halves: what the score is with half as many images. Its distance
-            from `value` shows how much the score depends on their number.
     """
 
     value: float
     low: float
     high: float
-    half_value: float
 
 
 def half_sample_intervals(
@@ -93,7 +90,7 @@ def half_sample_intervals(
     for name, value in whole.items():
         scores = np.array([half[name] for half in halves])
         margin = reach * float(scores.std(ddof=1))
-        intervals[name] = SetInterval(value, value - margin, value + margin, float(scores.mean()))
+        intervals[name] = SetInterval(value, value - margin, value + margin)
     return intervals
 
 

@@ -172,7 +172,7 @@ def test_scores_are_those_of_the_network(
     checkpoint: Path, small_cache: Path, tmp_path: Path
 ) -> None:
     from lightning_modules.loading import load_module
-    from metrics.segmentation import image_iou
+    from metrics.segmentation import confusion_iou, image_confusion
 
     result = evaluate.evaluate(checkpoint, tmp_path, slices="all", show_progress=False)
     assert result["num_images"] == 8
@@ -183,7 +183,9 @@ def test_scores_are_those_of_the_network(
         with torch.no_grad():
             prediction = module(pixels).argmax(1)
         truth = torch.from_numpy(np.array(cache.mask(item)))[None].long()
-        assert image["iou_mean"] == float(image_iou(prediction, truth, 3).nanmean(1))
+        assert image["iou_mean"] == float(
+            confusion_iou(image_confusion(prediction, truth, 3)).nanmean(1)
+        )
 
 
 def test_settings_and_another_root(

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from metrics.segmentation import SegmentationScores, image_confusion, image_iou
+from metrics.segmentation import AbsentClass, SegmentationScores, confusion_iou, image_confusion
 from metrics.surface_distance import hd95
 
 NAMES = ["background", "kidney", "tumour"]
@@ -48,6 +48,12 @@ def scored(
             spacing_mm=[(3.0, 2.0, 2.0)] * len(part),
         )
     return scores
+
+
+def image_iou(
+    prediction: Tensor, target: Tensor, num_classes: int, absent_class: AbsentClass = "skip"
+) -> Tensor:
+    return confusion_iou(image_confusion(prediction, target, num_classes), absent_class)
 
 
 def test_iou_by_hand() -> None:
@@ -221,21 +227,6 @@ def test_order_and_batches_do_not_matter() -> None:
     expected = scored(patients, prediction, target).compute()
     for order, batch in (([5, 4, 3, 1, 2, 0], 1), ([3, 4, 0, 2, 1, 5], 6)):
         assert scored(patients, prediction, target, order, batch).compute() == expected
-
-
-def test_processes_that_share_the_patients_merge_to_one_result() -> None:
-    patients = ["a"] * 3 + ["b"] * 2 + ["c"]
-    target, prediction = squares(6, shift=0), random_labels(6, size=24, seed=9)
-    expected = scored(patients, prediction, target).compute()
-    ranks = [
-        scored(patients, prediction, target, order=[3, 4]),
-        scored(patients, prediction, target, order=[0, 1, 2, 5]),
-    ]
-    sent = json.loads(json.dumps(ranks[1].to_lists()))
-    ranks[0].extend(sent)
-    assert ranks[0].compute() == expected
-    with pytest.raises(ValueError, match="in both parts"):
-        ranks[0].extend(sent)
 
 
 def test_a_patient_that_comes_back_and_a_repeated_image_are_refused() -> None:
