@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
+from command_line import call, chosen_command, run_verb
 from exporting.command import DESCRIPTION, MODEL, generator, onnx
 from exporting.preprocessing import NOT_RECORDED
 from licences import obligations
@@ -23,17 +23,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {"onnx": onnx, "generator": generator}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; UserErrors are left to `run_verb`."""
-    parser = verb_parser("export.py", __doc__)
-    commands, subparsers = parser.add_subcommands(required=True), []
-    for name, function in COMMANDS.items():
-        subparsers.append(function_parser(f"export.py {name}", function))
-        first_line, _, _ = (function.__doc__ or "").partition("\n")
-        commands.add_subcommand(name, subparsers[-1], help=first_line)
-    given = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    chosen = parsed(parser, given, subparsers)
-    flags = chosen[chosen.subcommand]
-    told = call(COMMANDS[chosen.subcommand], flags)
-    if chosen.subcommand == "onnx":
+    name, flags = chosen_command("export.py", __doc__, COMMANDS, arguments)
+    told = call(COMMANDS[name], flags)
+    if name == "onnx":
         _print_onnx(told, flags.out)
     else:
         print(f"Generator: {flags.out} (README.md says what it is; hand on the whole folder)")

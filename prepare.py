@@ -7,7 +7,7 @@ stopped when the same command is given again; nothing is ever overwritten.
 import sys
 from collections.abc import Callable, Sequence
 
-from command_line import call, function_parser, parsed, run_verb, verb_parser, with_underscores
+from command_line import call, chosen_command, run_verb
 from licences import Licence
 from preparation.films.assemble import FilmOutcome
 from preparation.films.dicom.command import chest_xray, phantom_cxr
@@ -49,17 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns 0, 1 for damage, or `LEFT_OUT_STATUS` where files of the source were left out.
     """
-    parser = verb_parser("prepare.py", __doc__)
-    commands, subparsers = parser.add_subcommands(required=True), []
-    for name, function in COMMANDS.items():
-        subparsers.append(function_parser(f"prepare.py {name}", function))
-        first_line, _, _ = (function.__doc__ or "").partition("\n")
-        commands.add_subcommand(name, subparsers[-1], help=first_line)
-    given = with_underscores(sys.argv[1:] if arguments is None else arguments)
-    chosen = parsed(parser, given, subparsers)
-    result = call(COMMANDS[chosen.subcommand], chosen[chosen.subcommand])
+    name, flags = chosen_command("prepare.py", __doc__, COMMANDS, arguments)
+    result = call(COMMANDS[name], flags)
     if isinstance(result, Licence):
-        print(licence_line(result, chosen[chosen.subcommand].folder))
+        print(licence_line(result, flags.folder))
         return 0
     if isinstance(result, FilmOutcome):
         print_film_summary(result)

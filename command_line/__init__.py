@@ -4,6 +4,7 @@ from command_line.exit_status import Stopped, run_verb, stopped_by_sigterm
 from command_line.parser import (
     PARSER_SETTINGS,
     call,
+    chosen_command,
     function_parser,
     parsed,
     verb_parser,
@@ -14,6 +15,7 @@ __all__ = [
     "PARSER_SETTINGS",
     "Stopped",
     "call",
+    "chosen_command",
     "function_parser",
     "parsed",
     "run_verb",

@@ -1,7 +1,8 @@
 """The parsers of the verbs: flags in either spelling, from the signatures of functions."""
 
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
@@ -83,6 +84,31 @@ def call(function: Callable[..., R], flags: Namespace) -> R:
         else:
             values[name] = tuple(flags[name]) if get_origin(kind) is tuple else flags[name]
     return function(**values)
+
+
+def chosen_command(
+    prog: str,
+    description: str | None,
+    commands: Mapping[str, Callable[..., Any]],
+    words: Sequence[str] | None,
+) -> tuple[str, Namespace]:
+    """The subcommand that was given to a verb, and its flags for `call`.
+
+    Args:
+        prog: The verb, such as "prepare.py".
+        description: Of the verb.
+        commands: Function of each subcommand; the first line of its docstring is the help.
+        words: What was typed; None: at the prompt.
+    """
+    parser = verb_parser(prog, description)
+    subcommands = parser.add_subcommands(required=True)
+    subparsers = []
+    for name, function in commands.items():
+        subparsers.append(function_parser(f"{prog} {name}", function))
+        first_line, _, _ = (function.__doc__ or "").partition("\n")
+        subcommands.add_subcommand(name, subparsers[-1], help=first_line)
+    given = parsed(parser, with_underscores(sys.argv[1:] if words is None else words), subparsers)
+    return given.subcommand, given[given.subcommand]
 
 
 class _Flag(str):

@@ -106,9 +106,7 @@ def copy_checkpoint_file(source: Path, target: Path) -> None:
     _publish(temporary, target, hash_file_of(source).read_text().split()[0])
 
 
-def load_checkpoint_file(
-    path: Path, map_location: Any = "cpu", verify: bool = True
-) -> dict[str, Any]:
+def load_checkpoint_file(path: Path, map_location: Any = "cpu") -> dict[str, Any]:
     """Read a checkpoint after checking its hash. Tensors and plain values only; never code.
 
     Without its hash file, as when it was copied alone, the checksums inside the file are compared,
@@ -124,7 +122,7 @@ def load_checkpoint_file(
             f"{path}: no such checkpoint.{meant_path(path)} A run keeps its own under checkpoints/."
         )
     hash_file = hash_file_of(path)
-    if verify and os.path.lexists(hash_file):
+    if os.path.lexists(hash_file):
         try:
             text = read_small_file(hash_file, _MOST_BYTES_OF_HASHES).decode(errors="replace")
         except (OSError, ValueError) as error:
@@ -140,7 +138,7 @@ def load_checkpoint_file(
                 f"{', '.join(sorted(h[:12] for h in recorded))}...: the file was damaged or "
                 "changed. It is not loaded; use another checkpoint of the run."
             )
-    elif verify:
+    else:
         _check_inner_checksums(path)
     try:
         if not zipfile.is_zipfile(path):
