@@ -25,7 +25,7 @@ from studies.run.external_sets import paths_given
 from studies.run.outcome import closing_lines
 from studies.run.planning.plan import plan_study
 from studies.run.runner import run_study
-from studies.run.slurm import SlurmJobs
+from studies.run.slurm.asked import SlurmJobs
 from studies.run.verbs import Verbs
 from studies.specification.listing import STUDIES, list_studies
 from studies.specification.read import load_specification

@@ -91,14 +91,8 @@ def _verify(folder: Path, count: int) -> None:
 def _divide(folder: Path, patients: int) -> None:
     """Divide patients, one in ten of whom shares an image with another."""
     from preparation.copies import joined
-    from preparation.split import (
-        Split,
-        check_no_split_is_empty,
-        moves,
-        own_keys,
-        split_id,
-        warn_of_small_splits,
-    )
+    from preparation.split import Split, moves, own_keys, split_id
+    from preparation.split_notes import check_no_split_is_empty, warn_of_small_splits
 
     names = [f"patient_{number:012x}" for number in range(patients)]
     together = joined(zip(names[::20], names[10::20], strict=False))

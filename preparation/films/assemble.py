@@ -40,15 +40,12 @@ from preparation.films.tally import (
     rejections,
 )
 from preparation.private_table import kept_note
-from preparation.split import (
-    Split,
+from preparation.split import Split, moves, own_keys, split_id
+from preparation.split_notes import (
     check_no_split_is_empty,
     divided_anew,
     merged_lines,
-    moves,
     one_identifier_note,
-    own_keys,
-    split_id,
     warn_of_small_splits,
 )
 from preparation.synthetic_files import num_synthetic

@@ -18,7 +18,7 @@ from preparation.licence import (
     refuse_of_phantom,
 )
 from preparation.pseudonym import Naming
-from preparation.split import check_no_split_is_empty
+from preparation.split_notes import check_no_split_is_empty
 from preparation.synthetic_files import SyntheticFiles
 from preparation.volumes.grey_values.channel import Channel
 from preparation.volumes.grey_values.window import Window

@@ -20,14 +20,12 @@ from licences import Licence
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.left_out import grouped
 from preparation.private_table import FILES, PATIENTS, keep_rows, kept_note
-from preparation.split import (
-    Split,
+from preparation.split import Split, moves, split_id
+from preparation.split_notes import (
     check_no_split_is_empty,
     divided_anew,
     merged_lines,
-    moves,
     one_identifier_note,
-    split_id,
     warn_of_small_splits,
 )
 from preparation.synthetic_files import num_synthetic

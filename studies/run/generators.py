@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from provenance import UserError
+from studies.run.curves import read_points
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.folder import Study
-from studies.run.job import Job, read_points
+from studies.run.job import Job
 from studies.specification.parts import Distances
 from studies.specification.paths import from_this_folder
 from studies.specification.specification import Specification

@@ -1,8 +1,6 @@
 """One job of a study while it is done: its trainings, its commands, and the JSON of its result."""
 
 import contextlib
-import csv
-import itertools
 import math
 import os
 import platform
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
+from studies.run.curves import read_curves
 from studies.run.fingerprint import by_content
 from studies.run.folder import Study
 from studies.run.logged import labels_of, logged_scores
@@ -26,9 +25,6 @@ from studies.specification.paths import from_this_folder
 from studies.specification.specification import PROJECT_ROOT
 from wandb_runs.run import add_to_summary, labelled
 
-MOST_POINTS = 300
-
-Curve = list[tuple[float, float]]
 Result = TypeVar("Result")
 
 
@@ -240,53 +236,3 @@ def _jsonable(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
-
-
-def read_curves(path: Path) -> dict[str, Curve]:
-    """Every curve as (images seen, value), in the order of training.
-
-    A run that was killed and resumed wrote some steps twice: the later line counts. Curves with
-    more than `MOST_POINTS` points are averaged in equal bins, since a plot shows no more.
-
-    Args:
-        path: metrics.csv. A missing file gives no curves; lines cut short are left out.
-    """
-    return {
-        name: _thinned([(images_seen, value) for images_seen, _, value in rows])
-        for name, rows in read_points(path).items()
-    }
-
-
-def read_points(path: Path) -> dict[str, list[tuple[float, int, float]]]:
-    """Every value as (images seen, epoch from 0, value), in the order of training, none left out.
-
-    Args:
-        path: metrics.csv. A missing file gives nothing; lines cut short are left out.
-    """
-    path = Path(path)
-    if not path.is_file():
-        return {}
-    points: dict[str, dict[float, tuple[int, float]]] = {}
-    with open(path, newline="", encoding="utf-8") as stream:
-        for row in csv.DictReader(stream):
-            try:
-                name, value = row["name"], float(row["value"])
-                images_seen, epoch = float(row["images_seen"]), int(row["epoch"])
-            except (KeyError, TypeError, ValueError):
-                continue
-            if name and math.isfinite(value) and math.isfinite(images_seen):
-                points.setdefault(name, {})[images_seen] = epoch, value
-    return {
-        name: [(seen, epoch, value) for seen, (epoch, value) in sorted(by_images.items())]
-        for name, by_images in sorted(points.items())
-    }
-
-
-def _thinned(curve: Curve) -> Curve:
-    if len(curve) <= MOST_POINTS:
-        return curve
-    edges = [round(index * len(curve) / MOST_POINTS) for index in range(MOST_POINTS + 1)]
-    return [
-        (curve[end - 1][0], math.fsum(value for _, value in curve[start:end]) / (end - start))
-        for start, end in itertools.pairwise(edges)
-    ]

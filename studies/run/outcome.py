@@ -6,7 +6,7 @@ from typing import Any
 
 from display.numbers import count, duration
 from gates.judge import printed_lines
-from studies.run.slurm import submission_lines
+from studies.run.slurm.submit import submission_lines
 from wandb_runs.environment import NOT_LOGGED, Destination
 
 

@@ -19,12 +19,8 @@ from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
 from studies.run.outcome import StudyOutcome
 from studies.run.planning.refusals import refuse_wrong_trainings
-from studies.run.slurm import (
-    NOT_ASKED,
-    SlurmJobs,
-    refuse_no_cluster,
-    submit_study,
-)
+from studies.run.slurm.asked import NOT_ASKED, SlurmJobs, refuse_no_cluster
+from studies.run.slurm.submit import submit_study
 from studies.run.verbs import Verbs
 from studies.specification.arms import with_placebo
 from studies.specification.generator_names import generator_job

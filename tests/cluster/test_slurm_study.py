@@ -13,7 +13,8 @@ import pytest
 from provenance import read_json
 from studies.run.outcome import StudyOutcome
 from studies.run.runner import run_study
-from studies.run.slurm import CLOSING, SlurmJobs
+from studies.run.slurm.asked import SlurmJobs
+from studies.run.slurm.submit import CLOSING
 from studies.specification.read import parse_specification
 from study import report
 from tests.cluster.conftest import ROOT, Cluster

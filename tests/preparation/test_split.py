@@ -4,15 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from preparation.split import (
-    Split,
+from preparation.split import Split, moves, own_keys, split_id, split_of
+from preparation.split_notes import (
     check_no_split_is_empty,
     merged_lines,
-    moves,
     one_identifier_note,
-    own_keys,
-    split_id,
-    split_of,
     warn_of_small_splits,
 )
 from provenance import UserError

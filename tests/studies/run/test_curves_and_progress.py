@@ -6,7 +6,7 @@ import pytest
 
 from display.numbers import duration
 from studies.run.attempt import JobOutcome
-from studies.run.job import MOST_POINTS, read_curves
+from studies.run.curves import MOST_POINTS, read_curves
 from studies.run.progress import StudyProgress
 
 

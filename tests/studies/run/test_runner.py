@@ -19,7 +19,7 @@ from studies.run.claim import Claim
 from studies.run.outcome import StudyOutcome, closing_lines
 from studies.run.planning import refusals
 from studies.run.runner import run_study
-from studies.run.slurm import SlurmJobs
+from studies.run.slurm.asked import SlurmJobs
 from studies.run.workers import thread_settings
 from studies.specification.read import parse_specification
 from studies.specification.specification import Specification
