@@ -15,12 +15,9 @@ from datamodules.film_cache import FILMS_PER_SHARD, FilmCache
 from licences import Licence
 from patient_names import PatientNames
 from preparation.disk import full_disk_as_user_error, record_path
-from preparation.films.assemble import (
-    FilmOutcome,
-    OnDuplicates,
-    assemble,
-)
+from preparation.films.assemble import FilmOutcome, assemble
 from preparation.films.crash_isolation import make_shards
+from preparation.films.division import OnDuplicates
 from preparation.films.film import FilmFile
 from preparation.films.label_matching import matched
 from preparation.films.shards.make import MakeFilmShard

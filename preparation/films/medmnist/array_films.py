@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from datamodules.prepared_cache import SPLITS
 from preparation.films.archives.unpack import unpack
+from preparation.films.decoded_picture import with_channels
 from preparation.films.film import MAX_PIXELS, MIN_SIDE, Film, FilmFile, RejectedFilm
-from preparation.films.image_files import with_channels
 from preparation.films.medmnist.locate import SET_NAME
 from provenance import UserError
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from preparation.films import image_files
+from preparation.films import decoded_picture
 from preparation.films.files import find
 from preparation.films.files.find import find_image_files, passed_over_note
 from preparation.films.film import FilmFile, RejectedFilm
@@ -232,7 +232,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     def forbidden(*_, **__):
         raise PermissionError(13, "Permission denied", str(file.path))
 
-    monkeypatch.setattr(image_files, "open", forbidden, raising=False)
+    monkeypatch.setattr(decoded_picture, "open", forbidden, raising=False)
     with pytest.raises(RejectedFilm, match="its permissions forbid it") as refused:
         ImageFileReader()(file)
     assert refused.value.reason == "unreadable"
@@ -241,7 +241,7 @@ def test_a_file_that_may_not_be_read_is_not_called_damaged(tmp_path, monkeypatch
     def unheard(*_, **__):
         raise NotImplementedError(f"no such method in '{file.path}'")
 
-    monkeypatch.setattr(image_files, "open", unheard, raising=False)
+    monkeypatch.setattr(decoded_picture, "open", unheard, raising=False)
     with pytest.raises(RejectedFilm, match=r"decoded \(NotImplementedError: no such method in"):
         ImageFileReader()(file)
 
