@@ -20,14 +20,8 @@ from scipy.special import ndtr
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from benchmarks.placebo import (
-    EFFECTS,
-    LEVEL,
-    PATIENT_SD,
-    TRAINING_BY_PATIENT_SD,
-    differs,
-    shown,
-)
+from benchmarks.placebo_drawn import EFFECTS, LEVEL, PATIENT_SD, TRAINING_BY_PATIENT_SD
+from benchmarks.placebo_judged import differs, shown
 from metrics.jackknife import jackknife_mean
 from provenance import write_text_atomic
 from studies.statistics.estimates import difference

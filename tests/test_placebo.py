@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import placebo
-from benchmarks.placebo import Cell, cells, drawn_patients, measure, missed
+from benchmarks.placebo_drawn import Cell, auroc_study, cells, drawn_patients
+from benchmarks.placebo_judged import measure
+from benchmarks.placebo_page import missed
 
 
 def row(**changed: Any) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def test_a_mean_and_an_auroc_are_measured() -> None:
 
 
 def test_drawn_aurocs_are_those_asked_for() -> None:
-    studies, truths = placebo.auroc_study(
+    studies, truths = auroc_study(
         Cell("auroc", 400, 5, 1.0, positives=200), np.random.default_rng(0), 60
     )
     for arms, truth in zip(studies, truths, strict=True):
