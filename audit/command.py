@@ -16,13 +16,8 @@ from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from licences import obligations
 from output_folder import check_folder
-from provenance import (
-    UserError,
-    command_for_others,
-    library_versions,
-    read_json,
-    write_json_atomic,
-)
+from private_paths import command_for_others
+from provenance import UserError, library_versions, read_json, write_json_atomic
 from synthetic_marks import SET_FORMAT
 
 if TYPE_CHECKING:

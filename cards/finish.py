@@ -17,7 +17,8 @@ from datamodules.synthetic import (
     mask_name,
 )
 from licences import Licence, together
-from provenance import UserError, command_for_others, read_checked_json, write_checked_json
+from private_paths import command_for_others
+from provenance import UserError, read_checked_json, write_checked_json
 
 
 def finish_synthetic_set(

@@ -25,7 +25,8 @@ from lightning_modules.handed_on.generator_folder import (
     generator_of,
 )
 from patient_names import PatientNames, pseudonym, salt_check
-from provenance import UserError, sha256_of, without_paths, write_json_atomic
+from private_paths import without_paths
+from provenance import UserError, sha256_of, write_json_atomic
 
 PatientNaming = Literal["new", "keep"]
 

@@ -29,11 +29,8 @@ from knowledge import Knowledge
 from licences import Licence, together
 from lightning_modules.training_module import derived_seed
 from output_folder import check_folder, claim_folder, locked
-from provenance import (
-    UserError,
-    command_for_others,
-    library_versions,
-)
+from private_paths import command_for_others
+from provenance import UserError, library_versions
 from synthetic_marks import NOTICE, as_json
 
 REQUEST = "request.json"

@@ -70,6 +70,7 @@ VERBS = {"prepare", "train", "generate", "evaluate", "predict", "study", "export
 FREE_FOR_ALL = {
     "device",
     "provenance",
+    "private_paths",
     "output_folder",
     "worker_pool",
     "patient_names",

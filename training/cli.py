@@ -15,7 +15,8 @@ from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, parsed
 from lightning_modules import GAN
 from lightning_modules.distributed import launched_rank
-from provenance import UserError, without_paths, write_text_atomic
+from private_paths import without_paths
+from provenance import UserError, write_text_atomic
 from training.devices import refuse_devices, strategy_for
 from training.failures import (
     fit_with_roll_backs,

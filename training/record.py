@@ -5,7 +5,8 @@ from typing import Any
 from jsonargparse import Namespace
 
 from callbacks.record import patient_split_of, plain_values
-from provenance import library_versions, without_paths
+from private_paths import without_paths
+from provenance import library_versions
 
 
 def record_of_run(config: Namespace, datamodule: Any) -> dict[str, Any]:

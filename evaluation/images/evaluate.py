@@ -17,14 +17,8 @@ from evaluation.folder import RESULT, Split, write_csv
 from gates.names import OF_SETS
 from gates.rules import parse_rules
 from output_folder import check_folder
-from provenance import (
-    UserError,
-    command_for_others,
-    library_versions,
-    sha256_of,
-    write_json_atomic,
-    write_text_atomic,
-)
+from private_paths import command_for_others
+from provenance import UserError, library_versions, sha256_of, write_json_atomic, write_text_atomic
 
 _CARD, _SHEET, _PAIRS = "fid_card.md", "sheet.png", "pairs.csv"
 

@@ -7,7 +7,7 @@ from display.numbers import count, interval, number
 from display.tables import markdown, text_table
 from gates.judge import table_of
 from metrics.image_sets import INTERVAL, NUM_NEIGHBOURS, NUM_SPLITS
-from provenance import command_for_others
+from private_paths import command_for_others
 
 _ESTIMATORS = {
     "Frechet distance": "covariances with N - 1, all images, float64; biased upwards at small N",

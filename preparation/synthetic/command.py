@@ -36,7 +36,8 @@ from preparation.synthetic.write import (
     in_chunks,
     record_of,
 )
-from provenance import UserError, command_for_others, read_json
+from private_paths import command_for_others
+from provenance import UserError, read_json
 from worker_pool import in_processes
 
 _REQUEST = "request.json"

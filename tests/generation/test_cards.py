@@ -19,14 +19,8 @@ from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.images.record import record_of
 from knowledge import Knowledge
 from licences import PHANTOM, Licence, known_data
-from provenance import (
-    UserError,
-    command_for_others,
-    library_versions,
-    read_json,
-    sha256_of,
-    write_json_atomic,
-)
+from private_paths import command_for_others
+from provenance import UserError, library_versions, read_json, sha256_of, write_json_atomic
 from tests.audit.test_command import write_set
 from tests.conftest import write_film_cache
 from tests.gan_runs import trained
