@@ -21,6 +21,7 @@ CITED = re.compile(
 # with that. A repeated study's page is named here, and loses the sentence. Audits
 # are of one set each, and compare no methods.
 COUNTS_TRAININGS = (
+    "few_images/",
     "film_gans_tuned/",
     "generators_for_use/",
     "placebo/",
