@@ -1,4 +1,4 @@
-"""Score a segmenter or a classifier, compare synthetic with real images, or look for copies.
+"""Score a trained model, compare synthetic with real images, or look for copies.
 
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --out DIR
     python evaluate.py --checkpoint runs/.../checkpoints/best.ckpt --corruptions all --out DIR
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.command import audit, check_settings
-from command_line import parsed, run_verb, verb_parser, with_underscores
+from command_line import description_of, parsed, run_verb, verb_parser, with_underscores
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
@@ -52,12 +52,12 @@ _RECORD = (
     "without it. The images stay as they are."
 )
 _DROP = (
-    "Folder of a new set: the audited one without the images above the threshold, counted in its "
-    "card. The old set stays. The new one is not audited: audit it too."
+    "Folder of a new set: the audited set without the images above the threshold. Its card states "
+    "how many were left out. The old set stays. The new set is not audited: audit it too."
 )
 _GATE = (
-    "Check finished evaluations and audits against rules; nothing is computed again or changed. Of "
-    "several audits, such as of the sets of one generator's checkpoints, a table comes first."
+    "Check finished evaluations and audits against rules; nothing is computed again or changed. "
+    "For several audits, such as those of one generator's checkpoints, a table comes first."
 )
 
 
@@ -120,7 +120,7 @@ def _lesions(words: Sequence[str]) -> int:
     """Ask a segmenter for painted lesions."""
     from evaluation.lesions import evaluate_lesions
 
-    parser = verb_parser("evaluate.py lesions", evaluate_lesions.__doc__)
+    parser = verb_parser("evaluate.py lesions", description_of(evaluate_lesions))
     parser.add_function_arguments(evaluate_lesions, as_group=False)
     settings = vars(parsed(parser, _one_name(with_underscores(words)), aliases=("--data.root",)))
     settings.pop("config")
@@ -207,8 +207,15 @@ def _gate(words: Sequence[str]) -> int:
     from gates.rules import parse_rules
 
     parser = verb_parser("evaluate.py gate", _GATE)
-    parser.add_argument("folders", type=Path, nargs="+", help="Folders of finished evaluations.")
-    parser.add_argument("--require", type=str | None, default=None, help="Rules for the numbers.")
+    parser.add_argument(
+        "folders", type=Path, nargs="+", help="Folders of finished evaluations or audits."
+    )
+    parser.add_argument(
+        "--require",
+        type=str | None,
+        default=None,
+        help='Rules for the numbers, such as "copies<=0.01". None: list the names.',
+    )
     given = parsed(parser, with_underscores(words))
     rules = parse_rules(given.require, OF_ANY)
     for at in given.folders:

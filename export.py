@@ -1,12 +1,12 @@
-"""Hand on a trained model in formats that others read.
+"""Export a trained model for use by others.
 
     python export.py onnx --checkpoint runs/unet/checkpoints/best.ckpt --out exported/unet
     python export.py generator --checkpoint runs/gan/checkpoints/best.ckpt --out handed_on/films
 
-The first writes a segmenter, a classifier or a generator as ONNX, with how to prepare images and
-read results inside, and refuses a file that does not give the checkpoint's results. The
-second writes a generator as a folder that generate.py takes, without what tells of patients. Not
-for diagnosis.
+`onnx` writes a segmenter, a classifier or a generator as an ONNX file. It contains how images are
+prepared and what the outputs mean; an export whose outputs differ from the checkpoint's is refused.
+`generator` writes a generator as a folder that generate.py reads, without the discriminator and
+without patient names. Not for diagnosis.
 """
 
 import sys

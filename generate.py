@@ -1,15 +1,18 @@
-"""Make a synthetic set from a trained generator.
+r"""Make a synthetic set from a trained generator.
 
-python generate.py --checkpoint runs/pix2pix/checkpoints/best.ckpt --labels data/masks \
-    --num-images 1333 --out synthetic/kits19
-python generate.py --checkpoint runs/stylegan/checkpoints/best.ckpt --num-images 10000 \
-    --truncation 0.7 --seed 1 --out synthetic/films --interpolation synthetic/films.webp
-python generate.py --checkpoint runs/normal/checkpoints/best.ckpt \
-    runs/abnormal/checkpoints/best.ckpt --balance data/nih --out synthetic/balanced
-python generate.py --checkpoint runs/cyclegan/checkpoints/last.ckpt --source data/phantom_ct \
-    --out synthetic/translated
-python generate.py card --checkpoint runs/stylegan/checkpoints/best.ckpt
-python generate.py card --synthetic synthetic/films --licence nih
+    python generate.py --checkpoint runs/pix2pix/checkpoints/best.ckpt --labels data/masks \
+        --num-images 1333 --out synthetic/kits19
+    python generate.py --checkpoint runs/stylegan/checkpoints/best.ckpt --num-images 10000 \
+        --truncation 0.7 --seed 1 --out synthetic/films --interpolation synthetic/films.webp
+    python generate.py --checkpoint runs/normal/checkpoints/best.ckpt \
+        runs/abnormal/checkpoints/best.ckpt --balance data/nih --out synthetic/balanced
+    python generate.py --checkpoint runs/cyclegan/checkpoints/last.ckpt --source data/phantom_ct \
+        --out synthetic/translated
+
+The card of a finished set, or of a generator, is written (again) by
+
+    python generate.py card --checkpoint runs/stylegan/checkpoints/best.ckpt
+    python generate.py card --synthetic synthetic/films --licence nih
 """
 
 import json
@@ -20,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from audit.command import check_settings
-from command_line import parsed, run_verb, verb_parser, with_underscores
+from command_line import description_of, parsed, run_verb, verb_parser, with_underscores
 from datamodules.synthetic import SyntheticSet
 from display.numbers import count
 from foreign_text import printable
@@ -116,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "(see sheet.png)"
     )
     if root is None:
-        print("Not audited for copies of training images, as its card says; --audit does it.")
+        print("Not audited for copies of training images; its card says so. To audit: --audit")
         status = 0
     else:
         status = _audit(out, root, audit_out, drop, device=settings["device"], **of_audit)
@@ -130,13 +133,13 @@ def _write_card(
     licence: str | None = None,
     out: Path | None = None,
 ) -> int:
-    """Write the card of a finished synthetic set again, or that of a generator.
+    """Write the card of a finished synthetic set again, or the card of a generator.
 
     Args:
         synthetic: A synthetic set, also of an earlier version: README.md and card.json in it.
-        checkpoint: Of a GAN or Pix2Pix run: README.md and card.json for whoever gets it.
-        licence: Of the data behind it, as for prepare.py --licence, where they are not stated. Of a
-            set whose licences are all stated it corrects them.
+        checkpoint: Checkpoint of a GAN or Pix2Pix run: README.md and card.json for its recipients.
+        licence: Licence of the data behind it, if it is not stated; values as for prepare.py
+            --licence. If all licences of a set are stated, it corrects them.
         out: Folder of a generator's card. None: model_card in its run folder.
 
     Raises:
@@ -161,7 +164,7 @@ def _write_card(
 
 
 def _card(words: Sequence[str]) -> int:
-    parser = verb_parser("generate.py card", _write_card.__doc__)
+    parser = verb_parser("generate.py card", description_of(_write_card))
     parser.add_function_arguments(_write_card, as_group=False)
     settings = vars(parsed(parser, with_underscores(words)))
     settings.pop("config")

@@ -189,8 +189,9 @@ class Knowledge:
                 False,
                 f"{what}: has learnt from images of which nobody has said whose they are (a "
                 "synthetic set that was prepared with --trained-on unknown). Whether it knows "
-                f"patients or images of {cache.root} cannot be told, and a leak would not be seen. "
-                "Find out what the set's generator was trained on, and say so with --trained-on.",
+                f"patients or images of {cache.root} is not known, and a leak would not be "
+                "detected. Find out what the set's generator was trained on, and say so with "
+                "--trained-on.",
             )
         theirs = {*map(key_of, np.unique(cache.patient_ids).tolist())}
         if self.keys <= theirs:
@@ -263,8 +264,8 @@ def _on_a_gap(
     if without_pixels:
         return (
             f"{what}: could not be compared with {root}: {reason}, and {no_hashes}. Whether they "
-            "share patients or images is not known, and a leak would not be seen. Prepare the data "
-            "of both with this version, into another --out, and train again; or be sure from "
+            "share patients or images is not known, and a leak would not be detected. Prepare the "
+            "data of both with this version, into another --out, and train again; or be sure from "
             "elsewhere that they are other people."
         )
     return (

@@ -201,6 +201,8 @@ class Licence:
     @property
     def in_words(self) -> str:
         """Such as "KiTS19: CC BY-NC-SA 4.0"."""
+        if self.name == _NOBODY:
+            return f"{self.data}: drawn, shows nobody"
         return f"{self.data}: {self.name}" if self.data not in ("", self.name) else self.name
 
     def _attribution(self) -> dict[str, str]:
@@ -236,7 +238,7 @@ def obligations(licences: Iterable[Licence]) -> list[str]:
     for one in licences:
         lines.append(f"Licence of the data behind it: {one.in_words}")
         lines += [f"  {demand}: {sentence}" for demand, sentence in one.demands.items()]
-        lines += [] if one.demands else ["  it demands nothing of whoever hands this on."]
+        lines += [] if one.demands else ["  no obligations for whoever hands this on."]
     return [*lines, NOT_ADVICE] if any(one.demands for one in licences) else lines
 
 

@@ -105,7 +105,7 @@ def refuse_differences(
     if differing:
         raise UserError(
             f"{folder}: holds another {noun} ({'; '.join(differing)}). Nothing was changed. Give "
-            f"the settings of before, or another {flag}."
+            f"the earlier settings, or another {flag}."
         )
 
 

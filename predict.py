@@ -1,4 +1,4 @@
-"""Call new images by a trained model.
+"""Predict on new images with a trained model.
 
     python predict.py --checkpoint runs/.../checkpoints/best.ckpt --source FOLDER --out DIR
 

@@ -235,7 +235,7 @@ def _parsed(path: Path, data: bytes) -> Any:
         ) from None
     except ValueError as error:  # of JSON, of UTF-8, or a number of thousands of digits
         raise UserError(
-            f"{path}: is not readable JSON ({error}). It may have been cut short; "
+            f"{path}: is not readable JSON ({error}). It may be truncated; "
             "remove it and run the command that made it again."
         ) from error
 

@@ -1,12 +1,15 @@
-"""Compare scenarios by many runs: `plan` tells what it takes, `run` does it, `report` shows it.
+r"""Compare training scenarios over models and seeds.
 
-python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits19
-python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
-    --out runs/kits19_study
-python study.py report runs/kits19_study
-python study.py compare runs/films runs/slices --out compared.html
-python study.py augmentations --data.root data/kits19 --out gallery.html
-python study.py list
+    python study.py plan configs/studies/kits19_scenarios.yaml --data.root data/kits19
+    python study.py run configs/studies/kits19_scenarios.yaml --data.root data/kits19 \
+        --out runs/kits19_study
+    python study.py report runs/kits19_study
+    python study.py compare runs/films runs/slices --out compared.html
+    python study.py augmentations --data.root data/kits19 --out gallery.html
+    python study.py list
+
+`plan` estimates the cost and the detectable differences of a study, `run` trains and evaluates,
+`report` writes the report.
 """
 
 import importlib
@@ -14,12 +17,18 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from docstring_parser import parse
-from jsonargparse import ArgumentParser
-
-from command_line import parsed, run_verb, stopped_by_sigterm, verb_parser, with_underscores
+from command_line import (
+    description_of,
+    parameters_of,
+    parsed,
+    run_verb,
+    stopped_by_sigterm,
+    summary_of,
+    verb_parser,
+    with_underscores,
+)
 from gates.judge import exit_status
 from studies.run.external_sets import paths_given
 from studies.run.outcome import closing_lines
@@ -32,6 +41,9 @@ from studies.specification.read import load_specification
 from training.configurations import needs_of
 from wandb_runs.environment import NOT_LOGGED, Destination
 from wandb_runs.run import run_id_of
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
 
 # Said or given by this verb; or added below; all other parameters of `run_study` are flags.
 _NO_FLAGS: set[str | int] = {
@@ -47,12 +59,12 @@ _REPORT = (
     "also while it is still running."
 )
 _COMPARE = (
-    "Show several studies of methods at several sizes on one page: tasks, methods and sizes side "
-    "by side. Each is tested by itself."
+    "Show several studies of methods at several sizes side by side on one page. Each study is "
+    "tested separately."
 )
 _GALLERY = (
-    "Show every augmentation at three strengths, and every preset, on images of your own. The page "
-    "shows patients: it stays with the data."
+    "Show every augmentation at three strengths, and every preset, on your own images. The page "
+    "shows patients: keep it with the data."
 )
 _LIST = "List the studies of a folder: the question, the trainings and the needs of each."
 
@@ -77,17 +89,19 @@ def report(out: Path, logged: Destination = NOT_LOGGED) -> None:
     print(f"Report: {page} (also report.md, report.json)")
 
 
-def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]) -> ArgumentParser:
+def _parser_of(
+    verb: str, function: Callable[..., Any], no_flags: set[str | int]
+) -> "ArgumentParser":
     """Of a verb that takes a study's YAML and a cache; its flags are a function's parameters."""
-    parser = verb_parser(f"study.py {verb}", parse(function.__doc__ or "").description)
+    parser = verb_parser(f"study.py {verb}", description_of(function))
     parser.add_argument("spec", type=Path, help="YAML of the study, as in configs/studies/.")
     data: dict[str, Any] = {"type": Path, "required": True, "help": "Cache that prepare.py wrote."}
     if verb == "plan":
-        data = {"type": Path | None, "default": None, "help": _parameters(function)["root"]}
+        data = {"type": Path | None, "default": None, "help": parameters_of(function)["root"]}
     parser.add_argument("--data.root", **data)
     parser.add_function_arguments(function, as_group=False, skip=no_flags)
     # May stand alone, which a function's bool may not.
-    told = _parameters(function)
+    told = parameters_of(function)
     parser.add_argument(
         "--placebo", type=bool, nargs="?", const=True, default=False, help=told["placebo"]
     )
@@ -98,7 +112,7 @@ def _parser_of(verb: str, function: Callable[..., Any], no_flags: set[str | int]
     return parser
 
 
-def _gallery_parser() -> ArgumentParser:
+def _gallery_parser() -> "ArgumentParser":
     """Of `study.py augmentations`; the page's own room is loaded only to write it."""
     parser = verb_parser("study.py augmentations", _GALLERY)
     parser.add_argument(
@@ -132,19 +146,14 @@ def _gallery_parser() -> ArgumentParser:
     return parser
 
 
-def _parameters(function: Callable[..., Any]) -> dict[str, str | None]:
-    """What a docstring says of each parameter."""
-    return {entry.arg_name: entry.description for entry in parse(function.__doc__ or "").params}
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run or report a study; 1 when a cell failed, 3 or 4 by what its `audit` requires.
+    """Run or report a study. Exit status: 1 if a cell failed; 3 or 4 as its `audit` requires.
 
     UserErrors are left to `run_verb`.
     """
     running = _parser_of("run", run_study, _NO_FLAGS)
     planning = _parser_of("plan", plan_study, _NO_PLAN_FLAGS)
-    told = _parameters(plan_study)
+    told = parameters_of(plan_study)
     planning.add_argument("--from", type=Path | None, default=None, help=told["kept"])
     planning.add_argument(
         "--no_measure", type=bool, nargs="?", const=True, default=False,
@@ -162,11 +171,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     comparing.add_argument("--out", type=Path, required=True, help="The HTML file to write.")
     parser = verb_parser("study.py", __doc__)
     commands = parser.add_subcommands(required=True, dest="command")
-    commands.add_subcommand("run", running, help=running.description)
-    commands.add_subcommand("plan", planning, help=planning.description)
+    commands.add_subcommand("run", running, help=summary_of(run_study))
+    commands.add_subcommand("plan", planning, help=summary_of(plan_study))
     commands.add_subcommand("report", reporting, help=_REPORT)
     commands.add_subcommand("compare", comparing, help=_COMPARE)
-    commands.add_subcommand("augmentations", showing, help=showing.description)
+    commands.add_subcommand("augmentations", showing, help=_GALLERY)
     commands.add_subcommand("list", listing, help=_LIST)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
     given = parsed(parser, words, (running, planning, reporting, comparing, showing, listing))
@@ -184,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = vars(given.augmentations)
         flags.pop("config")
         page = write_gallery(flags.pop("data").root, **flags)
-        print(f"Gallery: {page} (it shows patients, and stays with the data)")
+        print(f"Gallery: {page} (it shows patients: keep it with the data)")
         return 0
     if given.command == "list":
         for line in list_studies(given.list.folder, needs_of):

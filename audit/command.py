@@ -51,37 +51,38 @@ def audit(
 ) -> dict[str, Any]:
     """Look for copies of training images in a synthetic set.
 
-    Two embeddings, trained on the training images alone, propose for each image, its corners and
-    its negative what it may be a copy of; registration lays these on it. An image is suspicious
-    where the best lies on it far better than those of other patients do. What "far" is, images of
-    held-out patients say; what would be seen, copies that are planted on the spot in eighteen
-    disguises, one of them made by a generator. Writes audit.json, report.html and report.md, which
-    show no patient, and shows_patients/ with the most suspicious pairs, which stays with the data.
-    The embeddings are kept in the cache's folder audit/.
+    Two embeddings, trained only on the training images, propose candidates for each image, its
+    corners and its negative; each candidate is registered to the image. An image is suspicious if
+    the best candidate matches far better than those of other patients. Images of held-out patients
+    give the threshold; copies planted during the audit, in eighteen disguises (one made by a
+    generator), show what would be found. Writes audit.json, report.html and report.md, which show
+    no patient, and shows_patients/ with the most suspicious pairs, which stays with the data. The
+    embeddings are stored in the cache's folder audit/.
 
     Args:
         synthetic: A synthetic set, as generate.py wrote it.
-        root: The cache that its generator was trained on; --data.root is understood too.
+        root: The cache on which its generator was trained; --data.root means the same.
         out: Folder for the results. One that holds another audit is refused, never overwritten;
             the same audit is computed again.
-        split: Where held-out patients come from. Those whom the generator knew are left out.
-        num_images: At most so many synthetic images, evenly spread; None: all.
-        num_held_out: At most so many held-out images, evenly spread; those of 30 patients are
+        split: Splits of the held-out patients. Patients whom the generator knew are left out.
+        num_images: Largest number of synthetic images, evenly spread; None: all.
+        num_held_out: Largest number of held-out images, evenly spread; at least 30 patients are
             needed.
-        num_planted: Copies of each disguise; 20 or more.
+        num_planted: Number of planted copies of each disguise, 20 or more.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        seed: Of the embeddings, the planted copies, the halves and the permutations.
+        seed: Seed of the embeddings, the planted copies, the halves and the permutations.
         show_progress: Progress bars with the time left.
-        require: Rules for the numbers, such as "copies<=0.01". Of a number with
-            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
-            one cannot be said, as with too few images. The audit is written in any case.
-        extractor: Measure distances, for attacks and for scores of the whole set, by this one too:
-            "random_vgg" (no download), or with its weights "inception" or "timm:<model>". Copies
-            are searched for by the audit's own embeddings in any case.
-        weights: File of the extractor's weights.
+        require: Rules for the numbers, such as "copies<=0.01". If a number has a confidence
+            interval, its unfavourable end is used. Exit status 0: all rules hold; 3: one does not;
+            4: one cannot be decided, for example with too few images. The audit is written in any
+            case.
+        extractor: A further feature extractor for the attacks and the scores of the whole set:
+            "random_vgg" (no download), or with --weights "inception" or "timm:<model>". Copies are
+            always searched for with the audit's own embeddings.
+        weights: File with the extractor's weights.
         control_set: A synthetic set of a generator that is known to copy images of this cache, such
-            as one that was trained on fifty of them for too long: how many of its images are found
-            is told beside the planted copies.
+            as one that was trained on fifty of them for too long. The audit reports how many of its
+            images are found.
         notes: Sentences for the reader, such as that plain folders were compared.
 
     Returns:
@@ -189,8 +190,8 @@ def check_settings(
         )
     if num_planted < FEWEST_PLANTED:
         raise UserError(
-            f"--num-planted is {num_planted}; what share of copies is found cannot be told from "
-            f"fewer than {FEWEST_PLANTED}."
+            f"--num-planted {num_planted}: expected {FEWEST_PLANTED} or more, since the share of "
+            "copies that is found cannot be estimated from fewer."
         )
     if weights is not None and extractor in (None, "random_vgg"):
         raise UserError(
@@ -235,15 +236,15 @@ def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: 
     for images, what, least, why in (
         (
             sets.training,
-            "that the generator knew",
+            "that the generator has seen",
             FEWEST_TRAINING,
-            "A likeness stands out against those of other patients",
+            "A copy is recognised by comparison with other patients",
         ),
         (
             sets.held_out,
-            "that it did not know",
+            "that the generator has not seen",
             FEWEST_HELD_OUT,
-            "They say how like a training image an image is by chance",
+            "They show how similar to a training image an image is by chance",
         ),
     ):
         if images.num_patients < least:
@@ -255,6 +256,6 @@ def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: 
             )
             raise UserError(
                 f"{root}: has images of {images.num_patients} patients {what}; an audit needs "
-                f"{least}. {why}, and with fewer there is no verdict. Give a cache or a --split "
-                f"with more.{by}"
+                f"{least}. {why}; with fewer there is no answer. Give a cache or a --split with "
+                f"more.{by}"
             )

@@ -38,10 +38,10 @@ def after_leaving_out(
     missed = most_missed(without["left_out"], without["planted_found_share"])
     note = (
         f"An earlier audit flagged {without['left_out']:,} of {without['of']:,} images, and they "
-        "were left out of this set. So few flags are no evidence here: an audit sees again what "
-        f"it saw then. If all of those were copies, at most {missed:,} that were missed are "
-        "still here (upper 95 % bound, for copies mixed evenly over the planted kinds), which the "
-        "bound allows for."
+        "were left out of this set. So few flags are no evidence here: this audit detects the same "
+        f"copies as that one. If all of those were copies, at most {missed:,} missed ones are "
+        "still here (upper 95 % bound, for copies mixed evenly over the planted kinds); the bound "
+        "includes them."
     )
     rows = [
         {**row, "copies_at_most": max(row["copies_at_most"], still_here(row["low"] or 0.0))}

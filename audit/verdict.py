@@ -78,8 +78,8 @@ def headline(result: Mapping[str, Any]) -> str:
         )
         return (
             f"These tests found no copies. {_excluded(result)} They find {percent(found)} of the "
-            f"planted copies, and had {percent(result['smallest_share_shown'])} of the set been "
-            f"copies so mixed, they would have said so in 95 of 100 cases.{but}"
+            f"planted copies; if {percent(result['smallest_share_shown'])} of the set were copies "
+            f"mixed like these, they would say so in 95 of 100 cases.{but}"
         )
     p = min(result["p_flagged"], result["p_above_every_held_out"])
     if p <= _UNSURE:
@@ -94,7 +94,7 @@ def headline(result: Mapping[str, Any]) -> str:
 
 
 def sentences(result: Mapping[str, Any]) -> list[str]:
-    """What the headline rests on."""
+    """The evidence for the headline."""
     told = [
         f"{_of(result['flagged'], result['num_synthetic'])} lie above the threshold "
         f"({percent(result['flagged_share'])}); of held-out images "
@@ -222,7 +222,7 @@ def printed_lines(result: Mapping[str, Any]) -> list[str]:
 
 def _excluded(result: Mapping[str, Any]) -> str:
     if result["copies_at_most"] >= 1:
-        return "No share of copies is excluded."
+        return "No share of copies can be excluded."
     return excluded(result["copies_at_most"], result["planted"], f"the set are {_mixed(result)}")
 
 

@@ -132,7 +132,8 @@ class Rotation(Affine):
     """Rotation about the centre, in either direction.
 
     Args:
-        max_degrees: Uniform in +- this. Above about 15 no patient lies so.
+        max_degrees: The angle is uniform in +- this, in degrees. Patients are hardly ever rotated
+            by more than about 15.
     """
 
     max_degrees: float = setting(15.0, 0, 180)

@@ -46,7 +46,7 @@ def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list
 
 
 def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
-    """Of a translated set how often a frozen model finds each label; no rows of another set."""
+    """How often a frozen model finds each label of a translated set; no rows for other sets."""
     if "translated_from" not in manifest:
         return []
     survival = manifest.get("survival")

@@ -71,12 +71,12 @@ def run_verb(name: str, work: Callable[[], int | None]) -> int:
     except OSError as error:
         file = f"{error.filename}: " if error.filename else ""
         told = (
-            f"{name}: {file}{error.strerror or error}. Files being written were left out, "
-            "not cut short; put it right and give the same command again."
+            f"{name}: {file}{error.strerror or error}. A file that was being written is left out, "
+            "not truncated. Solve this, and give the same command again."
         )
         print(printable_sentence(told), file=sys.stderr)
         return 2
     except KeyboardInterrupt as stop:
-        told = str(stop) or "stopped. The same command goes on where it stopped."
+        told = str(stop) or "stopped. The same command continues where it stopped."
         print(f"\n{name}: {told}", file=sys.stderr)
         return stop.status if isinstance(stop, Stopped) else 130

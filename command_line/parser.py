@@ -1,20 +1,40 @@
 """The parsers of the verbs: flags in either spelling, from the signatures of functions."""
 
 import inspect
+import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from jsonargparse import ArgumentError, ArgumentParser, DefaultHelpFormatter, Namespace
 
 from command_line.sentences import sentence_of
 from provenance import UserError
 
+
+class HelpFormatter(DefaultHelpFormatter):
+    """Fills the paragraphs of a description, and keeps indented ones, which are commands."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        paragraphs = []
+        for paragraph in re.split(r"\n\s*\n", text.strip("\n")):
+            if paragraph.startswith(" "):
+                paragraphs.append(textwrap.indent(paragraph, indent))
+            else:
+                paragraphs.append(super()._fill_text(paragraph, width, indent))
+        return "\n\n".join(paragraphs)
+
+
 # Abbreviated flags are refused: one that is unique today may mean another flag tomorrow. Errors
 # are raised, and `parsed` words them; jsonargparse would print a page of usage before each.
-PARSER_SETTINGS: dict[str, Any] = {"allow_abbrev": False, "exit_on_error": False}
+PARSER_SETTINGS: dict[str, Any] = {
+    "allow_abbrev": False,
+    "exit_on_error": False,
+    "formatter_class": HelpFormatter,
+}
 R = TypeVar("R")
 
 
@@ -22,7 +42,7 @@ def verb_parser(prog: str, description: str | None) -> ArgumentParser:
     """A parser of a verb or a subcommand, with --config; `parsed` words its errors."""
     parser = ArgumentParser(
         prog=prog,
-        description=f"{(description or '').rstrip()} In flags, - and _ mean the same.",
+        description=f"{inspect.cleandoc(description or '')}\n\nIn flags, - and _ mean the same.",
         **PARSER_SETTINGS,
     )
     parser.add_argument("--config", action="config", help="YAML file with any of these settings.")
@@ -41,15 +61,30 @@ def function_parser(prog: str, function: Callable[..., Any]) -> ArgumentParser:
         prog: What was typed to get there.
         function: Typed; its docstring has an entry for every parameter. `call` calls it.
     """
-    parser = verb_parser(prog, docstring_parser.parse(function.__doc__ or "").description)
+    parser = verb_parser(prog, description_of(function))
     _add_flags(parser, function, None)
     return parser
 
 
+def summary_of(function: Callable[..., Any]) -> str:
+    """The first sentence of a docstring."""
+    return docstring_parser.parse(function.__doc__ or "").short_description or ""
+
+
+def description_of(function: Callable[..., Any]) -> str:
+    """What a docstring says before its sections (Args, Returns, Raises)."""
+    return docstring_parser.parse(function.__doc__ or "").description or ""
+
+
+def parameters_of(function: Callable[..., Any]) -> dict[str, str | None]:
+    """What a docstring says of each parameter, by its name."""
+    parameters = docstring_parser.parse(function.__doc__ or "").params
+    return {entry.arg_name: entry.description for entry in parameters}
+
+
 def _add_flags(parser: ArgumentParser, function: Callable[..., Any], default: Any) -> None:
     """The flags of a function, or of a dataclass whose `default` instance holds their defaults."""
-    parameters = docstring_parser.parse(function.__doc__ or "").params
-    described = {entry.arg_name: entry.description for entry in parameters}
+    described = parameters_of(function)
     kinds = get_type_hints(function)
     for name, parameter in inspect.signature(function).parameters.items():
         kind, value = kinds[name], getattr(default, name, parameter.default)

@@ -36,6 +36,7 @@ NO_CLASS = re.compile(r"Expected a dot import path string: (\S+)")
 EXPECTED = re.compile(r"Expected an? (.+?)(?:\. Got value: (.*))?$", re.MULTILINE)
 GIVEN = re.compile(r"Given value: (.*)")
 NO_FILE = re.compile(r"File does not exist: ")
+KINDS = {"int": "a whole number", "float": "a number", "bool": "true or false"}
 
 
 def sentence_of(
@@ -95,7 +96,8 @@ def sentence_of(
         return f"{flag}: expected {' or '.join(kinds)}, found {given!r}. {HELP}"
     for cause in causes:
         if isinstance(cause, argparse.ArgumentError) and cause.argument_name:
-            return f"{cause.argument_name.rpartition('/')[2]}: {cause.message}. {HELP}"
+            told = cause.message.replace("argument", "value")
+            return f"{cause.argument_name.rpartition('/')[2]}: {told}. {HELP}"
     plain = " ".join(KEY.sub(r"--\1", message).split())
     return f"{plain.rstrip('.')}. {HELP}"
 
@@ -275,6 +277,7 @@ def config_files(words: Sequence[str]) -> list[str]:
 
 
 def _kind(written: str) -> str:
-    """`<class 'int'>` as `int`, `typing.Literal['a', 'b']` as `one of 'a', 'b'`."""
+    """`<class 'int'>` as `a whole number`, `typing.Literal['a', 'b']` as `one of 'a', 'b'`."""
     written = re.sub(r"<class '([\w.]+)'>", r"\1", written)
+    written = KINDS.get(written, written)
     return re.sub(r"(?:typing\.)?Literal\[(.*)\]", r"one of \1", written)

@@ -101,15 +101,15 @@ def tell_once(root: Path, manifest: dict[str, Any]) -> None:
         return
     _told.add(root.resolve())
     print(
-        f"note: {root} was made by an earlier version. It is read as it is and keeps its division. "
-        f"{''.join(_on_both_sides(root, manifest))}To bring it up to date, with everybody in his "
-        f"split but whom spellings or copies unite: {command}",
+        f"note: {root} was made by an earlier version. It is read as it is and keeps its split. "
+        f"{''.join(_on_both_sides(root, manifest))}To make it anew, with every patient in the same "
+        f"split except those whom spellings or copies join: {command}",
         file=sys.stderr,
     )
 
 
 def _on_both_sides(root: Path, manifest: dict[str, Any]) -> list[str]:
-    """Sentences: whom the division of a cache has in several splits, as far as it can be seen.
+    """Sentences: who is in several splits of a cache, as far as it can be seen.
 
     Pseudonyms do not tell what they were made from; names in clear do.
     """

@@ -92,8 +92,8 @@ class KiTS19DataModule(CachedDataModule):
         cache = open_cache(root)
         if not isinstance(cache, SliceCache):
             raise UserError(
-                f"--data.root {root}: holds films, and this is the data module of CT slices. Use "
-                "--data datamodules.ChestXrayDataModule, or give a cache of slices."
+                f"--data.root {root}: holds films, expected CT slices. Give a cache of slices; to "
+                "train on films, a configuration for films (`python train.py list`)."
             )
         self.cache = cache
         if not self.cache.has_images:

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 
 def loader_of(data: Any, dataset: Dataset[Any], **batching: Any) -> DataLoader[Any]:
-    """Batches of a data set as a datamodule's settings say: its workers, its way to stack.
+    """Batches of a data set, with the workers and the collate function of a datamodule.
 
     Args:
         data: The datamodule, with `collate` and `num_workers`.

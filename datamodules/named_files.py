@@ -97,7 +97,7 @@ def check_shard_file(root: Path, relative: Any, pixel_bytes: int) -> None:
     path = inside(root, relative)
     if not path.is_file() or path.stat().st_size <= pixel_bytes:
         raise UserError(
-            f"{path}: is {'cut short' if path.is_file() else 'missing'}. Run the prepare.py "
+            f"{path}: is {'truncated' if path.is_file() else 'missing'}. Run the prepare.py "
             "command that made the cache again; it makes only what is missing or damaged."
         )
 

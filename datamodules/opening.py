@@ -89,8 +89,9 @@ def _tell_of_synthetic_images(cache: "PreparedCache") -> None:
 
 def _no_manifest(root: Path) -> str:
     if not root.is_dir():
+        lacks = "is a file" if root.exists() else "there is no such folder"
         return (
-            f"{root}: there is no such folder.{meant_path(root)} Expected a cache made by "
+            f"{root}: {lacks}.{meant_path(root)} Expected the folder of a cache made by "
             "prepare.py; make one, for example: python prepare.py phantom_ct --out data/phantom_ct"
         )
     ended = [name for name in ("skipped.csv", "rejected.csv") if (root / name).is_file()]

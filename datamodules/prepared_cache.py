@@ -126,9 +126,9 @@ class PreparedCache:
         if not self.num_synthetic:
             return []
         return [
-            f"Of the cache's {len(self):,} {self.CONTENTS} {self.num_synthetic:,} say that they "
-            "are synthetic, and were taken in as if they were real (--allow-synthetic). "
-            "What is found on them is not found on patients."
+            f"Of the cache's {len(self):,} {self.CONTENTS} {self.num_synthetic:,} are marked as "
+            "synthetic, and were accepted as if they were real (--allow-synthetic). Results on "
+            "them are not results on patients."
         ]
 
     @cached_property

@@ -43,7 +43,7 @@ class SyntheticItem:
 
     Attributes:
         id: File name without its ending.
-        seed: Of the noise that made it; None where another program made it.
+        seed: Seed of its noise; None if another program made it.
         label_item_id: The cache item whose label map was the condition; None for a film.
         label_patient_id: That label map's patient.
         class_pixels: Pixels of each class in the label map; empty without one.
@@ -124,11 +124,14 @@ class SyntheticSet:
             raise UserError(
                 f"{root}: is not a finished synthetic set (no manifest.json).{near} Make one "
                 "with generate.py, or of images that another program made with prepare.py "
-                "synthetic; an interrupted one goes on when it is started again."
+                "synthetic; for one that was interrupted give its command again."
             )
         manifest: Any = read_checked_json(root / "manifest.json")
         if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-            raise UserError(f"{root}: its manifest.json is not that of a synthetic set.")
+            raise UserError(
+                f"{root}: its manifest.json is not that of a synthetic set. Expected the folder of "
+                "a set that generate.py or prepare.py synthetic made."
+            )
         if manifest.get("image_format", "png") not in get_args(ImageFormat):
             raise UserError(
                 f"{root}: stores its images as {manifest['image_format']}; this program reads "

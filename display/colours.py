@@ -56,8 +56,8 @@ def overlay(
     Args:
         image: (H, W) uint8 grey.
         mask: (H, W) integer labels, 0 = background.
-        opacity: 0..1 of the colour inside a class. With a contour, 0 leaves the tissue itself to be
-            seen.
+        opacity: 0..1 of the colour inside a class. With a contour, 0 leaves the tissue itself
+            visible.
         contour: thickness in pixels of an opaque line just inside each class; 0 draws none.
 
     Returns:

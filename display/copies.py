@@ -26,8 +26,8 @@ def of_the_worst(planted: Iterable[Mapping[str, Any]]) -> str:
     """The bound where all copies are of that kind; the end of a sentence."""
     row = worst_kind(planted)
     bound = row["copies_at_most"]
-    at_most = "no share is excluded" if bound >= 1 else f"at most {percent(bound)}"
-    return f"were all of them of the kind “{row['disguise']}”, {at_most}"
+    at_most = "no share can be excluded" if bound >= 1 else f"at most {percent(bound)}"
+    return f"if all were of the kind “{row['disguise']}”, {at_most}"
 
 
 def excluded(at_most: float, planted: Iterable[Mapping[str, Any]], copies: str) -> str:
@@ -38,7 +38,4 @@ def excluded(at_most: float, planted: Iterable[Mapping[str, Any]], copies: str) 
         planted: See `worst_kind`.
         copies: Of what it is a share, such as "the set are copies of all kinds".
     """
-    return (
-        f"Excluded, with 95 % confidence, is that more than {percent(at_most)} of {copies}; "
-        f"{of_the_worst(planted)}."
-    )
+    return f"With 95 % confidence, at most {percent(at_most)} of {copies}; {of_the_worst(planted)}."

@@ -42,32 +42,33 @@ def evaluate(
         checkpoint: A segmenter's or a classifier's checkpoint, as train.py wrote it.
         out: Folder for the results. One that holds another evaluation is refused, never
             overwritten; the same evaluation is computed again.
-        root: The cache to score on; --data.root is understood too. Default: the one that the
-            checkpoint was trained on.
-        split: Which split to score; "all" is every image, as of another hospital's cache, and goes
-            with --seen exclude where the model may know some.
-        seen: Images that the model was trained on, or whose patients it knows, are no test:
-            "refuse" a split that holds some, or "exclude" them, and those that chose the
+        root: The cache to score on; --data.root means the same. Default: the one on which the
+            checkpoint was trained.
+        split: Which split to score; "all" scores every image, for example of another hospital's
+            cache; add --seen exclude if the model may have seen some of them.
+        seen: What to do with images on which the model was trained, and other images of the same
+            patients. "refuse" a split with such images; or "exclude" them, and those that chose the
             checkpoint, and score the others.
-        absent_class: Segmenters only. What an image counts for a class that neither truth nor
-            prediction holds: "skip" leaves the class out of that image's mean, "one" counts it as
-            1. Default: the checkpoint's setting.
-        slices: Segmenters only. "foreground" scores slices that hold any foreground, "all"
-            scores every slice. Default: as the checkpoint was trained.
+        absent_class: Segmenters only. The score of a class that is neither in the ground truth nor
+            in the prediction of an image: "skip" leaves the class out of that image's mean, "one"
+            counts it as 1. Default: the checkpoint's setting.
+        slices: Segmenters only. "foreground" scores only slices with a foreground, "all" scores
+            every slice. Default: as in the training.
         compare: Classifiers only. Folders of finished evaluations of other classifiers on the same
-            films: differences in AUROC with their intervals and DeLong's test.
-        corruptions: Score corrupted images beside the clean ones, in place of the evaluation above:
-            names of corruptions, such as gaussian_noise jpeg, or "all". Leaves evaluation.json,
+            films: differences in AUROC with confidence intervals and DeLong's test.
+        corruptions: Score clean and corrupted images instead of the usual evaluation: names of
+            corruptions, such as gaussian_noise jpeg, or "all". Writes evaluation.json,
             corruptions.csv, severity.png, corrupted.png and report.html.
-        corruption_seed: Of the corruptions' noise, trails and squares. Default: 0.
+        corruption_seed: Seed of the corruptions' random numbers. Default: 0.
         batch_size: Images scored at once; the scores do not depend on it. Default: 8 slices or 32
             films.
         num_workers: Processes that load images; 0 loads in this one.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
-        require: Rules for the scores, such as "auroc>=0.8, num_patients>=100". Of a number with
-            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
-            one cannot be said, as with too few images. The evaluation is written in any case.
+        require: Rules for the scores, such as "auroc>=0.8, num_patients>=100". If a score has a
+            confidence interval, its unfavourable end is used. Exit status 0: all rules hold; 3: one
+            does not; 4: one cannot be decided, for example with too few images. The evaluation is
+            written in any case.
 
     Returns:
         The content of evaluation.json.

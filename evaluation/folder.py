@@ -34,8 +34,8 @@ def read_evaluation(folder: Path) -> dict[str, Any]:
     if not path.parent.is_dir():
         lacks = "is no folder" if path.parent.exists() else "there is no such folder"
         raise UserError(
-            f"{folder}: {lacks}.{meant_path(path.parent)} Expected one that --out of evaluate.py "
-            "named."
+            f"{folder}: {lacks}.{meant_path(path.parent)} Expected the --out folder of a finished "
+            "evaluation or audit."
         )
     if not path.is_file():
         raise UserError(f"{folder}: holds no {RESULT}, so no evaluation was finished there.")

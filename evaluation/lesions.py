@@ -45,16 +45,16 @@ def evaluate_lesions(
     device: Device = "auto",
     require: str | None = None,
 ) -> dict[str, Any]:
-    """Ask a segmenter for the lesions of a set that generate.py painted into slices, or out.
+    """Measure whether a segmenter finds the lesions that generate.py painted into slices.
 
-    Leaves evaluation.json, images.csv (a row for each image) and found.png. The sheet shows slices
-    of patients.
+    Also for sets in which lesions were removed. Writes evaluation.json, images.csv (a row for each
+    image) and found.png, which shows slices of patients.
 
     Args:
-        checkpoint: A segmenter's, trained on real slices alone.
-        synthetic: The set, of a LesionInfilling.
+        checkpoint: Checkpoint of a segmenter that was trained on real slices only.
+        synthetic: A synthetic set of a LesionInfilling.
         out: Folder for the results.
-        root: The cache of the slices. Default: the one that the segmenter was trained on.
+        root: The cache of the slices. Default: the one on which the segmenter was trained.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         require: Rules for the numbers, such as "lesion_found>=0.5".
 

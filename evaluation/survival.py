@@ -47,17 +47,17 @@ def evaluate_survival(
     Args:
         synthetic: A translated set, as generate.py --source made it.
         source: The cache or the set that was translated.
-        checkpoint: Of a classifier or a segmenter. Best one that was trained on real images of the
-            target domain, and on none of these patients.
+        checkpoint: Checkpoint of a classifier or a segmenter; preferably one that was trained on
+            real images of the target domain, and on none of these patients.
         out: Folder for the results. One that holds another evaluation is refused, never
             overwritten; the same evaluation is computed again.
-        found_at: Segmenters: Dice of a structure, from which it counts as found.
+        found_at: Segmenters only. Smallest Dice at which a structure counts as found.
         batch_size: Images at once; the scores do not depend on it.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
-        require: Rules such as "found:tumour:translated>=0.8, found:tumour:change>=-0.05". Of a
-            number with an interval the unfavourable end is read. Exit status 0: all hold; 3: one
-            does not; 4: one cannot be said.
+        require: Rules such as "found:tumour:translated>=0.8, found:tumour:change>=-0.05". If a
+            number has a confidence interval, its unfavourable end is used. Exit status 0: all rules
+            hold; 3: one does not; 4: one cannot be decided.
 
     Returns:
         The content of evaluation.json.

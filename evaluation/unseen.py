@@ -40,17 +40,18 @@ def without_seen(
 ) -> Comparison:
     """Refuse to score training images as if they were new, or leave them out of the split.
 
-    Another cache may divide its patients otherwise, or call them otherwise; so the pixels of
-    images are compared too. A patient with a training image is a training patient. Those count too
+    Another cache may split its patients differently, or name them differently, so the pixels of
+    images are compared too. A patient with a training image is a training patient, and so are those
     whom the model knows through synthetic images, or through the weights that it started from.
-    Where the model's own data were split by image, images are compared. Of the model's own
-    validation split in other data, a note says that it chose the checkpoint.
+    If the model's own data were split by image, images are compared instead of patients. A note
+    says which images of these data are in the model's validation split, which chose the checkpoint.
 
     Args:
         checkpoint: The model's file.
-        record: What it says of itself; see `load_module`.
-        datamodule: Of the data to score on. Its `left_out` grows by what is left out.
-        split: Of these data; nothing is refused of the model's own "train".
+        record: Its record; see `load_module`.
+        datamodule: Data module of the data to score on. What is left out is added to its
+            `left_out`.
+        split: Split of these data; the model's own "train" is never refused.
         on_seen: "refuse", or "exclude" to score the others.
 
     Raises:

@@ -26,25 +26,25 @@ def onnx(
     opset: int = 18,
     direction: Literal["forward", "backward"] | None = None,
 ) -> dict[str, Any]:
-    """Write a segmenter, a classifier or a generator as ONNX: model.onnx, and model.json beside it.
+    """Write a segmenter, a classifier or a generator as ONNX: model.onnx and model.json.
 
-    The file is run by onnxruntime on real inputs, in several sizes of batch, and refused where an
-    output differs from PyTorch's by more than 0.0001. How to prepare images and read results stands
-    in the file and in model.json. It holds weights and no patients. Not for diagnosis.
+    onnxruntime runs the file on real inputs, at several batch sizes; if an output differs from
+    PyTorch's by more than 0.0001, the export is refused. The file and model.json say how to prepare
+    images and what the outputs mean. They contain weights, and no patients. Not for diagnosis.
 
     Args:
-        checkpoint: As train.py wrote it; of a generator the averaged weights are taken.
+        checkpoint: Checkpoint that train.py wrote; for a generator the averaged weights are used.
         out: New or empty folder.
-        root: All but GANs: the cache of whose validation split the inputs are; None takes the one
-            that it was trained on, of a CycleGAN that of the images that it translates.
-        num_images: On how many it is checked.
-        opset: Version of ONNX's operators, 18 (of ONNX 1.13, 2022) to 23. A newer one needs a newer
+        root: Cache whose validation split gives the inputs of the check; not for GANs. None: the
+            cache of the training (CycleGAN: that of the images that it translates).
+        num_images: Number of inputs of the check, 2 or more.
+        opset: Version of the ONNX operators, 18 (ONNX 1.13, 2022) to 23. A newer one needs a newer
             runtime.
-        direction: CycleGAN: "forward" from the training's source to its target, or "backward".
+        direction: CycleGAN only. "forward" from the training's source to its target, or "backward".
             None: forward.
 
     Returns:
-        What stands in model.json.
+        The content of model.json.
 
     Raises:
         UserError: Wrong input; a network that cannot be written; outputs that differ.
@@ -99,20 +99,21 @@ def generator(
     patient_names: Literal["new", "keep"] = "new",
     licence: str | None = None,
 ) -> list[Licence]:
-    """Write a GAN or a Pix2Pix as a folder to hand on, which generate.py --checkpoint takes.
+    """Write a GAN or a Pix2Pix as a folder for release, which generate.py --checkpoint reads.
 
-    generator.safetensors holds the weights that make its images, generator.json what they are and
-    whom they know, README.md and card.json their card. It makes the checkpoint's images bit for
-    bit. Discriminator, optimiser, paths and settings of the machine are left out.
+    generator.safetensors has the weights that make images, generator.json the class, the
+    preparation and the training patients, README.md and card.json the card. The folder makes
+    bit-identical images to the checkpoint's. Discriminator, optimiser, paths and settings of the
+    machine are left out.
 
     Args:
-        checkpoint: As train.py wrote it.
+        checkpoint: Checkpoint that train.py wrote.
         out: New or empty folder.
-        patient_names: How the training's patients are named. new: by pseudonyms of a salt that is
-            thrown away, so that a leak is seen by the hashes of images alone. keep: as the cache
-            names them, for use in your own house, where a leak is seen by names too.
-        licence: Of the data that it has learnt from, where its checkpoint does not state one: as
-            for prepare.py --licence.
+        patient_names: How the training patients are named. new: by new pseudonyms whose salt is
+            discarded, so a leak is detected only by the hashes of images. keep: as in the cache,
+            for use in your own institution, so a leak is detected by names too.
+        licence: Licence of the data on which it was trained, if its checkpoint does not state one;
+            values as for prepare.py --licence.
 
     Returns:
         The licences of the data behind it.

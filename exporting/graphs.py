@@ -55,7 +55,7 @@ def graph_of(module: Any, record: Any, source: Any, to: str = "target") -> Graph
 
 
 def names_of(module: Any) -> list[str]:
-    """Of the classes or findings that a module tells; none of a generator."""
+    """Names of a module's classes or findings; none for a generator."""
     return [*getattr(module, "finding_names", getattr(module, "class_names", ()))]
 
 

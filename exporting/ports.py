@@ -14,11 +14,11 @@ class Port:
     """An input or output of a graph.
 
     Attributes:
-        name: In the graph.
-        shape: Of the axes after the batch, which may be of any size.
-        kind: Of its numbers: "float32", "int64" or "bool".
-        meaning: For whoever feeds or reads it.
-        has_batch: False of a single number for the whole batch.
+        name: Name in the graph.
+        shape: Sizes of the axes after the batch axis, whose size is free.
+        kind: Data type: "float32", "int64" or "bool".
+        meaning: What it contains, for users of the file.
+        has_batch: False for a single number for the whole batch.
     """
 
     name: str

@@ -40,7 +40,7 @@ def worst_verdict(found: Judged) -> str:
 
 
 def exit_status(found: Judged) -> int:
-    """0 where all rules hold, 3 where one does not, 4 where of one nothing can be said."""
+    """0 if all rules hold, 3 if one does not, 4 if none fails but one cannot be decided."""
     return STATUS[worst_verdict(found)]
 
 

@@ -21,10 +21,10 @@ class Rule:
     """What one number must be.
 
     Attributes:
-        name: Of the number.
+        name: Name of the number.
         sign: `<=` or `<` for a number that must be small, `>=` or `>` for one that must be large.
-        limit: Finite.
-        in_percent: Whether it was written so.
+        limit: Limit of the number; finite.
+        in_percent: Whether the limit was written in percent.
     """
 
     name: str

@@ -57,43 +57,43 @@ def generate(
         out: Folder of the set; one that holds another set is refused. None: synthetic/kits19 for
             slices, synthetic/films for films, synthetic/translated for what a CycleGAN makes.
         seed: Seed of the noise, and of the choice of label maps.
-        batch_size: Images at a time. Films are computed in eights whatever it says, so that it
-            changes no bit of them.
-        labels: Pix2Pix: a cache with label maps; None takes the training slices of the generator's
-            data. Those of its validation and test patients are left out. LesionInfilling: a cache
-            whose lesions lend their shapes; None takes those of the training slices.
-        with_class: Pix2Pix: only label maps that hold this class, for example "tumour", so that
-            the set makes up for its rarity. None takes every label map with any foreground.
-        dropout: Pix2Pix and LesionInfilling: keep the generator's dropout active, where it is the
-            only noise. None: true.
-        truncation: GAN: 0 to 1; below 1 draws images towards the average one: more usual, less
-            varied. Only StyleGAN and StyleGAN2 can. None: 1.
-        format: Of the files. png: 8 bits. npy: loads faster. dicom: CT in Hounsfield units of
-            slices, a chest radiograph (DX for presentation) of films, and a secondary capture where
-            neither is right: of colour, and of slices whose Hounsfield units are not known.
-            secondary_capture: DICOM that claims neither CT nor chest film. nifti: slices, in
-            Hounsfield units. Label maps are NIfTI beside DICOM and NIfTI, else PNG. None: png, or
-            npy where slices have several channels.
-        label: GAN: the class of all images. None: that of --data.only_label, if the GAN was
+        batch_size: Images at a time; the images do not depend on it.
+        labels: Pix2Pix: a cache with label maps, of which those of the generator's validation and
+            test patients are left out. None: the training slices of the generator's data.
+            LesionInfilling: a cache whose lesions give the shapes. None: those of the training
+            slices.
+        with_class: Pix2Pix only. Use only label maps with this class, for example "tumour", to make
+            more images of a rare class. None: every label map with a foreground.
+        dropout: Pix2Pix and LesionInfilling only. Keep the generator's dropout active if it is the
+            only source of noise. None: true.
+        truncation: StyleGAN and StyleGAN2 only. 0 to 1; values below 1 move images towards the
+            average: more typical, less varied. None: 1.
+        format: File format. png: 8 bits. npy: loads faster. dicom: slices as CT in Hounsfield
+            units, films as chest radiographs (DX for presentation); colour images, and slices whose
+            Hounsfield units are not known, as secondary capture. secondary_capture: DICOM for
+            images that are neither CT nor chest films. nifti: slices in Hounsfield units. Label
+            maps are NIfTI beside DICOM and NIfTI, else PNG. None: png, or npy for slices of several
+            channels.
+        label: GAN only. The class of all images. None: that of --data.only_label, if the GAN was
             trained with it, else no label.
-        interpolation: GAN: also write an animation from image to image, .gif, .png or .webp; or
-            .mp4 where ffmpeg is installed.
-        balance: GAN: the cache that the generators were trained on. As many films of each class
-            are made as its real training split lacks to its largest class, counted after the
-            --data.imbalance of the generators' training. Every class that lacks films needs a
-            generator; one of the largest class makes none, and is left out of the set.
-        lesions: LesionInfilling: "put" a lesion into a part of the organ that has none, of the
-            shape of another patient's; or "remove" all lesions of a slice. Either is done to slices
-            of the generator's training split, which stay as they are elsewhere. None: put.
-        into: LesionInfilling: "healthy" slices alone, which hold no lesion; or "any" with a healthy
-            part of the organ. None: healthy.
-        source: CycleGAN: what is translated, a cache (its training split) or a synthetic set.
-            Labels go along, and the class changes where the training named two. None: what the
-            training had as its source; backward, its target.
-        direction: CycleGAN: "forward" from the training's source to its target, or "backward".
+        interpolation: GAN only. Also write an animation between latents: a .gif, .png or .webp
+            file, or .mp4 if ffmpeg is installed.
+        balance: GAN only. The cache on which the generators were trained. Every class is filled up
+            to the size of the largest class of its real training split, counted after the
+            --data.imbalance of the generators' training. Each class that is filled up needs a
+            generator; for the largest class no images are made.
+        lesions: LesionInfilling only. "put" a lesion with the shape of another patient's lesion
+            into a healthy part of the organ, or "remove" all lesions of a slice. The slices are
+            those of the generator's training split; the rest of each slice is unchanged. None: put.
+        into: LesionInfilling only. Slices that get a lesion: "healthy" ones without a lesion, or
+            "any" with a healthy part of the organ. None: healthy.
+        source: CycleGAN only. The images to translate: a cache (its training split) or a synthetic
+            set. Labels are kept; the class changes if the training had two classes as its domains.
+            None: the source of the training; with --direction backward its target.
+        direction: CycleGAN only. "forward" from the training's source to its target, or "backward".
             None: forward.
-        licence: Of the data that the generator has learnt from, where its checkpoint does not state
-            one: as for prepare.py --licence. One that states it is believed.
+        licence: Licence of the data on which the generator was trained, if its checkpoint does not
+            state one; values as for prepare.py --licence.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with images per second and the time left.
 

@@ -160,7 +160,7 @@ def usable_label_maps(
     if with_class is not None:
         if with_class not in cache.foreground:
             raise UserError(
-                f"--with-class {with_class}: {cache.root} has the classes "
+                f"--with-class {with_class}: {cache.root} has no such class; it has "
                 f"{', '.join(cache.foreground)}."
             )
         label = cache.class_names.index(with_class)

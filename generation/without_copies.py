@@ -42,7 +42,7 @@ def write_without_copies(
 ) -> SyntheticSet:
     """Copy a set without the images above the threshold of its audit. The set itself stays.
 
-    The new set is not audited: copies that were not found are still in it, and nobody has looked.
+    The new set is not audited, and copies that the audit missed are still in it.
 
     Args:
         synthetic: The audited set.

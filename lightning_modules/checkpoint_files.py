@@ -149,7 +149,7 @@ def load_checkpoint_file(path: Path, map_location: Any = "cpu") -> dict[str, Any
             raise ValueError(f"it holds a {type(content).__name__}, no table")
     except Exception as error:  # torch raises many kinds for a file that is not its own
         raise UserError(
-            f"{path}: is damaged, cut short, or no checkpoint that can be loaded safely "
+            f"{path}: is damaged, truncated, or not a checkpoint that can be loaded safely "
             f"({type(error).__name__}: {str(error).splitlines()[0].partition('. ')[0][:200]})."
         ) from error
     if RECORD_KEY in content:

@@ -63,9 +63,9 @@ class SynthesisModule(TrainingModule):
             return generator(latent, self.growth_now())[0].clamp(-1, 1)
         if not isinstance(generator, StyleGenerator):
             raise UserError(
-                f"--truncation {truncation}: a {type(generator).__name__} has no styles to draw "
-                f"towards their mean: it lacks {missing_methods(generator, StyleGenerator)}. Leave "
-                "it out; StyleGAN and StyleGAN2 can."
+                f"--truncation {truncation}: is for generators with styles, such as StyleGAN and "
+                f"StyleGAN2, and {type(generator).__name__} has none (it lacks "
+                f"{missing_methods(generator, StyleGenerator)}). Leave it out."
             )
         return generator(latent, self.growth_now(), truncation)[0].clamp(-1, 1)
 

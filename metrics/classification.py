@@ -35,14 +35,14 @@ def sensitivity_specificity(
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Films whose probability lies in [low, high), the last bin with its upper end.
+    """Films with a probability in [low, high); the last bin includes its upper end.
 
     Attributes:
         low: Lower end of the bin.
         high: Upper end of the bin.
         count: Films in it.
-        mean_probability: What was forecast; None for an empty bin.
-        share_positive: What came true; None for an empty bin.
+        mean_probability: Mean predicted probability, 0 to 1; None for an empty bin.
+        share_positive: Share of positive films, 0 to 1; None for an empty bin.
     """
 
     low: float

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from metrics.extractor import FeatureExtractor, check_images, read_state_dict
 from metrics.inception import InceptionExtractor, inception_weights
 from provenance import UserError, sha256_of
+from spelling import meant
 
 _KNOWN = '"random_vgg" (no download), or with a weights file "inception" and "timm:<name>"'
 
@@ -178,7 +179,8 @@ def build_extractor(
                 f"{name}: needs its weights as a file; nothing is downloaded. Pass --weights PATH."
             )
         return TimmExtractor(name.removeprefix("timm:"), weights_path)
-    raise UserError(f"{name!r}: no such feature extractor. Known are {_KNOWN}.")
+    near = meant(name, ("random_vgg", "inception"))
+    raise UserError(f"{name!r}: no such feature extractor.{near} Known are {_KNOWN}.")
 
 
 def _draw(parameter: Tensor, scale: float, generator: torch.Generator) -> None:

@@ -26,7 +26,7 @@ def finding_score(scores: ArrayLike, truth: ArrayLike, score: Score = "auroc") -
         score: "auroc" or "average_precision".
 
     Returns:
-        None where no known film has it, or none has it not.
+        In [0, 1]; None if all films of which the finding is known have it, or none of them.
     """
     table, values = np.asarray(scores, dtype=np.float64), np.asarray(truth, dtype=np.float64)
     known = ~np.isnan(values)

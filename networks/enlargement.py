@@ -7,10 +7,10 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Enlargement:
-    """Attribute `enlargement` of a network whose layers go on at a higher resolution.
+    """Attribute `enlargement` of a network whose layers can be used at a higher resolution.
 
-    Layers are the same by name. A list of layers is counted from 4 pixels up, so that a higher
-    resolution has more of them at its end.
+    Layers correspond by their names. A list of layers is counted from 4 pixels up, so a network of
+    a higher resolution has further layers at the end of the list.
 
     Args:
         largest_first: Lists of layers that are counted from the largest resolution down instead.

@@ -30,12 +30,12 @@ class VGG16(StagedClassifier):
     fit. At the defaults, with 3 channels and 1000 classes, 138,357,544 parameters. For films of 64
     pixels on a CPU: width 8 to 16, hidden 64 to 256, pooled_size 1 or 2.
 
-    Initial weights: Lee et al. name none; N(0, gain^2 / fan in) keeps the signal alive through 15
-    layers. A sigmoid is half of 1 + tanh(x / 2): with four times the weights, and biases that take
-    away the mean 1/2 of what comes in, the network starts as the one with tanh does (the border's
-    zeros excepted). `initialization: glorot` is what Keras does when it is not told: uniform with
-    variance 2 / (fan in + fan out) and no biases. There a sigmoid's gradient shrinks about sixfold
-    at each layer on its way to the input, and nothing is learnt.
+    Initial weights: Lee et al. state none; N(0, gain^2 / fan in) keeps the size of the signal
+    through 15 layers. A sigmoid is half of 1 + tanh(x / 2): with four times the weights, and biases
+    that cancel the mean input of 1/2, the network starts like the one with tanh (except for the
+    zeros at the border). `initialization: glorot` is Keras's default: uniform with variance
+    2 / (fan in + fan out) and no biases. With it a sigmoid's gradient shrinks about sixfold at each
+    layer towards the input, and nothing is learnt.
 
     Args:
         image_channels: 1 for films.

@@ -132,10 +132,10 @@ def _refuse_one_in_the_other(source: Path, out: Path) -> None:
     here, there = source.resolve(), out.resolve()
     if here.is_dir() and (there == here or here in there.parents):
         raise UserError(
-            f"--out {out}: lies in --source {source}, so that what is written would be read as "
+            f"--out {out}: is inside --source {source}, so its files would be read as "
             "images the next time. Nothing was written; give a folder outside of it."
         )
     if there in here.parents:
         raise UserError(
-            f"--source {source}: lies in --out {out}. Nothing was written; give another --out."
+            f"--source {source}: is inside --out {out}. Nothing was written; give another --out."
         )

@@ -14,7 +14,7 @@ _RULES = tuple(rule for rule in RULES if rule != "default")
 
 @dataclass(frozen=True)
 class Threshold:
-    """A film with at least this probability of the second class is called that.
+    """A film with at least this probability of the second class is predicted as that class.
 
     Attributes:
         value: In [0, 1], or just above the highest score.
@@ -22,7 +22,7 @@ class Threshold:
         chosen_on: The split, or None.
         num_images: Of that split, None where it is not known.
         rates: Sensitivity and specificity in that split and the films behind each; None where they
-            are not known. On other films they will be lower.
+            are not known. On other films they may be lower.
     """
 
     value: float
@@ -147,7 +147,7 @@ def _number(asked: str | None) -> float | None:
     except ValueError:
         return None
     if not 0 <= value <= 1:
-        raise UserError(f"--threshold {asked}: a probability is 0 to 1.")
+        raise UserError(f"--threshold {asked}: expected a probability from 0 to 1.")
     return value
 
 

@@ -35,10 +35,10 @@ class SliceInput:
         slices: (S, size, size) uint8, or (S, C, size, size) of several channels.
         source: (S, H, W) uint8 of the first channel, windowed, in our axes: for overlays.
         outline: Height and width that the slices were fitted with; see `outline_of`.
-        voxel_ml: Volume of a voxel of each slice in ml; None where the file does not tell.
+        voxel_ml: Volume of a voxel of each slice in ml; None if the file does not state it.
         notes: Sentences on how it differs from what the checkpoint was trained on.
-        grid: Of a NIfTI file.
-        paths: Of a series, the file of each slice, from head to feet.
+        grid: For a NIfTI file: its grid.
+        paths: For a series: the file of each slice, from head to feet.
     """
 
     slices: NDArray[np.uint8]

@@ -19,7 +19,7 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
     Args:
         out: The cache folder.
         settings: All that decides on the bytes of the cache; plain JSON values.
-        split: How its images are divided.
+        split: How its images are split.
 
     Raises:
         UserError: It holds other files, another data set or other settings, or another prepare.py
@@ -32,10 +32,11 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
         begun = read_json(path) if made and path.is_file() else {}
         if made and "patients" in settings and "patients" not in begun:
             raise UserError(
-                f"{out}: was made by an earlier version, which named patients and files otherwise. "
-                "Nothing was changed, and it can still be read. To bring it up to date give the "
-                "same command with another --out: patients stay in their splits."
+                f"{out}: was made by an earlier version, which named patients and files "
+                "differently. Nothing was changed, and it can still be read. To make it anew give "
+                "the same command with another --out: patients stay in their splits."
             )
+        _refuse_another_kind(out, begun.get("format"), settings.get("format"))
         absent = {key: None for key in begun if key not in settings}
         identity = {**settings, **absent}
         claim_folder(out, path.name, identity, "cache", may_differ=not made)
@@ -43,6 +44,16 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
             manifest = read_json(out / "manifest.json")
             refuse_differences(out, "cache", manifest, {"split": split.plain()})
         yield
+
+
+def _refuse_another_kind(out: Path, begun: str | None, wanted: str | None) -> None:
+    """Refuse (UserError) a folder with the other kind of cache: nearly every setting differs."""
+    if None not in (begun, wanted) and begun != wanted:
+        kinds = {"understudy-films": "films", "understudy-cache": "CT slices"}
+        raise UserError(
+            f"{out}: holds a cache of {kinds.get(str(begun), begun)}, and this command makes one "
+            f"of {kinds.get(str(wanted), wanted)}. Nothing was changed. Give another --out."
+        )
 
 
 def refuse_one_in_the_other(
@@ -65,12 +76,11 @@ def refuse_one_in_the_other(
         own, theirs = out.resolve(), given.resolve()
         if own.is_relative_to(theirs):
             raise UserError(
-                f"--out {out}: lies in {flag} {given}, whose files are only read, and the {noun}'s "
-                "own files would be taken for some of them the next time. Nothing was changed. "
-                "Give a folder outside."
+                f"--out {out}: is inside {flag} {given}. The next time the files of the {noun} "
+                "would be read as raw data. Nothing was changed. Give a folder outside of it."
             )
         if theirs.is_relative_to(own):
             raise UserError(
-                f"{flag} {given}: lies in --out {out}, which is to hold the {noun} and nothing "
-                "else. Nothing was changed. Give another --out."
+                f"{flag} {given}: is inside --out {out}, a folder for nothing but the {noun}. "
+                "Nothing was changed. Give another --out."
             )

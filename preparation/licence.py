@@ -68,7 +68,8 @@ def refuse_of_phantom(dataset: str, given: str) -> None:
     """
     if dataset.startswith("phantom"):
         raise UserError(
-            f"--licence {given}: {dataset} is drawn by this software and nobody's. Leave it out."
+            f"--licence {given}: {dataset} is drawn by this software and shows nobody. Leave it "
+            "out."
         )
 
 
@@ -86,8 +87,8 @@ def licence_of_medmnist(name: str) -> Licence:
 def guessed_note(licence: Licence, out: Path) -> str:
     """A sentence about a licence that nobody stated and the command took from the source."""
     return (
-        f"the licence is taken to be that of {licence.data} ({licence.name}), by the names in the "
-        "source. If these are other data, say so: "
+        f"from the names in the source, the data are taken to be {licence.data}, whose licence is "
+        f"{licence.name}. If they are other data, correct it: "
         f"python prepare.py licence {out} --licence own"
     )
 
@@ -96,9 +97,9 @@ def licence_line(licence: Licence, out: Path) -> str:
     """What a preparation says of the licence at its end: what it demands, or that it is lacking."""
     if not licence.is_stated:
         return (
-            f"licence: not stated. What is made from these data carries that. State it: python "
+            "licence: not stated. Everything made from these data will say so. To state it: python "
             f"prepare.py licence {out} --licence nih (or kits19, kermany, own, "
             '"CC BY-NC 4.0", ...; --help names all).'
         )
-    demands = ", ".join(licence.demands) or "demands nothing"
+    demands = ", ".join(licence.demands) or "no obligations"
     return f"licence: {licence.in_words} ({demands})."

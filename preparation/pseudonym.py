@@ -62,12 +62,13 @@ class Naming:
         return text if self.salt is None else salted_digits(f"{self.salt}:{text}", 12)
 
     def note(self) -> list[str]:
-        """A sentence where everybody knows the salt of names made from identifiers."""
+        """A sentence where names are made from identifiers with the built-in, public salt."""
         if self.salt != KNOWN_SALT:
             return []
         return [
-            "patients are named by hashes with the salt that everybody knows; short identifiers "
-            "can be guessed from them. Pass --patient-salt-file before a cache leaves your hands."
+            "patients are named by hashes with the built-in salt, which is public, so short "
+            "identifiers can be guessed. Pass --patient-salt-file before you give a cache to "
+            "others."
         ]
 
     @property
@@ -83,9 +84,10 @@ class SaltOptions:
     """What is mixed into the names of patients and files.
 
     Attributes:
-        patient_salt: Mixed into the hashes that name patients and files. Not stored.
-        patient_salt_file: File that holds the salt instead: a secret of your own, without which
-            short identifiers cannot be guessed from a shared cache.
+        patient_salt: Salt of the hashes that name patients and files; not stored. The built-in one
+            is public.
+        patient_salt_file: File with the salt: a secret of your own, without which nobody can guess
+            short identifiers from a shared cache.
     """
 
     patient_salt: str = KNOWN_SALT
@@ -115,7 +117,7 @@ class SaltOptions:
 
     @property
     def is_known(self) -> bool:
-        """Whether it is the salt that everybody knows."""
+        """Whether it is the built-in salt, which is public."""
         return self.patient_salt_file is None and self.patient_salt == KNOWN_SALT
 
     def note(self) -> list[str]:
@@ -128,8 +130,8 @@ class PatientOptions:
     """Which identifiers are one patient, and how the cache names patients.
 
     Attributes:
-        patient_ids: as_numbers: whole numbers are one patient however they are written (7, 7.0,
-            007, case_00007); who is merged is said. as_written: every spelling is a patient.
+        patient_ids: as_numbers: a whole number is one patient however it is written (7, 7.0, 007,
+            case_00007); merged spellings are listed. as_written: each spelling is a patient.
         salt: See `SaltOptions`.
     """
 

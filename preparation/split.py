@@ -13,16 +13,17 @@ from provenance import UserError
 
 @dataclass(frozen=True)
 class Split:
-    """How slices are divided.
+    """How slices or films are split into train, val and test.
 
     Attributes:
         by: `patient` (default everywhere); `slice` for CT or `image` for films (which leaks);
             `published` where the source prescribes the split of every film.
         ratios: Shares of train, val and test; they sum to 1.
-        seed: Another seed draws another division. The default was chosen by patient counts alone:
-            it comes near 70/20/10 for KiTS19's 210 cases and for its first 12, 20 and 40.
+        seed: Another seed draws another split. The default was chosen by patient counts alone: it
+            comes near 70/20/10 for KiTS19's 210 cases and for its first 12, 20 and 40.
         all_to: Put everything into this one split instead.
-        published: Who is where stands in the source; who is not is divided into train and val.
+        published: The source says the split of each patient; those whom it does not list are drawn
+            into train and val.
     """
 
     by: str = "patient"
@@ -43,7 +44,7 @@ class Split:
             raise UserError(f"--split-all-to {self.all_to}: expected {', '.join(SPLITS)}.")
 
     def plain(self) -> dict[str, Any]:
-        """Return the division as a manifest holds it; `published` only where it is so."""
+        """Return the split as a manifest has it; `published` only where it is so."""
         plain = {**asdict(self), "ratios": list(self.ratios)}
         return {key: value for key, value in plain.items() if key != "published" or value}
 
@@ -56,7 +57,7 @@ class Split:
     def divide(
         self, keys: Mapping[str, Collection[str]], together: Iterable[Sequence[str]] = ()
     ) -> dict[str, str]:
-        """Return the split of each patient, or of each item where items are divided.
+        """Return the split of each patient, or of each item where items are split.
 
         A split is drawn for each key: for what the source calls somebody, so that another name in
         the cache moves nobody. Who has several keys, as a patient whose identifier is spelt in
@@ -79,7 +80,7 @@ class Split:
     def cannot_divide(
         self, keys: Mapping[str, Collection[str]], together: Sequence[Sequence[str]] = ()
     ) -> bool:
-        """Whether a single name, or a single group, has to be divided into several splits."""
+        """Whether there is one name, or one group, for several splits."""
         several = self.all_to is None and sum(ratio > 0 for ratio in self.ratios) > 1
         return several and len(keys) - sum(len(group) - 1 for group in together) == 1
 

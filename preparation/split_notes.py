@@ -1,4 +1,4 @@
-"""What is said of a division into splits, and which divisions are refused."""
+"""What is said of a split, and which splits are refused."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
@@ -19,11 +19,11 @@ def check_no_split_is_empty(
     left_out: str = "",
     kept: str = "",
 ) -> None:
-    """Refuse a division that leaves a split without anybody, and name a seed that does not.
+    """Refuse an empty split, and name a seed with which none is empty.
 
     Args:
-        split: How they are divided.
-        keys: Who is divided, see `Split.divide`.
+        split: How they are split.
+        keys: Who is split, see `Split.divide`.
         together: See `Split.divide`.
         left_out: A sentence on what could not be used, which may be why; said first.
         kept: A sentence on what stays on the disk; said last.
@@ -50,15 +50,12 @@ def check_no_split_is_empty(
     )
     copied = sum(map(len, together))
     why = f" {copied} of them share images with others and are kept together." if copied else ""
-    there, nobody = f"There is 1 {split.by}", "nobody falls"
-    if len(keys) != 1:
-        there = f"There are {count(len(keys), split.by)}"
-        nobody = f"none of the {count(len(keys), split.by)} falls"
+    there = f"There {'is' if len(keys) == 1 else 'are'} {count(len(keys), split.by)}"
     shares = " / ".join(f"{ratio:g}" for ratio in split.ratios)
     raise UserError(
-        f"{left_out}{there}; divided {shares} by seed {split.seed}, {nobody} into "
-        f"{' or '.join(missing)}.{why} {remedy}, or other --split-ratios, or --split-all-to test "
-        f"to keep everything for testing.{kept}"
+        f"{left_out}{there}. Split {shares} by seed {split.seed}, none of them is in "
+        f"{' or '.join(missing)}.{why} {remedy}, or other --split-ratios, or "
+        f"--split-all-to test to use everything for testing.{kept}"
     )
 
 
@@ -92,13 +89,15 @@ def warn_of_small_splits(
     if not small:
         return None
     told = " and ".join(f"{name} has {count(n, 'patient')}" for name, n in small.items())
-    told += ": intervals over so few mean little"
-    told += ", and over one patient there are none." if 1 in small.values() else "."
+    told += ": confidence intervals over so few mean little"
+    told += ", and over one patient there is none." if 1 in small.values() else "."
     if split.all_to is not None:
         return told
     better = min(range(100), key=distance)
     if distance(better) >= distance(split.seed):
-        return f"{told} No other seed divides better: add patients, or give other --split-ratios."
+        return (
+            f"{told} No other seed gives better shares: add patients, or give other --split-ratios."
+        )
     return (
         f"{told} Pass --split-seed {better} for {' / '.join(map(str, counts(better)))} "
         "(train / val / test), into another --out."
@@ -108,24 +107,24 @@ def warn_of_small_splits(
 def one_identifier_note(
     split: Split, spellings: Mapping[str, Collection[str]], number: int, what: str
 ) -> str:
-    """Say that all is of one patient, where it is: an identifier that was removed looks like one.
+    """A note if all items are of one patient, since removed identifiers look like this.
 
     Args:
-        split: How they are divided.
+        split: How they are split.
         spellings: What the source calls each patient: for the screen, not for the cache.
         number: How many of `what` there are.
         what: "film" or "volume".
 
     Returns:
-        A sentence and a blank, or nothing.
+        The note and a space, or an empty text.
     """
     if split.by != "patient" or len(spellings) != 1 or number < 2:
         return ""
     [names] = spellings.values()
     return (
         f"All {number:,} {what}s have the patient identifier {', '.join(sorted(names))}, so they "
-        "count as one patient, who cannot be divided. If they are of several, the identifiers were "
-        "removed, and who is who has to come from elsewhere. "
+        "count as one patient, who is in one split. If they are of several patients, the "
+        "identifiers were removed, and must be taken from elsewhere. "
     )
 
 
@@ -169,7 +168,7 @@ def merged_lines(
 def divided_anew(out: Path) -> str:
     """Return the sentence for a finished cache in which copies changed somebody's split."""
     return (
-        f"{out}: copies are now kept together, so the cache is divided otherwise than it was here "
-        "before. Runs that were trained on it before may have seen what is now val or test: train "
+        f"{out}: copies are now kept in one split, so the split of this cache has changed. Runs "
+        "that were trained on it before may have seen images that are now in val or test: train "
         "again."
     )

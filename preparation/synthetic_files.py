@@ -8,10 +8,10 @@ class SyntheticFiles:
     """What is done about files that say that they are synthetic.
 
     Attributes:
-        allow_synthetic: Take files that say that they are synthetic (SyntheticData in DICOM, XMP or
-            text in pictures, the header of NIfTI or the JSON beside it, the folder of a set) as if
-            they were real. Default: they are left out. The cache says how many it holds, and so
-            does every result from it.
+        allow_synthetic: Accept files that are marked as synthetic (by SyntheticData in DICOM, XMP
+            or text in pictures, the header of NIfTI or the JSON beside it, the manifest of a set)
+            as if they were real. Default: they are left out. The cache, and every result from it,
+            states how many there are.
     """
 
     allow_synthetic: bool = False

@@ -66,7 +66,7 @@ def _unpacked(path: Path, what: str) -> bytes:
             data = stream.read(_MOST_UNPACKED + 1)
     except (EOFError, zlib.error) as error:
         raise UserError(
-            f"{path}: {what} is damaged or cut short ({error}). Copy it again."
+            f"{path}: {what} is damaged or truncated ({error}). Copy it again."
         ) from error
     if len(data) > _MOST_UNPACKED:
         raise UserError(

@@ -43,7 +43,7 @@ class Verification:
 
 
 def verify(folder: Path) -> Verification:
-    """Compute every hash of a cache again; exit with 1 if something changed.
+    """Compute every hash of a cache again; exit status 1 if something changed.
 
     Args:
         folder: Folder of the cache.

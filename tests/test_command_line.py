@@ -18,6 +18,7 @@ from command_line import (
     PARSER_SETTINGS,
     Stopped,
     call,
+    description_of,
     function_parser,
     parsed,
     run_verb,
@@ -51,7 +52,7 @@ def test_flags_take_dashes() -> None:
     [
         (["--num_imags=3"], "--num_imags: no such flag. Did you mean --num_images?"),
         (["--num_im=3"], "--num_im: no such flag."),  # an abbreviation
-        (["--num_images=x"], "--num_images: expected int, found 'x'."),
+        (["--num_images=x"], "--num_images: expected a whole number, found 'x'."),
         (["--split=tset"], "--split: expected one of 'train', 'test', found 'tset'."),
         (["extra"], "extra: unexpected word; flags begin with --."),
         (["--config=no.yaml"], "--config no.yaml: there is no such file."),
@@ -124,14 +125,14 @@ WORDINGS = [
         "missing: a subcommand, one of a.",
     ),
     ("a", "the following arguments are required: a.out", "missing: --out."),
-    ("a --out", "argument --out: expected one argument", "--out: expected one argument."),
+    ("a --out", "argument --out: expected one argument", "--out: expected one value."),
     (
         "a --out=x --size=many",
         'Parser key "size":\n  Does not validate against any of the Union subtypes\n'
         "  Subtypes: [<class 'int'>, <class 'NoneType'>]\n  Errors:\n"
         "    - Expected a <class 'int'>\n    - Expected a <class 'NoneType'>\n"
         "  Given value type: <class 'str'>\n  Given value: many",
-        "--size: expected int, found 'many'.",
+        "--size: expected a whole number, found 'many'.",
     ),
     (
         "a --out=x --side=middle",
@@ -288,6 +289,30 @@ def test_the_docstring_of_a_function_is_its_help() -> None:
     assert "--division" not in told
 
 
+def test_commands_of_a_description_keep_their_lines() -> None:
+    described = """Join parts.
+
+    Any number of them, in a paragraph that is filled again.
+
+        join a b \\
+            --out c
+    """
+    told = verb_parser("join", described).format_help()
+    assert "\n    join a b \\\n        --out c\n" in told
+    assert "Args:" not in description_of(join)
+
+
+@pytest.mark.parametrize(
+    "verb", ["prepare", "train", "generate", "evaluate", "predict", "export", "study"]
+)
+def test_a_python_without_the_packages_is_told_what_to_do(verb: str) -> None:
+    command = [sys.executable, "-S", f"{verb}.py", "--help"]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith(f"{verb}.py: the Python that runs it (")
+    assert "run `source .venv/bin/activate`" in ended.stderr
+
+
 def raising(error: BaseException) -> Callable[[], int]:
     def work() -> int:
         raise error
@@ -300,7 +325,7 @@ def raising(error: BaseException) -> Callable[[], int]:
     [
         (UserError("the sentence."), 2, "verb.py: the sentence.\n"),
         (OSError(28, "No space left on device", "a.png"), 2, "verb.py: a.png: No space left"),
-        (KeyboardInterrupt(), 130, "\nverb.py: stopped. The same command goes on"),
+        (KeyboardInterrupt(), 130, "\nverb.py: stopped. The same command continues"),
         (Stopped("stopped by SIGTERM.", 143), 143, "\nverb.py: stopped by SIGTERM.\n"),
     ],
 )

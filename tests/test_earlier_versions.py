@@ -178,7 +178,7 @@ def test_a_cache_names_the_command_that_makes_it_anew_with_the_same_division(
     said = [line for line in capsys.readouterr().err.splitlines() if "earlier version" in line]
     assert len(said) == 1  # opened twice
     assert {path: path.read_bytes() for path in before} == before
-    command = said[0].split("whom spellings or copies unite: python prepare.py ")[1]
+    command = said[0].split("whom spellings or copies join: python prepare.py ")[1]
     assert prepare.main(shlex.split(command.replace("<the seed>", "0"))) == 0
     now = open_cache(Path(f"{name}_new"))
     assert "earlier version" not in capsys.readouterr().err

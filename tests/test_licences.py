@@ -80,7 +80,7 @@ def test_several_are_told_once_and_a_phantom_adds_nothing() -> None:
     assert "Licence of the data behind it: not stated" in lines
     assert "no legal advice" in lines[-1]
     assert len(obligations([PHANTOM])) == 2
-    assert "demands nothing" in obligations([PHANTOM])[1]
+    assert "no obligations" in obligations([PHANTOM])[1]
 
 
 @pytest.mark.parametrize("plain", [None, 7, [], ["x"], [{"name": 3}], {"name": "x"}])
@@ -102,7 +102,7 @@ def test_kits19_is_known_by_its_cases_and_the_licence_can_be_corrected(
     assert kits19(make_source(tmp_path / "raw"), out) == 0
     said = capsys.readouterr().out
     assert "licence: KiTS19: CC BY-NC-SA 4.0 (attribution, non-commercial, share-alike)." in said
-    assert f"say so: python prepare.py licence {out} --licence own" in said
+    assert f"correct it: python prepare.py licence {out} --licence own" in said
     before, cache = contents(out), SliceCache.open(out)
     assert cache.licence == known_data("kits19")
     described, sha256 = describe_data(out), cache.list_sha256
@@ -189,11 +189,11 @@ def test_a_phantom_is_nobodys(tmp_path: Path, capsys: pytest.CaptureFixture[str]
         "4",
     )
     assert run("phantom_ct", *words, "--image-size", "32", "--licence", "own") == 2
-    assert "is drawn by this software and nobody's. Leave it out." in capsys.readouterr().err
+    assert "is drawn by this software and shows nobody. Leave it out." in capsys.readouterr().err
     assert not (tmp_path / "p").exists()
     assert run("phantom_ct", *words, "--image-size", "32") == 0
     assert open_cache(tmp_path / "p").licence == PHANTOM
-    assert "licence: phantom: nobody's (demands nothing)." in capsys.readouterr().out
+    assert "licence: phantom: drawn, shows nobody (no obligations)." in capsys.readouterr().out
     assert run("licence", tmp_path / "p", "--licence", "own") == 2
 
 

@@ -45,7 +45,7 @@ def test_other_settings_are_named_and_nothing_is_changed(tmp_path):
         claim(tmp_path, other)
     assert str(caught.value) == (
         f"{tmp_path}: holds another cache (size was 8, is now 16; split.seed was 0, is now 1; "
-        "new was null, is now x). Nothing was changed. Give the settings of before, or another "
+        "new was null, is now x). Nothing was changed. Give the earlier settings, or another "
         "--out."
     )
     assert contents(tmp_path) == before

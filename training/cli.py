@@ -58,7 +58,7 @@ from worker_pool import end_with_parent
 
 DESCRIPTION = """Train one model.
 
-python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR
+    python train.py fit --config configs/kits19/pix2pix.yaml --data.root DIR
 
 `python train.py list` names the configurations that there are, and what each needs. Every
 constructor argument of the module and the datamodule is a flag; `fit --print_config` shows them

@@ -50,7 +50,7 @@ _labels: ContextVar[Labels | None] = ContextVar("labels", default=None)
 
 @contextlib.contextmanager
 def labelled(labels: Labels) -> Iterator[None]:
-    """Give the runs that are begun meanwhile these labels."""
+    """Give these labels to the W&B runs that are begun inside the context."""
     token = _labels.set(labels)
     try:
         yield

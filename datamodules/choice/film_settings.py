@@ -52,8 +52,8 @@ def open_films(root: str, channels: int) -> FilmCache:
     cache = open_cache(root)
     if not isinstance(cache, FilmCache):
         raise UserError(
-            f"--data.root {root}: holds CT slices, and this is the data module of films. Use "
-            "--data datamodules.KiTS19DataModule, or give a cache of films."
+            f"--data.root {root}: holds CT slices, expected films. Give a cache of films; to train "
+            "on slices, a configuration for slices (`python train.py list`)."
         )
     if cache.channels > channels:
         raise UserError(

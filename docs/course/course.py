@@ -1,4 +1,4 @@
-"""What would bore a student: the data of the course, folders for its runs, and its pictures.
+"""Helpers of the notebooks: the data of the course, folders for its runs, and its pictures.
 
 Environment variables choose what the notebooks run on:
 
@@ -49,19 +49,19 @@ def start() -> None:
     importlib.import_module("lightning.pytorch")  # it sets its loggers' levels, once
     for name in ("lightning", "lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    print(f"Course in the {SIZE} setting; runs lie in {data_folder()}")
+    print(f"Course in the {SIZE} setting; runs are written to {data_folder()}")
 
 
 def data_folder() -> Path:
-    """Where drawn data and runs lie; see COURSE_DATA."""
+    """Folder of the drawn data and the runs; see COURSE_DATA."""
     return Path(os.environ.get("COURSE_DATA") or "runs/course")
 
 
 def films() -> Path:
     """A film cache: the one that COURSE_FILMS names, or drawn films, made at the first call.
 
-    Of the drawn films those of a large heart or an effusion are the abnormal ones. Faint ones, and
-    the other drawn findings, want more films and a larger side than a class has time for.
+    Of the drawn films those with a large heart or an effusion are the abnormal ones. Faint ones and
+    the other drawn findings would need more films and larger images than a class has time for.
 
     Raises:
         UserError: COURSE_FILMS names no film cache, or one without exactly two classes.
@@ -79,7 +79,7 @@ def films() -> Path:
 
 
 def side(cache: Path, largest: int = 32) -> int:
-    """Side in pixels that the networks shall see: `largest`, or what fits the stored films.
+    """Side in pixels of the networks' input: `largest`, or what fits the stored films.
 
     Raises:
         UserError: No size of 32 to `largest` pixels comes out of the films by averaging squares.

@@ -50,26 +50,27 @@ def evaluate_images(
 
     Args:
         synthetic: A synthetic set, as generate.py wrote it.
-        root: The cache with the real images; --real and --data.root are understood too.
+        root: The cache with the real images; --real and --data.root mean the same.
         out: Folder for the results. One that holds another evaluation is refused, never
             overwritten; the same evaluation is computed again.
-        split: Split of the real images. Of slices those with foreground are used, since a
-            synthetic set has no others. Pairs come from every split and are reported apart.
-        extractor: "random_vgg" (no download), "inception", the one of FID, or "timm:<model>"; the
-            last two with --weights. Distances carry its name, and are called FID and KID only with
-            the Inception's canonical weights.
-        weights: State dict of the timm model, .safetensors or .pth, or of the Inception;
-            --inception-weights is understood too.
-        download: Fetch the Inception's weights where none are given.
-        num_images: At most so many images of each set, evenly spread; None takes all. For equal
-            numbers on both sides, and for sets of more than some ten thousand.
+        split: Split of the real images. Only slices with a foreground are used, since a synthetic
+            set has no others. Pairs are taken from every split and reported separately.
+        extractor: Feature extractor: "random_vgg" (no download), "inception" (that of FID) or
+            "timm:<model>"; the last two with --weights. Distances are named after it; only those
+            with the canonical Inception weights are called FID and KID.
+        weights: File with the weights of the timm model (.safetensors or .pth) or of the Inception;
+            --inception-weights means the same.
+        download: Download the Inception weights if no file is given.
+        num_images: Largest number of images of each set, evenly spread; None: all. For equal
+            numbers of both sets, and for sets of more than some ten thousand images.
         batch_size: Images at once; the scores do not depend on it.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        seed: Of the random subsets, halves and pairs.
+        seed: Seed of the random subsets, halves and pairs.
         show_progress: Progress bars with the time left.
-        require: Rules for the scores, such as "coverage>=0.6". Of a number with
-            an interval the unfavourable end is read. Exit status 0: all hold; 3: one does not; 4:
-            one cannot be said, as with too few images. The evaluation is written in any case.
+        require: Rules for the scores, such as "coverage>=0.6". If a score has a confidence
+            interval, its unfavourable end is used. Exit status 0: all rules hold; 3: one does not;
+            4: one cannot be decided, for example with too few images. The evaluation is written in
+            any case.
         notes: Sentences for the reader, such as that plain folders were compared.
 
     Returns:

@@ -147,7 +147,8 @@ def write_phantom_cxr(
         ("workers", workers, 1),
     ):
         if value < least:
-            raise UserError(f"{name} is {value}, expected {least} or more. Nothing was written.")
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} {value}: expected {least} or more. Nothing was written.")
     identity = {
         "format": _FORMAT,
         "drawing_version": _DRAWING_VERSION,

@@ -71,7 +71,8 @@ def write_phantom_ct(
     check_settings(image_size, num_slices, seed, tumours)
     for name, number in (("num_patients", num_patients), ("workers", workers)):
         if number < 1:
-            raise UserError(f"{name} is {number}, expected 1 or more.")
+            flag = name.replace("_", "-")
+            raise UserError(f"--{flag} {number}: expected 1 or more. Nothing was written.")
     identity: dict[str, Any] = {
         "format": _FORMAT,
         "drawing_version": _DRAWING_VERSION,

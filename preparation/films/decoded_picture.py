@@ -73,7 +73,7 @@ def rejection_of(error: Exception, file: FilmFile) -> RejectedFilm:
     if isinstance(error, OSError) and error.errno is not None:
         return RejectedFilm("unreadable", f"cannot be opened ({raised(error, file.path)}).")
     if file.num_bytes == 0 or isinstance(error, EOFError) or "truncated" in str(error).lower():
-        return RejectedFilm("truncated", "is cut short. Copy it again.")
+        return RejectedFilm("truncated", "is truncated. Copy it again.")
     if isinstance(error, UnidentifiedImageError):
         return RejectedFilm("not_a_picture", f"holds no {', '.join(_FORMATS)} picture. {_AGAIN}")
     return RejectedFilm("unreadable", f"cannot be decoded ({raised(error, file.path)}).")

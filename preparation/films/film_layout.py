@@ -75,17 +75,18 @@ class LayoutOptions:
     """How a person wants films to be stored; None leaves it to the source.
 
     Attributes:
-        image_size: Height = width that a network sees, in pixels. Default: 512; for .npz the
-            file's own.
-        margin: Share of the stored side that the random crop at training takes away. Default:
+        image_size: Height = width of the images that a network gets, in pixels. Default: 512; for
+            .npz files their own size.
+        margin: Share of the stored side that the random crop of the training removes. Default:
             0.05; 0 for .npz files.
-        bit_depth: Bits of a stored pixel.
-        on_nonsquare: Films that are not square: pad with black, crop the middle, or stretch.
-        clahe: Contrast-limited adaptive histogram equalisation of the stored film, of the whole
-            film as Ko et al. 2020 do, or none. Default: after_resize; none for colour and .npz.
-        clahe_clip_limit: scikit-image's: 0 to 1.
-        resample: Resample films whose pixels are no squares to square ones, of the finer spacing.
-            Default: they are kept as they are, and named among what looks wrong.
+        bit_depth: Bits per stored pixel.
+        on_nonsquare: What to do with films that are not square: pad with black, crop to the centre,
+            or stretch.
+        clahe: When contrast is equalised (CLAHE): after resizing, before resizing as Ko et al. 2020
+            do, or not at all. Default: after_resize; none for colour and .npz files.
+        clahe_clip_limit: Clip limit of scikit-image's equalize_adapthist, 0.0075 to 1.
+        resample: Resample films whose pixels are not square to squares of the finer spacing.
+            Default: keep them as they are, and list them as suspicious.
     """
 
     image_size: int | None = None

@@ -18,21 +18,22 @@ class LabelOptions:
     """Where the labels of films stand.
 
     Attributes:
-        labels: Table (CSV) with a row per film. Default of image_folder: the names of the class
-            folders, where the images lie in 2 to 20 of them; none: no labels.
+        labels: Table (CSV) with a row per film, or none for no labels. Default of image_folder: the
+            names of the class folders, if the images are in 2 to 20 folders.
         label_columns: Columns of the table to keep as labels; no other column is read.
-        key_column: Column that names the film: its file or SOPInstanceUID. Default: image, file,
+        key_column: Column that names the film by its file or SOPInstanceUID. Default: image, file,
             filename, path, sop_instance_uid or Image Index.
         patient_column: Column that names the patient. Default: patient, patient_id or Patient ID.
-        unlabelled: Films without a label: leave them out, or keep them without.
-        label_map: New names of labels: pairs such as normal=Normal,nan= (nothing after = makes it
-            no label), or a file with one pair per line. Labels that differ in spelling alone are
-            refused until it says which is meant. Of class folders, capitals do not count.
-        uncertain_labels: What -1 is in a column of 0, 1, -1 and blanks, as CheXpert has them: no
-            label, positive or negative.
-        blank_labels: What a blank is in such a column, or in any of 0 and 1 where it is given.
-            Default: negative in a column that holds -1 and in a table with a column No Finding,
-            else unlabelled.
+        unlabelled: What to do with films without a label: leave them out (reject), or keep them
+            without a label.
+        label_map: New names of labels: pairs such as normal=Normal,nan= (nothing after = removes
+            the label), or a file with one pair per line. Labels that differ only in spelling are
+            refused until the map names the right one. Case is ignored for class folders.
+        uncertain_labels: What -1 means in a column of 0, 1, -1 and blanks, as in CheXpert: no label
+            (ignored), positive or negative.
+        blank_labels: What a blank means in such a column, or, if this flag is given, in any column
+            of 0 and 1. Default: negative in a column with -1 and in a table with a column
+            No Finding, else unlabelled.
     """
 
     labels: str | None = None

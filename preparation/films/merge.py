@@ -21,9 +21,9 @@ from provenance import UserError, read_json, sha256_of
 def merge(parts: tuple[Path, ...], *, out: Path) -> FilmOutcome:
     """Join the parts that prepare.py --shard i/n made on several machines.
 
-    The cache has the same bytes as one machine would have written. Arrays are linked where the
-    file system can, else copied; the parts stay as they are. An interrupted merge goes on when it
-    is repeated. Where PART.private lies beside a part, its names are joined into OUT.private.
+    The cache has the same bytes as if one machine had made it. Arrays are linked if the file system
+    can, else copied; the parts stay as they are. After an interruption, give the same command
+    again. If PART.private is beside a part, its names are added to OUT.private.
 
     Args:
         parts: The parts' folders, in any order.
@@ -78,16 +78,17 @@ def _licence(folders: Sequence[Path], parts: Sequence[dict[str, Any]]) -> Licenc
 def _read_part(folder: Path) -> dict[str, Any]:
     path = folder / "part.json"
     if not path.is_file():
-        started = (folder / "records").is_dir()
-        raise UserError(
-            f"{folder}: "
-            + (
-                "is not finished (no part.json). Run its prepare.py --shard command again; it "
-                "goes on where it stopped."
-                if started
-                else "is no part of a preparation. Give the folders that prepare.py --shard wrote."
+        told = "is no part of a preparation. Give the folders that prepare.py --shard wrote."
+        if (folder / "manifest.json").is_file():
+            told = (
+                "is a finished cache, not a part. Give the folders that prepare.py --shard wrote."
             )
-        )
+        elif (folder / "records").is_dir():
+            told = (
+                "is not finished (no part.json). Run its prepare.py --shard command again; it "
+                "continues where it stopped."
+            )
+        raise UserError(f"{folder}: {told}")
     part: dict[str, Any] = read_json(path)
     _check_part(part, path)
     if "patients" not in part["settings"]:

@@ -55,26 +55,26 @@ class FilmOptions:
     """What every source of films takes.
 
     Attributes:
-        split_by: patient: all films of a patient in one split. image: films of one patient fall
-            on both sides, which overstates every score.
+        split_by: patient: all films of a patient are in one split. image: films of one patient may
+            be in several splits; every score is then too high.
         split_ratios: Shares of train, val and test.
-        split_seed: Another seed, another division.
+        split_seed: Seed of the split. Another seed splits the patients differently.
         split_all_to: Put everything into train, val or test.
         on_duplicates: report: list equal and nearly equal films in duplicates.csv, and keep
-            patients who share equal ones on one side. same_split: also those who share nearly
-            equal ones. drop: of equal films keep the first of the source alone; the others are
-            listed in rejected.csv, with labels that differ.
-        workers: Processes; each holds one film in memory.
-        licence: Of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist or own,
-            a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". Checkpoints and
-            synthetic sets carry it. Default: what the command knows of its source, else "not
-            stated"; prepare.py licence states it later.
-        strict: Stop at the first file that cannot be used. Default: list it, go on without it,
+            patients who share equal films in one split. same_split: also patients who share nearly
+            equal films. drop: keep only the first of equal films; the others are listed in
+            rejected.csv, with labels that differ.
+        workers: Number of processes; each has one film in memory.
+        licence: Licence of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist
+            or own, a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". It is copied
+            into checkpoints and synthetic sets. Default: that of the source if it is known, else
+            "not stated"; prepare.py licence states it later.
+        strict: Stop at the first file that cannot be used. Default: list it, continue without it,
             and end with exit status 3. Films that were not asked for (another modality, part of
-            the body or view) and a phantom's wrong files are no reason to stop.
-        shard: i/n: make the i-th of n parts on this machine, into an --out of its own;
-            prepare.py merge joins them.
-        verify: Compare what an earlier run finished with its hashes; make damaged parts again.
+            the body or view) and a phantom's wrong files do not stop it.
+        shard: i/n: prepare the i-th of n parts on this machine, into its own --out; prepare.py
+            merge joins the parts.
+        verify: Compare the results of an earlier run with their hashes; make damaged parts again.
     """
 
     split_by: Literal["patient", "image"] = "patient"
@@ -95,7 +95,7 @@ class FilmOptions:
 
     @property
     def split(self) -> Split:
-        """How the films are divided."""
+        """How the films are split."""
         return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
 
     @property
@@ -117,7 +117,7 @@ def prepare_films(
     Args:
         files: The films of the source, in order.
         work: Makes one shard in `work.out`, which `claimed` holds.
-        split: How the films are divided.
+        split: How the films are split.
         settings: All that decides on the bytes; a part keeps them for `merge`.
         options: This machine's part of the work, and how it is done.
         licence: Of the data.

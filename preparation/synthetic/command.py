@@ -59,32 +59,32 @@ def synthetic(
     workers: int = 1,
     strict: bool = False,
 ) -> SyntheticOutcome:
-    """Bring in images that another program made, such as a diffusion model's or a vendor's.
+    """Make a synthetic set of another program's images, such as a diffusion model's.
 
-    PNG, JPEG and the like, DICOM, NIfTI and NumPy files become a synthetic set of the size and in
+    PNG, JPEG and the like, DICOM, NIfTI and NumPy files become a synthetic set with the size and
     the grey values of a cache, for --data.synthetic, evaluate.py images and audit, and studies.
 
     Args:
         out: Folder of the set.
-        source: Folder of the images, or a single file of several; only read.
-        trained_on: The cache that their generator was trained on, or unknown: then nobody can say
-            whether the set knows test patients, and everything that uses it says so.
-        trained_on_split: Which of that cache's images it learnt from.
+        source: Folder of the images, or one file with several; only read.
+        trained_on: The cache on which their generator was trained, or unknown: then nobody can say
+            whether it has seen test patients, and everything that uses the set says so.
+        trained_on_split: Which images of that cache the generator has seen.
         like: The cache whose size, contrast and window the images get. Default: --trained-on.
-        made_by: What made them, in your words; stands in the card, so name no person.
-        processing: Films: as_cache treats the images as the cache's raw files were (squared,
-            resized, equalised, cropped). none only resizes: for a generator that was trained on
-            images of a cache, and so makes such images.
-        values: Two values of NumPy and NIfTI files that are black and white, such as -1 1; of 8
-            bits 0 and 255 always are. Default: films go from their own lowest value to their
-            highest, and slices are in HU.
+        made_by: The program that made them, in your words; it is copied into the card, so do not
+            name a person.
+        processing: Films only. as_cache: process the images like the cache's raw files (squared,
+            resized, equalised, cropped). none: only resize, for a generator that was trained on
+            images of a cache and so makes such images.
+        values: Black and white in NumPy and NIfTI files, such as -1 1; in 8-bit files always 0 and
+            255. Default: the lowest and highest value of each film; slices are in HU.
         classes: See `ClassOptions`.
         choices: See `SliceChoices`.
-        licence: Under which the images came, or that of the data behind them; as for the other
-            sources. That of the cache that their generator was trained on holds beside it.
-        workers: Processes; each holds one file in memory.
-        strict: Stop at the first file that cannot be used. Otherwise it is listed, the others are
-            brought in, and the exit status is 3.
+        licence: Licence of the images, or of the data behind them; values as for the other sources.
+            The licence of the cache on which their generator was trained holds too.
+        workers: Number of processes; each has one file in memory.
+        strict: Stop at the first file that cannot be used. Default: list it, use the others, and
+            end with exit status 3.
     """
     if workers < 1:
         raise UserError(f"--workers {workers}: expected 1 or more.")

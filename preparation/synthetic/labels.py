@@ -21,16 +21,17 @@ class ClassOptions:
     """Which classes the images show.
 
     Attributes:
-        labels: Films: table (CSV) with a row per image. Default: the names of the class folders,
-            where the images lie in 2 to 20 of them; none: no labels.
-        label: Films: the class of all images.
-        label_column: Films: the cache's label column whose classes these are; a table's column has
-            the same name. Default: the cache's first.
+        labels: Films only. Table (CSV) with a row per image, or none for no labels. Default: the
+            names of the class folders, if the images are in 2 to 20 folders.
+        label: Films only. The class of all images.
+        label_column: Films only. The cache's label column with these classes; the table's column
+            has the same name. Default: the cache's first.
         key_column: Column of the table that names the image. Default: as prepare.py image_folder.
-        label_map: What classes are called in the cache, pairs such as PNEUMONIA=pneumonia (nothing
-            after = makes it no label); of slices what values of label maps become, such as
-            255=kidney. Or a file with one pair per line.
-        unlabelled: Films without a label, where others have one: leave them out, or keep them.
+        label_map: Films: the cache's names of the classes, as pairs such as PNEUMONIA=pneumonia
+            (nothing after = removes the label). Slices: classes of the values of label maps, such
+            as 255=kidney. Or a file with one pair per line.
+        unlabelled: What to do with films without a label, if others have one: leave them out
+            (reject), or keep them.
     """
 
     labels: str | None = None

@@ -16,19 +16,19 @@ class PlainFolders:
     """What plain folders need that caches and sets do not.
 
     Attributes:
-        held_out: Plain folders: real images that the generator never saw. Without it some of the
-            real ones are held out.
-        patients: Plain folders: table (CSV) that names each real image and its patient.
-        patient_pattern: Plain folders: regular expression that finds the patient in a real image's
-            name.
-        patient_from: Plain folders. file: every real file is a patient of its own. folder: the
-            folder's name is the patient.
-        image_size: Plain folders: side in pixels that all images get. None: the usual one of the
-            synthetic images, at most 256.
-        black: Plain folders: value of NumPy, NIfTI and CT DICOM files that is black, such as -1;
-            with --white. None: see --values of prepare.py synthetic; of CT -200 HU.
-        white: Plain folders: value that is white, such as 1. None: of CT 200 HU.
-        workers: Plain folders: processes that read.
+        held_out: Plain folders only. Folder of real images that the generator has not seen. None:
+            some of the real images are held out.
+        patients: Plain folders only. Table (CSV) with each real image and its patient.
+        patient_pattern: Plain folders only. Regular expression that finds the patient in the name
+            of a real image.
+        patient_from: Plain folders only. What names the patient. file: each real file counts as a
+            patient. folder: the folder's name.
+        image_size: Plain folders only. Side in pixels to which all images are resized. None: the
+            most common one of the synthetic images, at most 256.
+        black: Plain folders only. Value of black in NumPy, NIfTI and CT DICOM files, such as -1;
+            with --white. None: as for prepare.py synthetic --values; for CT -200 HU.
+        white: Plain folders only. Value of white, such as 1. None: for CT 200 HU.
+        workers: Plain folders only. Number of processes that read images.
     """
 
     held_out: Path | None = None
@@ -105,7 +105,10 @@ def prepared_folders(
 
     divided = Split(all_to="test") if kind == "images" else Split(ratios=(0.7, 0.15, 0.15))
     found = prepared_pictures(real, made, settings["out"], folders, divided)
-    print(f"{found.cache.parent}: holds the images as they are compared, and stays with the data.")
+    print(
+        f"{found.cache.parent}: the images as they are compared. It shows patients: keep it "
+        "with the data."
+    )
     return {
         "root": found.cache,
         "synthetic": found.made,

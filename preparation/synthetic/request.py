@@ -29,14 +29,16 @@ class SliceChoices:
     """What slices need besides films.
 
     Attributes:
-        masks: Slices: folder of label maps, each called like its image but for the ending (PNG,
-            NIfTI, NumPy). Without it a set can be compared and audited, and not be trained on.
-        slices: With --masks: slices whose label map marks anything, or all.
-        volume_from: Which slices are of one synthetic volume, and so alike: those of one file, or
-            also the files of one folder. DICOM files are told apart by their series.
-        window_width_hu: Slices in HU, where the cache does not say its window (prepare.py slices):
-            its width.
-        window_center_hu: Likewise its centre.
+        masks: Slices only. Folder of label maps, each named like its image except for the suffix
+            (PNG, NIfTI, NumPy). Without it a set can be compared and audited, but not be trained
+            on.
+        slices: With --masks: use slices whose label map marks something (foreground), or all.
+        volume_from: Slices only. Slices of one synthetic volume resemble each other. file: those of
+            one file are one volume. folder: also those of all files of a folder. DICOM files are
+            grouped by their series.
+        window_width_hu: Slices in HU for a cache that does not state its window (prepare.py
+            slices): width of the window in HU.
+        window_center_hu: Likewise the centre of the window, in HU.
     """
 
     masks: Path | None = None

@@ -47,7 +47,7 @@ def print_synthetic_summary(outcome: SyntheticOutcome) -> None:
             "warning: what the generator was trained on is unknown, so whether the set knows test "
             "patients cannot be told. Everything that uses it says so; --trained-on CACHE tells."
         )
-    print(f"{private_folder(made.root)}: says which file is which; it stays with you.")
+    print(f"{private_folder(made.root)}: the source file of each image. Never give it to others.")
     print(
         f"Results: {made.root} (manifest.json, README.md, sheet.png). Next: python evaluate.py "
         f"audit --synthetic {made.root} --data.root {outcome.trained_on or 'CACHE'} "

@@ -29,7 +29,7 @@ from preparation.volumes.options import MaskOptions, PixelOptions, SliceOptions
 from preparation.volumes.prepare import SliceOutcome, prepare
 from preparation.volumes.volume import Found, Reader
 
-# Where the source's slices tell no size of their own.
+# For sources whose slices do not state their size.
 _IMAGE_SIZE = 512
 
 
@@ -45,18 +45,19 @@ def phantom_ct(
     window: Window = Window(),
     options: SliceOptions = SliceOptions(),
 ) -> SliceOutcome:
-    """Draw synthetic abdominal CT with kidneys and tumours, in KiTS19's layout, and prepare it.
+    """Draw abdominal CT with kidneys and tumours, in KiTS19's layout, and prepare it.
 
-    Needs no data: what the quickstart and the tests run on.
+    Needs no data; used by the quickstart and the tests.
 
     Args:
         out: Folder of the cache.
-        num_patients: Patients to draw.
-        num_slices: Slices per patient.
-        seed: The same seed draws the same patients.
+        num_patients: Number of patients to draw.
+        num_slices: Number of slices per patient.
+        seed: Seed of the drawing; the same seed draws the same patients.
         image_size: Height = width in pixels.
-        share_with_tumour: Probability that a patient has a tumour; in KiTS19 every patient has.
-        tumour_mm: Median diameter of the tumours; each is kept within 5 to 60 mm.
+        share_with_tumour: Probability that a patient has a tumour, 0 to 1; in KiTS19 every patient
+            has one.
+        tumour_mm: Median diameter of the tumours in mm; each is 5 to 60 mm.
         window: See `Window`.
         options: See `SliceOptions`.
     """
@@ -109,8 +110,8 @@ def kits19(
 ) -> SliceOutcome:
     """Prepare KiTS19: case_00000/imaging.nii.gz and segmentation.nii.gz.
 
-    Or any NIfTI pairs in that layout with labels 0 background, 1 kidney, 2 tumour; others, as
-    KiTS23's 3 (cyst), are refused by name until --labels or --label-map says what they are.
+    Or any NIfTI pairs in that layout with the labels 0 background, 1 kidney, 2 tumour. Other
+    labels, such as KiTS23's 3 (cyst), are refused until --labels or --label-map names them.
 
     Args:
         out: Folder of the cache.
@@ -141,12 +142,14 @@ def slices(
 ) -> SliceOutcome:
     """Prepare pairs of 8-bit PNG slices: image/, label/ and index.csv.
 
-    The index has the columns file, case and slice. Grey values pass through unwindowed.
+    The index has the columns file, case (the patient) and slice. Grey values are used as they are,
+    without a window.
 
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
-        image_size: Height = width in pixels to resize to. Default: the source's own size.
+        image_size: Height = width in pixels to resize to, 1 or more. Default: the most common size
+            of the source.
         masks: See `MaskOptions`.
         synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.
@@ -233,8 +236,8 @@ def prepare_found(
     if len(found.split_keys) == 1 and split.all_to is None and split.by == "patient":
         split = replace(split, all_to="test")
         found.notes.append(
-            "One patient cannot be divided, so all slices go to the test split, for evaluating "
-            "models trained on other data. Pass --split-all-to train to train on them."
+            "There is only one patient, so all slices are in the test split, for evaluating models "
+            "that were trained on other data. Pass --split-all-to train to train on them."
         )
     if options.strict:  # before what was left out can empty a split
         stop_at_the_first(found, found.skipped)

@@ -158,13 +158,13 @@ def chosen(folder: Folder, fits: Callable[[str], bool]) -> tuple[str, str]:
     if len(fitting) > 1:
         raise SkipVolume(
             folder.name,
-            f"holds {len(fitting)} series on whose slices its masks lie alike, such as two phases "
-            "of one scan. Left out; say which was drawn on with --series.",
+            f"holds {len(fitting)} series that its masks match equally well, such as two phases of "
+            "one scan. Left out; name the one that was segmented with --series.",
         )
     how = "the largest"
     if fitting:
-        how = "the largest, on which the masks lie" if fitting[0] == uid else (
-            "the one on which the masks lie"
+        how = "the largest, which the masks match" if fitting[0] == uid else (
+            "the one that the masks match"
         )  # fmt: skip
         uid = fitting[0]
     return uid, (

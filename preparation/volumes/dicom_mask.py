@@ -116,7 +116,7 @@ def _check_same_slices(image: Series, mask: Series, image_name: str, name: str) 
         if abs(one.position_mm - of_mask.position_mm) > tolerance:
             raise SkipVolume(
                 name,
-                f"has {of_mask.name} at {of_mask.position_mm:.2f} mm where {one.name} lies at "
+                f"has {of_mask.name} at {of_mask.position_mm:.2f} mm where {one.name} is at "
                 f"{one.position_mm:.2f} mm. Left out; mask and image are of different scans or "
                 "were shifted.",
             )
@@ -141,7 +141,7 @@ def _check_same_plane(image: Slice, mask: Slice, name: str) -> None:
         at, of_image = (f"({x:.2f}, {y:.2f})" for x, y, _ in (others[0], corners[0]))
         raise SkipVolume(
             name,
-            f"has the first pixel of {mask.name} at {at} mm (x, y), that of {image.name} lies at "
+            f"has the first pixel of {mask.name} at {at} mm (x, y), that of {image.name} is at "
             f"{of_image} mm. Left out; mask and image are of different scans, or one was shifted "
-            "or turned without its header.",
+            "or rotated without its header.",
         )

@@ -186,15 +186,15 @@ def _check_rescale(rescale: _Rescale, name: str, first: _Rescale, name_of_first:
     if rescale.has_table:
         raise SkipVolume(
             name,
-            "tells its values by a table (ModalityLUTSequence), expected RescaleSlope and "
+            "gives its values by a table (ModalityLUTSequence), expected RescaleSlope and "
             "RescaleIntercept. The series is left out; export it with these.",
         )
     if not all(np.isfinite(rescale.of_pixels)) or rescale.slope == 0:
         slope, intercept = rescale.of_pixels
         raise SkipVolume(
             name,
-            f"has RescaleSlope {slope:g} and RescaleIntercept {intercept:g}, by which its pixels "
-            "mean nothing. The series is left out; export it again.",
+            f"has RescaleSlope {slope:g} and RescaleIntercept {intercept:g}, from which no values "
+            "follow. The series is left out; export it again.",
         )
     if rescale.is_told != first.is_told:
         told = zip(rescale.is_told, first.is_told, strict=True)

@@ -99,8 +99,8 @@ def layout_notes(
         done = (
             f"resampled from {shape[0]}x{shape[1]} to square ones."
             if layout.resample
-            else "not square, and are kept so: what is round looks oval. Pass --resample to make "
-            "them square, into another --out."
+            else "not square, and are kept as they are: round structures look oval. Pass "
+            "--resample to make them square, into another --out."
         )
         notes.append(f"{job.names[0]}: {long}, {done}")
     return notes

@@ -17,13 +17,21 @@ class PixelOptions:
     """How large the slices of volumes become, and of which shape their pixels.
 
     Attributes:
-        image_size: Height = width in pixels to resize to. Default: the source's own size.
-        resample: Make pixels square where they are not, as in a volume of thick coronal slices.
-            Volumes that do not tell the size of their pixels are left out.
+        image_size: Height = width in pixels to resize to, 1 or more. Default: the most common size
+            of the source.
+        resample: Resample pixels that are not square to squares, as in a volume of thick coronal
+            slices. Volumes that do not state the size of their pixels are then left out.
+
+    Raises:
+        UserError: The size is below 1.
     """
 
     image_size: int | None = None
     resample: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image_size is not None and self.image_size < 1:
+            raise UserError(f"--image-size {self.image_size}: expected 1 or more pixels.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,22 +39,23 @@ class SliceOptions:
     """What every source of slices takes.
 
     Attributes:
-        split_by: patient: all slices of a patient in one split. slice: as in Choe et al. 2022;
-            slices of one patient fall on both sides, which overstates every score.
+        split_by: patient: all slices of a patient are in one split. slice: as papers may do that do
+            not say "by patient"; slices of one patient are then in several splits, and every score
+            is too high.
         split_ratios: Shares of train, val and test.
-        split_seed: Another seed, another division.
+        split_seed: Seed of the split. Another seed splits the patients differently.
         split_all_to: Put everything into train, val or test. Default: test for a single patient.
-        on_nonsquare: Slices that are not square: pad them with air and background, or skip the
-            volume.
-        workers: Processes; each holds one volume in memory.
-        licence: Of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist or own,
-            a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". Checkpoints and
-            synthetic sets carry it. Default: what the command knows of its source, else "not
-            stated"; prepare.py licence states it later.
-        strict: Stop at the first volume or slice that cannot be used. Otherwise it is listed, the
-            others are prepared, and the exit status is 3.
-        verify: Compare what an earlier run finished with its hashes and make damaged volumes
-            again; when done, compute all hashes, also of the source.
+        on_nonsquare: What to do with slices that are not square: pad them with air and background,
+            or skip the volume.
+        workers: Number of processes; each has one volume in memory.
+        licence: Licence of the data: kits19, 3d-ircadb, nih, kermany, chexpert, mimic-cxr, medmnist
+            or own, a licence such as "CC BY-NC 4.0", or "<data>: <their licence>". It is copied
+            into checkpoints and synthetic sets. Default: that of the source if it is known, else
+            "not stated"; prepare.py licence states it later.
+        strict: Stop at the first volume or slice that cannot be used. Default: list it, prepare the
+            others, and end with exit status 3.
+        verify: Compare the results of an earlier run with their hashes and make damaged volumes
+            again; at the end, compute all hashes, also those of the source.
     """
 
     split_by: Literal["patient", "slice"] = "patient"
@@ -65,22 +74,22 @@ class SliceOptions:
 
     @property
     def split(self) -> Split:
-        """How the slices are divided."""
+        """How the slices are split."""
         return Split(self.split_by, self.split_ratios, self.split_seed, self.split_all_to)
 
 
 @dataclass(frozen=True, kw_only=True)
 class MaskOptions:
-    """What sources take whose masks say by numbers what they mark.
+    """Flags of sources whose masks are label maps with whole numbers.
 
     Attributes:
-        labels: Names of the values 0, 1, 2, ... of the masks: background,liver,tumour. Or of
-            others: 0=background,5=liver. Default: what the source declares, else 1 is kidney and 2
-            tumour. Values that are not named are refused.
-        label_map: What values of the masks become: pairs such as 3=0, 3=tumour to merge, or 3=cyst
-            for a class of its own, or a file with one pair per line.
-        keep_patient_names: Name patients as the source does, not by pseudonyms: for public names
-            alone, such as KiTS19's case_00000.
+        labels: Names of the mask values 0, 1, 2, ..., such as background,liver,tumour; or of other
+            values, such as 0=background,5=liver. Default: as the source declares, else 1 is kidney
+            and 2 tumour. Values without a name are refused.
+        label_map: New classes for mask values: pairs such as 3=0 (background), 3=tumour (merge) or
+            3=cyst (a new class), or a file with one pair per line.
+        keep_patient_names: Name patients as the source does instead of by pseudonyms. Only for
+            public names, such as KiTS19's case_00000.
         patients: See `PatientOptions`.
     """
 

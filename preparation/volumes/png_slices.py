@@ -235,8 +235,8 @@ def read_pairs(job: Job) -> Volume:
             if picture.orientation != labels.orientation:
                 raise SkipVolume(
                     mask_name,
-                    f"is to be turned by its EXIF orientation {labels.orientation}, {image_name} "
-                    f"by {picture.orientation}. Left out; which way the labels lie is not known.",
+                    f"has the EXIF orientation {labels.orientation}, but {image_name} has "
+                    f"{picture.orientation}. Left out; the orientation of the labels is not known.",
                 )
             image, mask = picture.pixels, labels.pixels
             if image.shape != mask.shape:

@@ -53,22 +53,22 @@ def extents_of(
         above, below = slices[hole : hole + 2]
         raise SkipVolume(
             name,
-            f"misses {max(1, round(gaps[hole] / typical) - 1)} slice(s) between {above.name} "
+            f"lacks {max(1, round(gaps[hole] / typical) - 1)} slice(s) between {above.name} "
             f"({above.position_mm:.2f} mm) and {below.name} ({below.position_mm:.2f} mm); "
-            f"neighbours lie {typical:.2f} mm apart.{perhaps(unread)} Left out; export the series "
-            "again.",
+            f"the other slices are {typical:.2f} mm apart.{perhaps(unread)} Left out; export the "
+            "series again.",
         )
     if not variable:
         numbered = ", and are numbered without a gap" if _numbers(slices) is not None else ""
         raise SkipVolume(
             name,
-            f"has slices that lie {range_mm}{numbered}: it may have been scanned so by design, or "
-            "miss slices. Left out; if it is by design, pass --variable-spacing.",
+            f"has slices that are {range_mm}{numbered}: the spacing may be by design, or slices "
+            "may be missing. Left out; if it is by design, pass --variable-spacing.",
         )
     # Half of the way to each neighbour; at the ends the whole way to the only one.
     ways = np.concatenate([gaps[:1], gaps, gaps[-1:]])
     extents = [round(float(v), 6) for v in (ways[:-1] + ways[1:]) / 2]
-    said = f"{name}: its slices lie {range_mm}; used as --variable-spacing says."
+    said = f"{name}: its slices are {range_mm}; used, as --variable-spacing says."
     return round(typical, 6), extents, [said]
 
 
@@ -87,7 +87,7 @@ def _check_doubled(
         above, below = slices[i : i + 2]
         raise SkipVolume(
             name,
-            f"has a doubled slice: {above.name} and {below.name} both lie at "
+            f"has a doubled slice: {above.name} and {below.name} are both at "
             f"{above.position_mm:.2f} mm. Left out; remove one of the two files and run the "
             "command again.",
         )

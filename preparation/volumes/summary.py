@@ -66,7 +66,10 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
         out=out, name=out.name, images=_useful(items)
     )
     if (private := private_folder(out)).is_dir():
-        print(f"{private}: says which patient and which file is which; it stays with you.")
+        print(
+            f"{private}: the names of patients and files behind the pseudonyms. Never give "
+            "it to others."
+        )
     tables = "skipped.csv, duplicates.csv" if "duplicates" in manifest else "skipped.csv"
     print(f"Results: {out} (manifest.json, {tables}). Next: {following}")
 

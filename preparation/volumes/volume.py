@@ -190,8 +190,9 @@ def is_synthetic(name: str, mark: str | None, job: Job) -> bool:
 def existing_folder(source: Path) -> Path:
     """Return the folder, or raise a UserError that says it is missing."""
     if not source.is_dir():
+        lacks = "is a file, expected a folder" if source.exists() else "there is no such folder"
         raise UserError(
-            f"--source {source}: there is no such folder.{meant_path(source)} "
+            f"--source {source}: {lacks}.{meant_path(source)} "
             "Give the folder that holds the raw data."
         )
     return source

@@ -119,8 +119,8 @@ def _headline(audits: Mapping[str, Mapping[str, Any]], num_sets: int) -> str:
     attacked = [name for name, found in audits.items() if found.get("attacks_succeeded")]
     if attacked:
         return (
-            f"No copies found in {of}, but training patients can be told: an attack succeeded on "
-            f"{', '.join(attacked)}."
+            f"No copies found in {of}, but the sets reveal training patients: an attack succeeded "
+            f"on {', '.join(attacked)}."
         )
     bounds = [found["copies_at_most"] for found in audits.values()]
     planted = [row for found in audits.values() for row in found["planted"]]
@@ -139,7 +139,7 @@ def _line(name: str, found: Mapping[str, Any]) -> dict[str, Any]:
         "verdict": found["verdict"],
         "sentence": found["sentences"][0],
         "numbers": f"{found['flagged']:,} of {found['num_synthetic']:,} images above the "
-        f"threshold; more than {percent(found['copies_at_most'])} of copies of all kinds excluded",
+        f"threshold; at most {percent(found['copies_at_most'])} are copies of all kinds mixed",
         "required": rules,
         "notes": list(found.get("notes", ())),
     }

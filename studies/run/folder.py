@@ -258,9 +258,11 @@ def yaml_text(specification: dict[str, Any]) -> str:
 def load_study(folder: StudyFolder) -> tuple[Specification, dict[str, Any]]:
     """The specification that a study folder was run with, and the whole of study.json."""
     if not folder.study.is_file():
+        lacks = "holds no study.json, so no study was begun there"
+        if not folder.root.is_dir():
+            lacks = "is a file" if folder.root.exists() else "there is no such folder"
         raise UserError(
-            f"{folder.root}: holds no study.json, so no study was begun there. "
-            "Give the folder that study.py run wrote with --out."
+            f"{folder.root}: {lacks}. Give the folder that study.py run wrote with --out."
         )
     content = read_json(folder.study)
     if not isinstance(content, dict) or not isinstance(content.get("data"), dict):

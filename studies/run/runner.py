@@ -47,37 +47,40 @@ def run_study(
     external: Mapping[str, Path] | None = None,
     say: Callable[[str], None] = print,
 ) -> StudyOutcome:
-    """Train and evaluate every cell (scenario x model x seed) of a study that its folder lacks.
+    """Train and evaluate the cells (scenario x model x seed) of a study that are not finished yet.
 
-    Generators are trained first, on training patients only. An interrupted study goes on when the
-    same command is given again; failed cells are tried again. Ends with status 1 when a cell
-    failed, after all others are done. Flags, data and metric are checked before the first training.
+    Generators are trained first, on training patients only. After an interruption, give the same
+    command again; failed cells are tried again. The exit status is 1 if a cell failed; the others
+    are still run. Flags, data and metric are checked before the first training.
 
     Args:
         specification: The study.
         root: Prepared cache.
-        out: Folder of the study; made, or gone on with.
+        out: Folder of the study; a new one, or one to continue.
         load_verbs: Gives the verbs; called in worker processes too, so it must be importable there.
-        workers: Cells at a time, each in a process with its share of the cores and, where there
-            are several GPUs, one GPU. 0 runs in this process, where all output is seen.
-        executor: Where cells run: on this machine; or every one as a job of a SLURM cluster, which
-            --out's file system is shared with. Then the command ends once they are submitted.
-        slurm: What is asked of SLURM for every job.
+        workers: Cells at a time, each in a process with its share of the cores and, if there are
+            several GPUs, one GPU. 0: run in this process and show all output.
+        executor: Where cells run: local, on this machine; or slurm, each as a job of a SLURM
+            cluster that shares the file system of --out. The command then ends when they are
+            submitted.
+        slurm: Resources of each SLURM job.
         report: Writes the report of a study's folder. A cluster's last job imports and calls it;
             None: no report. On this machine it is left to the caller.
-        labels: Cache whose label maps the generator is given. None: the study's setting, else the
-            label maps of the training patients.
-        weights: Weights of the feature extractor that a study of generators names: a file.
+        labels: Cache with label maps for the generator. None: the study's setting, else the label
+            maps of the training patients.
+        weights: File with the weights of the feature extractor, for a study of generators.
         only: Run only cells whose name matches, such as '*__unet_light__seed0'.
         shard: i/n: run the i-th of n shares of the cells; the n calls share --out, also from
             several machines.
-        placebo: Add the baseline once more with other seeds, as `placebo: true` in the YAML does:
-            the report shows the difference that nothing made. A study that has one keeps it.
-        wandb: Where trainings, test scores and the report are logged in Weights & Biases, as the
-            flag of train.py. All runs have the study's name as group.
-        external: Where an external test set of the YAML's `external` lies: NAME=CACHE; give it once
-            for each. Every finished cell is tested on all its images but those that its training
-            or validation knew. A set that is added to a finished study trains nothing.
+        placebo: Add the baseline once more with other seeds, as `placebo: true` in the YAML. The
+            report then shows the difference that arises without any cause. A study that has one
+            keeps it.
+        wandb: Where trainings, test scores and the report are logged in Weights & Biases; values as
+            for train.py. All runs have the study's name as group.
+        external: Folder of an external test set of the YAML's `external`, as NAME=CACHE; give the
+            flag once per set. Every finished cell is tested on all images of the set that were used
+            neither in its training nor in its validation. A set may be added to a finished study;
+            nothing is trained again.
         say: Prints a line.
 
     Raises:

@@ -219,7 +219,7 @@ def _paints_lesions(plan: GeneratorPlan) -> bool:
 
     Each of them holds one, whichever slices `into` names and however few of the real ones do.
     """
-    module = _in_file(plan.config, ("model", "class_path"))
+    module = in_file(plan.config, ("model", "class_path"))
     return plan.into is not None or str(module).rpartition(".")[-1] == "LesionInfilling"
 
 
@@ -243,13 +243,14 @@ def setting_of(
     given = list(pairwise(words))
     files = [model.config, *(value for flag, value in given if flag == "--config")]
     keys = ("data", "init_args", name) if part == "data" else (part, name)
-    values = [_in_file(file, keys) for file in files]
+    values = [in_file(file, keys) for file in files]
     values += [value for flag, value in given if flag == f"--{part}.{name}"]
     said = [value for value in values if value is not None]
     return None if not said or said[-1] in ("null", "None") else said[-1]
 
 
-def _in_file(config: str, keys: Sequence[str]) -> Any:
+def in_file(config: str, keys: Sequence[str]) -> Any:
+    """A setting of a configuration, by its keys from the outermost in; None if it is not there."""
     path = find_path(config)
     content = configuration_of(path) if path.is_file() else None
     for key in keys:

@@ -73,7 +73,11 @@ def load_specification(path: Path) -> Specification:
             "`python study.py list` names those that there are."
         ) from error
     except yaml.YAMLError as error:
-        raise UserError(f"{path}: is not valid YAML: {error}") from error
+        told = " ".join(str(error).split())
+        raise UserError(
+            f"{path}: is not valid YAML: {told}. Give the YAML of a study; `python study.py list` "
+            "names those that there are."
+        ) from error
     except ValueError as error:
         raise UserError(f"{path}: is not read: {error}. Give the YAML of a study.") from error
     if isinstance(content, dict) and "num_resamples" in content:

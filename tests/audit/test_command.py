@@ -308,8 +308,8 @@ def test_slices_are_compared_with_the_one_behind_their_label_map(tmp_path: Path)
 
 def test_too_few_patients_are_no_verdict(tmp_path: Path) -> None:
     for held_out, training, what in (
-        (12, 20, r"12 patients that it did not know; .* needs 30"),
-        (40, 6, r"6 patients that the generator knew; .* needs 10"),
+        (12, 20, r"12 patients that the generator has not seen; .* needs 30"),
+        (40, 6, r"6 patients that the generator has seen; .* needs 10"),
     ):
         names = [f"patient_{i:012x}" for i in range(training + held_out)]
         patients = {one: "train" if i < training else "test" for i, one in enumerate(names)}
@@ -317,7 +317,7 @@ def test_too_few_patients_are_no_verdict(tmp_path: Path) -> None:
         cache = FilmCache.open(root)
         knowledge = cache.knowledge(cache.indices("train"))
         path = write_set(tmp_path / f"set{training}", [centre(cache, 0)], knowledge)
-        with pytest.raises(UserError, match=what + r".*no verdict"):
+        with pytest.raises(UserError, match=what + r".*no answer"):
             audited(path, root, tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
@@ -335,7 +335,7 @@ def test_a_split_by_image_has_no_held_out_patients(tmp_path: Path) -> None:
     learnt = cache.knowledge(cache.indices("train"))
     path = write_set(tmp_path / "set", [centre(cache, 0)], learnt)
     with pytest.raises(
-        UserError, match=r"0 patients that it did not know.*split by image, so most"
+        UserError, match=r"0 patients that the generator has not seen.*split by image, so most"
     ):
         audited(path, root, tmp_path / "out")
 
@@ -343,7 +343,7 @@ def test_a_split_by_image_has_no_held_out_patients(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("flags", "sentence"),
     [
-        (["--num-planted=3"], "--num-planted is 3; .* fewer than 20"),
+        (["--num-planted=3"], "--num-planted 3: expected 20 or more"),
         (["--num-images=0"], "--num-images is 0; it must be 1 or more"),
         (["--num-held-out=0"], "--num-held-out is 0"),
         (["--weights=w.safetensors"], "--weights: needs --extractor .* none was given"),
@@ -389,13 +389,13 @@ def numbers(**changed: Any) -> Mapping[str, Any]:
 @pytest.mark.parametrize(
     ("changed", "kind", "words"),
     [
-        ({}, NOTHING_FOUND, "found no copies. Excluded, with 95 % confidence, is that more than "
-         "0.8 % of the set are copies mixed evenly over the 2 planted kinds; were all of them of "
-         "the kind “noise 0.2”, at most 71.5 %. They find 97.0 % of the planted copies, and had "
-         "1.3 % of the set been copies so mixed, they would have said so in 95 of 100 cases."),
+        ({}, NOTHING_FOUND, "found no copies. With 95 % confidence, at most 0.8 % of the set are "
+         "copies mixed evenly over the 2 planted kinds; if all were of the kind “noise 0.2”, at "
+         "most 71.5 %. They find 97.0 % of the planted copies; if 1.3 % of the set were copies "
+         "mixed like these, they would say so in 95 of 100 cases."),
         ({"planted": [{"disguise": "noise 0.2", "copies_at_most": 1.0}]}, NOTHING_FOUND,
-         "were all of them of the kind “noise 0.2”, no share is excluded. They find"),
-        ({"copies_at_most": 1.0}, NOTHING_FOUND, "No share of copies is excluded."),
+         "if all were of the kind “noise 0.2”, no share can be excluded. They find"),
+        ({"copies_at_most": 1.0}, NOTHING_FOUND, "No share of copies can be excluded."),
         ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 30}, COPIES,
          "30 of 1,000 images resemble training images more than any of 500 held-out images does."),
         ({"p_flagged": 0.001, "flagged": 40, "above_every_held_out": 0}, COPIES,

@@ -135,7 +135,7 @@ def test_opening_and_reading_touch_only_what_is_asked_for(
         (lambda root: (root / "arrays/films_000001.npy").unlink(), "films_000001.npy: is missing"),
         (
             lambda root: (root / "arrays/films_000004.npy").write_bytes(b"short"),
-            "films_000004.npy: is cut short",
+            "films_000004.npy: is truncated",
         ),
     ],
 )

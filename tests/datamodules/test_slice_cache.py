@@ -115,7 +115,7 @@ def test_items_survive_json(tmp_path):
             r"is damaged \(class_pixels of ",
         ),
         (lambda root: _cut(root, "manifest.json"), "is not readable JSON"),
-        (lambda root: _cut(root, "arrays/a_image.npy"), "arrays/a_image.npy: is cut short"),
+        (lambda root: _cut(root, "arrays/a_image.npy"), "arrays/a_image.npy: is truncated"),
         (lambda root: _remove(root, "arrays/b_mask.npy"), "arrays/b_mask.npy: is missing"),
     ],
 )

@@ -147,7 +147,7 @@ def test_what_the_generator_cannot_do_is_refused_before_the_folder_is_claimed(
         name = flag.replace("_", "-")
         with pytest.raises(UserError, match=rf"--{name}: is for Pix2Pix, .* a GrowingGAN"):
             make(growing, out, **{flag: value})
-    with pytest.raises(UserError, match="PGGANGenerator has no styles"):
+    with pytest.raises(UserError, match="PGGANGenerator has none"):
         make(growing, out, truncation=0.7)
     for truncation in (-0.1, 1.5, float("nan")):
         with pytest.raises(UserError, match="expected a number from 0"):

@@ -255,7 +255,7 @@ def test_truncation_is_of_styles() -> None:
     assert not torch.equal(full, half)
     # Noise maps, of strength 0 at the start, are all that tells images of one style apart.
     assert torch.allclose(average[0], average[1], atol=1e-6)
-    with pytest.raises(UserError, match="no styles"):
+    with pytest.raises(UserError, match="with styles"):
         multi_scale().synthesise([1], truncation=0.5)
 
 

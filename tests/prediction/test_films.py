@@ -253,7 +253,7 @@ def test_the_same_command_goes_on(
 
     monkeypatch.setattr(whole_run, "_rows", interrupted)
     assert run(*flags, "--batch-size", 1) == 130
-    assert "goes on where it stopped" in capsys.readouterr().err
+    assert "continues where it stopped" in capsys.readouterr().err
     monkeypatch.setattr(whole_run, "_rows", leave)
     assert len(rows_of(out)) == 2
     assert json.loads((out / "predictions.json").read_text())["finished"] is False
@@ -326,7 +326,7 @@ def test_thresholds_come_from_validation_or_by_hand_and_never_silently(tmp_path:
         ((None,), "tells no threshold: it was saved between two validations"),
         (("yuden",), "expected a number from 0 to 1, or a rule"),
         (("default",), "expected a number from 0 to 1, or a rule"),
-        (("1.5",), "a probability is 0 to 1"),
+        (("1.5",), "expected a probability from 0 to 1"),
         (("0.5", "chosen"), "--threshold gives a number"),
         (("sensitivity_90", "chosen"), "chose no threshold by sensitivity_90"),
         ((None, "silent"), "chose no threshold by youden"),
@@ -428,8 +428,8 @@ def test_folders_and_models_that_cannot_be_are_sentences(
         (("--source", empty, "--out", tmp_path / "o"), "holds no DICOM, NIfTI, PNG or JPEG image."),
         (("--source", empty, "--out", tmp_path / "o"), "It holds 1 .pdf files."),
         (("--source", tmp_path / "gone", "--out", tmp_path / "o"), "no such folder or file"),
-        (("--source", source, "--out", source / "out"), "lies in --source"),
-        (("--source", source, "--out", dicom_films), "lies in --out"),
+        (("--source", source, "--out", source / "out"), "is inside --source"),
+        (("--source", source, "--out", dicom_films), "is inside --out"),
         (("--source", source, "--out", empty / "a.pdf"), "is a file, expected a folder"),
         (("--source", source, "--out", tmp_path / "o", "--batch-size", 0), "expected 1 or more"),
     ):

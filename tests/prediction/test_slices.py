@@ -290,7 +290,7 @@ def test_a_mixed_folder_is_sorted_out_and_what_is_wrong_is_listed(
     ]  # fmt: skip
     reasons = {name: row["reason"] for name, row in rows_of(out, "left_out.csv").items()}
     for name, words in (
-        ("hole", "misses 1 slice(s)"),
+        ("hole", "lacks 1 slice(s)"),
         ("a/film.dcm", "is of modality CR, expected CT"),
         ("page.dcm", "is no DICOM file"),
         ("deep.png", "expected 8-bit grey"),

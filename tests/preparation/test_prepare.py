@@ -230,7 +230,7 @@ def test_split_by_slice_warns_and_single_patients_go_to_test(tmp_path, capsys):
     }
     assert kits19(source, tmp_path / "b") == 0
     printed = capsys.readouterr().out
-    assert "One patient cannot be divided" in printed
+    assert "There is only one patient" in printed
     assert "Next: python evaluate.py" in printed
     assert {item.split for item in SliceCache.open(tmp_path / "b").items} == {"test"}
 
@@ -292,9 +292,9 @@ def test_a_cache_and_its_source_lie_apart(name, source, tmp_path, capsys):
     before = contents(tmp_path)
     for out in (source, source / "cache"):
         assert run(name, "--source", source, "--out", out) == 2
-        assert f"--out {out}: lies in --source {source}" in capsys.readouterr().err
+        assert f"--out {out}: is inside --source {source}" in capsys.readouterr().err
     assert run(name, "--source", source, "--out", tmp_path) == 2
-    assert f"--source {source}: lies in --out {tmp_path}" in capsys.readouterr().err
+    assert f"--source {source}: is inside --out {tmp_path}" in capsys.readouterr().err
     assert contents(tmp_path) == before
     assert not (source / "cache").exists()
 

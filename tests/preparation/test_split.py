@@ -104,18 +104,18 @@ def test_a_split_of_one_patient_is_warned_of():
     assert warn_of_small_splits(Split(), own_keys(CASES)) is None
     # Where no seed divides better, and where nothing is divided.
     three = str(warn_of_small_splits(Split(ratios=(0.4, 0.3, 0.3), seed=3), own_keys(CASES[:3])))
-    assert "over one patient there are none." in three
+    assert "over one patient there is none." in three
     few = Split(ratios=(0.5, 0.25, 0.25))
     best = next(seed for seed in range(100) if _counts(few, seed, CASES[:8]) == (4, 2, 2))
     told = warn_of_small_splits(replace(few, seed=best), own_keys(CASES[:8]))
     assert told == (
-        "val has 2 patients and test has 2 patients: intervals over so few mean little. No other "
-        "seed divides better: add patients, or give other --split-ratios."
+        "val has 2 patients and test has 2 patients: confidence intervals over so few mean little. "
+        "No other seed gives better shares: add patients, or give other --split-ratios."
     )
     alone = warn_of_small_splits(Split(all_to="test"), own_keys(CASES[:1]))
     assert alone == (
-        "test has 1 patient: intervals over so few mean little, and over one patient there are "
-        "none."
+        "test has 1 patient: confidence intervals over so few mean little, and over one patient "
+        "there is none."
     )
     assert warn_of_small_splits(Split(all_to="train"), own_keys(CASES[:1])) is None
 
@@ -149,6 +149,6 @@ def test_one_identifier_for_all_is_named() -> None:
     assert one_identifier_note(Split(), one, 1, "film") == ""
     assert one_identifier_note(Split(by="image"), one, 12, "film") == ""
     assert one_identifier_note(Split(), {**one, "b": {"B"}}, 12, "film") == ""
-    with pytest.raises(UserError, match=r"There is 1 patient; .* nobody falls into") as caught:
+    with pytest.raises(UserError, match=r"There is 1 patient\. .* none of them is in") as caught:
         check_no_split_is_empty(Split(), {"pseudonym": ("ANONYMOUS",)}, left_out=told)
     assert str(caught.value).startswith(told)

@@ -372,7 +372,7 @@ def audit(
     note(f"audit {synthetic.name} {require}")
     if ordered("audit") == "fail":
         raise UserError(
-            f"{root}: has images of 3 patients that it did not know; an audit needs 30."
+            f"{root}: has images of 3 patients that the generator has not seen; an audit needs 30."
         )
     copying = ordered("audit") == "copies"
     flagged = 3 if copying else 0

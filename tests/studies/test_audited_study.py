@@ -71,9 +71,9 @@ def test_the_report_opens_with_both_answers(plan: dict, home: Path) -> None:
     go({**plan, "audit": {"require": "copies<=0.5"}}, home)
     content = told(home)
     assert content["copies"]["headline"] == (
-        "No copies found in 1 synthetic set. Excluded, with 95 % confidence, is that more than "
-        "30.0 % of a set are copies mixed evenly over the planted kinds; were all of them of the "
-        "kind “noise 0.2”, at most 80.0 %."
+        "No copies found in 1 synthetic set. With 95 % confidence, at most 30.0 % of a set are "
+        "copies mixed evenly over the planted kinds; if all were of the kind “noise 0.2”, at most "
+        "80.0 %."
     )
     [line] = content["copies"]["lines"]
     assert (line["set"], line["verdict"]) == ("seed_0", "nothing found")

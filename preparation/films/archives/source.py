@@ -50,5 +50,5 @@ def empty_members_note(folder: Path) -> list[str]:
     more = f"; and {len(empty) - _MOST_TOLD:,} more" if len(empty) > _MOST_TOLD else ""
     return [
         f"{count(len(empty), 'member')} of the archive could not be unpacked ({listed}{more}). "
-        "Empty files stand in their places; films among them are listed as cut short."
+        "Empty files take their places; films among them are listed as truncated."
     ]

@@ -43,15 +43,15 @@ def chest_xray(
 ) -> FilmOutcome:
     """Prepare chest films from a folder of DICOM files.
 
-    PA films by their tags; all others are refused by reason and listed.
+    PA films are recognised by their tags. All others are refused, and listed with the reason.
 
     Args:
         out: Folder of the cache.
         source: Folder, zip or tar of the films; only read.
         layout: See `LayoutOptions`.
         labels: See `LabelOptions`.
-        patient_from: tag: PatientID. folder: the folder's name. file: every film is a patient of
-            its own.
+        patient_from: What names the patient. tag: PatientID. folder: the folder's name. file: each
+            film counts as a patient.
         patients: See `PatientOptions`.
         dicom: See `DicomOptions`.
         synthetic: See `SyntheticFiles`.
@@ -123,8 +123,8 @@ def phantom_cxr(
 
     Args:
         out: Folder of the cache.
-        num_patients: Patients to draw, 1 to 3 films each.
-        seed: The same seed draws the same patients.
+        num_patients: Number of patients to draw, with 1 to 3 films each.
+        seed: Seed of the drawing; the same seed draws the same patients.
         layout: See `LayoutOptions`.
         dicom: See `DicomOptions`.
         options: See `FilmOptions`.

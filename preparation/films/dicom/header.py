@@ -52,14 +52,16 @@ class DicomOptions:
     """Which DICOM films are taken.
 
     Attributes:
-        view: Values of ViewPosition to take, such as PA, AP, LL or LATERAL; any takes every film,
-            also those that do not tell theirs.
-        view_from_text: Where ViewPosition and ViewCodeSequence are missing, look for the view in
-            the words of the series, protocol and study descriptions.
-        without_body_part: Films that do not name a body part.
-        orientation: Films whose PatientOrientation says that they are turned or mirrored.
-        without_modality: Files that do not tell their modality: leave them out, or take them for
-            films if all else says so.
+        view: Accepted values of ViewPosition, such as PA, AP, LL or LATERAL; any accepts every
+            film, also those without a view.
+        view_from_text: If ViewPosition and ViewCodeSequence are missing, search for the view in the
+            series, protocol and study descriptions.
+        without_body_part: What to do with films that do not state a body part: leave them out
+            (reject), or keep them.
+        orientation: What to do with films that are rotated or mirrored by their PatientOrientation:
+            leave them out (reject), or ignore the tag.
+        without_modality: What to do with files that do not state their modality: leave them out
+            (reject), or keep them if everything else is right for a film.
     """
 
     view: tuple[str, ...] = ("PA",)

@@ -55,16 +55,16 @@ def image_folder(
 
     Args:
         out: Folder of the cache.
-        source: Folder, zip or tar, MedMNIST .npz of the films; only read.
+        source: Folder, zip, tar or MedMNIST .npz of the films; only read.
         layout: See `LayoutOptions`.
         channels: 1: grey, 3: colour.
-        download: For the name of a MedMNIST set as --source, such as pneumoniamnist: fetch it.
+        download: Download the MedMNIST set that --source names, such as pneumoniamnist.
         release: See `ReleaseOptions`.
         labels: See `LabelOptions`.
         patient_pattern: Regular expression that finds the patient in a file's name, such as
             'IM-\d+|person\d+'.
-        patient_from: folder: the folder's name is the patient. file: every image is a patient of
-            its own.
+        patient_from: What names the patient. folder: the folder's name. file: each image counts as
+            a patient. none: --patient-pattern or the label table.
         patients: See `PatientOptions`.
         synthetic: See `SyntheticFiles`.
         options: See `FilmOptions`.
@@ -134,11 +134,11 @@ def image_folder(
         named = patient_pattern or patient_from != "none" or (table and table.patient_column)
         if split.by == "patient" and not named:
             raise UserError(
-                f"--source {folder}: nothing says which patient an image shows, so patients "
-                "cannot be kept on one side of the split. Pass --patient-column with --labels, or "
+                f"--source {folder}: nothing says which patient an image shows, so the images "
+                "cannot be split by patient. Pass --patient-column with --labels, or "
                 r"--patient-pattern (for the names of the Kermany films: 'IM-\d+|person\d+'), or "
-                "--patient-from folder or file; --split-by image divides images as if each were "
-                "another patient, which overstates every score if they are not."
+                "--patient-from folder or file. --split-by image splits as if each image showed "
+                "another patient; if patients have several images, every score is then too high."
             )
         usual: Clahe = "none" if channels == 3 else "after_resize"
         work = MakeFilmShard(

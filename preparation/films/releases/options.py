@@ -16,15 +16,14 @@ class ReleaseOptions:
     """In which release's layout films lie.
 
     Attributes:
-        layout: The layout of a public release, whose own tables then say labels, patients and
-            views: nih (ChestX-ray14), chexpert, mimic (MIMIC-CXR-JPG) or medmnist. Default: a
-            label table or class folders.
-        findings: With --layout: findings to keep, each a label column of 0 and 1. Default: all of
-            the release.
-        views: With --layout: PA, AP, lateral; films of other views are left out. Default: PA and
-            AP, the frontal ones.
-        published_split: With --layout: the split that the release publishes, in place of a drawn
-            one. Where it has no validation part, one is drawn from its training patients.
+        layout: Layout of a public release: nih (ChestX-ray14), chexpert, mimic (MIMIC-CXR-JPG) or
+            medmnist. Labels, patients and views are then read from the release's tables. Default:
+            a label table or class folders.
+        findings: With --layout: findings to keep, each a label column of 0 and 1. Default: all.
+        views: With --layout: views to keep, of PA, AP and lateral. Default: PA and AP, the frontal
+            views.
+        published_split: With --layout: use the published split instead of drawing one. If it has no
+            validation split, one is drawn from its training patients.
     """
 
     layout: Layout | None = None

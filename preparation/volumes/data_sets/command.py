@@ -29,8 +29,9 @@ def nnunet(
 ) -> SliceOutcome:
     """Prepare a data set with a dataset.json: nnU-Net's layout, or the Decathlon's.
 
-    Labels and channels are those that it names. Channels called CT are shown by the window, others
-    by percentiles of each volume. A case is a patient, unless --patient-pattern says who is.
+    Labels and channels are those of dataset.json. Channels called CT are windowed; others are
+    scaled by percentiles of each volume. Each case counts as a patient, unless --patient-pattern
+    says otherwise.
 
     Args:
         out: Folder of the cache.
@@ -54,8 +55,8 @@ def nnunet(
     if about.has_ignored and IGNORE in values.class_names:
         [value] = [value for value, name in about.labels.items() if name == IGNORE]
         raise UserError(
-            f"{source / NAME}: {value} is {IGNORE}, which marks pixels that nobody has labelled, "
-            "and no training here leaves pixels out. If they may count as background, say so with "
+            f"{source / NAME}: {value} is {IGNORE}, which marks pixels without a label, and "
+            "trainings here use every pixel. If they may count as background, say so with "
             f"--label-map {value}=0."
         )
     pattern = _pattern(patient_pattern)

@@ -29,10 +29,11 @@ class Window:
     """Which values become black and white.
 
     Attributes:
-        window: Of CT a window by its name: abdomen (400 HU around 50), liver, mediastinum, lung,
-            bone, spine, brain, stroke or temporal_bone; or its width and centre in HU: 400,50. Of
-            MRI, whose values have no unit: percentiles, which takes those of 0.5 and 99.5 % of each
-            volume's voxels that are not 0. Of several channels one by its name: T1=percentiles.
+        window: For CT: the name of a window (abdomen, which is 400 HU around 50, liver,
+            mediastinum, lung, bone, spine, brain, stroke or temporal_bone), or width and centre in
+            HU, such as 400,50. For MRI, whose values have no unit: percentiles, the 0.5th and
+            99.5th percentile of each volume's voxels that are not 0. For one of several channels:
+            its name first, such as T1=percentiles.
         window_width_hu: Width of the window in HU.
         window_center_hu: Centre of the window in HU.
     """

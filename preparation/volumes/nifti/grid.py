@@ -214,9 +214,9 @@ def _difference(mask: Grid, image: Grid, image_name: str) -> str:
     first, of_image = (grid.affine[:3, 3] for grid in (mask, image))
     along = f" (axes {mask.axes} and {image.axes})" if mask.axes != image.axes else ""
     return (
-        f"lies elsewhere{along}: its first voxel is at ({_listed(first, ', ')}) mm, that of "
-        f"{image_name} at ({_listed(of_image, ', ')}) mm. Left out; they are of "
-        "different scans, or one was shifted or turned without its header."
+        f"is at another position{along}: its first voxel is at ({_listed(first, ', ')}) mm, that "
+        f"of {image_name} at ({_listed(of_image, ', ')}) mm. Left out; they are of "
+        "different scans, or one was shifted or rotated without its header."
     )
 
 

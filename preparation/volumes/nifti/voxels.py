@@ -45,7 +45,7 @@ def read_into(
     except UNREADABLE as error:
         raise SkipVolume(
             file.name,
-            f"is cut short or damaged ({type(error).__name__}). Left out; copy or download it "
+            f"is truncated or damaged ({type(error).__name__}). Left out; copy or download it "
             "again.",
         ) from error
 

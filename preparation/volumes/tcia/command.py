@@ -35,28 +35,29 @@ def ct_dicom(
 ) -> SliceOutcome:
     """Prepare CT series in DICOM with masks in DICOM: PATIENT_DICOM/ and MASKS_DICOM/<structure>/.
 
-    For one patient or a folder of patients (3D-IRCADb's layout). Or, with --masks, series in
-    folders as The Cancer Imaging Archive has them: Subject/Study/Series, with NIfTI label maps.
+    For one patient or a folder of patients (3D-IRCADb's layout). With --masks: series in folders
+    Subject/Study/Series, as of The Cancer Imaging Archive, with NIfTI label maps.
 
     Args:
         out: Folder of the cache.
         source: Folder of the raw data; only read.
         pixels: See `PixelOptions`.
         window: See `Window`.
-        masks: Folder of NIfTI label maps, one for each patient, called by the PatientID or by the
-            folder of the subject: LIDC-0001.nii.gz. They are turned by their headers and must lie
-            on the voxels of the series.
-        labels: Of them, as for nnunet: names of the values 0, 1, 2, ...: background,liver,tumour.
-        mask_labels: Label of mask folders whose name does not tell: mass=2 or mass=tumour. Folders
-            named kidney become 1, kidney tumour 2; others are not used, nor is a tumour that is
-            not said to be the kidney's.
+        masks: Folder of NIfTI label maps, one for each patient, named by the PatientID or by the
+            subject's folder, such as LIDC-0001.nii.gz. They are rotated by their headers and must
+            match the voxels of the series.
+        labels: With --masks: names of the values 0, 1, 2, ..., such as background,liver,tumour.
+        mask_labels: Labels of mask folders with other names, such as mass=2 or mass=tumour. Folders
+            named kidney become 1, kidney tumour 2. Other folders are not used, and neither is a
+            tumour whose name does not say that it is the kidney's.
         label_map: The same as pairs separated by commas, or as a file with one pair per line; it
-            is kept in the cache's settings. With --masks, what values become: 3=tumour.
-        series: SeriesInstanceUID, or its end, where a folder holds several. Default: the one that
-            the masks lie on.
-        variable_spacing: Use series whose slices lie unevenly apart, by design.
-        patient_id_from: tag: a hash of PatientID. folder: the folder's name as it is; only where
-            it identifies nobody.
+            is stored in the cache's settings. With --masks: new classes for values, such as
+            3=tumour.
+        series: SeriesInstanceUID, or its end, if a folder has several series. Default: the series
+            that the masks match.
+        variable_spacing: Accept series whose slices are unevenly spaced by design.
+        patient_id_from: What names the patient. tag: a hash of PatientID. folder: the folder's name
+            as it is; only if it identifies nobody.
         patients: See `PatientOptions`.
         synthetic: See `SyntheticFiles`.
         options: See `SliceOptions`.

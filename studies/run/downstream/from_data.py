@@ -91,8 +91,8 @@ def _check_target(study: Study) -> None:
         )
     if target not in looked_for:
         raise UserError(
-            f"target: {target}: {study.root} has no such class to find; there is "
-            f"{', '.join(looked_for)}. Correct `target` in the study's YAML."
+            f"target: {target}: {study.root} has no such class; it has {', '.join(looked_for)}. "
+            "Correct `target` in the study's YAML, or give the data that the study is for."
         )
 
 

@@ -43,22 +43,22 @@ def plan_study(
 ) -> None:
     """Estimate a study's trainings, detectable differences, time and disk space before it runs.
 
-    Nothing is trained but a few steps of each kind, in a temporary folder; nothing else is written.
+    Only a few steps of each kind are trained, in a temporary folder; nothing else is written.
 
     Args:
         specification: The study.
         source: Its YAML.
-        root: Prepared cache. None: what depends on the data is left out, and said to be.
+        root: Cache that prepare.py wrote. None: what depends on the data is left out.
         load_verbs: Gives the verbs.
-        out: Folder that the study will have: how much is free there.
-        kept: Folder of a finished study of the same metric, whose spreads say what this one could
-            show. None: assumed spreads.
-        workers: Cells at a time, as `study.py run` will be given it: steps are timed with the cores
-            that each of them has.
+        out: Folder that the study will have; the free disk space there is reported.
+        kept: Folder of a finished study of the same metric, whose standard deviations are used for
+            the detectable differences. None: assumed standard deviations.
+        workers: Cells at a time, as for `study.py run`: steps are timed with the cores that each
+            cell will have.
         placebo: Add the baseline once more with other seeds, as `study.py run --placebo` does.
         measure: Time a few steps of each kind of training on this machine.
-        external: Where an external test set of the YAML's `external` lies: NAME=CACHE; give it once
-            for each. None: what they hold is not told.
+        external: Folder of an external test set of the YAML's `external`, as NAME=CACHE; give the
+            flag once per set. None: their images are not counted.
         say: Prints a line.
 
     Raises:

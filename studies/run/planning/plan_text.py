@@ -9,6 +9,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, duration, span
 from studies.run.planning.trainings import GENERATOR, ONE_PER_CLASS, Training
+from studies.specification.arms import in_file
 from studies.specification.parts import Scenario
 from studies.specification.specification import Specification, words_of
 
@@ -217,37 +218,44 @@ def _image_rows(
 ) -> Iterator[tuple[str, str, int | None]]:
     """What the images of each generator take: their title, number and size, and the bytes."""
     if specification.distances is not None:
-        sets = sum(one.count for one in trainings)
-        yield _images_of(specification.distances.num_images, sets, trainings, cache, (), False)
+        yield from _images_of("images", specification.distances.num_images, trainings, cache, False)
     for name, plan in specification.plans.items():
         own = [one for one in trainings if (one.arm, one.model) == (GENERATOR, name)]
-        sets, maps = sum(one.count for one in own), not isinstance(cache, FilmCache)
-        title, told, size = _images_of(plan.num_images, sets, own, cache, plan.arguments, maps)
-        yield f"{title} {specification.title_of(name)}".rstrip(), told, size
+        maps, title = not isinstance(cache, FilmCache), f"images {specification.title_of(name)}"
+        yield from _images_of(title.rstrip(), plan.num_images, own, cache, maps)
 
 
 def _images_of(
+    title: str,
     number: int,
-    sets: int,
     trainings: Sequence[Training],
     cache: PreparedCache | None,
-    arguments: Sequence[str],
     maps: bool,
-) -> tuple[str, str, int | None]:
-    told = f"{sets} x {count(number, 'generated image')}"
-    if any(one.part == ONE_PER_CLASS for one in trainings):
-        told += " for each class"
-    if cache is None:
-        return "images", f"{told}, their size is the cache's", None
-    channels = cache.channels if isinstance(cache, FilmCache) else 1
-    said = [value for flag, value in pairwise(words_of(arguments)) if flag == "--data.resolution"]
-    size = int(said[-1]) if said else cache.image_size
-    bytes_each = size**2 * (channels + maps)
-    return (
-        "images",
-        f"{told} of {size} x {size} px{' and their label maps' if maps else ''}, uncompressed",
-        sets * number * bytes_each,
-    )
+) -> Iterator[tuple[str, str, int | None]]:
+    """A row for each size of the images of some generators' trainings."""
+    by_size: dict[int | None, list[Training]] = {}
+    for one in trainings:
+        by_size.setdefault(None if cache is None else _size_of(one, cache), []).append(one)
+    for size, alike in by_size.items():
+        sets = sum(one.count for one in alike)
+        told = f"{sets} x {count(number, 'generated image')}"
+        if any(one.part == ONE_PER_CLASS for one in alike):
+            told += " for each class"
+        if cache is None or size is None:
+            yield title, f"{told}, their size is the cache's", None
+            continue
+        channels = cache.channels if isinstance(cache, FilmCache) else 1
+        of = f" of {size} x {size} px{' and their label maps' if maps else ''}, uncompressed"
+        yield title, told + of, sets * number * size**2 * (channels + maps)
+
+
+def _size_of(training: Training, cache: PreparedCache) -> int:
+    """Side in pixels of what a training's generator makes: its resolution, or the cache's size."""
+    given = pairwise(words_of(training.flags))
+    values = [in_file(training.config, ("data", "init_args", "resolution"))]
+    values += [value for flag, value in given if flag == "--data.resolution"]
+    said = [value for value in values if value is not None]
+    return cache.image_size if not said or said[-1] in ("null", "None") else int(said[-1])
 
 
 def _bytes(number: float) -> str:

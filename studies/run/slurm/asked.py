@@ -13,15 +13,15 @@ class SlurmJobs:
     """What is asked of SLURM for every job of a study.
 
     Attributes:
-        partition: Where the jobs run; None: the cluster's default.
-        account: Whose account they are on, where the site asks for one.
-        qos: Their quality of service, where the site asks for one.
-        hours: Longest time of a job. Two minutes before, it is put back into the queue, and goes
-            on from its checkpoint.
-        gpus: Of a job; 0 for none.
-        cpus: Cores of a job.
-        memory_gb: Memory of a job.
-        at_once: Jobs of the study that run at a time, for each of its arrays.
+        partition: Partition of the jobs; None: the cluster's default.
+        account: Account of the jobs, if the site requires one.
+        qos: Quality of service of the jobs, if the site requires one.
+        hours: Time limit of a job in hours. Two minutes before it, the job is requeued, and later
+            continues from its checkpoint.
+        gpus: GPUs per job; 0 for none.
+        cpus: Cores per job.
+        memory_gb: Memory per job in GB.
+        at_once: Largest number of jobs that run at a time, for each array of the study.
     """
 
     partition: str | None = None

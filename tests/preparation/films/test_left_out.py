@@ -61,7 +61,7 @@ def test_strict_stops_at_the_first_and_goes_on_without(tmp_path, capsys):
     flags = ("--split-all-to", "train")
     assert films(source, tmp_path / "out", *flags, "--strict") == 2
     said = capsys.readouterr().err
-    assert "Schmidt_0130.png: truncated: is cut short. Copy it again." in said
+    assert "Schmidt_0130.png: truncated: is truncated. Copy it again." in said
     assert "Stopped here, as --strict says; what is finished is kept." in said
     assert not (tmp_path / "out/manifest.json").exists()
     assert (tmp_path / "out/records/films_000000.json").exists()

@@ -327,7 +327,7 @@ def test_equal_films_keep_their_patients_in_one_split(divided, tmp_path, capsys)
     manifest = json.loads((out / "manifest.json").read_text())
     (out / "manifest.json").write_text(json.dumps({**manifest, "split_id": "of before"}))
     assert films(source, out, "--split-seed", str(seed)) == 0
-    assert "divided otherwise than it was here before" in capsys.readouterr().out
+    assert "the split of this cache has changed" in capsys.readouterr().out
     assert json.loads((out / "manifest.json").read_text()) == manifest
 
 

@@ -230,7 +230,7 @@ def test_wrong_tables_are_refused_with_what_was_expected(sources, tmp_path):
     packed = sources / "mimic" / "mimic-cxr-2.0.0-split.csv.gz"
     cut = tmp_path / packed.name
     cut.write_bytes(packed.read_bytes()[:100])
-    with pytest.raises(UserError, match="is damaged or cut short"):
+    with pytest.raises(UserError, match="is damaged or truncated"):
         read_table(cut)
 
 

@@ -180,9 +180,9 @@ def test_a_set_does_not_lie_among_the_images_that_it_is_made_of(
     (tmp_path / "link").symlink_to(folder)
     for out in (folder, folder / "set", tmp_path / "link" / "deep" / "set"):
         assert synthetic(folder, out, like=cache) == 2
-        assert "lies in --source" in capsys.readouterr().err
+        assert "is inside --source" in capsys.readouterr().err
     assert synthetic(folder, tmp_path, like=cache) == 2
-    assert "lies in --out" in capsys.readouterr().err
+    assert "is inside --out" in capsys.readouterr().err
     assert [path.name for path in folder.iterdir()] == ["a.png"]
 
 

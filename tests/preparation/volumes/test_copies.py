@@ -227,7 +227,7 @@ def test_adding_a_copy_moves_its_group_alone_and_says_so(tmp_path, capsys):
     assert now[late] == now["case_00000"] == before["case_00000"]
     assert now[early] == now["case_00001"] != before["case_00001"]
     assert [name for name in before if now[name] != before[name]] == ["case_00001"]
-    assert "divided otherwise than it was here before" in capsys.readouterr().out
+    assert "the split of this cache has changed" in capsys.readouterr().out
 
 
 def test_a_split_that_copies_emptied_says_so(tmp_path, capsys):

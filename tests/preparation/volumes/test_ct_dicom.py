@@ -174,7 +174,7 @@ def test_several_series_take_the_largest_or_the_named(tmp_path):
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)
     assert (
-        "holds 2 series; took the largest, on which the masks lie (6 files). Pass --series"
+        "holds 2 series; took the largest, which the masks match (6 files). Pass --series"
         in volume.notes[0]
     )
     assert "...1.2.3 (6 files), ...1.2.77 (2 files)" in find_studies(tmp_path).notes[-1]
@@ -209,7 +209,7 @@ def _short_pixels(folder):
 @pytest.mark.parametrize(
     ("break_it", "sentence"),
     [
-        (_drop, "misses 1 slice"),
+        (_drop, "lacks 1 slice"),
         (_double, r"DICOM/again and PATIENT_DICOM/image_0|DICOM/image_0 and PATIENT_DICOM/again"),
         (lambda f: _first(f, NumberOfFrames=2), "multi-frame"),
         (lambda f: _first(f, SamplesPerPixel=3), "colour"),

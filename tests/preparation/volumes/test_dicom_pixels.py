@@ -154,8 +154,8 @@ def table():
     [
         ({"RescaleSlope": None, "RescaleIntercept": None}, "has no RescaleSlope, but .* has one"),
         ({"RescaleIntercept": None}, "has no RescaleIntercept, but .* has one"),
-        ({"RescaleSlope": 0}, "has RescaleSlope 0 and RescaleIntercept 0, by which its pixels"),
-        ({"ModalityLUTSequence": table()}, r"tells its values by a table \(ModalityLUTSequence\)"),
+        ({"RescaleSlope": 0}, "has RescaleSlope 0 and RescaleIntercept 0, from which no values"),
+        ({"ModalityLUTSequence": table()}, r"gives its values by a table \(ModalityLUTSequence\)"),
     ],
 )
 def test_a_slice_whose_values_are_on_no_known_scale_is_refused(tmp_path, folder, tags, sentence):

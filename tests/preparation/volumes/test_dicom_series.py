@@ -139,7 +139,7 @@ def test_of_two_equally_large_series_the_one_that_the_masks_lie_on(tmp_path):
     second_series(tmp_path, shift=1.2)
     volume = read_only(tmp_path)
     assert np.array_equal(volume.image, image)
-    assert "took the one on which the masks lie (6 files)" in volume.notes[0]
+    assert "took the one that the masks match (6 files)" in volume.notes[0]
 
 
 def test_the_masks_decide_against_a_larger_series_too(tmp_path):
@@ -162,7 +162,7 @@ def test_two_phases_on_which_the_masks_lie_alike_are_asked_about(tmp_path):
     image, _ = make_study(tmp_path)
     second = second_series(tmp_path)
     said = reason(tmp_path)
-    assert "holds 2 series on whose slices its masks lie alike, such as two phases" in said
+    assert "holds 2 series that its masks match equally well, such as two phases" in said
     assert "--series" in said
     assert "...1.2.1 (6 files), ...1.2.3 (6 files)" in find_studies(tmp_path).notes[-1]
     assert np.array_equal(read_only(tmp_path, series="1.2.3").image, image)
@@ -189,19 +189,19 @@ DESIGNED = [0, 1, 2, 3, 8, 13, 18]
 def test_variable_spacing_is_said_rightly_and_used_where_it_is_accepted(tmp_path, numbers):
     spaced(tmp_path, DESIGNED, numbers)
     said = reason(tmp_path)
-    assert "has slices that lie 1.00 to 5.00 mm apart" in said
+    assert "has slices that are 1.00 to 5.00 mm apart" in said
     assert ("and are numbered without a gap" in said) == (numbers is not None)
     assert "misses" not in said
     assert "pass --variable-spacing" in said
     volume = read_only(tmp_path, variable=True)
     assert volume.slice_spacing_mm == [1, 1, 1, 3, 5, 5, 5]
-    assert "lie 1.00 to 5.00 mm apart; used as --variable-spacing says" in volume.notes[0]
+    assert "are 1.00 to 5.00 mm apart; used, as --variable-spacing says" in volume.notes[0]
 
 
 @pytest.mark.parametrize("variable", [False, True])
 def test_a_hole_in_the_numbers_is_a_missing_slice_whatever_is_accepted(tmp_path, variable):
     spaced(tmp_path, [0, 1, 2, 3, 5, 6], [1, 2, 3, 4, 6, 7])
-    assert "misses 1 slice(s) between" in reason(tmp_path, variable=variable)
+    assert "lacks 1 slice(s) between" in reason(tmp_path, variable=variable)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +210,7 @@ def test_a_hole_in_the_numbers_is_a_missing_slice_whatever_is_accepted(tmp_path,
 )
 def test_distances_that_differ_by_more_than_a_tenth_are_uneven(tmp_path, positions, range_mm):
     spaced(tmp_path, positions)
-    assert f"has slices that lie {range_mm} mm apart" in reason(tmp_path)
+    assert f"has slices that are {range_mm} mm apart" in reason(tmp_path)
     assert isinstance(read_only(tmp_path, variable=True).slice_spacing_mm, list)
 
 
@@ -226,7 +226,7 @@ def test_a_damaged_slice_is_named_beside_the_missing_one(tmp_path):
     damaged = slices_of(tmp_path / "PATIENT_DICOM")[2]
     damaged.write_text("<html>please log in</html>")
     said = reason(tmp_path)
-    assert "misses 1 slice(s) between" in said
+    assert "lacks 1 slice(s) between" in said
     assert f"damaged: PATIENT_DICOM/{damaged.name} cannot be read as a slice" in said
 
 
@@ -288,7 +288,7 @@ def moved(x, y):
     ("tags", "sentence"),
     [
         ({"ImagePositionPatient": moved(3, 0)}, r"first pixel of \S+ at \(3.00, 0.00\) mm \(x, y\),"
-                                               r" that of \S+ lies at \(0.00, 0.00\) mm"),
+                                               r" that of \S+ is at \(0.00, 0.00\) mm"),
         ({"ImagePositionPatient": moved(0, -0.5)}, r"at \(0.00, -0.50\) mm"),
         ({"PixelSpacing": [1.0, 0.9]}, r"has pixels of 1.000 x 0.900 mm \(row, column\) in \S+, but"
                                        r" \S+ has 0.800 x 0.700 mm"),

@@ -92,7 +92,7 @@ def test_planted_names_are_in_the_private_folder_and_on_the_screen_alone(tmp_pat
     assert re.search(rf"skipped \S*.*{PLANTED}", said)
     assert "patient_" not in said
     private = private_folder(out)
-    assert f"{private}: says which patient and which file is which" in said
+    assert f"{private}: the names of patients and files behind the pseudonyms." in said
     patients = dict(rows_of(private / "patients.csv"))
     assert set(SliceCache.open(out).patients(None)) <= set(patients)
     assert len(SliceCache.open(out).patients(None)) == num_patients
@@ -135,7 +135,7 @@ def test_the_manifest_says_how_patients_are_named_and_another_salt_is_another_ca
     assert json.loads((out / "manifest.json").read_text())["patients"] == {
         "named_by": "pseudonym", "salt_check": salt_check("ours"), "ids": "as_written",
     }  # fmt: skip
-    assert "hashes with the salt that everybody knows" not in capsys.readouterr().out
+    assert "hashes with the built-in salt" not in capsys.readouterr().out
     assert b"ours" not in b"".join(contents(out).values())
     assert set(SliceCache.open(out).patients(None)) == {
         pseudonym(f"case_{number:05d}", "ours") for number in range(3)

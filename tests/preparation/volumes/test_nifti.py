@@ -158,8 +158,8 @@ def _labels(case, value, dtype=np.int16):
         (lambda c: _labels(c, 3), "segmentation", r"label values \[3\]"),
         (lambda c: _labels(c, -1), "segmentation", r"label values \[-1\]"),
         (lambda c: _labels(c, 0.5, np.float32), "segmentation", "fractional"),
-        (_truncated, "imaging", "cut short"),
-        (lambda c: _truncated(c, "segmentation"), "segmentation", "cut short"),
+        (_truncated, "imaging", "truncated"),
+        (lambda c: _truncated(c, "segmentation"), "segmentation", "truncated"),
         (_flipped_bit, "segmentation", "BadGzipFile"),
     ],
 )

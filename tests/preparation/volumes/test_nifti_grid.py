@@ -82,14 +82,15 @@ def scaled(*factors):
 @pytest.mark.parametrize(
     ("affine", "sentence"),
     [
-        (moved([3, 0, 0]), r"lies elsewhere: its first voxel is at \(23.00, 15.00, 100.00\) mm, "
-                           r"that of \S*imaging.nii.gz at \(20.00, 15.00, 100.00\) mm"),
+        (moved([3, 0, 0]), r"is at another position: its first voxel is at "
+                           r"\(23.00, 15.00, 100.00\) mm, that of \S*imaging.nii.gz at "
+                           r"\(20.00, 15.00, 100.00\) mm"),
         (moved([0, 0, 3]), r"\(20.00, 15.00, 103.00\) mm"),
         (moved([0, -0.5, 0]), r"\(20.00, 14.50, 100.00\) mm"),
         (scaled(1, 1.25, 1.25), r"voxels of 3.00 x 1.00 x 0.88 mm \(slice, row, column\), but "
                                 r"\S*imaging.nii.gz has 3.00 x 0.80 x 0.70 mm"),
         (scaled(2, 1, 1), r"6.00 x 0.80 x 0.70 mm"),
-        (scaled(1, 1, -1), r"lies elsewhere \(axes IPR and IPL\)"),
+        (scaled(1, 1, -1), r"is at another position \(axes IPR and IPL\)"),
         (np.diag([5.0, 5, 5, 1]), r"shape \(5, 7, 9\) along RAS, but .* has \(5, 7, 9\) along IPL"),
     ],
 )  # fmt: skip

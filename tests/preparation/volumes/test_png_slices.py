@@ -173,8 +173,8 @@ def test_what_was_left_out_is_said_before_an_empty_split(tmp_path):
     reasons, split = str(refused.value).splitlines()
     assert "10 left out, most often: has label values [3], expected only 0" in reasons
     assert "--label-map 3=0" in reasons
-    divided = "There are 2 patients; divided 0.7 / 0.2 / 0.1 by seed 85, none of the 2 patients"
-    assert split.startswith(f"{divided} falls into")
+    empty = "There are 2 patients. Split 0.7 / 0.2 / 0.1 by seed 85, none of them"
+    assert split.startswith(f"{empty} is in")
     assert "--split-seed 85" not in split, "nobody gave it"
 
 

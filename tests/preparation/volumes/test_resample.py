@@ -38,7 +38,7 @@ def test_a_thick_coronal_volume_is_noted_or_resampled(tmp_path, capsys):
     flags = ("--split-all-to", "test")
     assert kits19(source, tmp_path / "kept", *flags) == 0
     said = capsys.readouterr().out
-    assert "its pixels are 5.000 x 0.700 mm (row, column), not square, and are kept so" in said
+    assert "5.000 x 0.700 mm (row, column), not square, and are kept as they are" in said
     kept = SliceCache.open(tmp_path / "kept")
     assert extent(kept.mask(kept.items[0])) == (12, 86)
     assert kept.items[0].pixel_spacing_mm == pytest.approx((5.0, 0.7))

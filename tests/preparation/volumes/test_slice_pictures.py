@@ -258,7 +258,7 @@ def test_orientations_that_differ_are_refused(tmp_path):
     make_pairs(tmp_path, [(3, 1)])
     with_orientation(tmp_path / "image/s_3_1.png", RNG.integers(0, 255, (10, 10), np.uint8), 3)
     [job] = find_pairs(tmp_path, naming=Naming(None)).jobs
-    with pytest.raises(SkipVolume, match=r"by its EXIF orientation 1, .* by 3\. Left out; which"):
+    with pytest.raises(SkipVolume, match=r"orientation 1, but .* has 3\. Left out"):
         read_pairs(job)
 
 

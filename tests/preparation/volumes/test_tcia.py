@@ -126,7 +126,7 @@ def test_studies_that_cannot_be_used_are_listed(tmp_path, capsys):
     _modality(source / "MR-0/study-1/1.0", "MR")
     assert prepared(source, tmp_path / "out", "--masks", masks, *LABELS) == LEFT_OUT
     skipped = (tmp_path / "out.private/skipped.csv").read_text()
-    assert "lies elsewhere" in skipped
+    assert "is at another position" in skipped
     assert "which nothing declares" in skipped
     assert "holds MR, and no CT" in skipped
     assert SliceCache.open(tmp_path / "out").patients(None) == ["CT-0", "CT-3"]

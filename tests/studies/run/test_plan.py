@@ -2,6 +2,8 @@
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import fake_verbs
 import pytest
@@ -9,6 +11,9 @@ import yaml
 
 import study
 from provenance import UserError
+from studies.run.planning.plan_text import disk_lines
+from studies.run.planning.trainings import Training
+from studies.specification.read import load_specification
 
 ROOT = Path(__file__).parents[3]
 
@@ -71,6 +76,23 @@ def test_counts_time_and_disk(spec: Path, home: Path, capsys: pytest.CaptureFixt
     counted = told(capsys, *given, "--no-measure")
     assert "Time: not measured, as --no-measure asks." in counted
     assert "checkpoints not measured" in counted
+
+
+def test_generated_images_have_the_resolution_of_their_training() -> None:
+    specification = load_specification(ROOT / "configs/studies/film_gans_cpu.yaml")
+    config, cache = "configs/chest_xray/dcgan.yaml", SimpleNamespace(image_size=64)
+    at_32 = Training("1", "at_32", "", 3, config, ("--data.resolution", "32"))
+    trainings = [at_32, Training("1", "whole", "", 2, config)]
+    as_cache: Any = cache
+    printed = re.sub(r" +", " ", "\n".join(disk_lines(specification, trainings, as_cache, None)))
+    assert specification.distances is not None
+    number = specification.distances.num_images
+    assert f"3 x {number} generated images of 32 x 32 px, uncompressed" in printed.replace(
+        ",0", "0"
+    )
+    assert f"2 x {number} generated images of 64 x 64 px, uncompressed" in printed.replace(
+        ",0", "0"
+    )
 
 
 def test_assumed_spreads_are_called_so(
