@@ -22,6 +22,8 @@ CITED = re.compile(
 # are of one set each, and compare no methods.
 COUNTS_TRAININGS = (
     "few_images/",
+    "lesions/",
+    "pix2pix_and_lesions/",
     "film_gans_tuned/",
     "generators_for_use/",
     "placebo/",

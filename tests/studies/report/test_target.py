@@ -209,7 +209,7 @@ def test_a_target_that_the_data_have_not_is_refused_before_training(
     specification = parse_specification({**plan, "target": target}, "plan")
     study = Study(specification, home / "data", home / "out")
 
-    with pytest.raises(UserError, match=rf"target: {target}: .* there is kidney, tumour\."):
+    with pytest.raises(UserError, match=rf"target: {target}: .* it has kidney, tumour\."):
         downstream.ready(study)
 
 
@@ -223,7 +223,7 @@ def test_films_have_a_target_where_one_class_is_the_positive_one(
 
     two, three = ("normal", "pneumonia"), ("normal", "effusion", "mass")
     assert ready(two * 12, "pneumonia") == "pneumonia"
-    with pytest.raises(UserError, match=r"target: normal: .* there is pneumonia\."):
+    with pytest.raises(UserError, match=r"target: normal: .* it has pneumonia\."):
         ready(two * 12, "normal")
     with pytest.raises(UserError, match=r"target: mass: .* has 3 classes"):
         ready(three * 8, "mass")

@@ -150,7 +150,7 @@ def test_a_study_that_was_trained_once_has_no_spread(
     study.main(["run", *given, "--out", str(home / "out"), "--workers", "0"])
     with pytest.raises(UserError, match="two finished trainings on either side"):
         study.main(["plan", *given, "--from", str(home / "out")])
-    with pytest.raises(UserError, match=r"holds no study\.json"):
+    with pytest.raises(UserError, match=r"there is no such folder"):
         study.main(["plan", *given, "--from", str(home / "nowhere")])
 
 
