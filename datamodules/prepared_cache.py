@@ -126,9 +126,9 @@ class PreparedCache:
         if not self.num_synthetic:
             return []
         return [
-            f"Of the cache's {len(self):,} {self.CONTENTS} {self.num_synthetic:,} are marked as "
-            "synthetic, and were accepted as if they were real (--allow-synthetic). Results on "
-            "them are not results on patients."
+            f"The cache's {len(self):,} {self.CONTENTS} include {self.num_synthetic:,} marked as "
+            "synthetic, accepted as if real (--allow-synthetic). Results on such images are not "
+            "results on patients."
         ]
 
     @cached_property

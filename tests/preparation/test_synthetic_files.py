@@ -48,7 +48,8 @@ def both_ways(
     assert len(cache) > used
     assert cache.num_synthetic == len(cache) - used
     [note] = cache.synthetic_notes
-    assert note.startswith(f"Of the cache's {len(cache)} {kind.CONTENTS} {cache.num_synthetic} say")
+    begins = f"The cache's {len(cache)} {kind.CONTENTS} include {cache.num_synthetic} marked"
+    assert note.startswith(begins)
 
 
 def test_pictures_of_films(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
