@@ -26,8 +26,6 @@ COUNTS_TRAININGS = (
     "pix2pix_and_lesions/",
     "film_gans_tuned/",
     "generators_for_use/",
-    "lesions/",
-    "pix2pix_and_lesions/",
     "placebo/",
     "synthetic_films/",
     "translation/",
