@@ -204,7 +204,7 @@ def test_a_cache_says_whom_its_division_has_on_both_sides(
     path.write_text(json.dumps(manifest))
     assert prepare.main(["verify", "slices"]) == 0
     said = capsys.readouterr().err
-    assert "spellings of one number, so that scores are too good: 1. To bring" in said
+    assert "spellings of one number, so that scores are too good: 1. To make" in said
 
     header = "kind,first,second,similarity,same_patient,first_split,second_split"
     rows = ["exact,a,b,1.0000,no,train,test", "near,a,c,0.9900,no,train,train"]

@@ -190,7 +190,7 @@ def test_what_does_not_go_together_is_said(
 @pytest.mark.parametrize(
     ("more", "sentence"),
     [
-        (["--num-planted", "15"], r"--num-planted is 15; .* fewer than 20"),
+        (["--num-planted", "15"], r"--num-planted 15: expected 20 or more"),
         (["--num-held-out", "29"], r"--num-held-out is 29; .* images of 30 held-out patients"),
         (["--require", "copys<=0.01"], r"Did you mean copies\?"),
     ],

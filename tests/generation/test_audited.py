@@ -85,7 +85,7 @@ def test_a_set_is_audited_and_says_so(
         (["--num-planted", "20"], r"--num-planted 20: is about the audit. Add --audit"),
         (["--num-held-out", "30"], r"--num-held-out 30: is about the audit"),
         (["--drop-copies", "b"], r"--drop-copies b: is about the audit"),
-        (["--audit", "--num-planted", "19"], r"--num-planted is 19; .* fewer than 20"),
+        (["--audit", "--num-planted", "19"], r"--num-planted 19: expected 20 or more"),
         (["--audit", "--num-held-out", "29"], r"--num-held-out is 29; .* of 30 held-out"),
         (["--audit", "--require", "copies"], r"'copies' is no rule"),
         (["--audit", "nowhere"], r"nowhere"),

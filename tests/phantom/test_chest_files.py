@@ -181,6 +181,6 @@ def test_another_set_or_foreign_files_are_left_alone(film_set, tmp_path):
         write_phantom_cxr(tmp_path, num_patients=1, image_size=SET_SIZE, seed=0)
     with pytest.raises(UserError, match="is a file"):
         write_phantom_cxr(tmp_path / "notes.txt", num_patients=1, image_size=SET_SIZE, seed=0)
-    with pytest.raises(UserError, match="image_size is 8"):
+    with pytest.raises(UserError, match="--image-size 8: expected 16 or more"):
         write_phantom_cxr(tmp_path / "new", num_patients=1, image_size=8, seed=0)
     assert not (tmp_path / "new").exists()
