@@ -145,8 +145,9 @@ def measure(root: Path, sets: Sequence[str], split: str, num_images: int, out: P
         for number, one in enumerate(some):
             films, fakes = compared_sets(one, cache, split, num_images)
             if not real:
-                real = figures_of(_read(films), resampled(films.patients, REPLICATES, 0))
-                _save(_sheet_of(_read(films)), out / "sheet_real.png")
+                levels = _read(films)
+                real = figures_of(levels, resampled(films.patients, REPLICATES, 0))
+                _save(_sheet_of(levels), out / "sheet_real.png")
             made = _read(fakes)
             weights = resampled(fakes.patients, REPLICATES, 1 + len(figures) * 100 + number)
             trainings.append(figures_of(made, weights))

@@ -74,6 +74,7 @@ def main() -> None:
         "|---|---|---|---|---|"
     )
     real: Figures = {}
+    of_films = resampled(list(map(str, range(len(chosen)))), REPLICATES, 1)  # each by itself
     for path in options.checkpoints:
         try:
             module, _ = load_module(path)
@@ -87,8 +88,8 @@ def main() -> None:
                 real = figures_of(levels.astype(np.float64) / 127.5 - 1, weights)
                 print(row("real", real, real))
             for name, films in films_three_times(generator, len(chosen), options.seed).items():
-                weights = resampled(list(map(str, range(len(films)))), REPLICATES, 1)
-                print(row(f"{path.parent.parent.name}, {name}", figures_of(films, weights), real))
+                found = figures_of(films, of_films)
+                print(row(f"{path.parent.parent.name}, {name}", found, real))
         except UserError as error:
             sys.exit(f"grid_by_noise.py: {path}: {error}")
 

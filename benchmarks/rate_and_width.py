@@ -24,10 +24,8 @@ from losses.unconditional import discriminator_loss, generator_loss
 from networks import MultiScaleDiscriminator, MultiScaleGenerator
 from networks.pyramid import image_pyramid
 
-SETTINGS: dict[str, dict[str, int | None]] = {
-    "narrow": {"width": 16, "max_channels": 128},
-    "wide": {"width": 512, "max_channels": None},
-}
+# Width and largest number of channels of both networks.
+SETTINGS: dict[str, tuple[int, int | None]] = {"narrow": (16, 128), "wide": (512, None)}
 TUNED_RATE = 0.01
 
 
@@ -103,8 +101,7 @@ def main() -> None:
         found = {}
         for name, channels in SETTINGS.items():
             found[name] = moved(
-                channels["width"] or 0,
-                channels["max_channels"],
+                *channels,
                 options.size,
                 options.batch,
                 options.steps,

@@ -5,6 +5,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from datamodules.film_cache import FilmCache
+from datamodules.slice_cache import SliceCache
 from output_folder import claim_folder, locked, refuse_differences
 from preparation.split import Split
 from provenance import UserError, read_json
@@ -49,7 +51,7 @@ def claimed(out: Path, settings: Mapping[str, Any], split: Split) -> Iterator[No
 def _refuse_another_kind(out: Path, begun: str | None, wanted: str | None) -> None:
     """Refuse (UserError) a folder with the other kind of cache: nearly every setting differs."""
     if None not in (begun, wanted) and begun != wanted:
-        kinds = {"understudy-films": "films", "understudy-cache": "CT slices"}
+        kinds = {FilmCache.FORMAT: "films", SliceCache.FORMAT: "CT slices"}
         raise UserError(
             f"{out}: holds a cache of {kinds.get(str(begun), begun)}, and this command makes one "
             f"of {kinds.get(str(wanted), wanted)}. Nothing was changed. Give another --out."

@@ -97,9 +97,8 @@ class MakeFilmShard:
             "items": items,
             "rejected": rejected,
         }
-        if (
-            self.patients.phantom_seed is None
-        ):  # before the record: what has one is not looked at again
+        # Before the record: what has one is not looked at again.
+        if self.patients.phantom_seed is None:
             write_names(self.out, shard.name, named)
         write_json_atomic(record_path(self.out, shard.name), record)
         return record
