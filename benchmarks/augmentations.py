@@ -53,10 +53,10 @@ def example(channels: int, size: int, device: str) -> Pair:
 
 
 def rate(work: Callable[[int], Any], seconds: float, device: str) -> float:
-    """Calls per second of one stretch."""
+    """Calls per second of one stretch, of at least one call."""
     clock = time.process_time if device == "cpu" else time.perf_counter
     count, started = 0, clock()
-    while clock() - started < seconds:
+    while not count or clock() - started < seconds:
         work(count)
         count += 1
     if device != "cpu":
