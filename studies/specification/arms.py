@@ -206,19 +206,25 @@ def _same_already(specification: Specification, arm: Scenario, control: str) -> 
 
 
 def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
-    """Whether the synthetic images that join are made up of classes as the real ones are."""
+    """Whether the synthetic images that join are made up of classes as the real ones are.
+
+    A share of films counts each class by itself. One of slices counts them all together.
+    """
     plan = specification.plans.get(specification.made_by(arm))
     words = words_of(arm.arguments)
-    if _BALANCE in pairwise(words) or plan is None or _paints_lesions(plan):
+    if _BALANCE in pairwise(words) or plan is None or _always_hold_a_class(plan):
         return False
-    return SHARE in words or not (plan.per_class or plan.with_class)
+    return SHARE in words or not plan.per_class
 
 
-def _paints_lesions(plan: GeneratorPlan) -> bool:
-    """Whether its images are real slices that a lesion infilling has put a lesion into.
+def _always_hold_a_class(plan: GeneratorPlan) -> bool:
+    """Whether each of its slices holds the same class, however few of the real ones hold it.
 
-    Each of them holds one, whichever slices `into` names and however few of the real ones do.
+    So do those made from label maps `with_class`, and real slices that a lesion infilling has put
+    a lesion into, whichever slices `into` names.
     """
+    if plan.with_class is not None:
+        return True
     module = in_file(plan.config, ("model", "class_path"))
     return plan.into is not None or str(module).rpartition(".")[-1] == "LesionInfilling"
 

@@ -191,6 +191,7 @@ def test_unequal_numbers_of_images_withhold_the_verdict_of_a_pair(
             {"arguments": [], "per_class": "all", "num_images": 9},
             ("half_msg_steps", "half_msg_real"),
         ),
+        ({"with_class": "tumour"}, ("half_msg_steps", "half_dcgan_real")),
         ({"arguments": [], "with_class": "tumour"}, ("half_msg_steps", "half_dcgan_real")),
         ({"other flags": True}, ("half_msg_steps", "half_msg_real")),
     ],
