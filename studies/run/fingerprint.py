@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from datamodules.open_cache import open_cache
+from datamodules.synthetic import SyntheticSet
+from datamodules.unpaired.originals import open_source
 from provenance import sha256_of
 from studies.specification.specification import PROJECT_ROOT, find_path
 
@@ -21,12 +23,15 @@ class Inputs:
         data: Its cache, see `describe_data`.
         labels: By the names of its generators the cache whose label maps each is given, likewise;
             None: its own.
+        sources: By the names of its translators the cache, likewise, or the synthetic set that each
+            translates; a generator that translates nothing, or the study's own films, has none.
         weights_sha256: Of the extractor of a study of generators.
         synthetic_sha256: Of the set that stands in place of a generator; None without one.
     """
 
     data: dict[str, Any]
     labels: Mapping[str, dict[str, Any] | None]
+    sources: Mapping[str, dict[str, Any]]
     weights_sha256: str | None = None
     synthetic_sha256: str | None = None
 
@@ -46,6 +51,18 @@ def describe_data(root: Path) -> dict[str, Any]:
         "split_id": cache.split_id,
         "content_sha256": cache.content_sha256,
     }
+
+
+def describe_source(root: Path) -> dict[str, Any]:
+    """What makes the images that a translator translates the same ones.
+
+    Raises:
+        UserError: There is neither a cache nor a synthetic set.
+    """
+    opened = open_source(root)
+    if isinstance(opened, SyntheticSet):
+        return {"synthetic_set": opened.content_sha256}
+    return describe_data(root)
 
 
 def describe_training(config: str, flags: Sequence[str]) -> dict[str, Any]:

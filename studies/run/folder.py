@@ -18,9 +18,16 @@ from provenance import (
     write_text_atomic,
 )
 from studies.run.decisions import decisions_of
-from studies.run.fingerprint import Inputs, by_content, describe_data, digest
+from studies.run.fingerprint import (
+    Inputs,
+    by_content,
+    describe_data,
+    describe_source,
+    digest,
+)
 from studies.run.records import read_records
 from studies.run.subgroups import groups_of_films
+from studies.specification.generator_kinds import translates
 from studies.specification.generator_names import GeneratorJob, generator_job
 from studies.specification.parts import Cell
 from studies.specification.read import parse_specification
@@ -148,8 +155,10 @@ class Study:
 
     def labels_of(self, generator: str) -> Path | None:
         """Cache whose label maps a generator is given; None: those of the study's own data."""
-        own = self.specification.plans[generator].labels
-        return self.labels or (find_path(own) if own else None)
+        plan = self.specification.plans[generator]
+        if translates(plan):
+            return None  # its labels are those of what it translates
+        return self.labels or (find_path(plan.labels) if plan.labels else None)
 
     def inputs(self) -> Inputs:
         """What it is given, by content as it is now.
@@ -160,6 +169,11 @@ class Study:
         return Inputs(
             describe_data(self.root),
             {name: self._label_maps(name) for name in self.specification.plans},
+            {
+                name: describe_source(find_path(plan.source))
+                for name, plan in self.specification.plans.items()
+                if plan.source is not None
+            },
             sha256_of(self.weights) if self.weights else None,
             self.synthetic_set.content_sha256 if self.synthetic_set else None,
         )

@@ -6,20 +6,18 @@ study is such a control already, it is taken: with `--data.images_per_epoch` rea
 shown as often, without it as many real images are shown.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
-from foreign_text import configuration_of
+from studies.specification.generator_kinds import in_file, paints_lesions, translates
 from studies.specification.generators import as_many_images, differ_in_generator
-from studies.specification.parts import GeneratorPlan, Model, Scenario
+from studies.specification.parts import Model, Scenario
 from studies.specification.specification import (
     FRACTION,
     PLACEBO,
     Specification,
-    find_path,
     words_of,
 )
 
@@ -208,25 +206,17 @@ def _same_already(specification: Specification, arm: Scenario, control: str) -> 
 def _like_real_ones(specification: Specification, arm: Scenario) -> bool:
     """Whether the synthetic images that join are made up of classes as the real ones are.
 
-    A share of films counts each class by itself. One of slices counts them all together.
+    A share of films counts each class by itself. One of slices counts them all together. Slices
+    made `with_class` all hold it, painted ones all hold a lesion, and translations have the classes
+    of their source.
     """
     plan = specification.plans.get(specification.made_by(arm))
     words = words_of(arm.arguments)
-    if _BALANCE in pairwise(words) or plan is None or _always_hold_a_class(plan):
+    if _BALANCE in pairwise(words) or plan is None:
+        return False
+    if plan.with_class is not None or paints_lesions(plan) or translates(plan):
         return False
     return SHARE in words or not plan.per_class
-
-
-def _always_hold_a_class(plan: GeneratorPlan) -> bool:
-    """Whether each of its slices holds the same class, however few of the real ones hold it.
-
-    So do those made from label maps `with_class`, and real slices that a lesion infilling has put
-    a lesion into, whichever slices `into` names.
-    """
-    if plan.with_class is not None:
-        return True
-    module = in_file(plan.config, ("model", "class_path"))
-    return plan.into is not None or str(module).rpartition(".")[-1] == "LesionInfilling"
 
 
 def data_setting(specification: Specification, scenario: Scenario, model: Model, name: str) -> Any:
@@ -253,15 +243,6 @@ def setting_of(
     values += [value for flag, value in given if flag == f"--{part}.{name}"]
     said = [value for value in values if value is not None]
     return None if not said or said[-1] in ("null", "None") else said[-1]
-
-
-def in_file(config: str, keys: Sequence[str]) -> Any:
-    """A setting of a configuration, by its keys from the outermost in; None if it is not there."""
-    path = find_path(config)
-    content = configuration_of(path) if path.is_file() else None
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def _placebos(specification: Specification) -> list[Scenario]:

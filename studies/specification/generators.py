@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from spelling import meant
+from studies.specification.generator_kinds import translates, wrong_of_kind
 from studies.specification.generator_names import key_of_generator
 from studies.specification.parts import GeneratorPlan, Scenario
 from studies.specification.specification import Specification
@@ -41,11 +42,18 @@ def wrong_generators(specification: Specification) -> list[str]:
                 f"{key_of_generator(name)}.checkpoint is {plan.checkpoint!r}, expected last or "
                 "best."
             )
+        found += wrong_of_kind(plan, key_of_generator(name))
     return found
 
 
 def _wrong_of_scenario(specification: Specification, scenario: Scenario) -> list[str]:
     name, plans = f"scenario {scenario.id}", specification.plans
+    maker = plans.get(specification.made_by(scenario))
+    if scenario.synthetic and scenario.size not in (None, 1) and maker and translates(maker):
+        return [
+            f"{name}: sizes: its generator is a CycleGAN, which learns from all patients of both "
+            "domains and not from a share of them. Leave `sizes` out."
+        ]
     if scenario.generator is None:
         if not scenario.synthetic or specification.synthetic or len(plans) == 1:
             return []

@@ -7,6 +7,7 @@ from pathlib import Path
 from provenance import UserError
 from spelling import from_here, meant_path
 from studies.specification.arms import data_setting, setting_of
+from studies.specification.generator_kinds import translates
 from studies.specification.generator_names import generator_job
 from studies.specification.read import load_specification
 from studies.specification.specification import PROJECT_ROOT, Specification, find_path, words_of
@@ -74,22 +75,30 @@ def _without_less(needs: Iterable[str]) -> list[str]:
 
 
 def _needs(study: Specification, needs_of: Callable[[Path], Iterable[str]]) -> Iterator[str]:
-    for config in study.configs():
+    plans = study.plans.values()
+    # What a translator needs beside the study's own data is its source, which is named below.
+    makers = [plan.config for plan in plans if not translates(plan)]
+    for config in [*makers, *(model.config for model in study.models)]:
         yield from needs_of(find_path(config))
     given = [study.arguments, *(one.arguments for one in study.scenarios)]
     given += [one.arguments for one in study.models]
-    given += [plan.arguments for plan in study.plans.values()]
+    given += [plan.arguments for plan in plans]
     for flag, value in (pair for arguments in given for pair in pairwise(words_of(arguments))):
         if flag.endswith(".weights") and value == "imagenet":
             yield "ImageNet weights (downloaded, or a file)"
         elif flag.endswith("weights_path"):
             yield f"the file {value}"
-    for plan in study.plans.values():
+    for plan in plans:
         if plan.labels:
             yield f"the label maps of {plan.labels}"
+        if plan.source:
+            yield f"the images of {plan.source}"
     if study.synthetic is not None:
         yield f"the synthetic set {study.synthetic}"
     if study.distances is not None and study.distances.extractor != "random_vgg":
         yield f"the weights of {study.distances.extractor} (--weights)"
     if study.subgroups:
         yield f"the label columns {', '.join(study.subgroups)}"
+    if study.external:
+        flags = " ".join(f"--external {one}=CACHE" for one in study.external)
+        yield f"external test sets ({flags})"

@@ -22,6 +22,9 @@ class GeneratorPlan:
             "smaller" (every class but the largest) become the data's classes before a study runs.
         into: Of a lesion infilling: which slices get lesions, "healthy" or "any", as generate.py
             --into; None: healthy.
+        source: Of a CycleGAN: the cache, or the synthetic set, whose images it learns to translate
+            into those of the study's data, and translates. None: films of one class of these data,
+            which `arguments` name with --data.source_label and --data.target_label.
         title: What a reader sees; "": its name under `generators`.
     """
 
@@ -33,6 +36,7 @@ class GeneratorPlan:
     checkpoint: str = "last"
     per_class: tuple[str, ...] | Literal["all", "smaller"] = ()
     into: Literal["healthy", "any"] | None = None
+    source: str | None = None
     title: str = ""
 
 

@@ -52,6 +52,7 @@ def with_found_paths(specification: Specification, folder: Path) -> Specificatio
                 plan,
                 config=_found(plan.config, folder),
                 labels=_found(plan.labels, folder) if plan.labels else None,
+                source=_found(plan.source, folder) if plan.source else None,
                 arguments=_flags(plan.arguments, folder),
             )
             for name, plan in specification.plans.items()

@@ -235,8 +235,9 @@ class Specification:
             if scenario["generator"] is None:
                 del scenario["generator"]
         for plan in (plain["generator"], *(plain["generators"] or {}).values()):
-            if plan is not None and not plan["title"]:
-                del plan["title"]
+            for key in ("title", "source"):
+                if plan is not None and not plan[key]:
+                    del plan[key]
         return {key: value for key, value in plain.items() if value is not None}
 
 

@@ -179,8 +179,10 @@ def generate(
     labels: Path | None = None,
     with_class: str | None = None,
     into: str | None = None,
+    source: Path | None = None,
 ) -> Path:
-    note(f"generate {out.name} {labels}" + (f" into {into}" if into else ""))
+    more = (f" into {into}" if into else "") + (f" source {source}" if source else "")
+    note(f"generate {out.name} {labels}{more}")
     if ordered("generate") == "fail":
         raise OSError(28, "No space left on device")
     items = []

@@ -11,7 +11,9 @@ from provenance import UserError
 from spelling import meant
 from studies.run.folder import Study
 from studies.run.subgroups import check_subgroups
+from studies.run.translations import refuse_too_many
 from studies.specification.arms import data_setting
+from studies.specification.generator_kinds import translates
 from studies.specification.generator_names import key_of_generator
 from studies.specification.parts import GeneratorPlan
 from studies.specification.specification import Specification
@@ -27,6 +29,12 @@ def ready(study: Study) -> Study:
             study's target among them, or without the columns of its subgroups.
     """
     _check_target(study)
+    plans = dict(study.specification.plans)
+    if study.labels is not None and plans and all(map(translates, plans.values())):
+        raise UserError(
+            f"--labels {study.labels}: are for a generator that paints label maps, and this "
+            "study's translate images with theirs. Leave it out."
+        )
     if study.labels is not None and study.specification.synthetic is not None:
         raise UserError(
             f"--labels {study.labels}: are for a generator, and this study has a finished set in "
@@ -34,8 +42,9 @@ def ready(study: Study) -> Study:
         )
     columns = study.specification.subgroups
     check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
-    plans = dict(study.specification.plans)
     for name, plan in plans.items():
+        if translates(plan):
+            refuse_too_many(plan, key_of_generator(name), open_cache(study.root))
         if plan.with_class is not None:
             _check_with_class(study, name, plan.with_class)
         if isinstance(plan.per_class, str):

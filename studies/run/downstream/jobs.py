@@ -8,10 +8,11 @@ from provenance import UserError
 from studies.run.fingerprint import Inputs, describe_training
 from studies.run.job import Job
 from studies.specification.arms import data_setting
+from studies.specification.generator_kinds import SOURCE, translates
 from studies.specification.generator_names import GeneratorJob, generator_job
-from studies.specification.parts import Cell
+from studies.specification.parts import Cell, GeneratorPlan
 from studies.specification.paths import from_this_folder
-from studies.specification.specification import Specification, words_of
+from studies.specification.specification import Specification, find_path, words_of
 from studies.statistics.results import holds_score, known_scores
 
 _FIRST = "pretrain"  # what the first of two trainings is called
@@ -60,6 +61,8 @@ def _settings_of(specification: Specification, generator: str, inputs: Inputs) -
         found["per_class"] = list(plan.per_class)
     if plan.into is not None:
         found["into"] = plan.into
+    if plan.source is not None:
+        found["source"] = inputs.sources[generator]
     return found
 
 
@@ -80,12 +83,20 @@ def trainings_of_generator(
     assert not isinstance(plan.per_class, str)  # `ready` put the data's classes there
     return {
         part: [
+            *_source_flags(plan),
             *from_this_folder(plan.arguments),
             *specification.patients_flags(made.seed, made.size),
             *(("--data.only_label", part) if part else ()),
         ]
         for part in plan.per_class or ("",)
     }
+
+
+def _source_flags(plan: GeneratorPlan) -> list[str]:
+    """What a translator translates; its configuration may name another source."""
+    if not translates(plan):
+        return []
+    return [SOURCE, "null" if plan.source is None else str(find_path(plan.source))]
 
 
 def trainings_of_cell(
@@ -151,6 +162,7 @@ def _make_images(job: Job, made: GeneratorJob) -> None:
         seed=made.seed,
         with_class=plan.with_class,
         **({} if plan.into is None else {"into": plan.into}),
+        **({} if plan.source is None else {"source": find_path(plan.source)}),
     )
     job.write(synthetic={"folder": written, "num_images": plan.num_images})
 

@@ -9,7 +9,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, duration, span
 from studies.run.planning.trainings import GENERATOR, ONE_PER_CLASS, Training
-from studies.specification.arms import in_file
+from studies.specification.generator_kinds import in_file
 from studies.specification.parts import Scenario
 from studies.specification.specification import Specification, words_of
 

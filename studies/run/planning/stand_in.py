@@ -15,6 +15,8 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import FORMAT
+from studies.run.translations import drawn
+from studies.specification.generator_kinds import translates
 from studies.specification.parts import GeneratorPlan
 
 # The one file that all images of a set are, by its format.
@@ -68,6 +70,16 @@ def is_stand_in(folder: Path) -> bool:
 
 
 def _items(cache: PreparedCache, generator: GeneratorPlan) -> list[dict[str, Any]]:
+    if translates(generator):
+        return [
+            {
+                "id": f"{index:06d}",
+                "seed": index,
+                "label": original.label,
+                "class_pixels": list(original.class_pixels),
+            }
+            for index, original in enumerate(drawn(generator, cache))
+        ]
     if not isinstance(cache, SliceCache):
         labels = [
             label for label in generator.per_class or (None,) for _ in range(generator.num_images)

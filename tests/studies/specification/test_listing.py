@@ -35,6 +35,11 @@ def test_every_study_of_ours_is_listed(capsys: pytest.CaptureFixture[str]) -> No
     assert by_name["class_balance"][3] == "  Needs: a cache of films with labels"
     assert by_name["architectures"][3].endswith("ImageNet weights (downloaded, or a file)")
     assert by_name["film_gans"][3].endswith("the weights of inception (--weights)")
+    assert by_name["films_normal_to_abnormal_cpu"][3] == "  Needs: a cache of films with labels"
+    assert by_name["kits19_phantom_to_ct_64px"][3] == (
+        "  Needs: a cache of CT slices with label maps, the images of data/phantom64, external "
+        "test sets (--external ircadb=CACHE)"
+    )
     assert by_name["kits19_scenarios"][3].endswith("the file weights/tf_efficientnet_lite0.pth")
 
 
