@@ -6,6 +6,7 @@
     python evaluate.py audit --data.root CACHE --synthetic DIR --out DIR
     python evaluate.py lesions --checkpoint runs/.../checkpoints/best.ckpt --synthetic DIR --out DIR
     python evaluate.py survival --synthetic DIR --source CACHE --checkpoint FILE --out DIR
+    python evaluate.py labels --synthetic DIR --root CACHE --checkpoint FILE --out DIR
     python evaluate.py images --real FOLDER --synthetic FOLDER --out DIR
     python evaluate.py gate DIR ... --require "copies<=0.01"
 
@@ -38,14 +39,18 @@ from command_line import description_of, parsed, run_verb, verb_parser, with_und
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
+from evaluation.labels import evaluate_labels
 from evaluation.survival import evaluate_survival
 from preparation.synthetic.plain_folders import PlainFolders, prepared_folders
 from provenance import UserError, sha256_of
 
-__all__ = ["audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_survival", "main"]
+__all__ = [
+    "audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_labels",
+    "evaluate_survival", "main",
+]  # fmt: skip
 
-_RECORDED = ("images", "survival", "audit")  # in the card of a set
-_SUBCOMMANDS = ("images", "lesions", "survival", "audit", "gate")
+_RECORDED = ("images", "survival", "labels", "audit")  # in the card of a set
+_SUBCOMMANDS = ("images", "lesions", "survival", "labels", "audit", "gate")
 _ALIASES = {"--data.root": "--root", "--real": "--root", "--inception_weights": "--weights"}
 _RECORD = (
     'Write the answer into the set\'s card and manifest, which say "not audited" or "not measured" '
@@ -140,12 +145,14 @@ def audit_and_record(**settings: Any) -> dict[str, Any]:
 
 def _record_evaluation(kind: str, synthetic: Path, out: Path) -> None:
     """Write a finished comparison, or what survived, into the set's card and manifest."""
-    from cards.finish import record_evaluation, record_survival
-    from evaluation import survival
+    from cards.finish import record_evaluation, record_labels, record_survival
+    from evaluation import labels, survival
     from evaluation.images import record
 
     if kind == "survival":
         record_survival(synthetic, survival.record_of(out))
+    elif kind == "labels":
+        record_labels(synthetic, labels.record_of(out))
     else:
         record_evaluation(synthetic, record.record_of(out))
 
@@ -265,6 +272,11 @@ _KINDS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
         evaluate_survival,
         "Ask a frozen classifier or segmenter whether the labels of a translated set survived, "
         "with what it finds in the originals beside it.",
+    ),
+    "labels": (
+        evaluate_labels,
+        "Ask a frozen classifier or segmenter for the labels of a synthetic set: how often it "
+        "finds them, and how often those of real images that it has not seen.",
     ),
     "audit": (
         audit,

@@ -8,7 +8,7 @@ from cards.facts import facts_of
 from cards.files import marks, named_files, pixels
 from cards.header import dataset_header
 from cards.page import Card, Row
-from cards.scores import rows_of, rows_of_survival
+from cards.scores import rows_of, rows_of_labels, rows_of_survival
 from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in, made_elsewhere
 from display.numbers import count
 from foreign_text import printable
@@ -88,7 +88,7 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         limits=_limits(manifest),
         cite=_cite(licences, manifest),
         header=dataset_header(title, len(items), licences, data, task),
-        results={name: manifest.get(name) for name in ("audit", "survival")}
+        results={name: manifest.get(name) for name in ("audit", "survival", "found_labels")}
         | {"evaluations": evaluations},
     )
 
@@ -177,6 +177,7 @@ def _constraint(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> 
         ]
         rows.append(("label maps", f"images with each structure: {', '.join(shown)}"))
     rows += rows_of_survival(manifest)
+    rows += rows_of_labels(items, manifest)
     rows.append(
         (
             "anatomy",

@@ -104,6 +104,24 @@ def record_survival(root: Path, survival: Mapping[str, Any]) -> None:
     write_set(root, found.items, {**found.manifest, "survival": dict(survival)}, command_of(found))
 
 
+def record_labels(root: Path, labels: Mapping[str, Any]) -> None:
+    """Write into a set's card and manifest how often a frozen model finds its labels.
+
+    Takes the place of an earlier one.
+
+    Args:
+        root: The set.
+        labels: As `evaluation.labels.record_of` gives it.
+
+    Raises:
+        UserError: It is of another set.
+    """
+    found = SyntheticSet.open(root)
+    _check_is_of(found, labels, "labels")
+    content = {**found.manifest, "found_labels": dict(labels)}
+    write_set(root, found.items, content, command_of(found))
+
+
 def _check_is_of(found: SyntheticSet, evaluation: Mapping[str, Any], kind: str) -> None:
     if evaluation["synthetic_sha256"] != found.content_sha256:
         raise UserError(
@@ -154,7 +172,8 @@ def _said_later(root: Path, content: Mapping[str, Any]) -> dict[str, Any]:
     same = all(before.get(key) == content.get(key) for key in ("items", "generator", "seed"))
     if not same:
         return {}
-    found = {key: before[key] for key in ("audit", "evaluations", "survival") if before.get(key)}
+    kept = ("audit", "evaluations", "survival", "found_labels")
+    found = {key: before[key] for key in kept if before.get(key)}
     if before.get("licences") and not all(one.is_stated for one in licences_in(content)):
         found["licences"] = before["licences"]  # stated since, by generate.py card
     return found

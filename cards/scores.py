@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cards.page import Row
+from datamodules.synthetic import SyntheticItem, has_label_maps
 from display.numbers import count, interval, number
 from foreign_text import printable
 
@@ -14,6 +15,10 @@ MEASURE = (
 
 _MEASURE_SURVIVAL = (
     "not measured: `python evaluate.py survival --synthetic SET --source CACHE --checkpoint FILE "
+    "--out FOLDER --record`"
+)
+_MEASURE_LABELS = (
+    "not measured: `python evaluate.py labels --synthetic SET --root CACHE --checkpoint FILE "
     "--out FOLDER --record`"
 )
 
@@ -43,6 +48,37 @@ def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list
                 )
             ]
     return rows or [("closeness" if not of_coverage else "variety", MEASURE)]
+
+
+def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
+    """How often a frozen model finds each label, in the set and in real images.
+
+    No rows for images without labels; nor, before it is measured, for translated ones, whose labels
+    are compared with those of their originals.
+    """
+    found = manifest.get("found_labels")
+    if found is None:
+        labelled = has_label_maps(items) or any(item.label is not None for item in items)
+        waits = bool(items) and labelled and "translated_from" not in manifest
+        return [("labels, looked for by a model", _MEASURE_LABELS)] if waits else []
+    summary = found["summary"]
+    rows: list[Row] = []
+    for name, entry in summary.items():
+        what, _, which = name.rpartition(":")
+        if which == "synthetic":
+            others = [(of, summary.get(f"{what}:{of}")) for of in ("real", "difference")]
+            text = "".join(f"; {of} {_with_ends(other)}" for of, other in others if other)
+            rows.append((f"{printable(what)}, synthetic", _with_ends(entry) + text))
+    real = count(found["num_real_patients"], "patient")
+    rows.append(
+        (
+            "labels, looked for by a model",
+            f"a frozen {found['model']}; {count(found['num_images'], 'image')}, and "
+            f"{found['num_real']:,} real of {real} ({found['split']} split) that it has not seen",
+        )
+    )
+    required = found.get("required", ())
+    return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
 
 
 def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:

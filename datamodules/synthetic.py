@@ -31,7 +31,7 @@ from spelling import meant_path
 from synthetic_marks import SET_FORMAT
 
 FORMAT = SET_FORMAT
-_SAID_LATER = ("audit", "evaluations", "licences", "survival", "sha256_files")
+_SAID_LATER = ("audit", "evaluations", "found_labels", "licences", "survival", "sha256_files")
 ImageFormat = Literal["png", "npy", "dicom", "secondary_capture", "nifti"]
 _SUFFIXES = {"png": "png", "npy": "npy", "nifti": "nii.gz"}
 _MASK_SUFFIXES = {"png": "png", "npy": "png"}  # a label map in DICOM would be a segmentation object

@@ -21,6 +21,7 @@ _KINDS = (
     "robustness",
     "lesions",
     "survival",
+    "labels",
 )
 
 

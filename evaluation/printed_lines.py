@@ -158,6 +158,16 @@ def _survival_lines(result: Mapping[str, Any]) -> list[str]:
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 
+def _label_lines(result: Mapping[str, Any]) -> list[str]:
+    lines = [
+        f"{count(result['num_images'], 'synthetic image')}, {result['num_real']:,} real of "
+        f"{count(result['num_real_patients'], 'patient')} ({result['split']}), asked of a "
+        f"{result['model']}"
+    ]
+    lines += [f"  {key:<28} {_interval(entry)}" for key, entry in result["summary"].items()]
+    return [*lines, *(f"  note: {note}" for note in result["notes"])]
+
+
 def _with_range(entry: Mapping[str, Any]) -> str:
     """A score of sets with its interval."""
     return f"{digits(entry['value'])} [{ends(entry)}]"
@@ -174,6 +184,7 @@ _KINDS: dict[str, tuple[Callable[[Mapping[str, Any]], list[str]], str]] = {
     "findings": (_finding_lines, "evaluation.json, findings.csv, report.html"),
     "robustness": (_robustness_lines, "evaluation.json, report.html"),
     "survival": (_survival_lines, "evaluation.json, images.csv"),
+    "labels": (_label_lines, "evaluation.json, images.csv"),
     "images": (_image_lines, "evaluation.json, fid_card.md, sheet.png"),
     "lesions": (_lesion_lines, "evaluation.json, images.csv, found.png"),
 }

@@ -9,6 +9,7 @@ is called.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,34 +67,26 @@ def evaluate_survival(
         UserError: A set that was not translated, another source than its own, a model of other
             classes or another size.
     """
-    import torch
     from tqdm import tqdm
 
     from datamodules.synthetic import SyntheticSet
-    from datamodules.unpaired.originals import all_originals
+    from datamodules.unpaired.originals import all_originals, of_set
+    from evaluation.asked_model import AskedModel
     from evaluation.figures import figures_of
     from gates.judge import judged
-    from lightning_modules import Classifier, Segmenter
-    from lightning_modules.loading import load_module, seen_by
+    from lightning_modules.loading import seen_by
 
     rules = parse_rules(require, OF_SURVIVALS)
-    if not 0 < found_at <= 1:
-        raise UserError(f"--found-at {found_at}: is a Dice, above 0 and at most 1.")
-    if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: must be 1 or more.")
+    check_flags(found_at, batch_size)
     out, made = Path(out), SyntheticSet.open(synthetic)
     told = made.manifest.get("translated_from")
     if told is None:
         raise UserError(
             f"{synthetic}: was not translated, so there are no originals to compare with. Give a "
-            "set that generate.py made with a CycleGAN."
+            "set that generate.py made with a CycleGAN; labels of any set are looked for by "
+            "evaluate.py labels."
         )
-    module, record = load_module(Path(checkpoint))
-    if not isinstance(module, Classifier | Segmenter):
-        raise UserError(
-            f"{checkpoint}: holds a {type(module).__name__}, expected a Classifier or a Segmenter."
-        )
-    names = [str(name) for name in record.get("class_names") or ()]
+    asked = AskedModel.open(checkpoint, made, chosen_device(device))
     originals = all_originals(Path(source), told)
     missing = [x for x in made.items if x.source_item_id not in originals]
     if missing:
@@ -101,50 +94,42 @@ def evaluate_survival(
             f"--source {source}: lacks {missing[0].source_item_id}, of which {missing[0].id} was "
             "made. Give the cache or the set that was translated."
         )
-    segments = isinstance(module, Segmenter)
-    _check_fits(made, names, segments, record, checkpoint)
     identity = {
         "task": "survival",
         "synthetic_sha256": made.content_sha256,
         "checkpoint_sha256": sha256_of(Path(checkpoint)),
-        "found_at": found_at if segments else None,
+        "found_at": found_at if asked.segments else None,
     }
     check_folder(out, RESULT, identity, "evaluation", [_IMAGES])
-    target = chosen_device(device)
-    module = module.to(target)
-    settings = record["data"]["init_args"]
-    channels = 1 if segments else int(settings.get("channels", 1))
-
-    def predicted(images: list[Any]) -> Any:
-        with torch.inference_mode():
-            logits = module(torch.stack([torch.from_numpy(one) for one in images]).to(target))
-        return logits.argmax(dim=1).cpu().numpy()
-
     rows: list[dict[str, Any]] = []
-    starts = range(0, len(made.items), batch_size)
+    images, names = of_set(made), asked.class_names
+    starts = range(0, len(images), batch_size)
     for start in tqdm(starts, "survival", unit="batch", disable=not show_progress):
         items = made.items[start : start + batch_size]
-        before = [originals[str(item.source_item_id)] for item in items]
-        both = (
-            predicted([_unit(made.image(item), channels) for item in items]),
-            predicted([one.unit(channels) for one in before]),
-        )
+        after = images[start : start + batch_size]
+        before = [
+            # Of a film the class that it has now, of a slice the label map that went along.
+            replace(originals[str(one.source_item_id)], label=now.label, read_mask=now.read_mask)
+            for one, now in zip(items, after, strict=True)
+        ]
+        said = asked.says(after), asked.says(before)
         for row, item in enumerate(items):
-            after, untouched = both[0][row], both[1][row]
-            found = {"id": item.id, "patient_id": item.source_patient_id or item.id}
-            if segments:
-                mask = made.mask(item)
-                found |= _of_slice(mask, after, untouched, names, found_at)
-            else:
-                found |= _of_film(item.label, names[int(after)], names[int(untouched)], names)
-            rows.append(found)
-    known = seen_by(record)
+            found: dict[str, Any] = {"id": item.id}
+            found["patient_id"] = item.source_patient_id or item.id
+            if not asked.segments:
+                found["label"] = item.label
+                found |= {_BY[i]: names[int(said[i][row])] for i in range(2)}
+            for which, each, image in zip(_BY, said, (after[row], before[row]), strict=False):
+                answer = asked.found(each[row], image, found_at)
+                found |= {f"{what}:{which}": value for what, value in answer.items()}
+            rows.append(found | {"same": _same(said[0][row], said[1][row], found_at)})
+    known = seen_by(asked.record)
     owners = {str(row["patient_id"]) for row in rows}
     seen = len(owners & known.patients)
     result: dict[str, Any] = {
         **identity,
         "translated_from": {k: v for k, v in told.items() if k != "knowledge"},
-        "model": type(module).__name__,
+        "model": type(asked.module).__name__,
         "class_names": names,
         "num_images": len(rows),
         "num_patients": len(owners),
@@ -215,70 +200,24 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _of_film(label: str | None, after: str, before: str, names: list[str]) -> dict[str, Any]:
-    """What a classifier says of a film of a label, and of its original."""
-    found: dict[str, Any] = {"label": label, "translated": after, "original": before}
-    for name in names:
-        counts = label == name
-        found[f"found:{name}:translated"] = int(after == name) if counts else None
-        found[f"found:{name}:original"] = int(before == name) if counts else None
-    return {**found, "same": int(after == before)}
+def check_flags(found_at: float, batch_size: int) -> None:
+    """Refuse a Dice or a number of images that is none.
+
+    Raises:
+        UserError: Names the flag.
+    """
+    if not 0 < found_at <= 1:
+        raise UserError(f"--found-at {found_at}: is a Dice, above 0 and at most 1.")
+    if batch_size < 1:
+        raise UserError(f"--batch-size {batch_size}: must be 1 or more.")
 
 
-def _of_slice(
-    mask: Any, after: Any, before: Any, names: list[str], found_at: float
-) -> dict[str, Any]:
-    """What a segmenter marks in a slice with this label map, and in its original."""
-    found: dict[str, Any] = {}
-    agreement = []
-    for label, name in enumerate(names[1:], start=1):
-        there = mask == label
-        for which, marked in (("translated", after == label), ("original", before == label)):
-            dice = _dice(there, marked)
-            here = bool(there.any())
-            found[f"dice:{name}:{which}"] = round(dice, 4) if here else None
-            found[f"found:{name}:{which}"] = int(dice >= found_at) if here else None
-            found[f"added:{name}:{which}"] = None if here else int(marked.any())
-        marks = after == label, before == label
-        agreement.append(_dice(*marks) if marks[0].any() or marks[1].any() else 1.0)
-    return {**found, "same": int(min(agreement) >= found_at)}
+def _same(after: Any, before: Any, found_at: float) -> int:
+    """Whether the model says the same of both: the class, or structures that overlap enough."""
+    from evaluation.asked_model import dice
 
-
-def _dice(one: Any, other: Any) -> float:
-    total = int(one.sum() + other.sum())
-    return 2 * int((one & other).sum()) / total if total else 0.0
-
-
-def _unit(image: Any, channels: int) -> Any:
-    """A translated image, (H, W) or (3, H, W) uint8, as the model takes it."""
-    import numpy as np
-
-    planes = image[None] if image.ndim == 2 else image
-    scaled = (planes / 127.5 - 1.0).astype(np.float32)
-    return np.repeat(scaled, channels, axis=0) if len(scaled) < channels else scaled
-
-
-def _check_fits(
-    made: Any, names: list[str], segments: bool, record: Mapping[str, Any], checkpoint: Path
-) -> None:
-    """Refuse a model of another size, kind or other classes."""
-    size = record.get("image_size")
-    if size is not None and size != made.image_size:
-        raise UserError(
-            f"{checkpoint}: was trained at {size} px, and {made.root} has {made.image_size} px. "
-            "Give a model of that size."
-        )
-    with_masks = all(item.class_pixels for item in made.items)
-    if segments != with_masks:
-        kinds = {True: "slices", False: "films"}
-        raise UserError(
-            f"{checkpoint}: is for {kinds[segments]}, and {made.root} holds {kinds[with_masks]}. "
-            "Give another model."
-        )
-    theirs = [str(name) for name in made.manifest.get("class_names") or ()]
-    labels = {item.label for item in made.items if item.label is not None}
-    if (segments and theirs != names) or not labels <= {*names}:
-        raise UserError(
-            f"{checkpoint}: tells apart {', '.join(names)}, but {made.root} is labelled "
-            f"{', '.join(theirs if segments else sorted(labels))}. Give a model of these classes."
-        )
+    if after.ndim == 0:
+        return int(after == before)
+    marked = {*after.ravel().tolist(), *before.ravel().tolist()} - {0}
+    overlaps = [dice(after == label, before == label) for label in marked]
+    return int(min(overlaps, default=1.0) >= found_at)

@@ -127,8 +127,19 @@ OF_SURVIVALS: Mapping[str, Kind] = {
 }
 """A `*` stands for the name of a class."""
 
+OF_LABELS: Mapping[str, Kind] = {
+    **dict.fromkeys(("num_images", "num_patients"), COUNT),
+    **{
+        f"{what}:*:{of}": SHARE
+        for what in ("found", "added", "dice")
+        for of in ("synthetic", "real")
+    },
+    **{f"{what}:*:difference": DIFFERENCE for what in ("found", "added", "dice")},
+}
+"""A `*` stands for the name of a class."""
+
 OF_ANY: Mapping[str, Kind] = {
-    **OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS, **OF_LESIONS, **OF_SURVIVALS,
+    **OF_AUDITS, **OF_SETS, **OF_CHECKPOINTS, **OF_LESIONS, **OF_SURVIVALS, **OF_LABELS,
 }  # fmt: skip
 
 

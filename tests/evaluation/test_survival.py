@@ -7,75 +7,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
-from torch import Tensor
 
 import evaluate
-import lightning_modules.loading
-from cards.finish import finish_synthetic_set, record_survival
+from cards.finish import record_survival
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from evaluation.survival import _of_slice, record_of, summary_of
-from lightning_modules import Classifier, Segmenter
+from evaluation.asked_model import found_in_slice
+from evaluation.survival import _same, record_of, summary_of
 from provenance import UserError
+from tests.evaluation.answers import Bright, Grey, write_set
 
 Cache = Callable[..., Path]
-
-
-class Bright(Classifier):
-    """Calls a film abnormal whose centre is bright."""
-
-    def __init__(self) -> None:
-        torch.nn.Module.__init__(self)
-
-    def forward(self, image: Tensor) -> Tensor:
-        bright = image[:, 0, 12:20, 12:20].mean(dim=(1, 2))
-        return torch.stack([-bright, bright], dim=1)
-
-
-class Grey(Segmenter):
-    """Marks what is bright as kidney, and what is black as tumour."""
-
-    def __init__(self) -> None:
-        torch.nn.Module.__init__(self)
-
-    def forward(self, image: Tensor) -> Tensor:
-        grey = image[:, 0]
-        return torch.stack([torch.zeros_like(grey), grey - 0.5, -0.5 - grey], dim=1)
-
-
-@pytest.fixture
-def answers(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
-    """Makes evaluate.py load one of these models; gives a file that stands for its checkpoint."""
-
-    def load(model: Any, names: list[str], folder: Path) -> Path:
-        record = {"class_names": names, "image_size": 32, "data": {"init_args": {}}, "split": {}}
-        loading = lightning_modules.loading
-        monkeypatch.setattr(loading, "load_module", lambda _: (model.eval(), record))
-        (folder / "model.ckpt").write_bytes(b"stands for one")
-        return folder / "model.ckpt"
-
-    return load
-
-
-def write_set(
-    root: Path, images: list[Any], items: list[SyntheticItem], names: list[str], **told: Any
-) -> Path:
-    (root / "images").mkdir(parents=True)
-    for item, image in zip(items, images, strict=True):
-        Image.fromarray(image).save(root / f"images/{item.id}.png")
-    manifest = {
-        "dataset": "test", "image_size": 32, "class_names": names, "synthetic": True, "seed": 0,
-        "generator": {"checkpoint_sha256": "0" * 64, "training_patients": [], "images_seen": 1},
-        "licences": [], "versions": {"understudy": "0"},
-        "translated_from": {
-            "dataset": "test", "direction": "forward", "shows_patients": True, **told
-        },
-    }  # fmt: skip
-    finish_synthetic_set(root, items, manifest, "python generate.py")
-    return root
 
 
 @pytest.fixture
@@ -171,12 +115,14 @@ def test_of_a_slice_what_is_there_is_found_and_what_is_not_is_added() -> None:
     mask[0] = 1
     marked = mask.copy()
     marked[0, :2], marked[3, 3] = 0, 2
-    found = _of_slice(mask, marked, mask, ["background", "kidney", "tumour"], 0.7)
-    assert found["dice:kidney:translated"] == pytest.approx(2 * 2 / 6, abs=1e-3)
-    assert (found["found:kidney:translated"], found["found:kidney:original"]) == (0, 1)
-    assert (found["added:tumour:translated"], found["added:tumour:original"]) == (1, 0)
-    assert found["found:tumour:translated"] is None
-    assert found["same"] == 0
+    names = ["background", "kidney", "tumour"]
+    found, whole = (found_in_slice(mask, marks, names, 0.7) for marks in (marked, mask))
+    assert found["dice:kidney"] == pytest.approx(2 * 2 / 6, abs=1e-3)
+    assert (found["found:kidney"], whole["found:kidney"]) == (0, 1)
+    assert (found["added:tumour"], whole["added:tumour"]) == (1, 0)
+    assert found["found:tumour"] is None
+    assert (_same(marked, mask, 0.7), _same(mask, mask, 0.7)) == (0, 1)
+    assert _same(np.int64(1), np.int64(1), 0.7) == 1
 
 
 def test_shares_are_over_images_and_intervals_over_patients() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from metrics.intervals import Interval, ends, patient_interval
+from metrics.intervals import Interval, difference_of_independent, ends, patient_interval
 
 
 def test_mean_is_over_values_not_over_patients() -> None:
@@ -111,3 +111,39 @@ def test_few_patients_in_two_humps_are_covered(patients: int, least: float) -> N
     ids = [str(i) for i in range(patients)]
     found = [patient_interval(two_humps(rng, patients).tolist(), ids) for _ in range(800)]
     assert np.mean([one.low <= 0 <= one.high for one in found]) >= least
+
+
+def wilson(found: int, of: int) -> Interval:
+    """A share with Wilson's interval, as Newcombe takes it."""
+    low, high = stats.binomtest(found, of).proportion_ci(method="wilson")
+    return Interval(found / of, low, high, of, of)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "low", "high"),
+    [
+        ((56, 70), (48, 80), 0.0524, 0.3339),
+        ((9, 10), (3, 10), 0.1705, 0.8090),
+        ((10, 10), (0, 20), 0.6791, 1.0000),
+        ((0, 10), (0, 20), -0.1611, 0.2775),
+    ],
+)
+def test_a_difference_of_shares_has_newcombes_interval(
+    one: tuple[int, int], other: tuple[int, int], low: float, high: float
+) -> None:
+    """Newcombe 1998, Table II, method 10."""
+    found = difference_of_independent(wilson(*one), wilson(*other))
+    assert found.value == pytest.approx(one[0] / one[1] - other[0] / other[1])
+    assert (found.low, found.high) == pytest.approx((low, high), abs=5e-5)
+    back = difference_of_independent(wilson(*other), wilson(*one))
+    assert (back.low, back.high) == pytest.approx((-found.high, -found.low))
+    assert found.num_patients == min(one[1], other[1])
+
+
+def test_a_difference_without_a_spread_claims_none() -> None:
+    alone = Interval(0.5, None, None, 1, 3, "one patient: no interval")
+    found = difference_of_independent(wilson(5, 10), alone)
+    assert (found.value, found.low, found.high) == (0.0, None, None)
+    assert found.no_interval == "one patient: no interval"
+    nothing = Interval(None, None, None, 0, 0)
+    assert difference_of_independent(nothing, alone).value is None

@@ -1,0 +1,251 @@
+"""Whether a frozen model finds the labels of a synthetic set as often as those of real images.
+
+A set's labels are what its generator was asked for: a class, or a label map. A model that was
+trained on real images looks whether they are there. What it finds in real images that it has not
+seen is the control: a model that does not find a class there says nothing of synthetic ones.
+
+The flags of evaluate.py labels are the function's arguments: nothing heavy is imported before it is
+called.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from device import Device, chosen_device
+from evaluation.folder import RESULT, Split, read_evaluation, write_csv
+from evaluation.survival import check_flags
+from gates.names import OF_LABELS
+from gates.rules import parse_rules
+from output_folder import check_folder
+from provenance import UserError, library_versions, sha256_of, write_json_atomic
+
+if TYPE_CHECKING:
+    from datamodules.unpaired.originals import Original
+    from evaluation.asked_model import AskedModel
+
+_IMAGES = "images.csv"
+_BOTH = ("synthetic", "real")
+
+
+def evaluate_labels(
+    synthetic: Path,
+    checkpoint: Path,
+    out: Path,
+    root: Path | None = None,
+    split: Split = "test",
+    found_at: float = 0.5,
+    batch_size: int = 16,
+    device: Device = "auto",
+    show_progress: bool = True,
+    require: str | None = None,
+) -> dict[str, Any]:
+    """Ask a frozen classifier or segmenter for the labels of a synthetic set.
+
+    For each class, the share of images of that label in which the model finds it, in the set and in
+    real images beside it, and the difference, with 95 % intervals over patients (of synthetic
+    images: over the patients of their label maps; films from noise count one by one). A classifier
+    finds the class that it thinks most probable. A segmenter finds a structure where Dice with the
+    label map reaches `found_at`, and "dice" is its mean; "added" is the share of images without
+    the structure in which it marks some. Writes evaluation.json and images.csv.
+
+    Args:
+        synthetic: A synthetic set whose images have classes or label maps.
+        checkpoint: Checkpoint of a classifier or a segmenter that was trained on real images only.
+        out: Folder for the results. One that holds another evaluation is refused, never
+            overwritten; the same evaluation is computed again.
+        root: The cache with the real images. Default: the one on which the model was trained.
+        split: The real images of this split. Those of patients whom the model was trained on are
+            left out and counted.
+        found_at: Segmenters only. Smallest Dice at which a structure counts as found.
+        batch_size: Images at once; the scores do not depend on it.
+        device: "cpu", "cuda", or "auto" for a GPU where there is one.
+        show_progress: A progress bar with the time left.
+        require: Rules such as "found:tumour:synthetic>=0.5, found:tumour:difference>=-0.1". If a
+            number has a confidence interval, its unfavourable end is used. Exit status 0: all rules
+            hold; 3: one does not; 4: one cannot be decided.
+
+    Returns:
+        The content of evaluation.json.
+
+    Raises:
+        UserError: A set without labels, a model of other classes or another size, or no real image
+            that the model has not seen.
+    """
+    from datamodules.synthetic import SyntheticSet
+    from datamodules.unpaired.originals import of_set
+    from evaluation.asked_model import AskedModel
+    from evaluation.figures import figures_of
+    from gates.judge import judged
+    from lightning_modules.loading import data_root
+
+    rules = parse_rules(require, OF_LABELS)
+    check_flags(found_at, batch_size)
+    out, made = Path(out), SyntheticSet.open(synthetic)
+    if not made.has_label_maps and not any(item.label is not None for item in made.items):
+        raise UserError(
+            f"{synthetic}: its images have neither classes nor label maps, so there is nothing to "
+            "look for. Give a set of a generator that was trained with labels."
+        )
+    asked = AskedModel.open(checkpoint, made, chosen_device(device))
+    real_at = root or data_root(Path(checkpoint), asked.record, "--root")
+    real, left_out, content = _real_images(Path(real_at), asked, split)
+    identity = {
+        "task": "labels",
+        "synthetic_sha256": made.content_sha256,
+        "checkpoint_sha256": sha256_of(Path(checkpoint)),
+        "real_sha256": content,
+        "split": split,
+        "found_at": found_at if asked.segments else None,
+    }
+    check_folder(out, RESULT, identity, "evaluation", [_IMAGES])
+    images = of_set(made)
+    rows = [
+        {"id": one.id, "patient_id": one.patient_id, "set": which, **found}
+        for which, those in zip(_BOTH, (images, real), strict=True)
+        for one, found in _answers(asked, those, which, found_at, batch_size, show_progress)
+    ]
+    also_seen = asked.record.get("also_seen", {})
+    notes = []
+    if also_seen.get("training_patients"):
+        notes.append(
+            "The model was trained with synthetic images too, so what it finds is not what one of "
+            "real images would find."
+        )
+    if left_out:
+        notes.append(f"{left_out} real images of patients that the model has seen are left out.")
+    result: dict[str, Any] = {
+        **identity,
+        "model": type(asked.module).__name__,
+        "class_names": asked.class_names,
+        "num_images": len(images),
+        "num_patients": len({one.patient_id for one in images}),
+        "num_real": len(real),
+        "num_real_patients": len({one.patient_id for one in real}),
+        "real_left_out": left_out,
+        "summary": summary_of(rows),
+        "notes": notes,
+        "versions": library_versions(),
+    }
+    if rules:
+        result["require"] = judged(rules, figures_of(result))
+    write_csv(out / _IMAGES, rows)
+    write_json_atomic(out / RESULT, result)
+    return result
+
+
+def _answers(
+    asked: "AskedModel",
+    images: "Sequence[Original]",
+    which: str,
+    found_at: float,
+    batch_size: int,
+    show_progress: bool,
+) -> "Iterator[tuple[Original, dict[str, Any]]]":
+    """Each image with what the model finds of its labels."""
+    from tqdm import tqdm
+
+    starts = range(0, len(images), batch_size)
+    for start in tqdm(starts, f"labels, {which}", unit="batch", disable=not show_progress):
+        batch = images[start : start + batch_size]
+        for said, image in zip(asked.says(batch), batch, strict=True):
+            yield image, asked.found(said, image, found_at)
+
+
+def _real_images(
+    root: Path, asked: "AskedModel", split: Split
+) -> "tuple[list[Original], int, str]":
+    """Labelled real images of a split that the model has not seen, how many it has, their content.
+
+    Raises:
+        UserError: Other classes or another size than the model's, or none is left.
+    """
+    import numpy as np
+
+    from datamodules.film_cache import FilmCache
+    from datamodules.open_cache import open_cache
+    from datamodules.unpaired.originals import check_fits, of_films, of_slices
+    from lightning_modules.loading import seen_by
+
+    cache = open_cache(root)
+    films = isinstance(cache, FilmCache)
+    size = int(asked.record.get("image_size") or cache.image_size)
+    check_fits(root, cache.image_size, size, asked.segments, not films, flag="--root")
+    by_item = cache.split_by != "patient"
+    known = seen_by(asked.record).overlap(cache, by_item=by_item).known
+    indices = np.asarray(cache.indices(split))
+    unseen = indices[~known[indices]]
+    if isinstance(cache, FilmCache):
+        column = asked.record["data"]["init_args"].get("label_column")
+        column = column if column in cache.label_columns else next(iter(cache.label_columns), None)
+        there = cache.class_names(column) if column else []
+        real = [one for one in of_films(cache, unseen, column) if one.label is not None]
+    else:
+        there, real = cache.class_names, of_slices(cache, unseen)
+    if sorted(there) != sorted(asked.class_names):
+        raise UserError(
+            f"--root {root}: is labelled {', '.join(there) or 'with nothing'}, and the model tells "
+            f"apart {', '.join(asked.class_names)}. Give a cache of these classes."
+        )
+    if not real:
+        raise UserError(
+            f"--root {root}: no labelled image of --split {split} is left that the model has not "
+            f"seen ({len(indices)} images). Give another split or another cache."
+        )
+    return real, len(indices) - len(unseen), cache.content_sha256
+
+
+def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Shares in both sets with their intervals over patients, and the differences.
+
+    Args:
+        rows: One for each image, with its "set"; a key such as "found:tumour" holds 1, 0, or None
+            where the image does not count.
+
+    Returns:
+        "<what>:synthetic", "<what>:real", "<what>:difference"; a class that a set does not show is
+        left out there.
+    """
+    from metrics.intervals import difference_of_independent, patient_interval
+
+    of = {which: [row for row in rows if row["set"] == which] for which in _BOTH}
+    whats = dict.fromkeys(key for row in rows for key in row if ":" in key)
+    found: dict[str, dict[str, Any]] = {}
+    for what in whats:
+        one, other = (
+            patient_interval(
+                [row.get(what) for row in those],
+                [str(row["patient_id"]) for row in those],
+                share=not what.startswith("dice:"),
+            )
+            for those in of.values()
+        )
+        difference = difference_of_independent(one, other)
+        for name, interval in zip((*_BOTH, "difference"), (one, other, difference), strict=True):
+            if interval.value is not None:
+                found[f"{what}:{name}"] = interval.as_dict()
+    return found
+
+
+def record_of(folder: Path) -> dict[str, Any]:
+    """Of a finished evaluation, for the manifest's key `found_labels`: numbers, and no path.
+
+    Args:
+        folder: The evaluation's.
+
+    Returns:
+        The model's kind and SHA-256, images and patients of both sets, each share with its
+        interval, what was required, the set's SHA-256 and that of evaluation.json.
+    """
+    result = read_evaluation(folder)
+    kept = (
+        "model", "checkpoint_sha256", "split", "found_at", "num_images", "num_patients",
+        "num_real", "num_real_patients", "summary", "synthetic_sha256",
+    )  # fmt: skip
+    return {
+        **{name: result[name] for name in kept},
+        "required": [
+            {"rule": row["rule"], "verdict": row["verdict"]} for row in result.get("require", ())
+        ],
+        "evaluation_sha256": sha256_of(Path(folder) / RESULT),
+    }
