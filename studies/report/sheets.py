@@ -36,7 +36,7 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
     from display.colours import colour_mask
     from display.sheet import as_picture, sheet
 
-    made = _opened(synthetic)
+    made, kind = _opened(synthetic), _kind(cache)
     pixels = np.array([item.class_pixels for item in made.items])
     rarest = 1 + int((pixels[:, 1:] > 0).sum(0).argmin()) if pixels.shape[1] > 1 else 0
     chosen = np.flatnonzero(pixels[:, rarest] > 0)
@@ -65,17 +65,26 @@ def real_synthetic_sheet(cache: SliceCache, synthetic: Path) -> tuple[bytes, str
             [as_picture(cache.image(item)) for item in matched if item is not None],
             [as_picture(made.image(item)) for item in items],
         ],
-        row_titles=["label map", "real" if same else "real,\nanother slice", "synthetic"],
+        row_titles=["label map", kind if same else f"{kind},\nanother slice", "synthetic"],
         legend=cache.class_names,
     )
-    caption = (
-        "Above the label map, then the real training slice with this label map, below the "
-        "synthetic slice made from the label map."
-        if same
-        else "Above the label map, below the synthetic slice made from it. The label maps come "
-        "from other data without images, so the middle row shows the training slice whose class "
-        "shares are nearest, not the same anatomy."
-    )
+    if same:
+        caption = (
+            f"Above the label map, then the {kind} training slice with this label map, below the "
+            "synthetic slice made from the label map."
+        )
+    elif "translated_from" in made.manifest:
+        caption = (
+            "Above the label map, below the translated slice, whose original has this label map. "
+            "The middle row shows the training slice whose class shares are nearest, not the same "
+            "anatomy."
+        )
+    else:
+        caption = (
+            "Above the label map, below the synthetic slice made from it. The label maps come from "
+            "other data without images, so the middle row shows the training slice whose class "
+            "shares are nearest, not the same anatomy."
+        )
     return shrunk(drawn), caption
 
 
@@ -93,7 +102,7 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
     """
     from display.sheet import as_picture, sheet
 
-    made = _opened(synthetic)
+    made, kind = _opened(synthetic), _kind(cache)
     training = cache.indices("train")
     rows, titles = [], []
     for label in sorted({str(item.label or "") for item in made.items}):
@@ -105,9 +114,14 @@ def real_synthetic_films(cache: FilmCache, synthetic: Path) -> tuple[bytes, str]
         size = int(made.manifest["image_size"])
         rows.append([_averaged(cache.image(int(index)), size) for index in _evenly(real)])
         rows.append([as_picture(made.image(item)) for item in _evenly(fakes)])
-        titles += [f"real\n{label}", f"synthetic\n{label}"]
-    caption = "Of each class real training films above, synthetic ones below, evenly spread."
+        titles += [f"{kind}\n{label}", f"synthetic\n{label}"]
+    caption = f"Of each class {kind} training films above, synthetic ones below, evenly spread."
     return shrunk(sheet(rows, row_titles=titles)), caption
+
+
+def _kind(cache: SliceCache | FilmCache) -> str:
+    """What a study's own images are called: those of a phantom show nobody."""
+    return "drawn" if cache.dataset.startswith("phantom") else "real"
 
 
 def _opened(synthetic: Path) -> SyntheticSet:
