@@ -100,13 +100,23 @@ class FeaturePyramid(nn.Module):
                 f"FeaturePyramid: image is {tuple(image.shape)}, expected "
                 f"(N, {self.in_channels}, H, W)."
             )
-        if image.shape[2] % _STRIDE or image.shape[3] % _STRIDE:
-            raise ValueError(
-                f"FeaturePyramid: image of {image.shape[2]}x{image.shape[3]} pixels, expected "
-                f"multiples of {_STRIDE}. Prepare the data at such a size."
-            )
+        self.check_size((image.shape[-2], image.shape[-1]))
         logits: Tensor = self.network(self.normalise(image))
         return logits
+
+    @staticmethod
+    def check_size(sides: tuple[int, int]) -> None:
+        """Refuse images that do not fit the encoder, also before a network is built for them.
+
+        Raises:
+            ValueError: a side that is not divisible by 32.
+        """
+        height, width = sides
+        if height % _STRIDE or width % _STRIDE:
+            raise ValueError(
+                f"FeaturePyramid: image of {height}x{width} pixels, expected multiples of "
+                f"{_STRIDE}. Prepare the data at such a size."
+            )
 
     def normalise(self, image: Tensor) -> Tensor:
         """Bring (N, in_channels, H, W) in [-1, 1] to what the encoder was trained on."""

@@ -149,12 +149,22 @@ class StagedClassifier(nn.Module):
                 f"{self.title}: image is {tuple(image.shape)}, expected "
                 f"(N, {self.image_channels}, H, W). Set image_channels to the data's channels."
             )
-        if min(image.shape[-2:]) < SMALLEST_SIDE:
-            raise ValueError(
-                f"{self.title}: image of {image.shape[2]}x{image.shape[3]} pixels, expected "
-                f"{SMALLEST_SIDE} or more. Prepare the data at a larger size."
-            )
+        self.check_size((image.shape[-2], image.shape[-1]))
         return image * self.scale + self.shift
+
+    @classmethod
+    def check_size(cls, sides: tuple[int, int]) -> None:
+        """Refuse images that are too small, also before a network is built for them.
+
+        Raises:
+            ValueError: A side of less than 32 pixels.
+        """
+        height, width = sides
+        if min(sides) < SMALLEST_SIDE:
+            raise ValueError(
+                f"{cls.__name__}: image of {height}x{width} pixels, expected {SMALLEST_SIDE} or "
+                "more. Prepare the data at a larger size."
+            )
 
     def _read(self, weights: str, download: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
         if weights != "imagenet":

@@ -75,8 +75,9 @@ class LayoutOptions:
     """How a person wants films to be stored; None leaves it to the source.
 
     Attributes:
-        image_size: Height = width of the images that a network gets, in pixels. Default: 512; for
-            .npz files their own size.
+        image_size: Height = width of the images that a network gets, in pixels. Film GANs need 32,
+            64, 128 and so on; classifiers take any size from 32 up. Default: 512; for .npz files
+            their own size.
         margin: Share of the stored side that the random crop of the training removes. Default:
             0.05; 0 for .npz files.
         bit_depth: Bits per stored pixel.

@@ -26,6 +26,7 @@ from preparation.films.sheet import write_film_sheet
 from preparation.films.tally import Tally
 from preparation.licence import agreed_licence
 from preparation.split import Split
+from preparation.trainable_sizes import film_size_note
 from preparation.verify import made_again_note
 from provenance import UserError, read_json, write_json_atomic
 
@@ -132,6 +133,8 @@ def prepare_films(
     for shard in shards if options.strict else ():  # those that an earlier run has finished
         if shard.name not in again:
             work.stop_at(shard, read_json(record_path(out, shard.name))["rejected"])
+    for note in film_size_note(work.layout.image_size):
+        print(f"note: {note}", flush=True)
     count = sum(len(shard.files) for shard in shards)
     resumed = count - sum(len(shard.files) for shard in todo)
     bar = tqdm(total=count, initial=resumed, unit="film", desc=f"prepare {work.layout.dataset}")

@@ -19,6 +19,7 @@ from preparation.films.tally import counted
 from preparation.left_out import left_out_line
 from preparation.licence import licence_line
 from preparation.private_table import private_folder
+from preparation.trainable_sizes import is_doubled
 from preparation.verify import moved_lines
 
 
@@ -128,7 +129,7 @@ def _layout_line(cache: FilmCache) -> str:
 def _next(cache: FilmCache) -> str:
     """A training where there are films to train on, at a size that the networks have."""
     size = cache.image_size
-    if len(cache.indices("train")) and size >= 32 and size & (size - 1) == 0:
+    if len(cache.indices("train")) and is_doubled(size):
         findings = len(cache.findings) > 1
         name = "resnet18_findings" if findings else "se_msg_pggan"
         config = f"configs/chest_xray/{name}.yaml"

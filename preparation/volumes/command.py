@@ -54,7 +54,7 @@ def phantom_ct(
         num_patients: Number of patients to draw.
         num_slices: Number of slices per patient.
         seed: Seed of the drawing; the same seed draws the same patients.
-        image_size: Height = width in pixels.
+        image_size: Height = width in pixels. Pix2Pix needs 32, 64, 128 and so on.
         share_with_tumour: Probability that a patient has a tumour, 0 to 1; in KiTS19 every patient
             has one.
         tumour_mm: Median diameter of the tumours in mm; each is 5 to 60 mm.

@@ -29,6 +29,7 @@ from preparation.split_notes import (
     warn_of_small_splits,
 )
 from preparation.synthetic_files import num_synthetic
+from preparation.trainable_sizes import slice_size_note
 from preparation.verify import MOST_LISTED, Verification, made_again_note, verify_slices
 from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
 from preparation.volumes.grey_values.channel import plain
@@ -105,6 +106,8 @@ def prepare(
     skipped += [tuple(entry) for name in sorted(records) for entry in records[name]["skipped"]]
     if options.strict:
         stop_at_the_first(found, skipped)
+    for note in slice_size_note(layout.image_size):
+        print(f"note: {note}", flush=True)
     notes = list(found.notes) + made_again_note(again)
     bar = tqdm(
         total=sum(job.num_slices for job in found.jobs),

@@ -10,6 +10,7 @@ from licences import Licence
 from preparation.left_out import left_out_line
 from preparation.licence import licence_line
 from preparation.private_table import SKIPPED, private_folder
+from preparation.trainable_sizes import is_doubled
 from preparation.verify import MOST_LISTED, moved_lines, print_checked, print_listed
 from preparation.volumes.prepare import SliceOutcome
 
@@ -19,6 +20,7 @@ _NEXT = {
     "test": "python evaluate.py --checkpoint runs/<run>/checkpoints/best.ckpt --root {out} "
     "--out runs/<run>/evaluation_{name}",
     "train": "python train.py fit --config configs/kits19/pix2pix.yaml --data.root {out}",
+    "verify": "python prepare.py verify {out}",
 }
 
 
@@ -62,6 +64,8 @@ def print_slice_summary(outcome: SliceOutcome) -> None:
     size = manifest["image_size"]
     print(f"{size}x{size} pixels, {_seen(manifest)}; {classes}.")
     kind = manifest["dataset"] if manifest["dataset"] == "masks" else split["all_to"] or "train"
+    if kind == "train" and not is_doubled(size):
+        kind = "verify"
     following = _NEXT.get(kind, _NEXT["train"]).format(
         out=out, name=out.name, images=_useful(items)
     )

@@ -43,7 +43,7 @@ def test_a_whole_run(source, tmp_path, capsys):
     assert "24 arrays and 24 sources checked, 0 changed" in printed
     last = printed.strip().splitlines()[-1]
     assert last.startswith(f"Results: {tmp_path / 'out'}")
-    assert "Next: python train.py fit" in last
+    assert last.endswith(f"Next: python prepare.py verify {tmp_path / 'out'}")
     cache = SliceCache.open(tmp_path / "out")
     assert (len(cache), cache.image_size, cache.dataset) == (48, 8, "kits19")
     assert cache.items[5].id == "case_00001/0001"
