@@ -46,7 +46,7 @@ from provenance import UserError, sha256_of
 
 __all__ = [
     "audit", "audit_and_record", "evaluate", "evaluate_images", "evaluate_labels",
-    "evaluate_survival", "main",
+    "evaluate_survival", "labels_and_record", "main",
 ]  # fmt: skip
 
 _RECORDED = ("images", "survival", "labels", "audit")  # in the card of a set
@@ -140,6 +140,13 @@ def audit_and_record(**settings: Any) -> dict[str, Any]:
 
     result = audit(**settings)
     record_audit(settings["synthetic"], record_of(settings["out"]))
+    return result
+
+
+def labels_and_record(**settings: Any) -> dict[str, Any]:
+    """A check of labels that is written into the set's card; settings as of `evaluate_labels`."""
+    result = evaluate_labels(**settings)
+    _record_evaluation("labels", settings["synthetic"], settings["out"])
     return result
 
 

@@ -71,12 +71,14 @@ _LIST = "List the studies of a folder: the question, the trainings and the needs
 
 def load_verbs() -> Verbs:
     """The other verbs as functions. Worker processes call this, so it loads only there."""
-    from evaluate import audit_and_record, evaluate, evaluate_images
+    from evaluate import audit_and_record, evaluate, evaluate_images, labels_and_record
     from generate import generate
     from train import fit
     from training.rehearsal import rehearse
 
-    return Verbs(fit, generate, evaluate, evaluate_images, audit_and_record, rehearse)
+    return Verbs(
+        fit, generate, evaluate, evaluate_images, audit_and_record, rehearse, labels_and_record
+    )
 
 
 def report(out: Path, logged: Destination = NOT_LOGGED) -> None:

@@ -32,7 +32,7 @@ class _Fit:
 def load_verbs() -> Verbs:
     """Verbs that train nothing, and score images by chance."""
     nothing: Callable[..., Any] = lambda *_, **__: None  # noqa: E731
-    return Verbs(_fit, nothing, _evaluate, nothing, nothing, _rehearse)
+    return Verbs(_fit, nothing, _evaluate, nothing, nothing, _rehearse, nothing)
 
 
 def _fit(words: list[str]) -> _Fit:

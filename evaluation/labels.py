@@ -112,6 +112,11 @@ def evaluate_labels(
             "The model was trained with synthetic images too, so what it finds is not what one of "
             "real images would find."
         )
+    if "painted" in made.manifest:
+        notes.append(
+            "Painted slices are real ones outside the lesion, and the model may have been trained "
+            "on them: evaluate.py lesions looks at the painted pixels alone."
+        )
     if left_out:
         notes.append(f"{left_out} real images of patients that the model has seen are left out.")
     result: dict[str, Any] = {

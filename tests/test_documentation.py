@@ -193,6 +193,7 @@ def trainings_of(config: Path, out: Path) -> list[list[str]]:
         lambda **_: {"distances": {}, "scores": {}},
         lambda **_: {},
         lambda args, timed: None,
+        lambda **_: {},
     )
     names = [GeneratorJob(name, specification.seeds[0]).name for name in plans]
     names += [cell.name for cell in specification.cells() if cell.seed == specification.seeds[0]]

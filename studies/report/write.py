@@ -13,6 +13,7 @@ from studies.report import downstream, generators
 from studies.report.copies import ROOMS_OF_SETS, copies, next_steps, read_audits
 from studies.report.downstream.external import external_sets, read_external
 from studies.report.downstream.external_tables import external_sentences
+from studies.report.downstream.label_table import label_sentence, read_label_checks
 from studies.report.downstream.linear import linear_rows, linear_sentence
 from studies.report.downstream.subgroups import subgroups
 from studies.report.state import of_study
@@ -93,6 +94,10 @@ def build_report(out: Path) -> Path:
             specification, study, of_cells, elsewhere, content["shown"]
         )
         content["data_notes"] += external_sentences(specification, content)
+    checks = read_label_checks(folder, specification)
+    if checks and specification.label_check:
+        content["labels_found"] = checks
+        content["data_notes"].append(label_sentence(specification, checks))
     views = read_linear_baseline(folder)
     if views and specification.kind == "downstream":
         content["linear"] = linear_rows(specification, views)

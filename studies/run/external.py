@@ -99,7 +99,7 @@ def _evaluated(
     # Of other weights or images, or cut short: it is computed again, from what is still there.
     shutil.rmtree(out, ignore_errors=True)
     started = time.monotonic()
-    checkpoint = _checkpoint(study, record)
+    checkpoint = checkpoint_of(study, record)
     keywords: dict[str, Any] = {
         "checkpoint": checkpoint,
         "out": out,
@@ -135,7 +135,7 @@ def _evaluated(
     return f"{metric} {value:.3f}" if isinstance(value, float) else f"{metric} undefined"
 
 
-def _checkpoint(study: Study, record: Mapping[str, Any]) -> Path:
+def checkpoint_of(study: Study, record: Mapping[str, Any]) -> Path:
     """The cell's weights, where they were written or in the study's folder if that was moved.
 
     Raises:
@@ -150,8 +150,8 @@ def _checkpoint(study: Study, record: Mapping[str, Any]) -> Path:
     )
     if found is None:
         raise UserError(
-            f"{written}: the cell's checkpoint is gone, so it cannot be tested on other images. "
-            f"{again}"
+            f"{written}: the cell's checkpoint is gone, so its model cannot be asked about other "
+            f"images. {again}"
         )
     if sha256_of(found) != record["checkpoint_sha256"]:
         raise UserError(f"{found}: holds other weights than those of the finished cell. {again}")

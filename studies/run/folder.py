@@ -93,6 +93,10 @@ class StudyFolder:
         """The audit of a synthetic set, `seed_0` or a cell's; it shows patients."""
         return self.root / "audits" / name
 
+    def label_check(self, name: str) -> Path:
+        """How often a model finds the labels of a synthetic set."""
+        return self.root / "labels" / name
+
     def external(self, name: str, cell: str) -> Path:
         """A cell's test on an external set; its pictures lie in the folder beside it."""
         return self.root / "external" / name / f"{cell}.json"

@@ -15,6 +15,7 @@ from studies.run.external_sets import check_external, described, external_roots
 from studies.run.folder import Study, StudyFolder, open_study
 from studies.run.hand_out import do_jobs
 from studies.run.kind import KINDS
+from studies.run.label_checks import check_labels
 from studies.run.linear_baseline import measure_linear_baseline
 from studies.run.logged import told_where, where_logged
 from studies.run.outcome import StudyOutcome
@@ -128,6 +129,7 @@ def run_study(
     if needs:
         do_jobs(needs, study, load_verbs, workers, say, outcome)
     outcome.failed += evaluate_external(study, chosen, load_verbs, say)
+    outcome.failed += check_labels(study, load_verbs, say)
     outcome.required, failed = audit_sets(study, load_verbs, say)
     outcome.failed += failed
     lacking = measure_linear_baseline(study)

@@ -62,6 +62,8 @@ class Verbs:
         audit: `audit_and_record(synthetic=, root=, out=, ...)` of evaluate.py; returns what
             audit.json holds.
         rehearse: `rehearse(args, timed=)` of training/rehearsal.py, args as for `fit`.
+        labels: `labels_and_record(synthetic=, checkpoint=, root=, split=, out=)` of evaluate.py;
+            returns what evaluation.json holds.
     """
 
     fit: Callable[[list[str]], FitResult]
@@ -70,6 +72,7 @@ class Verbs:
     evaluate_images: Callable[..., dict[str, Any]]
     audit: Callable[..., dict[str, Any]]
     rehearse: Callable[..., Rehearsal]
+    labels: Callable[..., dict[str, Any]]
 
 
 def verb_command(verb: str, keywords: dict[str, Any]) -> str:

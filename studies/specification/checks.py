@@ -53,6 +53,7 @@ def check_specification(specification: Specification, source: str) -> None:
         + wrong_pairs(specification)
         + _wrong_numbers(specification)
         + _wrong_audit(specification)
+        + _wrong_label_check(specification)
         + wrong_external(specification)
     ):
         raise UserError(f"{source}: {sentence}")
@@ -125,6 +126,21 @@ def _wrong_audit(specification: Specification) -> list[str]:
     ):
         if value < least:
             found.append(f"audit.{name}: {value}: expected {least} or more.")
+    return found
+
+
+def _wrong_label_check(specification: Specification) -> list[str]:
+    if not specification.label_check:
+        return []
+    baseline = specification.scenario(specification.baseline_scenario)
+    found = []
+    if not (specification.plans or specification.synthetic) or specification.distances:
+        found.append("label_check: this study shows no model synthetic images. Leave it out.")
+    if baseline.synthetic:
+        found.append(
+            f"label_check: a model of real images is asked for labels, and the baseline "
+            f"{baseline.id} is shown synthetic ones. Leave it out, or take another baseline."
+        )
     return found
 
 

@@ -66,6 +66,8 @@ class Specification:
         external_primary: Those of them whose comparisons of drops decide, in a family of their own.
         paper: Published numbers, if there are any.
         audit: Audits every synthetic set for copies of training images; None: none is audited.
+        label_check: Asks the baseline's models, trained on real images, for the labels of every
+            synthetic set.
         confidence: Coverage of the intervals; 1 - confidence is the level of the tests.
     """
 
@@ -92,6 +94,7 @@ class Specification:
     external_primary: tuple[str, ...] = ()
     paper: Paper | None = None
     audit: AuditPlan | None = None
+    label_check: bool = False
     confidence: float = 0.95
 
     @property
@@ -230,7 +233,9 @@ class Specification:
         plain = asdict(self)
         if self.distances:  # which name the metric
             del plain["metric"]
-        # What a study with one generator does not say stays out: it reads as it always did.
+        # What a study does not say stays out, where earlier versions did not know it.
+        if not self.label_check:
+            del plain["label_check"]
         for scenario in plain["scenarios"]:
             if scenario["generator"] is None:
                 del scenario["generator"]

@@ -8,6 +8,7 @@ from display.tables import Table
 from studies.report.downstream import plots, tables
 from studies.report.downstream.external_tables import external_tables
 from studies.report.downstream.generators import curves_of_generators, sheets_of_generators
+from studies.report.downstream.label_table import label_table
 from studies.report.downstream.linear import linear_table
 from studies.report.downstream.method_tables import heat_map, method_tables
 from studies.report.downstream.subgroups import subgroup_tables
@@ -22,6 +23,7 @@ TITLES = {
     "comparisons": "Tests",
     "methods": "Methods and sizes",
     "external": "Tested elsewhere",
+    "labels": "Are the labels of synthetic images found?",
     "linear": "What a linear model reaches",
     "subgroups": "Who gains, who loses",
     "further": "All scores",
@@ -39,6 +41,7 @@ def page_tables(
         "main": tables.main_table(specification, content),
         "comparisons": tables.comparison_table(specification, content),
         "external": external_tables(specification, content) if "external" in content else [],
+        "labels": label_table(content) if "labels_found" in content else None,
         "linear": linear_table(content) if "linear" in content else None,
         "subgroups": subgroup_tables(specification, content) if "subgroups" in content else [],
         "further": tables.further_tables(specification, content) if content["further"] else [],

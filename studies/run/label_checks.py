@@ -1,0 +1,120 @@
+"""The synthetic sets of a study, each asked once for its labels: does a model find what they say?
+
+The model is the study's own baseline, trained on real images with the seed of the set's generator.
+These checks come after the trainings and change none of them: a study may be given one afterwards.
+"""
+
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from datamodules.synthetic import SyntheticSet
+from display.numbers import count
+from provenance import read_json
+from studies.run.attempt import do_claimed
+from studies.run.audits import GIVEN, sets_of
+from studies.run.external import checkpoint_of
+from studies.run.folder import Study
+from studies.run.records import read_record
+from studies.run.verbs import Verbs
+from studies.specification.generator_names import GeneratorJob
+from studies.specification.parts import Cell
+from studies.specification.specification import Specification
+
+CHECK = "evaluation.json"
+SPLIT = "test"
+
+
+def check_labels(
+    study: Study, load_verbs: Callable[[], Verbs], say: Callable[[str], None]
+) -> list[tuple[str, str]]:
+    """Ask for the labels of every finished set whose baseline is finished too.
+
+    Args:
+        study: The study.
+        load_verbs: Gives the verbs.
+        say: Prints a line.
+
+    Returns:
+        (name, message) of the checks that failed now.
+    """
+    failed: list[tuple[str, str]] = []
+    for name, path in sets_of(study).items() if study.specification.label_check else ():
+        record = _asked_cell(study, name)
+        if record is None or finished_check(study, name, path, record) is not None:
+            continue
+        job = f"labels__{name}"
+        work = partial(_checked, study, name, path, record, load_verbs)
+        _, message = do_claimed(job, study, say, work, _in_words)
+        if message is not None:
+            failed.append((job, message))
+    return failed
+
+
+def judge_of(specification: Specification, set_name: str) -> str | None:
+    """Name of the cell whose model is asked for a set's labels; None where no seed is the set's.
+
+    It is of the baseline, of the set's size where it has one, and of the study's first model.
+
+    Args:
+        specification: The study.
+        set_name: As `sets_of` names it.
+    """
+    model = specification.models[0]
+    baseline = specification.scenario(specification.baseline_scenario)
+    if set_name == GIVEN:
+        return Cell(baseline, model, specification.seeds[0]).name
+    for cell in specification.cells():
+        job: GeneratorJob = specification.generator_job(cell)
+        if specification.generator_of(cell) is not None and job.set_name == set_name:
+            own = specification.scenario(specification.baseline_of(cell.scenario))
+            return Cell(own, model, cell.seed).name
+    return None
+
+
+def finished_check(
+    study: Study, name: str, path: Path, record: dict[str, Any]
+) -> dict[str, Any] | None:
+    """The check of a set, if there is one of these very images by this very model."""
+    file = study.folder.label_check(name) / CHECK
+    if not file.is_file():
+        return None
+    found: dict[str, Any] = read_json(file)
+    wanted = {
+        "synthetic_sha256": SyntheticSet.open(path).content_sha256,
+        "checkpoint_sha256": record["checkpoint_sha256"],
+    }
+    return found if all(found.get(key) == value for key, value in wanted.items()) else None
+
+
+def _asked_cell(study: Study, set_name: str) -> dict[str, Any] | None:
+    """The finished cell whose model is asked; None while it is not there."""
+    name = judge_of(study.specification, set_name)
+    if name is None or not study.folder.record(name).is_file():
+        return None
+    return read_record(study.folder.record(name))
+
+
+def _checked(
+    study: Study,
+    name: str,
+    path: Path,
+    record: dict[str, Any],
+    load_verbs: Callable[[], Verbs],
+) -> dict[str, Any]:
+    out = study.folder.label_check(name)
+    # Of other images or another model, or cut short: it is computed again.
+    shutil.rmtree(out, ignore_errors=True)
+    return load_verbs().labels(
+        synthetic=path,
+        checkpoint=checkpoint_of(study, record),
+        root=study.root,
+        split=SPLIT,
+        out=out,
+    )
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    return f"{count(len(found['summary']), 'number')} of {count(found['num_images'], 'image')}"
