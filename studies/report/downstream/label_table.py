@@ -13,7 +13,7 @@ from studies.run.records import read_record
 from studies.specification.generator_names import is_set_of
 from studies.specification.specification import Specification
 
-_COLUMNS = ("Set", "Class", "Found in the set, %", "Found in real images, %", "Difference")
+_COLUMNS = ("Set", "Class", "Found in the set, %", "Found in real images, %", "Difference, points")
 _NEEDED = (
     "summary", "num_images", "num_real", "num_real_patients", "split", "model", "found_at", "notes",
 )  # fmt: skip
