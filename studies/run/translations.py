@@ -76,9 +76,10 @@ def refuse_too_many(plan: GeneratorPlan, key: str, cache: PreparedCache) -> None
 def _in_target(
     originals: list[Original], plan: GeneratorPlan, cache: PreparedCache
 ) -> list[Original]:
-    """Films with the target's names of their classes; those of classes that it lacks are left out.
+    """Films with the target's names of their classes.
 
-    A translator from class to class gives all of them the class that it makes.
+    A translator from class to class gives all of them the class that it makes. Those of a class
+    that the target lacks are left out, as long as class shares are matched.
     """
     made = data_setting_of(plan, "target_label")
     if made is not None and data_setting_of(plan, "source_label") is not None:
@@ -90,6 +91,8 @@ def _in_target(
     theirs = yaml.safe_load(given) if isinstance(given, str) else given
     names = dict(zip(theirs, ours, strict=False)) if theirs else {}
     called = [replace(one, label=names.get(one.label, one.label)) for one in originals]
+    if data_setting_of(plan, "class_shares") == "as_they_are":
+        return called
     return [one for one in called if one.label is None or one.label in ours]
 
 

@@ -126,6 +126,10 @@ def test_classes_of_another_source_get_the_names_of_the_target(home: Path) -> No
     made = translated(GeneratorPlan(FILMS, 4, names, source=str(other)), open_cache(films))
     labels = [one.label for one in made]
     assert (labels.count("normal"), labels.count("pneumonia"), labels.count(None)) == (3, 3, 3)
+    whole = GeneratorPlan(
+        FILMS, 4, (*names, "--data.class_shares", "as_they_are"), source=str(other)
+    )
+    assert [one.label for one in translated(whole, open_cache(films))].count("unclear") == 3
 
 
 def test_a_synthetic_set_is_refined(from_source: dict, home: Path) -> None:
