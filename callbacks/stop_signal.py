@@ -12,7 +12,7 @@ import torch.distributed as dist
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from callbacks.checkpoints import Checkpoints, validation_follows
-from lightning_modules.distributed import process_count
+from lightning_modules.distributed import end_before_launched, process_count
 from lightning_modules.training_module import TrainingModule
 
 # Several processes tell one another of the signal about so often, and at least every so many steps.
@@ -73,6 +73,13 @@ class StopSignal(L.Callback):
         """Stop behind the checkpoint of the epoch's end."""
         if self._told(module):
             raise SIGTERMException
+
+    def on_exception(
+        self, trainer: L.Trainer, module: L.LightningModule, exception: BaseException
+    ) -> None:
+        """All processes stop alike, each in its own time."""
+        if isinstance(exception, SIGTERMException):
+            end_before_launched(trainer.strategy)
 
     def _stop_if_told(self, trainer: L.Trainer, module: L.LightningModule) -> None:
         if self._told(module):

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
-from lightning.pytorch.strategies import DDPStrategy, StrategyRegistry
+from lightning.pytorch.strategies import DDPStrategy, Strategy, StrategyRegistry
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from torch import Tensor, nn
 
 STRATEGY_NAME = "unwrapped_ddp"
@@ -39,6 +40,19 @@ StrategyRegistry.register(
     UnwrappedDDPStrategy,
     description="one process per device; only the stepping network's gradients are averaged",
 )
+
+
+def end_before_launched(strategy: Strategy) -> None:
+    """From now on this process ends by itself, also when one that it launched has ended before.
+
+    Lightning looks at those every 5 s, and kills this one as soon as one has ended with a status
+    other than 0. After a SIGTERM all of them do, and this process may be the last: while it writes
+    its log, or only because the machine is busy. Its status would be 137 in place of its own.
+    What it launched and still runs ends after it, see `worker_pool.end_with_parent`.
+    """
+    launcher = strategy.launcher
+    if isinstance(launcher, _SubprocessScriptLauncher):
+        launcher.procs.clear()  # the list that is looked at
 
 
 _alone = False

@@ -14,7 +14,7 @@ from callbacks.run_log import RunLog
 from callbacks.wandb_log import wandb_logger
 from command_line import PARSER_SETTINGS, parsed
 from lightning_modules import GAN
-from lightning_modules.distributed import launched_rank
+from lightning_modules.distributed import end_before_launched, launched_rank
 from private_paths import without_paths
 from provenance import UserError, write_text_atomic
 from training.devices import refuse_devices, strategy_for
@@ -207,6 +207,9 @@ class TrainCLI(LightningCLI):
                 )
                 if self.trainer.is_global_zero:
                     say_if_time_is_over(self.trainer)
+        except BaseException:
+            end_before_launched(self.trainer.strategy)
+            raise
         finally:
             if is_new and self.trainer.is_global_zero and not self.model.steps_done:
                 written.unlink(missing_ok=True)  # no run: the folder stays free for the next try

@@ -1,13 +1,20 @@
 """Several processes ask one another of a SIGTERM seldom, all at the same steps, and all stop."""
 
+import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
 import torch
+from lightning.fabric.strategies.launchers.subprocess_script import _ChildProcessObserver
 from lightning.pytorch.loops.training_epoch_loop import _TrainingEpochLoop
+from lightning.pytorch.plugins.environments import LightningEnvironment
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor
 
@@ -117,3 +124,38 @@ def test_one_process_stops_after_the_very_step(monkeypatch: pytest.MonkeyPatch) 
 
 def test_lightning_asks_at_every_step_by_the_name_that_is_replaced() -> None:
     assert callable(_TrainingEpochLoop._broadcast_sigterm_tensor)
+
+
+@pytest.fixture
+def first_process() -> Iterator[subprocess.Popen[bytes]]:
+    """Stands for the first process of a training, which Lightning kills when another one fails."""
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_process_that_stops_outlives_one_that_has_stopped_before(
+    stopped: bool, first_process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else its status is 137, its log is cut off, and `--resume true` is not told."""
+    other = subprocess.Popen([sys.executable, "-c", "import sys; sys.exit(143)"])
+    other.wait()
+    observers: list[Any] = []
+    monkeypatch.setattr(_ChildProcessObserver, "start", lambda self: observers.append(self))
+    monkeypatch.setattr(
+        _SubprocessScriptLauncher, "_call_children_scripts", lambda self: self.procs.append(other)
+    )
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    launcher = _SubprocessScriptLauncher(LightningEnvironment(), 2, 1)
+    launcher.launch(lambda: None)
+    observers[0]._main_pid = first_process.pid
+    if stopped:
+        trainer: Any = SimpleNamespace(strategy=SimpleNamespace(launcher=launcher))
+        StopSignal(Mock()).on_exception(trainer, Mock(), SIGTERMException())
+    assert observers[0]._run()  # it looks at them no more
+    if stopped:
+        assert first_process.poll() is None
+    else:
+        assert first_process.wait(timeout=60) == -signal.SIGKILL
