@@ -1,5 +1,6 @@
 """What a training will run on and take, said before it does."""
 
+import os
 import sys
 from dataclasses import replace
 from typing import Any
@@ -57,6 +58,8 @@ class RunPlan(L.Callback):
                 "This GPU has no units for bfloat16 and is slow in it: --trainer.precision "
                 "16-mixed or 32-true is faster."
             )
+        if device.type == "cpu" and hasattr(os, "sched_getaffinity"):  # Linux alone has it
+            lines += crowded_line(trainer.num_devices, len(os.sched_getaffinity(0)))
         print(*lines, sep="\n", file=sys.stderr)
 
     def on_train_batch_start(
@@ -136,6 +139,22 @@ def plan(
             "compared bit by bit."
         )
     return lines
+
+
+def crowded_line(processes: int, cores: int) -> list[str]:
+    """A sentence where the processes of a machine are more than the cores they may use.
+
+    Args:
+        processes: Of this machine; each trains on the CPU.
+        cores: That a process may use; schedulers and containers often grant fewer than exist.
+    """
+    if processes <= cores:
+        return []
+    share = "one core is" if cores == 1 else f"{cores} cores are"
+    return [
+        f"--trainer.devices asks for {processes} processes on this machine, of which only {share} "
+        f"usable: they wait for each other and train more slowly than {cores} would."
+    ]
 
 
 def state_bytes(module: nn.Module) -> int:

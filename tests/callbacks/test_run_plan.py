@@ -9,7 +9,14 @@ from torch import nn
 from benchmarks.gan_step import pggan
 from callbacks import run_plan
 from callbacks.progress import RunProgress
-from callbacks.run_plan import RunPlan, cost_when_grown, memory_line, plan, state_bytes
+from callbacks.run_plan import (
+    RunPlan,
+    cost_when_grown,
+    crowded_line,
+    memory_line,
+    plan,
+    state_bytes,
+)
 from callbacks.step_cost import WORKSPACE_MIB, StepCost
 from networks.growth import Growth
 from provenance import UserError
@@ -30,6 +37,24 @@ def test_devices_batch_parts_precision_and_what_is_averaged() -> None:
     alone = plan(segmenter(), "32-true", 1, 4, "CPU")
     assert len(alone) == 2
     assert alone[0].startswith("Trains on CPU: 4 images a step. 32-true: computed in float32")
+
+
+def test_more_processes_than_cores_are_told() -> None:
+    assert crowded_line(2, 2) == []
+    assert crowded_line(4, 2) == [
+        "--trainer.devices asks for 4 processes on this machine, of which only 2 cores are usable: "
+        "they wait for each other and train more slowly than 2 would."
+    ]
+    assert "only one core is usable" in crowded_line(2, 1)[0]
+
+
+def test_cores_are_those_that_the_process_may_use(
+    small_cache: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(run_plan, "crowded_line", lambda *counts: [f"counts {counts}"])
+    monkeypatch.setattr(run_plan.os, "sched_getaffinity", lambda process: {3, 5, 6})
+    train(segmenter(), small_cache, steps=1, precision="32-true", callbacks=[RunPlan()])
+    assert "counts (1, 3)" in capsys.readouterr().err
 
 
 def test_state_is_four_times_what_is_trained() -> None:
