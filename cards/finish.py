@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cards.dataset import dataset_card
 from datamodules.named_files import write_file_hashes
@@ -87,39 +87,24 @@ def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:
     write_set(root, found.items, content, command_of(found))
 
 
-def record_survival(root: Path, survival: Mapping[str, Any]) -> None:
-    """Write into a translated set's card and manifest whether a frozen model finds its labels.
-
-    Takes the place of an earlier one.
-
-    Args:
-        root: The set.
-        survival: As `evaluation.survival.record_of` gives it.
-
-    Raises:
-        UserError: It is of another set.
-    """
-    found = SyntheticSet.open(root)
-    _check_is_of(found, survival, "survival")
-    write_set(root, found.items, {**found.manifest, "survival": dict(survival)}, command_of(found))
-
-
-def record_labels(root: Path, labels: Mapping[str, Any]) -> None:
+def record_check(root: Path, kind: Literal["labels", "survival"], check: Mapping[str, Any]) -> None:
     """Write into a set's card and manifest how often a frozen model finds its labels.
 
     Takes the place of an earlier one.
 
     Args:
         root: The set.
-        labels: As `evaluation.labels.record_of` gives it.
+        kind: Compared with real images, "labels", or of a translated set with its originals,
+            "survival": the subcommand of evaluate.py.
+        check: As `record_of` of `evaluation.labels` or `evaluation.survival` gives it.
 
     Raises:
         UserError: It is of another set.
     """
     found = SyntheticSet.open(root)
-    _check_is_of(found, labels, "labels")
-    content = {**found.manifest, "found_labels": dict(labels)}
-    write_set(root, found.items, content, command_of(found))
+    _check_is_of(found, check, kind)
+    key = {"labels": "found_labels", "survival": "survival"}[kind]
+    write_set(root, found.items, {**found.manifest, key: dict(check)}, command_of(found))
 
 
 def _check_is_of(found: SyntheticSet, evaluation: Mapping[str, Any], kind: str) -> None:

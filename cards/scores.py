@@ -62,13 +62,7 @@ def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) 
         waits = bool(items) and labelled and "translated_from" not in manifest
         return [("labels, looked for by a model", _MEASURE_LABELS)] if waits else []
     summary = found["summary"]
-    rows: list[Row] = []
-    for name, entry in summary.items():
-        what, _, which = name.rpartition(":")
-        if which == "synthetic":
-            others = [(of, summary.get(f"{what}:{of}")) for of in ("real", "difference")]
-            text = "".join(f"; {of} {_with_ends(other)}" for of, other in others if other)
-            rows.append((f"{printable(what)}, synthetic", _with_ends(entry) + text))
+    rows = _side_by_side(summary, "synthetic", ("real", "difference"))
     real = count(found["num_real_patients"], "patient")
     rows.append(
         (
@@ -89,15 +83,7 @@ def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
     if survival is None:
         return [("labels after the translation", _MEASURE_SURVIVAL)]
     summary = survival["summary"]
-    rows: list[Row] = []
-    for name, entry in summary.items():
-        what, _, which = name.rpartition(":")
-        if which == "translated":
-            text = _with_ends(entry)
-            for other in ("original", "change"):
-                if found := summary.get(f"{what}:{other}"):
-                    text += f"; {other} {_with_ends(found)}"
-            rows.append((f"{printable(what)}, translated", text))
+    rows = _side_by_side(summary, "translated", ("original", "change"))
     whose = "of nobody"
     if manifest["translated_from"]["shows_patients"]:
         known = survival["patients_that_the_model_was_trained_on"]
@@ -112,6 +98,18 @@ def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
     )
     required = survival.get("required", ())
     return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
+
+
+def _side_by_side(summary: Mapping[str, Any], first: str, others: Sequence[str]) -> list[Row]:
+    """A row for each number of the first kind (found:tumour:synthetic) with the others of it."""
+    rows: list[Row] = []
+    for name, entry in summary.items():
+        what, _, which = name.rpartition(":")
+        if which == first:
+            beside = [(other, summary.get(f"{what}:{other}")) for other in others]
+            text = "".join(f"; {other} {_with_ends(found)}" for other, found in beside if found)
+            rows.append((f"{printable(what)}, {first}", _with_ends(entry) + text))
+    return rows
 
 
 def _score(entry: Mapping[str, Any]) -> str:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import evaluate
-from cards.finish import record_labels
+from cards.finish import record_check
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.labels import record_of, summary_of
@@ -64,7 +64,7 @@ def test_shares_of_both_sets_and_their_difference(
     assert "8 images, and 6 real of 2 patients (test split) that it has not seen" in card
     assert str(tmp_path) not in card
     with pytest.raises(UserError, match=r"is of another set.*evaluate.py labels"):
-        record_labels(made, {**record_of(out), "synthetic_sha256": "0" * 64})
+        record_check(made, "labels", {**record_of(out), "synthetic_sha256": "0" * 64})
 
 
 def test_a_segmenter_is_asked_for_structures(

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import evaluate
-from cards.finish import record_survival
+from cards.finish import record_check
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
@@ -62,7 +62,7 @@ def test_a_classifier_is_asked_of_both(
     assert "not measured: `python evaluate.py survival" not in card
     assert str(tmp_path) not in card
     with pytest.raises(UserError, match=r"is of another set.*evaluate.py survival"):
-        record_survival(made, {**record_of(out), "synthetic_sha256": "0" * 64})
+        record_check(made, "survival", {**record_of(out), "synthetic_sha256": "0" * 64})
     found = result["summary"]
     assert found["found:normal:translated"]["value"] == 0.0
     assert found["found:abnormal:translated"]["value"] == 0.0
