@@ -13,6 +13,7 @@ r"""Compare training scenarios over models and seeds.
 """
 
 import importlib
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -30,6 +31,7 @@ from command_line import (
     with_underscores,
 )
 from gates.judge import exit_status
+from provenance import UserError
 from studies.run.external_sets import paths_given
 from studies.run.outcome import closing_lines
 from studies.run.planning.plan import plan_study
@@ -54,6 +56,8 @@ _NO_PLAN_FLAGS: set[str | int] = {
     "specification", "source", "root", "load_verbs", "say", "kept", "placebo", "measure",
     "external",
 }  # fmt: skip
+# Of `run`: they say how and where trainings run, not which there are.
+_NOT_OF_PLAN = re.compile(r"--(shard|executor|wandb|slurm\.\w+)(=|$)")
 _REPORT = (
     "Write report.html, report.md and report.json from the finished cells of a study's folder, "
     "also while it is still running."
@@ -112,6 +116,16 @@ def _parser_of(
         metavar="NAME=CACHE",
     )  # fmt: skip
     return parser
+
+
+def _refuse_flags_of_a_run(words: Sequence[str]) -> None:
+    """Say of a command of `run` that was changed to `plan` which flags `plan` has no use for."""
+    for word in words if "plan" in words[:1] else ():
+        if found := _NOT_OF_PLAN.match(word):
+            raise UserError(
+                f"--{found[1]}: says how `run` runs the trainings, and `plan` runs none: it counts "
+                "those of the whole study. Leave it out."
+            )
 
 
 def _gallery_parser() -> "ArgumentParser":
@@ -180,6 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_subcommand("augmentations", showing, help=_GALLERY)
     commands.add_subcommand("list", listing, help=_LIST)
     words = with_underscores(sys.argv[1:] if arguments is None else arguments)
+    _refuse_flags_of_a_run(words)
     given = parsed(parser, words, (running, planning, reporting, comparing, showing, listing))
     if given.command == "report":
         report(given.report.out)

@@ -94,7 +94,7 @@ def run_study(
     _refuse_executor(executor, slurm, workers, shard)
     specification = _as_begun(specification, StudyFolder(Path(out)), placebo)
     check_audit(specification)
-    chosen = _chosen_cells(specification, only, shard)
+    chosen = chosen_cells(specification, only, shard)
     kind = KINDS[specification.kind]
     roots = external_roots(specification, StudyFolder(Path(out)), external or {})
     study = Study(specification, Path(root), Path(out), labels, weights, external=roots)
@@ -167,7 +167,19 @@ def _refuse_executor(executor: str, slurm: SlurmJobs, workers: int, shard: str |
         refuse_no_cluster()
 
 
-def _chosen_cells(specification: Specification, only: str | None, shard: str | None) -> set[str]:
+def chosen_cells(
+    specification: Specification, only: str | None, shard: str | None = None
+) -> set[str]:
+    """Names of the cells that are asked for.
+
+    Args:
+        specification: The study.
+        only: A pattern of names; None: all.
+        shard: i/n: the i-th of n shares; None: all.
+
+    Raises:
+        UserError: No share of this form, or no cell that matches.
+    """
     cells = [cell.name for cell in specification.cells()]
     if shard:
         index, _, number = shard.partition("/")

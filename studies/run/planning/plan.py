@@ -20,6 +20,7 @@ from studies.run.planning.prospect_text import prospect_lines
 from studies.run.planning.refusals import unfair_lines
 from studies.run.planning.rehearsals import counted, timed
 from studies.run.planning.trainings import all_trainings
+from studies.run.runner import chosen_cells
 from studies.run.verbs import Verbs
 from studies.run.workers import accelerators, num_cores, thread_settings
 from studies.specification.arms import with_placebo
@@ -34,6 +35,9 @@ def plan_study(
     load_verbs: Callable[[], Verbs],
     *,
     out: Path | None = None,
+    labels: Path | None = None,
+    weights: Path | None = None,
+    only: str | None = None,
     kept: Path | None = None,
     workers: int = 1,
     placebo: bool = False,
@@ -51,6 +55,11 @@ def plan_study(
         root: Cache that prepare.py wrote. None: what depends on the data is left out.
         load_verbs: Gives the verbs.
         out: Folder that the study will have; the free disk space there is reported.
+        labels: Cache with label maps for the generator, as for `study.py run`.
+        weights: File with the weights of the feature extractor, for a study of generators, as for
+            `study.py run`. None: whether they are there is not checked.
+        only: Count only cells whose name matches, such as '*__unet_light__seed0', and the
+            generators that they need. Detectable differences are those of the whole study.
         kept: Folder of a finished study of the same metric, whose standard deviations are used for
             the detectable differences. None: assumed standard deviations.
         workers: Cells at a time, as for `study.py run`: steps are timed with the cores that each
@@ -62,15 +71,22 @@ def plan_study(
         say: Prints a line.
 
     Raises:
-        UserError: A training of the study would be refused, the data is missing, or the kept study
-            cannot tell.
+        UserError: A training of the study would be refused, the data is missing, no cell matches,
+            or the kept study cannot tell.
     """
     if workers < 0:
         raise UserError(f"--workers {workers}: expected 0 or more.")
     # Before torch is loaded, as in a worker.
     cores = max(1, num_cores() // max(1, workers))
     os.environ.update(thread_settings(os.environ, cores))
+    for flag, given in (("labels", labels), ("weights", weights)):
+        if root is None and given is not None:
+            raise UserError(
+                f"--{flag} {given}: is checked together with the data, and none are given. Add "
+                f"--data.root, or leave --{flag} out."
+            )
     specification = with_placebo(specification) if placebo else specification
+    chosen = chosen_cells(specification, only)
     spreads = None
     if kept is not None:
         if not has_prospects(specification):
@@ -81,13 +97,16 @@ def plan_study(
         folder = StudyFolder(kept)
         spreads = load_study(folder)[0], folder.finished()
     cache = None if root is None else open_cache(root)
-    if root is not None and specification.kind == "downstream":
-        study = Study(specification, root, out or Path("."), external=external or {})
+    if labels is not None:
+        open_cache(labels)  # what is wrong with it is said now
+    if root is not None and (specification.kind == "downstream" or weights is not None):
+        outside = external or {}
+        study = Study(specification, root, out or Path("."), labels, weights, external=outside)
         check_external(study)
-        specification = KINDS["downstream"].ready(study).specification
+        specification = KINDS[specification.kind].ready(study).specification
     why_not, at_once = None if measure else "as --no-measure asks", max(1, workers)
     with TemporaryDirectory(prefix="plan-") as temporary:
-        trainings = all_trainings(specification, cache, Path(temporary) / "synthetic")
+        trainings = all_trainings(specification, cache, Path(temporary) / "synthetic", chosen)
         if root is None:
             why_not = "since no cache is given"
         else:
@@ -95,7 +114,7 @@ def plan_study(
             trainings = counted(trainings, root, specification, rehearse)
         for line in (
             *header_lines(specification, source, cache),
-            *training_lines(specification, trainings),
+            *training_lines(specification, trainings, only),
             *unfair_lines(specification, trainings),
             *external_lines(specification, external or {}),
             *prospect_lines(specification, source, cache, spreads),

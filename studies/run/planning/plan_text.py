@@ -51,8 +51,16 @@ def header_lines(
     return [*lines, f"{cache.root}: patients {told}{by}; images of {cache.image_size} px."]
 
 
-def training_lines(specification: Specification, trainings: Sequence[Training]) -> list[str]:
-    """How many trainings each arm has, and how long each is."""
+def training_lines(
+    specification: Specification, trainings: Sequence[Training], only: str | None = None
+) -> list[str]:
+    """How many trainings each arm has, and how long each is.
+
+    Args:
+        specification: The study.
+        trainings: Those that are counted.
+        only: The pattern that cells' names were to match; None: all are counted.
+    """
     generators = sum(one.count for one in trainings if one.arm == GENERATOR)
     pretrainings = sum(one.count for one in trainings if one.part == "pretrain")
     others = sum(one.count for one in trainings) - generators - pretrainings
@@ -61,7 +69,9 @@ def training_lines(specification: Specification, trainings: Sequence[Training]) 
         count(len(specification.models), "model"),
         count(len(specification.scenarios), "arm"),
     )
-    told = f"{arms} x {models} x {seeds}"
+    told = full = f"{arms} x {models} x {seeds}"
+    if only is not None:
+        told = f"cells that match {only}"
     what = "generator" if specification.kind == "generators" else "downstream model"
     lines = ["", f"Trainings: {others} of {what}s ({told})"]
     lines[-1] += f", {count(pretrainings, 'pretraining')}" if pretrainings else ""
@@ -90,7 +100,10 @@ def training_lines(specification: Specification, trainings: Sequence[Training]) 
             for values in ([one.steps for one in found], [one.images for one in found])
         ]
         rows.append((arm, name, role, str(sum(one.count for one in those)), *lengths))
-    return lines + aligned(rows, left=3)
+    lines += aligned(rows, left=3)
+    if only is not None:
+        lines.append(f"What could show is, below, of the whole study ({full}).")
+    return lines
 
 
 def _role(specification: Specification, scenario: Scenario) -> str:

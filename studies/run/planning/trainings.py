@@ -1,6 +1,6 @@
 """The trainings of a study, as its cells will give their flags."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,14 +66,25 @@ class Training:
 
 
 def all_trainings(
-    specification: Specification, cache: PreparedCache | None, images: Path
+    specification: Specification,
+    cache: PreparedCache | None,
+    images: Path,
+    chosen: Collection[str] | None = None,
 ) -> list[Training]:
     """Every training, once for all its seeds; generators first.
 
     Makes in `images` the stand-ins for those of the generators, in a folder for each that has a
     name; a set in their place is there already.
+
+    Args:
+        specification: The study.
+        cache: Its data; None where they are not given.
+        images: Folder of the stand-ins.
+        chosen: Names of the cells that are counted, with the generators they need; None: all.
     """
     found = []
+    every = specification.cells()
+    counted = [cell for cell in every if chosen is None or cell.name in chosen]
     if specification.synthetic is not None:
         images = SyntheticSet.open(find_path(specification.synthetic)).root
     for name, plan in specification.plans.items():
@@ -84,23 +95,25 @@ def all_trainings(
         ]
         for size in dict.fromkeys(one.size for one in needing):
             alike = [one for one in needing if one.size == size]
-            seeds = {seed for one in alike for seed in specification.seeds_of(one)}
+            seeds = {cell.seed for cell in counted if cell.scenario in alike}
             parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
             if isinstance(plan.per_class, tuple):
                 made = GeneratorJob(name, specification.seeds[0], size)
                 parts = trainings_of_generator(specification, made)
-            for part, flags in parts.items():
+            for part, flags in parts.items() if seeds else ():
                 found.append(_training(GENERATOR, name, part, len(seeds), plan.config, flags))
         if needing and cache is not None:
             write_stand_in(images / name, cache, plan)
-    for cell in specification.cells()[: len(specification.scenarios) * len(specification.models)]:
+    for cell in every[: len(specification.scenarios) * len(specification.models)]:
+        count = sum((c.scenario, c.model) == (cell.scenario, cell.model) for c in counted)
+        if not count:
+            continue
         parts = {"": from_this_folder(specification.flags_of(cell))}
         if cell.scenario.pretrain is not None:
             parts = {"pretrain": [], "": []}
         if cache is not None and specification.kind == "downstream":
             maker = specification.made_by(cell.scenario)
             parts = trainings_of_cell(specification, cell, images / maker)
-        count = len(specification.seeds_of(cell.scenario))
         for part, flags in parts.items():
             found.append(
                 _training(cell.scenario.id, cell.model.name, part, count, cell.model.config, flags)

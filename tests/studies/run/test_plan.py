@@ -78,6 +78,50 @@ def test_counts_time_and_disk(spec: Path, home: Path, capsys: pytest.CaptureFixt
     assert "checkpoints not measured" in counted
 
 
+def test_only_counts_the_cells_that_match_and_their_generators(
+    spec: Path, home: Path, capsys: pytest.CaptureFixture
+) -> None:
+    given = [str(spec), "--data.root", str(home / "data"), "--no-measure", "--only"]
+    printed = told(capsys, *given, "3__unet_light__*")
+    assert "3 of downstream models (cells that match 3__unet_light__*), 3 of the gen" in printed
+    assert " 3 real + synthetic 3 192 1 536\n" in printed
+    assert " real only " not in printed
+    assert "is, below, of the whole study (3 arms x 2 models x 3 seeds).\n" in printed
+    assert "2 claims in Holm's family" in printed
+    one = told(capsys, *given, "3__*__seed1")
+    assert "2 of downstream models (cells that match 3__*__seed1), 1 of the generator" in one
+    assert ", 0 of the generator" in told(capsys, *given, "1__*")
+    with pytest.raises(UserError, match=r"--only 'unet' matches no cell. Cells are named like 1__"):
+        study.main(["plan", *given, "unet"])
+
+
+def test_labels_and_weights_are_checked_as_a_run_does(spec: Path, home: Path) -> None:
+    with_data = [str(spec), "--data.root", str(home / "data"), "--no-measure"]
+    for flag, value, message in (
+        ("--labels", home / "nowhere", "nowhere: there is no such folder"),
+        ("--weights", home / "w.pth", "this study has no extractor that takes weights"),
+    ):
+        with pytest.raises(UserError, match=message):
+            study.main(["plan", *with_data, flag, str(value)])
+        with pytest.raises(UserError, match=message):
+            study.main(["run", *with_data[:3], flag, str(value), "--out", str(home / "out")])
+        with pytest.raises(UserError, match=f"{flag} .* is checked together with the data"):
+            study.main(["plan", str(spec), flag, str(value)])
+    assert study.main(["plan", *with_data, "--labels", str(home / "data")]) == 0
+    films = str(ROOT / "configs/studies/film_gans_64px.yaml")
+    with pytest.raises(UserError, match="whose weights are a file that is not there"):
+        study.main(["plan", films, *with_data[1:], "--weights", str(home / "w.pth")])
+
+
+@pytest.mark.parametrize(
+    "words", [["--shard", "1/2"], ["--executor=slurm"], ["--slurm.at-once", "2"], ["--wandb=auto"]]
+)
+def test_flags_that_say_how_a_run_runs_are_refused(spec: Path, words: list[str]) -> None:
+    flag = words[0].partition("=")[0].replace("-once", "_once")
+    with pytest.raises(UserError, match=f"{flag}: says how `run` runs the trainings, and `plan`"):
+        study.main(["plan", str(spec), *words])
+
+
 def test_generated_images_have_the_resolution_of_their_training() -> None:
     specification = load_specification(ROOT / "configs/studies/film_gans_cpu.yaml")
     config, cache = "configs/chest_xray/dcgan.yaml", SimpleNamespace(image_size=64)
