@@ -7,7 +7,9 @@ SETs are folders that generate.py wrote; several of one NAME are trainings of on
 what layers leave that double the resolution: a step between neighbouring pixels that depends on
 whether both came from one pixel of a smaller resolution, more power at the frequencies of such
 steps, and power that is the same in all films. FOLDER gets figures.json, tables.md, spectrum.png,
-borders.png, and of each SET sheet_NAME_NUMBER.png, 64 films enlarged, which are no one's films.
+borders.png, sheet_real.png and of each SET sheet_NAME_NUMBER.png, enlarged: the first 64 of the
+films that are compared, which are spread evenly over the split, or over the SET, in its order.
+sheet_real.png shows patients; the other sheets show no one's films.
 """
 
 import argparse
