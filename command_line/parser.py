@@ -6,6 +6,7 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 import docstring_parser
@@ -66,20 +67,24 @@ def function_parser(prog: str, function: Callable[..., Any]) -> ArgumentParser:
     return parser
 
 
+@cache
+def _documentation_of(function: Callable[..., Any]) -> docstring_parser.Docstring:
+    return docstring_parser.parse(function.__doc__ or "")
+
+
 def summary_of(function: Callable[..., Any]) -> str:
     """The first sentence of a docstring."""
-    return docstring_parser.parse(function.__doc__ or "").short_description or ""
+    return _documentation_of(function).short_description or ""
 
 
 def description_of(function: Callable[..., Any]) -> str:
     """What a docstring says before its sections (Args, Returns, Raises)."""
-    return docstring_parser.parse(function.__doc__ or "").description or ""
+    return _documentation_of(function).description or ""
 
 
 def parameters_of(function: Callable[..., Any]) -> dict[str, str | None]:
     """What a docstring says of each parameter, by its name."""
-    parameters = docstring_parser.parse(function.__doc__ or "").params
-    return {entry.arg_name: entry.description for entry in parameters}
+    return {entry.arg_name: entry.description for entry in _documentation_of(function).params}
 
 
 def _add_flags(parser: ArgumentParser, function: Callable[..., Any], default: Any) -> None:
@@ -132,7 +137,7 @@ def chosen_command(
     Args:
         prog: The verb, such as "prepare.py".
         description: Of the verb.
-        commands: Function of each subcommand; the first line of its docstring is the help.
+        commands: Function of each subcommand; the first sentence of its docstring is the help.
         words: What was typed; None: at the prompt.
     """
     parser = verb_parser(prog, description)
@@ -140,8 +145,7 @@ def chosen_command(
     subparsers = []
     for name, function in commands.items():
         subparsers.append(function_parser(f"{prog} {name}", function))
-        first_line, _, _ = (function.__doc__ or "").partition("\n")
-        subcommands.add_subcommand(name, subparsers[-1], help=first_line)
+        subcommands.add_subcommand(name, subparsers[-1], help=summary_of(function))
     given = parsed(parser, with_underscores(sys.argv[1:] if words is None else words), subparsers)
     return given.subcommand, given[given.subcommand]
 
