@@ -19,9 +19,10 @@ from preparation.volumes.geometry import is_anisotropic, outline_of, window_to_u
 from preparation.volumes.layout import Layout
 from preparation.volumes.nifti.grid import Grid
 from preparation.volumes.nifti.images import read_images
+from preparation.volumes.pixel_checks import check_image
 from preparation.volumes.shard import fitted_slice, windows_of
 from preparation.volumes.slice_pictures import read_grey
-from preparation.volumes.volume import SkipVolume, check_image
+from preparation.volumes.volume import SkipVolume
 from synthetic_marks import mark_in_dicom, mark_in_nifti, mark_of_folder
 
 _SYNTHETIC = "Says that it is synthetic."

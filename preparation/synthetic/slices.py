@@ -15,7 +15,8 @@ from preparation.synthetic.reading import Made, Outcome
 from preparation.synthetic.source import SourceFile
 from preparation.volumes.geometry import fit_image, fit_mask, outline_of
 from preparation.volumes.labels.values import changed
-from preparation.volumes.volume import SkipVolume, check_labels
+from preparation.volumes.pixel_checks import check_labels
+from preparation.volumes.volume import SkipVolume
 
 
 @dataclass(frozen=True)

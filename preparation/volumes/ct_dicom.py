@@ -19,13 +19,13 @@ from preparation.volumes.dicom_pixels import hounsfield_units
 from preparation.volumes.dicom_series import read_series
 from preparation.volumes.labels.structure_names import account, check_given, is_unclear, label_of
 from preparation.volumes.own_names import numbered
+from preparation.volumes.pixel_checks import check_image
 from preparation.volumes.volume import (
     KIDNEY_AND_TUMOUR,
     Found,
     Job,
     SkipVolume,
     Volume,
-    check_image,
     existing_folder,
     found_each,
 )

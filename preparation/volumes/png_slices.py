@@ -22,16 +22,9 @@ from patient_names import RoundedNumberError
 from preparation.pseudonym import Naming
 from preparation.text_file import separator_of, text_of
 from preparation.volumes.labels.values import MaskValues, labels_of
+from preparation.volumes.pixel_checks import all_marked_note
 from preparation.volumes.slice_pictures import FORMATS, read_grey, read_labels
-from preparation.volumes.volume import (
-    Found,
-    Job,
-    SkipVolume,
-    Volume,
-    all_marked_note,
-    existing_folder,
-    is_synthetic,
-)
+from preparation.volumes.volume import Found, Job, SkipVolume, Volume, existing_folder, is_synthetic
 from provenance import UserError
 
 _COLUMNS = ("file", "case", "slice")

@@ -4,7 +4,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from preparation.volumes.volume import KIDNEY_AND_TUMOUR, listed
+from preparation.volumes.pixel_checks import listed
+from preparation.volumes.volume import KIDNEY_AND_TUMOUR
 from provenance import UserError
 
 _SIDE = "(l|r|lt|rt|left|right|both|bilateral)?"

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from preparation.volumes.volume import KIDNEY_AND_TUMOUR, SkipVolume, check_labels
+from preparation.volumes.pixel_checks import check_labels
+from preparation.volumes.volume import KIDNEY_AND_TUMOUR, SkipVolume
 from provenance import UserError
 
 

@@ -12,7 +12,8 @@ from preparation.volumes.nifti.file import NiftiFile
 from preparation.volumes.nifti.grid import FILE_ORDER, mask_on_image, notes_on
 from preparation.volumes.nifti.images import on_first, read_channels
 from preparation.volumes.nifti.voxels import read_into
-from preparation.volumes.volume import Job, SkipVolume, Volume, all_marked_note, is_synthetic
+from preparation.volumes.pixel_checks import all_marked_note
+from preparation.volumes.volume import Job, SkipVolume, Volume, is_synthetic
 from synthetic_marks import mark_in_nifti
 
 # A label that a rescale slope was multiplied into, in single precision, is still whole.

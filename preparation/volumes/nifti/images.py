@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from preparation.volumes.nifti.file import NamedFile, NiftiFile
 from preparation.volumes.nifti.grid import FILE_ORDER, Grid, mask_on_image, notes_on
 from preparation.volumes.nifti.voxels import read_into
-from preparation.volumes.volume import AIR_HU, MAX_HU, SkipVolume, check_image
+from preparation.volumes.pixel_checks import check_image
+from preparation.volumes.volume import AIR_HU, MAX_HU, SkipVolume
 
 # Of values without a unit: far beyond any scanner's, and far below what float32 holds.
 _LARGEST = 1e30

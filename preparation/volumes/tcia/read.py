@@ -11,7 +11,8 @@ from preparation.volumes.dicom_series import Series, read_series
 from preparation.volumes.nifti.case import read_mask
 from preparation.volumes.nifti.file import NiftiFile
 from preparation.volumes.nifti.grid import Grid, mask_on_image
-from preparation.volumes.volume import Job, Volume, all_marked_note, check_image, is_synthetic
+from preparation.volumes.pixel_checks import all_marked_note, check_image
+from preparation.volumes.volume import Job, Volume, is_synthetic
 from synthetic_marks import mark_in_nifti
 
 
