@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from datamodules.named_files import inside, read_array
-from knowledge import PixelBits
+from pixel_bits import PixelBits
 from provenance import UserError, sha256_of, whole_file
 
 _FILE = "pixel_hashes.npy"

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from datamodules.named_files import mapped, whole_number
 from datamodules.opening import opened
 from datamodules.pixel_hashes import read_pixel_hashes
-from knowledge import Knowledge, PixelBits, packed
+from knowledge import Knowledge
 from licences import Licence
 from patient_names import PatientNames
+from pixel_bits import PixelBits, packed
 from provenance import UserError, read_json
 
 SPLITS = ("train", "val", "test")

@@ -13,7 +13,7 @@ from typing import Any
 import lightning as L
 
 from foreign_text import read_yaml
-from knowledge import Knowledge, unpacked
+from knowledge import Knowledge
 from licences import Licence, licences_of, together
 from lightning_modules.checkpoint_files import load_checkpoint_file
 from lightning_modules.checkpoint_record import RECORD_KEY, check_tells
@@ -26,6 +26,7 @@ from lightning_modules.handed_on.generator_folder import (
 )
 from lightning_modules.module_size import check_size
 from lightning_modules.recorded_class import checked_class
+from pixel_bits import unpacked
 from provenance import UserError, innermost_cause
 
 _ROOMS = ("lightning_modules", "networks")

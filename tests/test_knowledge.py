@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from knowledge import Knowledge, packed, unpacked
+from knowledge import Knowledge
 from patient_names import KNOWN_SALT, PatientNames, pseudonym, salt_check
+from pixel_bits import packed, unpacked
 from provenance import UserError
 
 KNOWN = PatientNames("pseudonym", salt_check(KNOWN_SALT))
