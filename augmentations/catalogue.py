@@ -6,6 +6,7 @@ from typing import Any
 from augmentations.augmix import AugMix
 from augmentations.choice import Identity, OneAtALevel, OneOf
 from augmentations.cutout import Cutout
+from augmentations.flips import HorizontalFlip, QuarterTurns, Transpose, VerticalFlip
 from augmentations.focus import GaussianBlur, LowResolution, Median, MotionBlur, Sharpening
 from augmentations.geometric import Geometric
 from augmentations.grey_values import Brightness, BrightnessShift, Contrast, Gamma, Noise
@@ -22,17 +23,7 @@ from augmentations.levels import (
 from augmentations.local_changes import BlankRectangles, BrightnessGradient, LocalGamma
 from augmentations.mixing import CutMix, Mixup, PerlinMix, Ricap
 from augmentations.operation import BatchOperation, Operation
-from augmentations.spatial import (
-    Crop,
-    HorizontalFlip,
-    QuarterTurns,
-    Rotation,
-    Shear,
-    Shift,
-    Transpose,
-    VerticalFlip,
-    Zoom,
-)
+from augmentations.spatial import Crop, Rotation, Shear, Shift, Zoom
 from augmentations.warping import Elastic, GridDistortion, OpticalDistortion
 
 OPERATIONS: dict[str, type[Operation]] = {

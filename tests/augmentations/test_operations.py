@@ -10,13 +10,14 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms import v2 as torchvision
 
 from augmentations.catalogue import OPERATIONS
+from augmentations.flips import HorizontalFlip
 from augmentations.focus import GaussianBlur, LowResolution, MotionBlur, line_kernel
 from augmentations.grey_values import Contrast, Gamma, Noise
 from augmentations.language import read_policy
 from augmentations.levels import Clahe, Inversion
 from augmentations.operation import Draws, Images, Movement, Operation
 from augmentations.presets import PRESET_SOURCES, PRESETS
-from augmentations.spatial import HorizontalFlip, Shift
+from augmentations.spatial import Shift
 from augmentations.warping import Elastic, GridDistortion, OpticalDistortion
 from provenance import UserError
 
