@@ -71,6 +71,7 @@ def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) 
             f"{found['num_real']:,} real of {real} ({found['split']} split) that it has not seen",
         )
     )
+    rows += [("note", printable(note)) for note in found.get("notes", ())]
     required = found.get("required", ())
     return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
 

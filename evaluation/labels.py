@@ -187,7 +187,9 @@ def _real_images(
         real = [one for one in of_films(cache, unseen, column) if one.label is not None]
     else:
         there, real = cache.class_names, of_slices(cache, unseen)
-    if sorted(there) != sorted(asked.class_names):
+    # Masks are read by number, so their names must stand in the same order; films have names.
+    alike = there == asked.class_names if asked.segments else {*there} == {*asked.class_names}
+    if not alike:
         raise UserError(
             f"--root {root}: is labelled {', '.join(there) or 'with nothing'}, and the model tells "
             f"apart {', '.join(asked.class_names)}. Give a cache of these classes."
@@ -245,7 +247,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     result = read_evaluation(folder)
     kept = (
         "model", "checkpoint_sha256", "split", "found_at", "num_images", "num_patients",
-        "num_real", "num_real_patients", "summary", "synthetic_sha256",
+        "num_real", "num_real_patients", "summary", "synthetic_sha256", "notes",
     )  # fmt: skip
     return {
         **{name: result[name] for name in kept},
