@@ -12,11 +12,17 @@ from torch import Tensor, nn
 from networks.equalised import EqualisedConv2d, EqualisedLinear, at_least_float32, pixel_norm
 
 _EPSILON = 1e-8
+_SLOPE = 0.2
+_GAIN = math.sqrt(2)
 
 
 def activate(features: Tensor) -> Tensor:
-    """Leaky ReLU (slope 0.2) times sqrt(2), so that its result is as spread as what went in."""
-    return F.leaky_relu(features, 0.2) * math.sqrt(2)
+    """Leaky ReLU (slope 0.2) times sqrt(2), so that its result is as spread as what went in.
+
+    Large layers multiply smaller tensors by sqrt(2) instead, before or after: a leaky ReLU of a
+    multiple is the multiple of the leaky ReLU.
+    """
+    return F.leaky_relu(features, _SLOPE) * _GAIN
 
 
 class Blur(nn.Module):
@@ -43,11 +49,14 @@ class Blur(nn.Module):
         self.register_buffer("kernel", gain * torch.outer(line, line), persistent=False)
         self.padding = padding
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H + 2 padding - k + 1, W + 2 padding - k + 1)."""
+    def forward(self, features: Tensor, stride: int = 1) -> Tensor:
+        """(N, C, H, W) to (N, C, H + 2 padding - k + 1, W + 2 padding - k + 1).
+
+        With a stride of 2 every second row and column of that, from the first one on.
+        """
         channels = features.shape[1]
         kernel = self.kernel.expand(channels, 1, -1, -1)
-        return F.conv2d(features, kernel, padding=self.padding, groups=channels)
+        return F.conv2d(features, kernel, padding=self.padding, stride=stride, groups=channels)
 
 
 def enlarge_image(image: Tensor) -> Tensor:
@@ -85,9 +94,12 @@ class DownsamplingConv2d(EqualisedConv2d):
         if not bias:
             self.register_parameter("bias", None)
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(N, C_in, H, W) to (N, C_out, H / 2, W / 2)."""
-        return F.conv2d(self.blur(features), self.weight * self.scale, self.bias, stride=2)
+    def forward(self, features: Tensor, gain: float = 1.0) -> Tensor:
+        """(N, C_in, H, W) to (N, C_out, H / 2, W / 2), of weights multiplied by `gain`."""
+        weight = self.weight * (self.scale * gain)
+        if self.padding == 0:  # one pixel wide: what the stride leaves out need not be blurred
+            return F.conv2d(self.blur(features, stride=2), weight, self.bias)
+        return F.conv2d(self.blur(features), weight, self.bias, stride=2)
 
 
 class ModulatedConv2d(nn.Module):
@@ -132,15 +144,18 @@ class ModulatedConv2d(nn.Module):
         self.demodulate = demodulate
         self.blur = Blur(padding=1, gain=4.0) if upsample else None
 
-    def forward(self, features: Tensor, style: Tensor) -> Tensor:
-        """Features (N, C_in, H, W) and style (N, style_size) to (N, C_out, H, W), or double."""
+    def forward(self, features: Tensor, style: Tensor, gain: float = 1.0) -> Tensor:
+        """Features (N, C_in, H, W) and style (N, style_size) to (N, C_out, H, W), or double.
+
+        `gain` multiplies the result of a demodulated convolution.
+        """
         weight = self.weight * self.weight_scale
         # Small matrices, whose rounding every pixel would inherit.
         with torch.autocast(features.device.type, enabled=False):
             scales = self.to_scales(at_least_float32(style))
             if self.demodulate:
                 squares = weight.square().sum(dim=(2, 3))
-                norms = (scales.square() @ squares.T + _EPSILON).rsqrt()
+                norms = (scales.square() @ squares.T + _EPSILON).rsqrt() * gain
         features = features * scales.to(features.dtype)[:, :, None, None]
         if self.blur is not None:
             features = F.conv_transpose2d(features, weight.transpose(0, 1), stride=2)
@@ -178,10 +193,10 @@ class StyledConv(nn.Module):
         Returns:
             (N, C_out, H, W), where H is h or, if up-sampling, 2 h.
         """
-        features = self.conv(features, style)
+        features = self.conv(features, style, gain=_GAIN)
         if noise is not None:
-            features = features + (self.noise_strength * noise).to(features.dtype)
-        return activate(features + self.bias.to(features.dtype))
+            features = features + (self.noise_strength * _GAIN * noise).to(features.dtype)
+        return F.leaky_relu(features + (self.bias * _GAIN).to(features.dtype), _SLOPE)
 
 
 class ToImage(nn.Module):
@@ -250,7 +265,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(N, in_channels, H, W) to (N, out_channels, H / 2, W / 2)."""
-        bent = activate(self.second(activate(self.first(features))))
-        # The sum of two has twice the variance.
-        total: Tensor = (bent + self.straight(features)) / math.sqrt(2)
+        # The sum of two has twice the variance and is divided by sqrt(2), which cancels the gain of
+        # one activation; the other one's is in the weights that follow.
+        bent = F.leaky_relu(self.first(features), _SLOPE)
+        bent = F.leaky_relu(self.second(bent, gain=_GAIN), _SLOPE)
+        total: Tensor = bent + self.straight(features, gain=1 / _GAIN)
         return total
