@@ -100,8 +100,8 @@ def arms_of_images(
         for side in sides
     ]
     patients = sorted(set.intersection(*scored)) if scored else []
-    items = [item for item in items if cells[0][item][0] in set(patients)]
     place = {patient: number for number, patient in enumerate(patients)}
+    items = [item for item in items if cells[0][item][0] in place]
     owner = np.array([place[cells[0][item][0]] for item in items], dtype=np.intp)
     arms = [
         _arm(list(side.values()), items, owner, len(patients), each_patient_once) for side in sides
