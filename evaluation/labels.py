@@ -167,6 +167,7 @@ def _real_images(
     """
     import numpy as np
 
+    from datamodules.choice.film_settings import like_column
     from datamodules.film_cache import FilmCache
     from datamodules.open_cache import open_cache
     from datamodules.unpaired.originals import check_fits, of_films, of_slices
@@ -181,8 +182,7 @@ def _real_images(
     indices = np.asarray(cache.indices(split))
     unseen = indices[~known[indices]]
     if isinstance(cache, FilmCache):
-        column = asked.record["data"]["init_args"].get("label_column")
-        column = column if column in cache.label_columns else next(iter(cache.label_columns), None)
+        column = like_column(cache, asked.record["data"]["init_args"].get("label_column"))
         there = cache.class_names(column) if column else []
         real = [one for one in of_films(cache, unseen, column) if one.label is not None]
     else:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.choice.film_settings import like_column
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
@@ -82,7 +83,9 @@ def source_at(
     check_fits(root, opened.image_size, wanted, for_slices, isinstance(opened, SliceCache))
     indices = _training_images(opened, generator)
     if isinstance(opened, FilmCache):
-        originals = of_films(opened, indices, _column(opened, generator))
+        originals = of_films(
+            opened, indices, like_column(opened, generator.data.get("label_column"))
+        )
     else:
         if opened.class_names != list(record["class_names"]):
             raise UserError(
@@ -178,16 +181,6 @@ def _training_images(
         print(gap.sentence, file=sys.stderr)
     kept: NDArray[np.int64] = indices[~known]
     return kept
-
-
-def _column(cache: FilmCache, generator: TrainedGenerator) -> str | None:
-    """The label column of films: the one that the translator was trained with, or the first."""
-    named = generator.data.get("label_column")
-    if named == "none":
-        return None
-    if named in cache.label_columns:
-        return str(named)
-    return cache.label_columns[0] if cache.label_columns else None
 
 
 def in_target(generator: TrainedGenerator, name: str | None, domain: str) -> str | None:

@@ -99,3 +99,14 @@ def chosen_column(cache: FilmCache, asked: str | None) -> str | None:
         return None
     cache.class_names(asked)
     return asked
+
+
+def like_column(cache: FilmCache, asked: str | None) -> str | None:
+    """The label column of another cache than the one that a column was asked of; None: no labels.
+
+    Args:
+        cache: The films.
+        asked: As for `chosen_column`; a column that this cache lacks stands for its first one.
+    """
+    known = (WITHOUT_LABELS, *cache.label_columns)
+    return chosen_column(cache, asked if asked in known else None)

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 import yaml
 
-from datamodules.choice.film_settings import WITHOUT_LABELS
+from datamodules.choice.film_settings import like_column
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
@@ -39,7 +39,8 @@ def translated(plan: GeneratorPlan, cache: PreparedCache) -> list[Original]:
         chosen = [i for i in opened.indices("train") if every or opened.items[i].has_foreground]
         return of_slices(opened, chosen)
     assert isinstance(opened, FilmCache)
-    films = of_films(opened, opened.indices("train"), _column(plan, opened))
+    column = like_column(opened, data_setting_of(plan, "label_column"))
+    films = of_films(opened, opened.indices("train"), column)
     only = data_setting_of(plan, "source_label")
     return _in_target([one for one in films if only in (None, one.label)], plan, cache)
 
@@ -84,8 +85,10 @@ def _in_target(
     made = data_setting_of(plan, "target_label")
     if made is not None and data_setting_of(plan, "source_label") is not None:
         return [replace(one, label=made) for one in originals]
-    column = _column(plan, cache) if isinstance(cache, FilmCache) else None
-    if column is None or not isinstance(cache, FilmCache):
+    if not isinstance(cache, FilmCache):
+        return originals
+    column = like_column(cache, data_setting_of(plan, "label_column"))
+    if column is None:
         return originals
     ours, given = cache.class_names(column), data_setting_of(plan, "source_classes")
     theirs = yaml.safe_load(given) if isinstance(given, str) else given
@@ -94,11 +97,3 @@ def _in_target(
     if data_setting_of(plan, "class_shares") == "as_they_are":
         return called
     return [one for one in called if one.label is None or one.label in ours]
-
-
-def _column(plan: GeneratorPlan, cache: FilmCache) -> str | None:
-    """The label column of films: the one that the translator is trained with, or the first."""
-    named = data_setting_of(plan, "label_column")
-    if named == WITHOUT_LABELS or not cache.label_columns:
-        return None
-    return str(named) if named in cache.label_columns else cache.label_columns[0]
