@@ -11,9 +11,10 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
-from studies.specification.generator_kinds import in_file, paints_lesions, translates
+from studies.specification.generator_kinds import paints_lesions, translates
 from studies.specification.generators import as_many_images, differ_in_generator
 from studies.specification.parts import Model, Scenario
+from studies.specification.settings import setting_in
 from studies.specification.specification import (
     FRACTION,
     PLACEBO,
@@ -231,18 +232,9 @@ def setting_of(
     part: Literal["data", "trainer"],
     name: str,
 ) -> Any:
-    """A setting of a scenario's training of a model; None where nothing says it.
-
-    Read from the YAMLs and flags in the order in which they are given, without loading any class.
-    """
-    words = words_of([*specification.arguments, *scenario.arguments, *model.arguments])
-    given = list(pairwise(words))
-    files = [model.config, *(value for flag, value in given if flag == "--config")]
-    keys = ("data", "init_args", name) if part == "data" else (part, name)
-    values = [in_file(file, keys) for file in files]
-    values += [value for flag, value in given if flag == f"--{part}.{name}"]
-    said = [value for value in values if value is not None]
-    return None if not said or said[-1] in ("null", "None") else said[-1]
+    """A setting of a scenario's training of a model; None where nothing says it."""
+    flags = [*specification.arguments, *scenario.arguments, *model.arguments]
+    return setting_in(model.config, flags, part, name)
 
 
 def _placebos(specification: Specification) -> list[Scenario]:

@@ -1,25 +1,14 @@
 """What kind of generator a plan is for, by its configuration, and what that kind cannot use."""
 
-from collections.abc import Sequence
-from itertools import pairwise
 from typing import Any
 
-from foreign_text import configuration_of
 from studies.specification.parts import GeneratorPlan
-from studies.specification.specification import find_path, words_of
+from studies.specification.settings import in_file, setting_in
+from studies.specification.specification import words_of
 
 SOURCE = "--data.source"
 # What a translator has no use for: its labels are those of the images that it translates.
 _NOT_OF_TRANSLATORS = ("labels", "with_class", "per_class", "into")
-
-
-def in_file(config: str, keys: Sequence[str]) -> Any:
-    """A setting of a configuration, by its keys from the outermost in; None if it is not there."""
-    path = find_path(config)
-    content = configuration_of(path) if path.is_file() else None
-    for key in keys:
-        content = content.get(key) if isinstance(content, dict) else None
-    return content
 
 
 def paints_lesions(plan: GeneratorPlan) -> bool:
@@ -37,11 +26,7 @@ def translates(plan: GeneratorPlan) -> bool:
 
 def data_setting_of(plan: GeneratorPlan, name: str) -> Any:
     """A setting of the data in a generator's training; None where nothing says it."""
-    said = [in_file(plan.config, ("data", "init_args", name))]
-    given = pairwise(words_of(plan.arguments))
-    said += [value for flag, value in given if flag == f"--data.{name}"]
-    last = [value for value in said if value is not None][-1:]
-    return None if not last or last[0] in ("null", "None") else last[0]
+    return setting_in(plan.config, plan.arguments, "data", name)
 
 
 def wrong_of_kind(plan: GeneratorPlan, key: str) -> list[str]:

@@ -2,16 +2,15 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from display.numbers import count, duration, span
 from studies.run.planning.trainings import GENERATOR, ONE_PER_CLASS, Training
-from studies.specification.generator_kinds import in_file
 from studies.specification.parts import Scenario
-from studies.specification.specification import Specification, words_of
+from studies.specification.settings import setting_in
+from studies.specification.specification import Specification
 
 _WIDEST_NAME, _WIDEST_ROLE = 40, 22
 
@@ -264,11 +263,8 @@ def _images_of(
 
 def _size_of(training: Training, cache: PreparedCache) -> int:
     """Side in pixels of what a training's generator makes: its resolution, or the cache's size."""
-    given = pairwise(words_of(training.flags))
-    values = [in_file(training.config, ("data", "init_args", "resolution"))]
-    values += [value for flag, value in given if flag == "--data.resolution"]
-    said = [value for value in values if value is not None]
-    return cache.image_size if not said or said[-1] in ("null", "None") else int(said[-1])
+    said = setting_in(training.config, training.flags, "data", "resolution")
+    return cache.image_size if said is None else int(said)
 
 
 def _bytes(number: float) -> str:
