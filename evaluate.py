@@ -153,13 +153,11 @@ def labels_and_record(**settings: Any) -> dict[str, Any]:
 def _record_evaluation(kind: str, synthetic: Path, out: Path) -> None:
     """Write a finished comparison, or what survived, into the set's card and manifest."""
     from cards.finish import record_check, record_evaluation
-    from evaluation import labels, survival
+    from evaluation import label_record
     from evaluation.images import record
 
-    if kind == "survival":
-        record_check(synthetic, "survival", survival.record_of(out))
-    elif kind == "labels":
-        record_check(synthetic, "labels", labels.record_of(out))
+    if kind in ("survival", "labels"):
+        record_check(synthetic, kind, label_record.record_of(out))
     else:
         record_evaluation(synthetic, record.record_of(out))
 

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cards.dataset import dataset_card
 from datamodules.named_files import write_file_hashes
@@ -87,7 +87,7 @@ def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:
     write_set(root, found.items, content, command_of(found))
 
 
-def record_check(root: Path, kind: Literal["labels", "survival"], check: Mapping[str, Any]) -> None:
+def record_check(root: Path, kind: str, check: Mapping[str, Any]) -> None:
     """Write into a set's card and manifest how often a frozen model finds its labels.
 
     Takes the place of an earlier one.
@@ -96,7 +96,7 @@ def record_check(root: Path, kind: Literal["labels", "survival"], check: Mapping
         root: The set.
         kind: Compared with real images, "labels", or of a translated set with its originals,
             "survival": the subcommand of evaluate.py.
-        check: As `record_of` of `evaluation.labels` or `evaluation.survival` gives it.
+        check: As `evaluation.label_record.record_of` gives it.
 
     Raises:
         UserError: It is of another set.

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from device import Device, chosen_device
-from evaluation.folder import RESULT, Split, read_evaluation, write_csv
-from evaluation.survival import check_flags
+from evaluation.folder import RESULT, Split, write_csv
+from evaluation.label_record import check_flags
 from gates.names import OF_LABELS
 from gates.rules import parse_rules
 from output_folder import check_folder
@@ -232,27 +232,3 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
             if interval.value is not None:
                 found[f"{what}:{name}"] = interval.as_dict()
     return found
-
-
-def record_of(folder: Path) -> dict[str, Any]:
-    """Of a finished evaluation, for the manifest's key `found_labels`: numbers, and no path.
-
-    Args:
-        folder: The evaluation's.
-
-    Returns:
-        The model's kind and SHA-256, images and patients of both sets, each share with its
-        interval, what was required, the set's SHA-256 and that of evaluation.json.
-    """
-    result = read_evaluation(folder)
-    kept = (
-        "model", "checkpoint_sha256", "split", "found_at", "num_images", "num_patients",
-        "num_real", "num_real_patients", "summary", "synthetic_sha256", "notes",
-    )  # fmt: skip
-    return {
-        **{name: result[name] for name in kept},
-        "required": [
-            {"rule": row["rule"], "verdict": row["verdict"]} for row in result.get("require", ())
-        ],
-        "evaluation_sha256": sha256_of(Path(folder) / RESULT),
-    }

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from device import Device, chosen_device
-from evaluation.folder import RESULT, read_evaluation, write_csv
+from evaluation.folder import RESULT, write_csv
+from evaluation.label_record import check_flags
 from gates.names import OF_SURVIVALS
 from gates.rules import parse_rules
 from output_folder import check_folder
@@ -150,28 +151,6 @@ def evaluate_survival(
     return result
 
 
-def record_of(folder: Path) -> dict[str, Any]:
-    """Of a finished evaluation, for the manifest's key `survival`: numbers, and no path.
-
-    Args:
-        folder: The evaluation's.
-
-    Returns:
-        The model's kind and SHA-256, images and patients, each share with its interval, what was
-        required, the set's SHA-256 and that of evaluation.json.
-    """
-    result = read_evaluation(folder)
-    kept = ("model", "checkpoint_sha256", "found_at", "num_images", "num_patients")
-    known = "patients_that_the_model_was_trained_on"
-    return {
-        **{name: result[name] for name in (*kept, known, "summary", "synthetic_sha256")},
-        "required": [
-            {"rule": row["rule"], "verdict": row["verdict"]} for row in result.get("require", ())
-        ],
-        "evaluation_sha256": sha256_of(Path(folder) / RESULT),
-    }
-
-
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Shares over images with their intervals over patients, by what was looked for.
 
@@ -198,18 +177,6 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
                 found[f"{what}:{name}"] = vars(interval)
     found["same"] = vars(patient_interval([row["same"] for row in rows], patients, share=True))
     return found
-
-
-def check_flags(found_at: float, batch_size: int) -> None:
-    """Refuse a Dice or a number of images that is none.
-
-    Raises:
-        UserError: Names the flag.
-    """
-    if not 0 < found_at <= 1:
-        raise UserError(f"--found-at {found_at}: is a Dice, above 0 and at most 1.")
-    if batch_size < 1:
-        raise UserError(f"--batch-size {batch_size}: must be 1 or more.")
 
 
 def _same(after: Any, before: Any, found_at: float) -> int:

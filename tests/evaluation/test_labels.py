@@ -13,7 +13,8 @@ import evaluate
 from cards.finish import record_check
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from evaluation.labels import record_of, summary_of
+from evaluation.label_record import record_of
+from evaluation.labels import summary_of
 from provenance import UserError
 from tests.evaluation.answers import Bright, Grey, write_set
 

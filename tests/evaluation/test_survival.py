@@ -15,7 +15,8 @@ from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.asked_model import found_in_slice
-from evaluation.survival import _same, record_of, summary_of
+from evaluation.label_record import record_of
+from evaluation.survival import _same, summary_of
 from provenance import UserError
 from tests.evaluation.answers import Bright, Grey, write_set
 
