@@ -19,7 +19,6 @@ from studies.run.external import checkpoint_of
 from studies.run.folder import Study
 from studies.run.records import read_record
 from studies.run.verbs import Verbs
-from studies.specification.generator_names import GeneratorJob
 from studies.specification.parts import Cell
 from studies.specification.specification import Specification
 
@@ -40,9 +39,12 @@ def check_labels(
     Returns:
         (name, message) of the checks that failed now.
     """
+    if not study.specification.label_check:
+        return []
     failed: list[tuple[str, str]] = []
-    for name, path in sets_of(study).items() if study.specification.label_check else ():
-        record = _asked_cell(study, name)
+    judges = judges_of(study.specification)
+    for name, path in sets_of(study).items():
+        record = _asked_cell(study, judges.get(name))
         if record is None or finished_check(study, name, path, record) is not None:
             continue
         job = f"labels__{name}"
@@ -53,25 +55,20 @@ def check_labels(
     return failed
 
 
-def judge_of(specification: Specification, set_name: str) -> str | None:
-    """Name of the cell whose model is asked for a set's labels; None where no seed is the set's.
+def judges_of(specification: Specification) -> dict[str, str]:
+    """Names of the cells whose models are asked, by the names of the sets that `sets_of` gives.
 
-    It is of the baseline, of the set's size where it has one, and of the study's first model.
-
-    Args:
-        specification: The study.
-        set_name: As `sets_of` names it.
+    They are of the baseline, of a set's size where it has one, and of the study's first model.
     """
     model = specification.models[0]
     baseline = specification.scenario(specification.baseline_scenario)
-    if set_name == GIVEN:
-        return Cell(baseline, model, specification.seeds[0]).name
+    found = {GIVEN: Cell(baseline, model, specification.seeds[0]).name}
     for cell in specification.cells():
-        job: GeneratorJob = specification.generator_job(cell)
-        if specification.generator_of(cell) is not None and job.set_name == set_name:
+        if specification.generator_of(cell) is not None:
             own = specification.scenario(specification.baseline_of(cell.scenario))
-            return Cell(own, model, cell.seed).name
-    return None
+            made = specification.generator_job(cell).set_name
+            found.setdefault(made, Cell(own, model, cell.seed).name)
+    return found
 
 
 def finished_check(
@@ -89,9 +86,8 @@ def finished_check(
     return found if all(found.get(key) == value for key, value in wanted.items()) else None
 
 
-def _asked_cell(study: Study, set_name: str) -> dict[str, Any] | None:
+def _asked_cell(study: Study, name: str | None) -> dict[str, Any] | None:
     """The finished cell whose model is asked; None while it is not there."""
-    name = judge_of(study.specification, set_name)
     if name is None or not study.folder.record(name).is_file():
         return None
     return read_record(study.folder.record(name))

@@ -10,7 +10,7 @@ import pytest
 from provenance import UserError
 from studies.report.downstream.label_table import label_sentence
 from studies.report.write import build_report
-from studies.run.label_checks import judge_of
+from studies.run.label_checks import judges_of
 from studies.run.outcome import StudyOutcome
 from studies.run.runner import run_study
 from studies.specification.read import parse_specification
@@ -87,10 +87,11 @@ def test_sets_of_a_size_are_asked_of_the_baseline_of_that_size(plan: dict) -> No
         scenario["sizes"] = [0.5, 1]
     plan["baseline_scenario"] = "1_100"
     specification = parse_specification(plan, "small.yaml")
-    assert judge_of(specification, "seed_0__size0.5") == "1_50__unet_light__seed0"
-    assert judge_of(specification, "seed_0") == "1_100__unet_light__seed0"
-    assert judge_of(specification, "given") == "1_100__unet_light__seed0"
-    assert judge_of(specification, "seed_4") is None
+    judges = judges_of(specification)
+    assert judges["seed_0__size0.5"] == "1_50__unet_light__seed0"
+    assert judges["seed_0"] == "1_100__unet_light__seed0"
+    assert judges["given"] == "1_100__unet_light__seed0"
+    assert judges.get("seed_4") is None
 
 
 def test_nothing_to_ask_and_nobody_to_ask_are_refused(plan: dict) -> None:

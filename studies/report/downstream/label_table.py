@@ -8,7 +8,7 @@ from display.tables import Table, TableCell
 from provenance import UserError
 from studies.run.audits import GIVEN
 from studies.run.folder import StudyFolder
-from studies.run.label_checks import CHECK, judge_of
+from studies.run.label_checks import CHECK, judges_of
 from studies.run.records import read_record
 from studies.specification.generator_names import is_set_of
 from studies.specification.specification import Specification
@@ -27,14 +27,15 @@ def read_label_checks(
     Raises:
         UserError: A file is none.
     """
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
+    judges = judges_of(specification)
     for path in sorted((folder.root / "labels").glob(f"*/{CHECK}")):
         content = read_record(path)
         if not isinstance(content, dict) or not all(key in content for key in _NEEDED):
             raise UserError(f"{path}: is not what evaluate.py labels writes. Remove its folder.")
         name = path.parent.name
         found[name] = {key: content[key] for key in _NEEDED}
-        found[name]["asked"] = judge_of(specification, name)
+        found[name]["asked"] = judges.get(name)
     return found
 
 

@@ -1,5 +1,6 @@
 """The trainings of a study, as its cells will give their flags."""
 
+from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,8 +95,8 @@ def all_trainings(
             if specification.needs_images(one) and specification.made_by(one) == name
         ]
         for size in dict.fromkeys(one.size for one in needing):
-            alike = [one for one in needing if one.size == size]
-            seeds = {cell.seed for cell in counted if cell.scenario in alike}
+            ids = {one.id for one in needing if one.size == size}
+            seeds = {cell.seed for cell in counted if cell.scenario.id in ids}
             parts: dict[str, list[str]] = {ONE_PER_CLASS: []}
             if isinstance(plan.per_class, tuple):
                 made = GeneratorJob(name, specification.seeds[0], size)
@@ -104,8 +105,9 @@ def all_trainings(
                 found.append(_training(GENERATOR, name, part, len(seeds), plan.config, flags))
         if needing and cache is not None:
             write_stand_in(images / name, cache, plan)
+    counts = Counter((cell.scenario.id, cell.model.name) for cell in counted)
     for cell in every[: len(specification.scenarios) * len(specification.models)]:
-        count = sum((c.scenario, c.model) == (cell.scenario, cell.model) for c in counted)
+        count = counts[cell.scenario.id, cell.model.name]
         if not count:
             continue
         parts = {"": from_this_folder(specification.flags_of(cell))}
