@@ -16,6 +16,7 @@ from datamodules.synthetic import SyntheticSet
 from datamodules.unpaired.originals import (
     Original,
     check_fits,
+    names_in_target,
     of_films,
     of_set,
     of_slices,
@@ -185,7 +186,7 @@ def _training_images(
 
 def in_target(generator: TrainedGenerator, name: str | None, domain: str) -> str | None:
     """What the target calls a class of the source."""
-    given = generator.data.get("source_classes")
-    if domain == "target" or not given or name not in given:
+    if domain == "target" or name is None:
         return name
-    return str(generator.record["class_names"][list(given).index(name)])
+    given, ours = generator.data.get("source_classes"), generator.record["class_names"]
+    return names_in_target(given, ours).get(name, name)

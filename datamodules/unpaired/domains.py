@@ -11,7 +11,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.kits19 import KiTS19DataModule
 from datamodules.open_cache import open_cache
 from datamodules.synthetic import SyntheticSet
-from datamodules.unpaired.originals import open_source
+from datamodules.unpaired.originals import names_in_target, open_source
 from datamodules.unpaired.pairs import DOMAINS
 from knowledge import Knowledge
 from licences import Licence
@@ -177,7 +177,7 @@ class Domains:
             )
         return {
             **{name: name for name in theirs if name not in given},
-            **dict(zip(given, ours, strict=True)),
+            **names_in_target(given, ours),
         }
 
     # ---- patients and licences -----------------------------------------------------------------

@@ -127,6 +127,17 @@ def of_films(
     ]
 
 
+def names_in_target(given: Sequence[str] | None, ours: Sequence[str]) -> dict[str, str]:
+    """What the target calls the source's classes that have another name there.
+
+    Args:
+        given: The source's class for each of the target's (--data.source_classes); None: they
+            have the same names.
+        ours: The target's classes. A training refuses another number of them.
+    """
+    return dict(zip(given, ours, strict=False)) if given else {}
+
+
 def all_originals(root: Path, told: Mapping[str, Any]) -> dict[str, Original]:
     """All images of the cache or set of which a translated set was made, by their ids.
 

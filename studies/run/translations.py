@@ -14,7 +14,14 @@ from datamodules.film_cache import FilmCache
 from datamodules.prepared_cache import PreparedCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
-from datamodules.unpaired.originals import Original, of_films, of_set, of_slices, open_source
+from datamodules.unpaired.originals import (
+    Original,
+    names_in_target,
+    of_films,
+    of_set,
+    of_slices,
+    open_source,
+)
 from provenance import UserError
 from studies.specification.generator_kinds import data_setting_of
 from studies.specification.parts import GeneratorPlan
@@ -92,7 +99,7 @@ def _in_target(
         return originals
     ours, given = cache.class_names(column), data_setting_of(plan, "source_classes")
     theirs = yaml.safe_load(given) if isinstance(given, str) else given
-    names = dict(zip(theirs, ours, strict=False)) if theirs else {}
+    names = names_in_target(theirs, ours)
     called = [replace(one, label=names.get(one.label, one.label)) for one in originals]
     if data_setting_of(plan, "class_shares") == "as_they_are":
         return called
