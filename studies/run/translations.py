@@ -100,7 +100,10 @@ def _in_target(
     ours, given = cache.class_names(column), data_setting_of(plan, "source_classes")
     theirs = yaml.safe_load(given) if isinstance(given, str) else given
     names = names_in_target(theirs, ours)
-    called = [replace(one, label=names.get(one.label, one.label)) for one in originals]
+    called = [
+        one if one.label is None else replace(one, label=names.get(one.label, one.label))
+        for one in originals
+    ]
     if data_setting_of(plan, "class_shares") == "as_they_are":
         return called
     return [one for one in called if one.label is None or one.label in ours]
