@@ -11,7 +11,7 @@ FILMS_OUT ?= runs/quickstart_films
 WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help install quickstart quickstart-films test test-all fuzz lint types flags format check cluster-up cluster-down test-cluster clean
+.PHONY: help install quickstart quickstart-films test test-all fuzz lint types flags format check cluster-up cluster-down test-cluster test-cluster-short clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ cluster-down: ## end it and its jobs; logs stay in .cluster/logs
 
 test-cluster: install ## trainings and a study as SLURM jobs, on a cluster of their own; 20 minutes
 	$(RUN) -m pytest -m cluster tests/cluster
+
+test-cluster-short: install ## one of them, which CI runs: a training on two nodes equals one process; a minute
+	OMP_NUM_THREADS=1 $(RUN) -m pytest -m cluster tests/cluster -k two_tasks_on_two_nodes
 
 clean: ## remove the virtual environment and caches; runs/, data/ and synthetic/ stay
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
