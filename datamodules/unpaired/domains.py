@@ -10,6 +10,7 @@ from datamodules.choice.film_settings import WITHOUT_LABELS
 from datamodules.film_cache import FilmCache
 from datamodules.kits19 import KiTS19DataModule
 from datamodules.open_cache import open_cache
+from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticSet
 from datamodules.unpaired.originals import names_in_target, open_source
 from datamodules.unpaired.pairs import DOMAINS
@@ -62,6 +63,7 @@ class Domains:
         self.source_label, self.target_label = source_label, target_label
         self.source_set = _set_at(source)
         self.of_films = isinstance(open_cache(root), FilmCache)
+        _refuse_other_kind(source, self.of_films, root)
         if self.source_set is not None and source_label is not None:
             raise UserError(
                 f"--data.source_label {source_label}: chooses films of a cache, and {source} is a "
@@ -226,6 +228,28 @@ def _set_at(source: str | None) -> SyntheticSet | None:
     """The synthetic set of a folder; None for a cache or nothing."""
     opened = None if source is None else open_source(Path(source))
     return opened if isinstance(opened, SyntheticSet) else None
+
+
+def _refuse_other_kind(source: str | None, of_films: bool, root: str) -> None:
+    """Refuse a cache of the other kind of images, or without images, as the source.
+
+    A synthetic set of the other kind is refused by the datamodule that it joins.
+    """
+    opened = None if source is None else open_source(Path(source))
+    if opened is None or isinstance(opened, SyntheticSet):
+        return
+    kinds = {True: "films", False: "CT slices"}
+    are_films = isinstance(opened, FilmCache)
+    if are_films != of_films:
+        raise UserError(
+            f"--data.source {source}: holds {kinds[are_films]}, but {root} holds "
+            f"{kinds[of_films]}. Give a source of {kinds[of_films]}."
+        )
+    if isinstance(opened, SliceCache) and not opened.has_images:
+        raise UserError(
+            f"--data.source {source}: holds label maps without images, so there is nothing to "
+            "translate. Give a cache of slices, or a synthetic set."
+        )
 
 
 def _refuse_no_class(flag: str, label: str | None, root: str, column: str | None) -> None:
