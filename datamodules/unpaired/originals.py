@@ -174,8 +174,18 @@ def check_fits(
     of_slices: bool,
     are_slices: bool,
     flag: str = "--source",
+    model: str = "translator",
 ) -> None:
-    """Refuse images of another size or kind than a translator's; `flag` names the folder.
+    """Refuse images of another size or kind than those that a model was trained on.
+
+    Args:
+        source: Folder of the images.
+        size: Theirs in pixels.
+        wanted: The model's.
+        of_slices: Whether the model is for slices; else for films.
+        are_slices: Whether the images are slices.
+        flag: Names the folder.
+        model: What the model is, in the sentence.
 
     Raises:
         UserError: Says which.
@@ -183,11 +193,11 @@ def check_fits(
     if of_slices != are_slices:
         kinds = {True: "slices", False: "films"}
         raise UserError(
-            f"{flag} {source}: holds {kinds[are_slices]}, but the translator was trained on "
-            f"{kinds[of_slices]}. Give a cache or a set of these."
+            f"{flag} {source}: holds {kinds[are_slices]}, but the {model} was trained on "
+            f"{kinds[of_slices]}. Give another folder, with {kinds[of_slices]}."
         )
     if size != wanted:
         raise UserError(
-            f"{flag} {source}: images of {size} px, but the translator makes {wanted} px. "
+            f"{flag} {source}: images of {size} px, but the {model} was trained on {wanted} px. "
             f"Prepare them with --image-size {wanted}."
         )

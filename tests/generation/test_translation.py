@@ -212,7 +212,7 @@ def test_a_translator_is_trained_on_a_set(
         ({"truncation": 0.5}, "--truncation: is for GANs"),
         ({"format": "nifti"}, "each is a patient's image, translated"),
         ({"source": "films"}, "holds films, but the translator was trained on slices"),
-        ({"source": "small"}, "images of 16 px, but the translator makes 32 px"),
+        ({"source": "small"}, "images of 16 px, but the translator was trained on 32 px"),
     ],
 )
 def test_what_cannot_be_translated_is_refused(
