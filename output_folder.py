@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from provenance import UserError, read_json, write_json_atomic
+from synthetic_marks import SET_FORMAT
 
 LOCK = ".lock"
 _LONGEST_VALUE = 120
@@ -91,6 +92,43 @@ def check_folder(
             "changed. Give a new or an empty folder."
         )
     return False
+
+
+def refuse_taken(
+    out: Path, example: str, why: str = "its images are to be handed on without other files"
+) -> None:
+    """Refuse results in a synthetic set, in a prepared cache, or among a training's files.
+
+    Args:
+        out: Folder for the results of an evaluation or an audit; need not exist.
+        example: Last part of a folder's name that the sentence suggests, such as "audit".
+        why: Why a set is no place for them.
+
+    Raises:
+        UserError: It is, or lies in, one of these. Nothing is changed.
+    """
+    for folder in (out.resolve(), *out.resolve().parents):
+        path = folder / "manifest.json"
+        try:
+            found = read_json(path) if path.is_file() else None
+        except UserError:  # somebody else's file
+            continue
+        form = str(found.get("format")) if isinstance(found, dict) else ""
+        if form.startswith("understudy-"):
+            what, reason = (
+                ("a synthetic set", why)
+                if form == SET_FORMAT
+                else ("a prepared cache", "whose files are not to be mixed with others")
+            )
+            raise UserError(
+                f"--out {out}: {'is' if folder == out.resolve() else 'lies in'} {what}, and "
+                f"{reason}. Nothing was changed. Give a folder of its own, such as runs/{example}."
+            )
+    if (out / "config.yaml").is_file() or (out / "checkpoints").is_dir():
+        raise UserError(
+            f"--out {out}: is the run folder of a training. Nothing was changed. Give a folder of "
+            f"its own, such as runs/{example}."
+        )
 
 
 def refuse_differences(

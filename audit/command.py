@@ -15,10 +15,9 @@ from device import Device, chosen_device
 from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from licences import obligations
-from output_folder import check_folder
+from output_folder import check_folder, refuse_taken
 from private_paths import command_for_others
-from provenance import UserError, library_versions, read_json, write_json_atomic
-from synthetic_marks import SET_FORMAT
+from provenance import UserError, library_versions, write_json_atomic
 
 if TYPE_CHECKING:
     from audit.images import AuditedSets
@@ -200,33 +199,7 @@ def check_settings(
         )
     parse_rules(require, OF_AUDITS)
     if out is not None:
-        _refuse_taken(Path(out))
-
-
-def _refuse_taken(out: Path) -> None:
-    """Raise where the results would lie in a set, in a cache, or among a training's files."""
-    for folder in (out.resolve(), *out.resolve().parents):
-        path = folder / "manifest.json"
-        try:
-            found = read_json(path) if path.is_file() else None
-        except UserError:  # somebody else's file
-            continue
-        form = str(found.get("format")) if isinstance(found, dict) else ""
-        if form.startswith("understudy-"):
-            what, why = (
-                ("a synthetic set", "what an audit shows of patients may not travel with it")
-                if form == SET_FORMAT
-                else ("a prepared cache", "whose files are not to be mixed with others")
-            )
-            raise UserError(
-                f"--out {out}: {'is' if folder == out.resolve() else 'lies in'} {what}, and {why}. "
-                "Nothing was changed. Give a folder of its own, such as runs/audit."
-            )
-    if (out / "config.yaml").is_file() or (out / "checkpoints").is_dir():
-        raise UserError(
-            f"--out {out}: is the run folder of a training. Nothing was changed. Give a folder of "
-            "its own, such as runs/audit."
-        )
+        refuse_taken(Path(out), "audit", "what an audit shows of patients may not travel with it")
 
 
 def _refuse_too_few(sets: "AuditedSets", synthetic: Path, root: Path, split_by: str) -> None:
