@@ -115,7 +115,8 @@ def _told(result: dict[str, Any], out: Path, warning: str = "") -> int:
 
     lines, files = lines_of(result)
     print("\n".join(lines))
-    print(f"Scores and pictures: {out} ({files}{warning})")
+    what = "Scores and pictures" if "png" in files or "html" in files else "Scores"
+    print(f"{what}: {out} ({files}{warning})")
     required = result.get("require", [])
     print("\n".join(printed_lines(required)), end="\n" if required else "")
     return exit_status(required)
@@ -281,7 +282,7 @@ _KINDS: dict[str, tuple[Callable[..., dict[str, Any]], str]] = {
     "labels": (
         evaluate_labels,
         "Ask a frozen classifier or segmenter for the labels of a synthetic set: how often it "
-        "finds them, and how often those of real images that it has not seen.",
+        "finds them, and how often those of real images that it was not trained on.",
     ),
     "audit": (
         audit,

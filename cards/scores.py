@@ -63,15 +63,22 @@ def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) 
         return [("labels, looked for by a model", _MEASURE_LABELS)] if waits else []
     summary = found["summary"]
     rows = _side_by_side(summary, "synthetic", ("real", "difference"))
+    rows += [
+        (f"{printable(name.removesuffix(':real'))}, real", _with_ends(entry))
+        for name, entry in summary.items()
+        if name.startswith("youden:")
+    ]
     real = count(found["num_real_patients"], "patient")
     rows.append(
         (
             "labels, looked for by a model",
             f"a frozen {found['model']}; {count(found['num_images'], 'image')}, and "
-            f"{found['num_real']:,} real of {real} ({found['split']} split) that it has not seen",
+            f"{found['num_real']:,} real of {real} ({found['split']} split) that it was "
+            "not trained on",
         )
     )
-    rows += [("note", printable(note)) for note in found.get("notes", ())]
+    told = [*found.get("shows_nothing", {}).values(), *found.get("notes", ())]
+    rows += [("note", printable(note)) for note in told]
     required = found.get("required", ())
     return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
 

@@ -55,6 +55,11 @@ class AskedModel:
         return asked
 
     @property
+    def kind(self) -> str:
+        """What it is, in a sentence."""
+        return "segmenter" if self.segments else "classifier"
+
+    @property
     def segments(self) -> bool:
         """Whether it marks structures in slices; else it tells classes of films."""
         return isinstance(self.module, Segmenter)
@@ -70,25 +75,23 @@ class AskedModel:
         said: NDArray[np.int64] = logits.argmax(dim=1).cpu().numpy()
         return said
 
-    def found(self, said: NDArray[Any], image: Original, found_at: float) -> dict[str, Any]:
+    def found(self, said: NDArray[Any], image: Original, found_at: float | None) -> dict[str, Any]:
         """What it finds of an image's labels, by keys such as `found:tumour`.
 
         Args:
             said: What it says of the image.
             image: The image, with its labels.
-            found_at: Smallest Dice at which a structure of a slice counts as found.
+            found_at: Smallest Dice at which a structure of a slice counts as found; None of films.
 
         Returns:
-            1, 0, or None where the image does not count. Of a slice also `dice:...`, and
-            `added:...`: whether a structure is marked that is not there.
+            1, 0, or None where the image does not count. `added:...`: whether a class is said, or
+            a structure marked, that is not there. Of a slice also `dice:...`.
         """
         if not self.segments:
-            said_name = self.class_names[int(said)]
-            return {
-                f"found:{name}": int(said_name == name) if image.label == name else None
-                for name in self.class_names
-            }
-        assert image.read_mask is not None  # of slices, as `open` saw to
+            return found_in_film(image.label, self.class_names[int(said)], self.class_names)
+        # Of slices, as `open` and `found_from` saw to.
+        assert image.read_mask is not None
+        assert found_at is not None
         return found_in_slice(image.read_mask(), said, self.class_names, found_at)
 
     def _check_fits(self, made: SyntheticSet, checkpoint: Path) -> None:
@@ -113,6 +116,21 @@ class AskedModel:
                 f"{', '.join(theirs if self.segments else sorted(labels))}. Give a model of these "
                 "classes."
             )
+
+
+def found_in_film(label: str | None, said: str, names: Sequence[str]) -> dict[str, Any]:
+    """What a classifier finds, and adds, in a film of this class; see `AskedModel.found`.
+
+    Args:
+        label: The film's class; None without.
+        said: What it says.
+        names: Of the classes.
+    """
+    found: dict[str, Any] = {}
+    for name in names:
+        found[f"found:{name}"] = int(said == name) if label == name else None
+        found[f"added:{name}"] = None if label in (name, None) else int(said == name)
+    return found
 
 
 def found_in_slice(

@@ -17,7 +17,8 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
     Args:
         result: evaluation.json's content.
     """
-    return _of_images(result) if result["task"] == "images" else _of_checkpoint(result)
+    kinds = {"images": _of_images, "labels": _of_labels}
+    return kinds.get(result["task"], _of_checkpoint)(result)
 
 
 def _of_checkpoint(result: Mapping[str, Any]) -> dict[str, Figure]:
@@ -34,6 +35,20 @@ def _of_checkpoint(result: Mapping[str, Any]) -> dict[str, Figure]:
         for score, entry in each["lost"].items():
             found[f"{score}_lost:{name}"] = _over_patients(entry)
     return found | {key: counted(result[key]) for key in ("num_images", "num_patients")}
+
+
+def _of_labels(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """Shares by their keys; none of synthetic images for a class that the check shows nothing of.
+
+    So no rule about these holds, which a model that says one class of every image would meet.
+    """
+    found = _of_checkpoint(result)
+    for name in result["summary"]:
+        told, _, which = name.rpartition(":")
+        why = result["shows_nothing"].get(told.partition(":")[2])
+        if why is not None and which in ("synthetic", "difference"):
+            found[name] = Figure(None, lacking=why.rstrip("."))
+    return found
 
 
 def _over_patients(entry: Mapping[str, Any]) -> Figure:

@@ -164,7 +164,12 @@ def _label_lines(result: Mapping[str, Any]) -> list[str]:
         f"{count(result['num_real_patients'], 'patient')} ({result['split']}), asked of a "
         f"{result['model']}"
     ]
-    lines += [f"  {key:<28} {_interval(entry)}" for key, entry in result["summary"].items()]
+    for key, entry in result["summary"].items():
+        shares = key.endswith(":real") and not key.startswith("youden:")  # else of two groups
+        images, patients = entry["num_values"], entry["num_patients"]
+        whose = f"; {count(images, 'image')} of {count(patients, 'patient')}" if shares else ""
+        lines.append(f"  {key:<28} {_interval(entry)}{whose}")
+    lines += result["shows_nothing"].values()
     return [*lines, *(f"  note: {note}" for note in result["notes"])]
 
 

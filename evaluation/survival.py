@@ -15,7 +15,7 @@ from typing import Any
 
 from device import Device, chosen_device
 from evaluation.folder import RESULT, write_csv
-from evaluation.label_record import check_flags
+from evaluation.label_record import check_flags, found_from
 from gates.names import OF_SURVIVALS
 from gates.rules import parse_rules
 from output_folder import check_folder
@@ -30,7 +30,7 @@ def evaluate_survival(
     source: Path,
     checkpoint: Path,
     out: Path,
-    found_at: float = 0.5,
+    found_at: float | None = None,
     batch_size: int = 16,
     device: Device = "auto",
     show_progress: bool = True,
@@ -42,9 +42,9 @@ def evaluate_survival(
     the originals beside it, and the change from one to the other, with 95 % intervals over the
     source's patients. A classifier finds the class that it thinks most probable. A segmenter finds
     a structure where Dice with the label map reaches `found_at`, and "dice" is its mean; "added" is
-    the share of images without the structure in which it marks some. "same" is the share of images
-    of which the model says the same as of the original, whatever their label; of films without a
-    class it is all that is measured. Writes evaluation.json and images.csv.
+    the share of images without the class of which it says it, or marks some. "same" is the share of
+    images of which the model says the same as of the original, whatever their label; of films
+    without a class it is all that is measured. Writes evaluation.json and images.csv.
 
     Args:
         synthetic: A translated set, as generate.py --source made it.
@@ -53,7 +53,7 @@ def evaluate_survival(
             real images of the target domain, and on none of these patients.
         out: Folder for the results. One that holds another evaluation is refused, never
             overwritten; the same evaluation is computed again.
-        found_at: Segmenters only. Smallest Dice at which a structure counts as found.
+        found_at: Segmenters only. Smallest Dice at which a structure counts as found. Default: 0.5.
         batch_size: Images at once; the scores do not depend on it.
         device: "cpu", "cuda", or "auto" for a GPU where there is one.
         show_progress: A progress bar with the time left.
@@ -78,7 +78,7 @@ def evaluate_survival(
     from lightning_modules.loading import seen_by
 
     rules = parse_rules(require, OF_SURVIVALS)
-    check_flags(found_at, batch_size)
+    check_flags(Path(out), found_at, batch_size, "survival")
     out, made = Path(out), SyntheticSet.open(synthetic)
     told = made.manifest.get("translated_from")
     if told is None:
@@ -88,6 +88,7 @@ def evaluate_survival(
             "evaluate.py labels."
         )
     asked = AskedModel.open(checkpoint, made, chosen_device(device))
+    found_at = found_from(found_at, asked.segments, checkpoint)
     originals = all_originals(Path(source), told)
     missing = [x for x in made.items if x.source_item_id not in originals]
     if missing:
@@ -99,7 +100,7 @@ def evaluate_survival(
         "task": "survival",
         "synthetic_sha256": made.content_sha256,
         "checkpoint_sha256": sha256_of(Path(checkpoint)),
-        "found_at": found_at if asked.segments else None,
+        "found_at": found_at,
     }
     check_folder(out, RESULT, identity, "evaluation", [_IMAGES])
     rows: list[dict[str, Any]] = []
@@ -179,12 +180,13 @@ def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _same(after: Any, before: Any, found_at: float) -> int:
+def _same(after: Any, before: Any, found_at: float | None) -> int:
     """Whether the model says the same of both: the class, or structures that overlap enough."""
     from evaluation.asked_model import dice
 
     if after.ndim == 0:
         return int(after == before)
+    assert found_at is not None  # of slices
     marked = {*after.ravel().tolist(), *before.ravel().tolist()} - {0}
     overlaps = [dice(after == label, before == label) for label in marked]
     return int(min(overlaps, default=1.0) >= found_at)

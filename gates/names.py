@@ -135,6 +135,8 @@ OF_LABELS: Mapping[str, Kind] = {
         for of in ("synthetic", "real")
     },
     **{f"{what}:*:difference": DIFFERENCE for what in ("found", "added", "dice")},
+    "by_chance:*:real": SHARE,
+    "youden:*:real": DIFFERENCE,
 }
 """A `*` stands for the name of a class."""
 

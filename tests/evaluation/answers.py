@@ -23,6 +23,38 @@ class Bright(Classifier):
         return torch.stack([-bright, bright], dim=1)
 
 
+class Brightest(Classifier):
+    """Calls a film abnormal that has a bright spot anywhere, as the tests' abnormal films have."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        bright = image[:, 0].amax(dim=(1, 2)) - 0.5
+        return torch.stack([-bright, bright], dim=1)
+
+
+class Always(Classifier):
+    """Calls every film normal."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return torch.tensor([1.0, 0.0]).repeat(len(image), 1)
+
+
+class Nothing(Segmenter):
+    """Marks no pixel."""
+
+    def __init__(self) -> None:
+        torch.nn.Module.__init__(self)
+
+    def forward(self, image: Tensor) -> Tensor:
+        grey = image[:, 0]
+        return torch.stack([torch.ones_like(grey), *[torch.zeros_like(grey)] * 2], dim=1)
+
+
 class Grey(Segmenter):
     """Marks what is bright as kidney, and what is black as tumour."""
 

@@ -1,6 +1,7 @@
 """Whether a frozen model finds the labels of a synthetic set, by models whose answers are known."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,19 @@ from PIL import Image
 
 import evaluate
 from cards.finish import record_check
+from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
+from datamodules.unpaired.originals import Original
 from evaluation.label_record import record_of
 from evaluation.labels import summary_of
+from evaluation.told_apart import other_patients
 from provenance import UserError
-from tests.evaluation.answers import Bright, Grey, write_set
+from tests.evaluation.answers import Always, Bright, Brightest, Grey, Nothing, write_set
 
 CLASSES = ["normal", "abnormal"]
 ASKED = {"device": "cpu", "show_progress": False}
+TESTED = {f"p{i}": split for i, split in enumerate(["train", "val", *["test"] * 6])}
 
 
 def set_of_films(root: Path, shown: str = "wbwwwbbb") -> Path:
@@ -40,8 +45,8 @@ def without_translation(made: Path) -> None:
 def test_shares_of_both_sets_and_their_difference(
     film_cache: Callable[..., Path], answers: Any, tmp_path: Path
 ) -> None:
-    cache, made = film_cache(tmp_path / "films"), set_of_films(tmp_path / "set")
-    checkpoint = answers(Bright(), CLASSES, tmp_path)
+    cache, made = film_cache(tmp_path / "films", TESTED), set_of_films(tmp_path / "set")
+    checkpoint = answers(Brightest(), CLASSES, tmp_path)
     words = ["--synthetic", str(made), "--data.root", str(cache), "--checkpoint", str(checkpoint)]
     out, rule = tmp_path / "out", ["--require", "found:abnormal:synthetic>=0.9", "--record"]
     known_by = SyntheticSet.open(made).content_sha256
@@ -53,16 +58,22 @@ def test_shares_of_both_sets_and_their_difference(
     assert found["found:abnormal:synthetic"]["value"] == 0.25
     assert found["found:normal:synthetic"]["num_patients"] == 4  # films from noise, one by one
     real = found["found:normal:real"]
-    assert real["num_patients"] == 2  # of the test split
-    assert found["found:normal:difference"]["value"] == pytest.approx(0.25 - real["value"])
-    assert (result["num_images"], result["num_real"]) == (8, 6)
-    assert len((out / "images.csv").read_text().splitlines()) == 1 + 8 + 6
+    assert (real["value"], real["num_patients"]) == (1.0, 6)  # of the test split
+    assert found["found:normal:difference"]["value"] == -0.75
+    assert found["added:normal:synthetic"]["value"] == 0.75  # abnormal: three of four black
+    index, ends = found["youden:normal:real"], 0.025 ** (1 / 6)
+    assert found["added:normal:real"]["value"] == 0.0
+    assert index["value"] == 1.0
+    assert index["low"] == pytest.approx(1 - math.hypot(1 - ends, 1 - ends))  # by hand
+    assert result["shows_nothing"] == {}
+    assert (result["num_images"], result["num_real"]) == (8, 18)
+    assert len((out / "images.csv").read_text().splitlines()) == 1 + 8 + 18
     told, card = SyntheticSet.open(made), (made / "README.md").read_text()
     assert told.content_sha256 == known_by  # recorded, and still the same set
     assert told.manifest["found_labels"]["summary"] == found
     assert "| found:abnormal, synthetic | 0.25 [" in card
     assert "| required | found:abnormal:synthetic>=0.9: does not hold |" in card
-    assert "8 images, and 6 real of 2 patients (test split) that it has not seen" in card
+    assert "8 images, and 18 real of 6 patients (test split) that it was not trained on" in card
     assert str(tmp_path) not in card
     with pytest.raises(UserError, match=r"is of another set.*evaluate.py labels"):
         record_check(made, "labels", {**record_of(out), "synthetic_sha256": "0" * 64})
@@ -95,14 +106,109 @@ def test_a_segmenter_is_asked_for_structures(
     assert found["added:kidney:real"]["num_values"] == 2  # one slice of each test patient
 
 
-def test_films_that_the_model_has_seen_are_no_control(
+def test_a_model_that_calls_everything_normal_shows_nothing(
+    film_cache: Callable[..., Path],
+    answers: Any,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A set of normal films alone: all labels are found, as they are in the normal real films."""
+    items = [SyntheticItem(f"s{i}", seed=i, label="normal") for i in range(8)]
+    made = write_set(tmp_path / "set", [np.full((32, 32), 9, np.uint8)] * 8, items, CLASSES)
+    without_translation(made)
+    cache = film_cache(tmp_path / "films", TESTED)
+    words = ["labels", f"--synthetic={made}", f"--root={cache}", "--device=cpu", "--record"]
+    rules = "found:normal:synthetic>=0.5, found:normal:difference>=-0.6"
+
+    def asked(model: Any, out: str) -> int:
+        checkpoint = answers(model, CLASSES, tmp_path)
+        told = [f"--checkpoint={checkpoint}", f"--out={tmp_path / out}", f"--require={rules}"]
+        return evaluate.main([*words, *told])
+
+    assert asked(Always(), "always") == 4
+    printed = capsys.readouterr().out
+    why = (
+        "The model is not shown to recognise normal in real images: it says normal of 100.0 % of "
+        "these films, and of 100.0 % of the others (Youden's index 0.00 ["
+    )
+    assert why in printed
+    assert "found:normal:synthetic>=0.5: cannot be said: The model is not shown to" in printed
+    assert "So this check shows nothing about normal in the synthetic ones" in printed
+    assert why in (made / "README.md").read_text()
+    assert evaluate.main(["gate", str(tmp_path / "always"), f"--require={rules}"]) == 4
+    assert asked(Brightest(), "told_apart") == 0
+    assert "\nScores: " in capsys.readouterr().out  # there are no pictures
+
+
+def test_a_segmenter_that_does_not_look_shows_nothing(
+    make_cache: Callable[..., Path], answers: Any, tmp_path: Path
+) -> None:
+    """One that finds the structures in real slices does, since their places differ."""
+    cache = SliceCache.open(make_cache(tmp_path / "slices", TESTED))
+    sources = cache.select("train", foreground_only=True)
+    items = [
+        SyntheticItem(f"s{i}", seed=i, class_pixels=one.class_pixels)
+        for i, one in enumerate(sources)
+    ]
+    (tmp_path / "set/masks").mkdir(parents=True)
+    for item, source in zip(items, sources, strict=True):
+        Image.fromarray(np.array(cache.mask(source))).save(tmp_path / f"set/masks/{item.id}.png")
+    images = [np.zeros((32, 32), np.uint8)] * len(items)
+    made = write_set(tmp_path / "set", images, items, cache.class_names)
+    without_translation(made)
+    checkpoint = answers(Nothing(), cache.class_names, tmp_path)
+    rule = "found:kidney:synthetic<=0.9"
+    result = evaluate.evaluate_labels(
+        made, checkpoint, tmp_path / "out", cache.root, require=rule, **ASKED
+    )
+    found = result["summary"]
+    assert found["found:kidney:synthetic"]["value"] == 0.0
+    assert found["found:kidney:real"]["value"] == found["by_chance:kidney:real"]["value"] == 0.0
+    assert {*result["shows_nothing"]} == {"kidney", "tumour"}
+    assert (
+        "in 0.0 % of them, and in 0.0 % if they are given another patient's label map"
+        in (result["shows_nothing"]["kidney"])
+    )
+    assert result["require"][0]["verdict"] == "cannot be said"
+
+
+def test_what_is_found_by_chance_is_found_in_another_patients_map() -> None:
+    patients, kidneys = "aabbc", (1, 0, 1, 1, 1)
+    images: list[Any] = [
+        Original(str(i), patient, lambda: np.zeros(1), class_pixels=(4, kidney))
+        for i, (patient, kidney) in enumerate(zip(patients, kidneys, strict=True))
+    ]
+    assert other_patients(images, 1) == {0: 2, 2: 4, 3: 4, 4: 0}
+    assert other_patients(images[:2], 1) == {}  # of one patient
+
+
+def test_validation_images_chose_the_model(
     film_cache: Callable[..., Path],
     answers: Any,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     import lightning_modules.loading as loading
-    from datamodules.film_cache import FilmCache
+
+    cache = FilmCache.open(film_cache(tmp_path / "films"))
+    made, checkpoint = set_of_films(tmp_path / "set"), answers(Bright(), CLASSES, tmp_path)
+    chose = cache.knowledge(cache.indices("val"))
+    monkeypatch.setattr(loading, "chosen_by", lambda record: chose)
+    for split, notes in (("val", 1), ("test", 0)):
+        out = tmp_path / split
+        result = evaluate.evaluate_labels(made, checkpoint, out, cache.root, split, **ASKED)
+        told = [note for note in result["notes"] if "the validation split that chose the" in note]
+        assert len(told) == notes
+        assert result["num_real_patients"] == 2
+
+
+def test_films_that_the_model_was_trained_on_are_no_control(
+    film_cache: Callable[..., Path],
+    answers: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import lightning_modules.loading as loading
 
     cache, made = FilmCache.open(film_cache(tmp_path / "films")), set_of_films(tmp_path / "set")
     checkpoint = answers(Bright(), CLASSES, tmp_path)
@@ -111,7 +217,9 @@ def test_films_that_the_model_has_seen_are_no_control(
     monkeypatch.setattr(loading, "seen_by", lambda record: seen)
     result = evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", cache.root, **ASKED)
     assert (result["num_real"], result["real_left_out"]) == (3, 3)
-    assert result["notes"] == ["3 real images of patients that the model has seen are left out."]
+    assert result["notes"] == [
+        "3 real images of patients that the model was trained on are left out."
+    ]
     monkeypatch.setattr(loading, "seen_by", lambda record: cache.knowledge(np.arange(len(cache))))
     with pytest.raises(UserError, match=r"no labelled image of --split test is left"):
         evaluate.evaluate_labels(made, checkpoint, tmp_path / "new", cache.root, **ASKED)
@@ -122,13 +230,25 @@ def test_what_cannot_be_asked_is_refused(
 ) -> None:
     made, films = set_of_films(tmp_path / "set"), film_cache(tmp_path / "films")
     checkpoint = answers(Bright(), CLASSES, tmp_path)
-    with pytest.raises(UserError, match=r"--root .*: holds slices, but"):
+    with pytest.raises(UserError, match=r"--root .*: holds slices, but the classifier was train"):
         evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", small_cache, **ASKED)
     other = film_cache(tmp_path / "other", labels=("normal", "ill"))
     with pytest.raises(UserError, match="is labelled normal, ill, and the model tells apart norm"):
         evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", other, **ASKED)
-    with pytest.raises(UserError, match=r"--found-at 0: is a Dice"):
-        evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", films, found_at=0, **ASKED)
+    for found_at, told in (
+        (0, "is a Dice, above 0"),
+        (0.7, "is a Dice of segmenters, and .* a cl"),
+    ):
+        with pytest.raises(UserError, match=rf"--found-at {found_at}: {told}"):
+            evaluate.evaluate_labels(
+                made, checkpoint, tmp_path / "out", films, found_at=found_at, **ASKED
+            )
+    for out, told in (
+        (made / "labels", "lies in a synthetic set, and"),
+        (films, "is a prepared c"),
+    ):
+        with pytest.raises(UserError, match=rf"--out \S+: {told}.*such as runs/labels"):
+            evaluate.evaluate_labels(made, checkpoint, out, films, **ASKED)
     items = [SyntheticItem("s0", seed=0)]
     plain = write_set(tmp_path / "plain", [np.zeros((32, 32), np.uint8)], items, CLASSES)
     with pytest.raises(UserError, match="neither classes nor label maps"):

@@ -166,6 +166,14 @@ def test_what_cannot_be_compared_is_refused(
 
     with pytest.raises(UserError, match=r"is for slices, and .* holds films"):
         asked(Grey(), ["background", "kidney", "tumour"])
+    checkpoint = answers(Bright(), ["normal", "abnormal"], tmp_path)
+    for out, told in ((made / "x", "lies in a synthetic set, and"), (cache, "is a prepared cache")):
+        with pytest.raises(UserError, match=rf"--out \S+: {told}.*such as runs/survival"):
+            evaluate.evaluate_survival(made, cache, checkpoint, out, device="cpu")
+    with pytest.raises(UserError, match=r"--found-at 0.7: is a Dice of segmenters"):
+        evaluate.evaluate_survival(
+            made, cache, checkpoint, tmp_path / "out", found_at=0.7, device="cpu"
+        )
     with pytest.raises(UserError, match="tells apart normal, ill"):
         asked(Bright(), ["normal", "ill"])
     other = film_cache(tmp_path / "other", by="image")
