@@ -9,7 +9,13 @@ from cards.files import marks, named_files, pixels
 from cards.header import dataset_header
 from cards.page import Card, Row
 from cards.scores import rows_of, rows_of_labels, rows_of_survival
-from datamodules.synthetic import SyntheticItem, has_label_maps, licences_in, made_elsewhere
+from datamodules.synthetic import (
+    SyntheticItem,
+    found_labels_in,
+    has_label_maps,
+    licences_in,
+    made_elsewhere,
+)
 from display.numbers import count
 from foreign_text import printable
 from licences import Licence
@@ -88,8 +94,8 @@ def dataset_card(items: Sequence[SyntheticItem], manifest: Mapping[str, Any], co
         limits=_limits(manifest),
         cite=_cite(licences, manifest),
         header=dataset_header(title, len(items), licences, data, task),
-        results={name: manifest.get(name) for name in ("audit", "survival", "found_labels")}
-        | {"evaluations": evaluations},
+        results={name: manifest.get(name) for name in ("audit", "survival")}
+        | {"evaluations": evaluations, "found_labels": found_labels_in(manifest)},
     )
 
 

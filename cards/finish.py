@@ -12,6 +12,7 @@ from datamodules.synthetic import (
     FORMAT,
     SyntheticItem,
     SyntheticSet,
+    found_labels_in,
     image_name,
     licences_in,
     mask_name,
@@ -90,7 +91,8 @@ def record_evaluation(root: Path, evaluation: Mapping[str, Any]) -> None:
 def record_check(root: Path, kind: str, check: Mapping[str, Any]) -> None:
     """Write into a set's card and manifest how often a frozen model finds its labels.
 
-    Takes the place of an earlier one.
+    What another model finds against real images stays beside it; an earlier check by the same
+    model, or of a translation, is replaced.
 
     Args:
         root: The set.
@@ -103,8 +105,15 @@ def record_check(root: Path, kind: str, check: Mapping[str, Any]) -> None:
     """
     found = SyntheticSet.open(root)
     _check_is_of(found, check, kind)
-    key = {"labels": "found_labels", "survival": "survival"}[kind]
-    write_set(root, found.items, {**found.manifest, key: dict(check)}, command_of(found))
+    told: dict[str, Any] = {"survival": dict(check)}
+    if kind == "labels":
+        others = [
+            one
+            for one in found_labels_in(found.manifest)
+            if one["checkpoint_sha256"] != check["checkpoint_sha256"]
+        ]
+        told = {"found_labels": [*others, dict(check)]}
+    write_set(root, found.items, {**found.manifest, **told}, command_of(found))
 
 
 def _check_is_of(found: SyntheticSet, evaluation: Mapping[str, Any], kind: str) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cards.page import Row
-from datamodules.synthetic import SyntheticItem, has_label_maps
+from datamodules.synthetic import SyntheticItem, found_labels_in, has_label_maps
 from display.numbers import count, interval, number
 from foreign_text import printable
 
@@ -51,36 +51,48 @@ def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list
 
 
 def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) -> list[Row]:
-    """How often a frozen model finds each label, in the set and in real images.
+    """How often frozen models find each label, in the set and in real images: one after the other.
 
     No rows for images without labels; nor, before it is measured, for translated ones, whose labels
     are compared with those of their originals.
     """
-    found = manifest.get("found_labels")
-    if found is None:
+    checks = found_labels_in(manifest)
+    if not checks:
         labelled = has_label_maps(items) or any(item.label is not None for item in items)
         waits = bool(items) and labelled and "translated_from" not in manifest
         return [("labels, looked for by a model", _MEASURE_LABELS)] if waits else []
+    return [row for found in checks for row in _of_labels(found)]
+
+
+def _of_labels(found: Mapping[str, Any]) -> list[Row]:
+    """Of one model, which comes first: the rows after it are its own."""
     summary = found["summary"]
-    rows = _side_by_side(summary, "synthetic", ("real", "difference"))
+    real = count(found["num_real_patients"], "patient")
+    rows = [
+        (
+            "labels, looked for by a model",
+            f"a frozen {_named(found)}; {count(found['num_images'], 'image')}, and "
+            f"{found['num_real']:,} real of {real} ({found['split']} split) that it was "
+            "not trained on",
+        )
+    ]
+    rows += _side_by_side(summary, "synthetic", ("real", "difference"))
     rows += [
         (f"{printable(name.removesuffix(':real'))}, real", _with_ends(entry))
         for name, entry in summary.items()
         if name.startswith("youden:")
     ]
-    real = count(found["num_real_patients"], "patient")
-    rows.append(
-        (
-            "labels, looked for by a model",
-            f"a frozen {found['model']}; {count(found['num_images'], 'image')}, and "
-            f"{found['num_real']:,} real of {real} ({found['split']} split) that it was "
-            "not trained on",
-        )
-    )
     told = [*found.get("shows_nothing", {}).values(), *found.get("notes", ())]
     rows += [("note", printable(note)) for note in told]
     required = found.get("required", ())
     return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
+
+
+def _named(found: Mapping[str, Any]) -> str:
+    """A model by its kind and its checkpoint, and when a structure counts as found."""
+    bound = found["found_at"]
+    from_dice = "" if bound is None else f", which finds a structure from a Dice of {bound:g} on"
+    return f"{found['model']} (SHA-256 {found['checkpoint_sha256'][:12]}){from_dice}"
 
 
 def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
@@ -100,8 +112,8 @@ def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
     rows.append(
         (
             "labels after the translation",
-            f"a frozen {survival['model']} says of a share of {_with_ends(summary['same'])} the "
-            f"same as of the original; {count(survival['num_images'], 'image')} {whose}",
+            f"a frozen {_named(survival)}; it says of a share of {_with_ends(summary['same'])} "
+            f"the same as of the original; {count(survival['num_images'], 'image')} {whose}",
         )
     )
     required = survival.get("required", ())

@@ -242,6 +242,15 @@ def licences_in(manifest: Mapping[str, Any]) -> list[Licence]:
     return licences_of(manifest.get("licences"), dataset)
 
 
+def found_labels_in(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What frozen models found of a set's labels, one check for each model, the newest last.
+
+    An earlier version kept one alone.
+    """
+    found = manifest.get("found_labels") or []
+    return [found] if isinstance(found, dict) else list(found)
+
+
 def made_elsewhere(manifest: Mapping[str, Any]) -> bool:
     """Whether another program made a set's images, and prepare.py synthetic brought them in."""
     return "trained_on" in manifest.get("generator", {})

@@ -87,7 +87,7 @@ def write_without_copies(
             "audit": None,
             "evaluations": [],
             "survival": None,
-            "found_labels": None,
+            "found_labels": [],
             "sha256_files": write_file_hashes(out, written),
             "without_copies": {
                 "left_out": before["left_out"] + len(dropped),

@@ -94,7 +94,8 @@ def build_report(out: Path) -> Path:
             specification, study, of_cells, elsewhere, content["shown"]
         )
         content["data_notes"] += external_sentences(specification, content)
-    checks = read_label_checks(folder, specification) if specification.label_check else {}
+    checks, others = read_label_checks(folder, specification)
+    content["data_notes"] += others
     if checks:
         content["labels_found"] = checks
         content["data_notes"].append(label_sentence(specification, checks))

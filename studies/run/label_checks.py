@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from datamodules.synthetic import SyntheticSet
-from display.numbers import count
-from provenance import read_json
+from datamodules.synthetic import SyntheticSet, found_labels_in
+from display.numbers import count, listed
+from provenance import read_json, sha256_of
 from studies.run.attempt import do_claimed
 from studies.run.audits import GIVEN, sets_of
 from studies.run.external import checkpoint_of
@@ -24,6 +24,7 @@ from studies.specification.specification import Specification
 
 CHECK = "evaluation.json"
 SPLIT = "test"
+TOLD_APART = "shows_nothing"  # classes that the model is not shown to tell apart in real images
 
 
 def check_labels(
@@ -74,15 +75,24 @@ def judges_of(specification: Specification) -> dict[str, str]:
 def finished_check(
     study: Study, name: str, path: Path, record: dict[str, Any]
 ) -> dict[str, Any] | None:
-    """The check of a set, if there is one of these very images by this very model."""
+    """The check of a set, if there is one of these very images by this very model.
+
+    One that the set's record does not hold counts as none: then it is made again and recorded,
+    beside what other models found. Nor does one of an earlier version, which did not ask whether
+    the model tells the classes apart in real images.
+    """
     file = study.folder.label_check(name) / CHECK
     if not file.is_file():
         return None
     found: dict[str, Any] = read_json(file)
+    made = SyntheticSet.open(path)
     wanted = {
-        "synthetic_sha256": SyntheticSet.open(path).content_sha256,
+        "synthetic_sha256": made.content_sha256,
         "checkpoint_sha256": record["checkpoint_sha256"],
     }
+    recorded = {one.get("evaluation_sha256") for one in found_labels_in(made.manifest)}
+    if TOLD_APART not in found or sha256_of(file) not in recorded:
+        return None
     return found if all(found.get(key) == value for key, value in wanted.items()) else None
 
 
@@ -113,4 +123,13 @@ def _checked(
 
 
 def _in_words(found: dict[str, Any]) -> str:
-    return f"{count(len(found['summary']), 'number')} of {count(found['num_images'], 'image')}"
+    """Such as "83 % of kidney found in 48 images; shows nothing about tumour"."""
+    shares = {
+        key.removeprefix("found:").removesuffix(":synthetic"): 100 * entry["value"]
+        for key, entry in found["summary"].items()
+        if key.startswith("found:") and key.endswith(":synthetic")
+    }
+    told = listed([f"{share:.0f} % of {name}" for name, share in shares.items()] or ["nothing"])
+    unknown = list(found[TOLD_APART])
+    end = f"; shows nothing about {listed(unknown)}" if unknown else ""
+    return f"{told} found in {count(found['num_images'], 'image')}{end}"

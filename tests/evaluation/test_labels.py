@@ -70,7 +70,7 @@ def test_shares_of_both_sets_and_their_difference(
     assert len((out / "images.csv").read_text().splitlines()) == 1 + 8 + 18
     told, card = SyntheticSet.open(made), (made / "README.md").read_text()
     assert told.content_sha256 == known_by  # recorded, and still the same set
-    assert told.manifest["found_labels"]["summary"] == found
+    assert told.manifest["found_labels"][0]["summary"] == found
     assert "| found:abnormal, synthetic | 0.25 [" in card
     assert "| required | found:abnormal:synthetic>=0.9: does not hold |" in card
     assert "8 images, and 18 real of 6 patients (test split) that it was not trained on" in card
@@ -122,6 +122,7 @@ def test_a_model_that_calls_everything_normal_shows_nothing(
 
     def asked(model: Any, out: str) -> int:
         checkpoint = answers(model, CLASSES, tmp_path)
+        checkpoint.write_bytes(out.encode())
         told = [f"--checkpoint={checkpoint}", f"--out={tmp_path / out}", f"--require={rules}"]
         return evaluate.main([*words, *told])
 
@@ -138,6 +139,15 @@ def test_a_model_that_calls_everything_normal_shows_nothing(
     assert evaluate.main(["gate", str(tmp_path / "always"), f"--require={rules}"]) == 4
     assert asked(Brightest(), "told_apart") == 0
     assert "\nScores: " in capsys.readouterr().out  # there are no pictures
+    checks = SyntheticSet.open(made).manifest["found_labels"]
+    assert [one["model"] for one in checks] == ["Always", "Brightest"]  # each beside the other
+    card = (made / "README.md").read_text()
+    for one in checks:
+        assert (
+            f"a frozen {one['model']} (SHA-256 {one['checkpoint_sha256'][:12]}); 8 images" in card
+        )
+    assert asked(Always(), "always") == 4
+    assert len(SyntheticSet.open(made).manifest["found_labels"]) == 2
 
 
 def test_a_segmenter_that_does_not_look_shows_nothing(
@@ -170,6 +180,8 @@ def test_a_segmenter_that_does_not_look_shows_nothing(
         in (result["shows_nothing"]["kidney"])
     )
     assert result["require"][0]["verdict"] == "cannot be said"
+    record_check(made, "labels", record_of(tmp_path / "out"))
+    assert "which finds a structure from a Dice of 0.5 on; " in (made / "README.md").read_text()
 
 
 def test_what_is_found_by_chance_is_found_in_another_patients_map() -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from datamodules.synthetic import SyntheticSet
+from datamodules.synthetic import SyntheticSet, found_labels_in
 from gates.names import OF_AUDITS
 from gates.rules import parse_rules
 from provenance import UserError, sha256_of
@@ -413,7 +413,13 @@ def labels(synthetic: Path, checkpoint: Path, root: Path, split: str, out: Path)
     if ordered("labels") == "fail":
         raise UserError(f"{root}: no labelled image of --split {split} is left.")
     summary = {
-        f"found:{name}:{of}": {"value": value, "low": value - 0.1, "high": value + 0.1}
+        f"found:{name}:{of}": {
+            "value": value,
+            "low": value - 0.1,
+            "high": value + 0.1,
+            "num_values": 16,
+            "num_patients": 8,
+        }
         for name, shares in {"kidney": (0.75, 0.8, -0.05), "tumour": (0.125, 0.5, -0.375)}.items()
         for of, value in zip(("synthetic", "real", "difference"), shares, strict=True)
     }
@@ -429,10 +435,18 @@ def labels(synthetic: Path, checkpoint: Path, root: Path, split: str, out: Path)
         "num_real": 32,
         "num_real_patients": 8,
         "summary": summary,
+        "painted": bool(ordered("painted")),
+        "shows_nothing": {"tumour": "Nothing is shown."} if ordered("told apart") else {},
         "notes": [],
     }
     out.mkdir(parents=True)
     (out / "evaluation.json").write_text(json.dumps(result))
+    manifest = json.loads((synthetic / "manifest.json").read_text())
+    others = found_labels_in(manifest)
+    own = {"evaluation_sha256": sha256_of(out / "evaluation.json")}
+    (synthetic / "manifest.json").write_text(
+        json.dumps({**manifest, "found_labels": [*others, own]})
+    )
     return result
 
 

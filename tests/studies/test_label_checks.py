@@ -7,6 +7,7 @@ from typing import Any
 import fake_verbs
 import pytest
 
+from datamodules.synthetic import SyntheticSet
 from provenance import UserError
 from studies.report.downstream.label_table import label_sentence
 from studies.report.write import build_report
@@ -67,8 +68,50 @@ def test_the_report_says_how_often_labels_are_found(plan: dict, home: Path) -> N
     page, text = (home / "out/report.html").read_text(), (home / "out/report.md").read_text()
     assert "Are the labels of synthetic images found?" in page
     assert "marks it with a Dice of 0.5 or more" in page
+    assert "16 images of 8 patients" in text  # of the class, of 32 in all
     [row] = [line for line in text.splitlines() if line.startswith("|  | tumour |")]
     assert all(number in row for number in ("12.5", "50.0", "37.5"))
+
+
+def test_a_check_by_another_model_does_not_stand_for_the_studys_own(plan: dict, home: Path) -> None:
+    """Neither in the set's record nor in the report; what the other model found stays recorded."""
+    plan["label_check"] = True
+    go(plan, home)
+    manifest = home / "out/synthetic/seed_0/manifest.json"
+    content = json.loads(manifest.read_text())
+    own, other = content["found_labels"], {"evaluation_sha256": "f" * 64}
+    manifest.write_text(json.dumps({**content, "found_labels": other}))  # as earlier versions did
+    go(plan, home)
+    assert checks_done() == [CHECKED] * 2
+    assert own[0] in SyntheticSet.open(manifest.parent).manifest["found_labels"]
+    check = home / "out/labels/seed_0/evaluation.json"
+    check.write_text(json.dumps({**json.loads(check.read_text()), "checkpoint_sha256": "0" * 64}))
+    build_report(home / "out")
+    found = json.loads((home / "out/report.json").read_text())
+    assert "labels_found" not in found
+    assert any("by another model than the study's own" in note for note in found["data_notes"])
+    go(plan, home)
+    build_report(home / "out")
+    assert "seed_0" in json.loads((home / "out/report.json").read_text())["labels_found"]
+
+
+def test_the_first_screen_carries_what_a_reader_must_know(plan: dict, home: Path) -> None:
+    plan["label_check"] = True
+    fake_verbs.order("painted", "yes")
+    fake_verbs.order("told apart", "no")
+    lines: list[str] = []
+    go(plan, home, say=lines.append)
+    told = "75 % of kidney and 12 % of tumour found in 8 images; shows nothing about tumour ("
+    assert any(told in line for line in lines)
+    build_report(home / "out")
+    content = json.loads((home / "out/report.json").read_text())
+    assert (
+        "Labels that models of real images find in synthetic images: kidney in 75 % (80 % of real "
+        "ones) and tumour in 12 % (50 % of real ones; shows nothing, since the model is not shown "
+        "to recognise tumour in real images), but the painted slices are real ones outside the "
+        "lesion, and the model that is asked was trained on the same patients' slices."
+    ) in content["data_notes"]
+    assert "seed_0: Nothing is shown." in (home / "out/report.md").read_text()
 
 
 def test_a_check_that_fails_is_told_and_tried_again(plan: dict, home: Path) -> None:
@@ -114,7 +157,12 @@ def test_each_generator_has_its_range(plan: dict) -> None:
     plan["scenarios"].append({"id": 4, "synthetic": True, "generator": "b"})
     shares = {"a__seed_0": 0.25, "a__seed_1": 0.5, "b__seed_0": 1.0}
     checks = {
-        name: {"summary": {"found:x:synthetic": {"value": share}}} for name, share in shares.items()
+        name: {
+            "summary": {"found:x:synthetic": {"value": share}},
+            "shows_nothing": {},
+            "painted": False,
+        }
+        for name, share in shares.items()
     }
     told = label_sentence(parse_specification(plan, "small.yaml"), checks)
     assert told.endswith(": First: x in 25 to 50 %; b: x in 100 %.")
