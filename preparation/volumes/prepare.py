@@ -151,7 +151,7 @@ def prepare(
             "without hashes of their source's slices: of them, only copies of whole volumes are "
             "found. To compare their slices too, prepare into another --out."
         )
-    keys = _keys(found, records, split)
+    keys, spellings = _keys(found, records, split), found.spellings
     splits = split.divide(keys, copies.together)
     write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
@@ -162,12 +162,12 @@ def prepare(
             if usual
             else ""
         )
-        spelt = {who: found.spellings[who] for who in keys} if split.by == "patient" else {}
+        spelt = {who: spellings[who] for who in keys} if split.by == "patient" else {}
         reasons += one_identifier_note(split, spelt, len(records), "volume")
         check_no_split_is_empty(split, keys, copies.together, reasons, kept_note(out))
         if warning := warn_of_small_splits(split, keys, copies.together):
             notes.append(warning)
-    if merged := merged_lines(split, found.spellings, splits if split.by == "patient" else {}):
+    if merged := merged_lines(split, spellings, splits if split.by == "patient" else {}):
         notes.insert(0, "\n".join(merged))
     manifest = _manifest(layout, split, records, found, splits, licence)
     if moved := _moved_by_spelling(split, keys, splits, copies):
@@ -182,7 +182,7 @@ def prepare(
     write_checked_json(out / "manifest.json", manifest)
     num_found = len(found.jobs) + len(found.skipped)
     verification = verify_slices(SliceCache.open(out), found) if options.verify else None
-    own = {who: ", ".join(sorted(spelt)) for who, spelt in found.spellings.items()}
+    own = {who: ", ".join(sorted(spelt)) for who, spelt in spellings.items()}
     return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, own, verification)
 
 

@@ -57,7 +57,8 @@ def find_cases(
             + (" It has a dataset.json: use prepare.py nnunet." if _is_nnunet(source) else "")
         )
     found = Found(naming=naming)
-    found.notes += passed_over_note([folder for folder in inside if folder not in set(folders)])
+    cases = set(folders)
+    found.notes += passed_over_note([folder for folder in inside if folder not in cases])
     return found_each(folders, found, lambda folder: _job(folder, masks_alone, values, found))
 
 

@@ -1,8 +1,12 @@
 """Shards and keys of items: a patient's first volume has the patient's, the next ones a number."""
 
 from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 
 from preparation.volumes.volume import Found, Job
+from tests.prepare_runs import kits19, make_source
 
 
 class NeverRead(list[Job]):
@@ -27,3 +31,21 @@ def test_naming_a_volume_reads_no_other_one() -> None:
     assert names[0] == ("anna", "anna")
     assert names[-1] == ("anna_1000", "anna_1000")
     assert len({key for key, _ in names}) == 1000
+
+
+def test_a_preparation_reads_all_spellings_as_often_with_more_volumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    spellings = Found.spellings.fget
+    assert spellings is not None
+    monkeypatch.setattr(
+        Found, "spellings", property(lambda found: read.append(1) or spellings(found))
+    )
+    counts = []
+    for num in (4, 12):
+        read.clear()
+        source = make_source(tmp_path / f"source_{num}", num, shape=(2, 8, 8))
+        assert kits19(source, tmp_path / f"cache_{num}", "--split-all-to", "train") == 0
+        counts.append(len(read))
+    assert counts[0] == counts[1]  # for each patient again: volumes x volumes
