@@ -37,11 +37,13 @@ def test_a_preparation_reads_all_spellings_as_often_with_more_volumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read = []
-    spellings = Found.spellings.fget
-    assert spellings is not None
-    monkeypatch.setattr(
-        Found, "spellings", property(lambda found: read.append(1) or spellings(found))
-    )
+    spellings = vars(Found)["spellings"].fget
+
+    def counted(found: Found) -> dict[str, dict[str, str]]:
+        read.append(1)
+        return dict(spellings(found))
+
+    monkeypatch.setattr(Found, "spellings", property(counted))
     counts = []
     for num in (4, 12):
         read.clear()
