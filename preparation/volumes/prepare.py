@@ -6,7 +6,6 @@ repeated run ends with the same bytes as one that went through.
 """
 
 from collections import Counter
-from collections.abc import Collection
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from licences import Licence
 from preparation.disk import full_disk_as_user_error, record_path
 from preparation.left_out import grouped
 from preparation.private_table import FILES, PATIENTS, keep_rows, kept_note
-from preparation.split import Split, moves, split_id
+from preparation.split import Split
 from preparation.split_notes import (
     check_no_split_is_empty,
     divided_anew,
@@ -28,14 +27,18 @@ from preparation.split_notes import (
     one_identifier_note,
     warn_of_small_splits,
 )
-from preparation.synthetic_files import num_synthetic
 from preparation.trainable_sizes import slice_size_note
 from preparation.verify import MOST_LISTED, Verification, made_again_note, verify_slices
-from preparation.volumes.copies import Copies, divided_by, find_copies, hash_rows, write_copies_csv
-from preparation.volumes.grey_values.channel import plain
+from preparation.volumes.copies import find_copies, hash_rows, write_copies_csv
 from preparation.volumes.labels.notes import absent_note, kidneys_alone_note, label_map_notes
 from preparation.volumes.layout import Layout
 from preparation.volumes.left_out import stop_at_the_first, write_skipped
+from preparation.volumes.manifest import (
+    divided_otherwise,
+    manifest_of,
+    moved_by_spelling,
+    split_keys,
+)
 from preparation.volumes.options import SliceOptions
 from preparation.volumes.shard import (
     SourceChangedError,
@@ -43,7 +46,7 @@ from preparation.volumes.shard import (
     make_or_skip,
 )
 from preparation.volumes.volume import Found, Job, Reader, SkipVolume
-from provenance import UserError, __version__, read_json, write_checked_json
+from provenance import UserError, write_checked_json
 from worker_pool import in_processes
 
 # Sources whose masks say by numbers alone what they mark.
@@ -151,7 +154,7 @@ def prepare(
             "without hashes of their source's slices: of them, only copies of whole volumes are "
             "found. To compare their slices too, prepare into another --out."
         )
-    keys, spellings = _keys(found, records, split), found.spellings
+    keys, spellings = split_keys(found, records, split), found.spellings
     splits = split.divide(keys, copies.together)
     write_copies_csv(out / "duplicates.csv", copies, splits)
     if layout.has_images:
@@ -169,10 +172,10 @@ def prepare(
             notes.append(warning)
     if merged := merged_lines(split, spellings, splits if split.by == "patient" else {}):
         notes.insert(0, "\n".join(merged))
-    manifest = _manifest(layout, split, records, found, splits, licence)
-    if moved := _moved_by_spelling(split, keys, splits, copies):
+    manifest = manifest_of(layout, split, records, found, splits, licence)
+    if moved := moved_by_spelling(split, keys, splits, copies):
         manifest["patients"]["moved"] = moved
-    if _changed(out, manifest, copies.unit):
+    if divided_otherwise(out, manifest, copies.unit):
         notes.append(divided_anew(out))
     if copies.pairs:
         manifest["duplicates"] = copies.plain(split, keys, splits)
@@ -184,15 +187,6 @@ def prepare(
     verification = verify_slices(SliceCache.open(out), found) if options.verify else None
     own = {who: ", ".join(sorted(spelt)) for who, spelt in spellings.items()}
     return SliceOutcome(out, manifest, num_found, resumed, skipped, notes, own, verification)
-
-
-def _changed(out: Path, manifest: dict[str, Any], unit: str) -> bool:
-    """Whether somebody has another split than in the finished cache that is there."""
-    if not (out / "manifest.json").is_file():
-        return False
-    earlier = read_json(out / "manifest.json")["items"]
-    before = {item[unit]: item["split"] for item in earlier}
-    return any(before.get(i[unit], i["split"]) != i["split"] for i in manifest["items"])
 
 
 def _sort_out(
@@ -229,30 +223,6 @@ def _sort_out(
     return records, todo, again
 
 
-def _keys(
-    found: Found, records: dict[str, dict[str, Any]], split: Split
-) -> dict[str, Collection[str]]:
-    """For what the split of each patient, or of each slice, is drawn."""
-    if split.by == "patient":
-        used = {record["patient_id"] for record in records.values()}
-        return {who: keys for who, keys in found.split_keys.items() if who in used}
-    item_keys = {job.shard: job.item_key for job in found.jobs}
-    return {
-        item["id"]: (item_keys[shard] + item["id"].removeprefix(shard),)
-        for shard, record in records.items()
-        for item in record["items"]
-    }
-
-
-def _moved_by_spelling(
-    split: Split, keys: dict[str, Collection[str]], splits: dict[str, str], copies: Copies
-) -> dict[str, list[str]]:
-    """Whom the other spellings of the identifier moved; copies have a list of their own."""
-    with_copies = {name for group in copies.together for name in group}
-    several = (who for who, of in keys.items() if len(of) > 1 and who not in with_copies)
-    return moves(split, keys, splits, several)
-
-
 def _write_who_is_who(out: Path, found: Found) -> None:
     """What the cache does not say: whose pseudonym is whose, and which file is which."""
     if found.naming.is_nobodys:
@@ -261,43 +231,3 @@ def _write_who_is_who(out: Path, found: Found) -> None:
         rows = ((who, own) for who, spelt in found.spellings.items() for own in spelt)
         keep_rows(out, PATIENTS, ("patient_id", "identifier"), rows)
     keep_rows(out, FILES, ("name", "file"), found.own_names.rows())
-
-
-def _manifest(
-    layout: Layout,
-    split: Split,
-    records: dict[str, dict[str, Any]],
-    found: Found,
-    splits: dict[str, str],
-    licence: Licence,
-) -> dict[str, Any]:
-    unit, class_names = divided_by(split.by), found.class_names
-    items = [
-        {**item, "split": splits[item[unit]]}
-        for name in sorted(records)
-        for item in records[name]["items"]
-    ]
-    width_center = layout.window or (None, None)
-    return {
-        "format": SliceCache.FORMAT,
-        "format_version": SliceCache.FORMAT_VERSION,
-        "dataset": layout.dataset,
-        "software_version": __version__,
-        "image_size": layout.image_size,
-        "num_classes": len(class_names),
-        "class_names": list(class_names),
-        "has_images": layout.has_images,
-        "has_masks": True,
-        "window": None
-        if layout.window is None
-        else {"width_hu": width_center[0], "center_hu": width_center[1]},
-        **({"resample": True} if layout.resample else {}),
-        **({"channels": plain(layout.channels)} if layout.channels else {}),
-        "patients": found.naming.names.plain(),
-        "licence": licence.plain(),
-        "split": split.plain(),
-        "split_id": split_id((item[unit], item["split"]) for item in items),
-        **num_synthetic(sum(r["content"].get("num_synthetic", 0) for r in records.values())),
-        "shards": {name: records[name]["content"] for name in sorted(records)},
-        "items": items,
-    }
