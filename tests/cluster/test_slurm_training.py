@@ -40,6 +40,20 @@ def last(run_folder: Path) -> dict[str, Any]:
     return torch.load(run_folder / "checkpoints/last.ckpt", weights_only=True)
 
 
+def assert_same_bits(run_folder: Path, other: Path) -> None:
+    """Two finished runs have the same progress, weights and moments of their optimisers."""
+    cut, uncut = last(run_folder), last(other)
+    assert cut["progress"] == uncut["progress"]
+    assert (
+        cut["optimizer_states"][0]["state"].keys() == uncut["optimizer_states"][0]["state"].keys()
+    )
+    for name, value in uncut["state_dict"].items():
+        assert torch.equal(cut["state_dict"][name], value), name
+    for ours, theirs in zip(cut["optimizer_states"], uncut["optimizer_states"], strict=True):
+        for number, moments in theirs["state"].items():
+            assert all(torch.equal(ours["state"][number][key], moments[key]) for key in moments)
+
+
 def submitted(
     cluster: Cluster,
     options: list[str],
@@ -95,16 +109,38 @@ def test_requeued_at_its_time_limit_it_ends_with_the_same_bits(
     shown, log = submitted(cluster, limit, TRAIN, tmp_path / "run", words, REQUEUES)
     assert shown["JobState"] == "COMPLETED", log
     assert int(shown["Restarts"]) >= REQUEUES, log  # more on a machine too busy for a step
-    cut, uncut = last(tmp_path / "run"), last(whole)
-    assert cut["progress"] == uncut["progress"]
-    assert (
-        cut["optimizer_states"][0]["state"].keys() == uncut["optimizer_states"][0]["state"].keys()
-    )
-    for name, value in uncut["state_dict"].items():
-        assert torch.equal(cut["state_dict"][name], value), name
-    for ours, theirs in zip(cut["optimizer_states"], uncut["optimizer_states"], strict=True):
-        for number, moments in theirs["state"].items():
-            assert all(torch.equal(ours["state"][number][key], moments[key]) for key in moments)
+    assert_same_bits(tmp_path / "run", whole)
+
+
+def test_a_time_limit_after_the_first_steps_changes_no_bit(
+    cluster: Cluster, whole: Path, small_cache: Path, tmp_path: Path
+) -> None:
+    """The limit is set once there is a checkpoint, so that a slow machine loses it no less."""
+    folder, log = tmp_path / "run", tmp_path / "run.out"
+    limit = ["--time=20", "--signal=B:USR1@1", "--ntasks-per-node=2", "--gpus-per-node=2"]
+    words = [*flags(small_cache), "--trainer.callbacks=holding.HoldsForTheTimeLimit"]
+    words.append("--trainer.callbacks.requeues=1")
+    config = "configs/kits19/pix2pix.yaml"
+    job = cluster.submit(f"--output={log}", *limit, TRAIN, config, str(folder), *words)
+    until = time.monotonic() + 600
+    while not (folder / "checkpoints/last.ckpt").is_file():
+        assert cluster.shown(job)["JobState"] in ("PENDING", "RUNNING"), log.read_text()
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(1)
+    # USR1 comes at most 30 seconds before the limit. One that is nearer kills the job at once.
+    hours, minutes, seconds = map(int, cluster.shown(job)["RunTime"].split(":"))
+    minutes = 60 * hours + minutes + (1 if seconds < 20 else 2)
+    cluster.run("scontrol", "update", f"JobId={job}", f"TimeLimit={minutes}")
+    while int(cluster.shown(job)["Restarts"]) < 1:
+        assert cluster.shown(job)["JobState"] in ("RUNNING", "COMPLETING", "PENDING"), (
+            log.read_text()
+        )
+        assert time.monotonic() < until, log.read_text()
+        time.sleep(1)
+    cluster.run("scontrol", "update", f"JobId={job}", "TimeLimit=20")
+    shown = cluster.wait(job, 600, log)
+    assert (shown["JobState"], shown["Restarts"]) == ("COMPLETED", "1"), log.read_text()
+    assert_same_bits(folder, whole)
 
 
 def test_torchrun_on_two_nodes_gives_the_bits_of_srun(
