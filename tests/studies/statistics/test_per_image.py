@@ -68,3 +68,24 @@ def test_items_that_some_cell_lacks_are_left_out() -> None:
     assert (patients, number) == (["q"], 1)
     assert arms[0].value == 0.1
     assert arms_of_images([{}, {}], True)[1] == []
+
+
+class _Counted(str):
+    """A patient's name that counts how often it is looked up."""
+
+    looked_up = 0
+
+    def __hash__(self) -> int:
+        _Counted.looked_up += 1
+        return super().__hash__()
+
+
+def test_patients_are_looked_up_in_proportion_to_the_films() -> None:
+    found = []
+    for films in (50, 100):
+        _Counted.looked_up = 0
+        cell = {f"film {number}": (_Counted(number // 2), 1.0) for number in range(films)}
+        _, patients, defined = arms_of_images([{0: cell}], each_patient_once=False)
+        assert (len(patients), defined) == (films // 2, films)
+        found.append(_Counted.looked_up)
+    assert found[1] == 2 * found[0]
