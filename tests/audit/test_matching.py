@@ -1,6 +1,7 @@
 """Candidates and likenesses against naive references; copies of drawn films are found."""
 
 import math
+import weakref
 
 import numpy as np
 import pytest
@@ -36,6 +37,28 @@ def network(films: Tensor) -> CopyEmbedding:
 def gallery(films: Tensor, network: CopyEmbedding) -> Gallery:
     training = films[:NUM_TRAINING]
     return Gallery(training, torch.arange(NUM_TRAINING), points_of(network, training))
+
+
+def test_embeddings_are_those_of_each_region_and_none_is_kept_beside_the_result(
+    films: Tensor, network: CopyEmbedding, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = points_of(network, films)
+    made: list[weakref.ref[Tensor]] = []
+    kept_at_once = []
+
+    class Watched(CopyEmbedding):
+        def forward(self, views: Tensor) -> Tensor:
+            kept_at_once.append(sum(one() is not None for one in made))
+            points: Tensor = network(views)
+            made.append(weakref.ref(points))
+            return points
+
+    monkeypatch.setattr(audit.matching, "_BATCH", 7)
+    in_parts = points_of(Watched(), films)
+    torch.testing.assert_close(in_parts, whole, rtol=0, atol=1e-6)
+    assert in_parts.shape == (5, 44, 128)
+    assert len(kept_at_once) == 5 * 7  # of 44 films, seven parts
+    assert max(kept_at_once) <= 1  # the one that was copied last
 
 
 @pytest.mark.parametrize(("block", "shortlist"), [(7, 128), (2**24, 128), (2**24, 1)])
