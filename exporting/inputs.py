@@ -22,7 +22,8 @@ from datamodules.unpaired.originals import (
 from display.numbers import count
 from evaluation.checkpoint import open_checkpoint
 from lightning_modules import GAN, CycleGAN, FindingsClassifier, LesionInfilling, Pix2Pix
-from lightning_modules.conditional.lesion_placement import dilated, parts_of, window_of
+from lightning_modules.conditional.lesion_placement import dilated, parts_of
+from lightning_modules.conditional.windows import window_of
 from lightning_modules.loading import data_root, load_module, path_of_data
 from lightning_modules.training_module import derived_seed
 from networks.style_generator import StyledNetwork

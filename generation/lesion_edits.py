@@ -18,8 +18,8 @@ from lightning_modules.conditional.lesion_placement import (
     healthy_parts,
     parts_of,
     shapes_of,
-    window_of,
 )
+from lightning_modules.conditional.windows import window_of
 from lightning_modules.loading import held_out_of
 from lightning_modules.training_module import derived_seed
 from provenance import UserError

@@ -17,9 +17,16 @@ from lightning_modules.conditional.lesion_placement import (
     parts_of,
     placed,
     shapes_of,
-    window_of,
 )
 from lightning_modules.conditional.paired_gan import PairedGAN
+from lightning_modules.conditional.windows import (
+    Window,
+    checked_window,
+    cut,
+    put_back,
+    window_of,
+    windows_of,
+)
 from lightning_modules.training_module import Batch, derived_seed
 from losses.adversarial import AdversarialLossName
 from losses.region import border_of, region_l1
@@ -106,7 +113,7 @@ class LesionInfilling(PairedGAN):
                 "LesionInfilling: image_size, num_classes and class_names are not given; train.py "
                 "takes them from the data."
             )
-        side = _checked_window(window, image_size, margin)
+        side = checked_window(window, image_size, margin)
         for flag, name in (("lesion", lesion), ("organ", organ)):
             if name not in class_names[1:] or lesion == organ:
                 raise UserError(
@@ -177,33 +184,18 @@ class LesionInfilling(PairedGAN):
         Raises:
             ValueError: A region without a pixel, or larger than the window.
         """
-        squares = [window_of(one, self.window) for one in region.cpu().numpy()]
-        for square, pixels in zip(squares, region, strict=True):
-            if pixels[square].sum() != pixels.sum():
-                raise ValueError(f"infill: a region is larger than the window of {self.window} px.")
+        squares = windows_of(region, self.window)
         parts = self._in_windows(image.to(self.dtype), wish, region, squares)
         painted = self.generator(parts["condition"], self.noise_rows(seeds), dropout=dropout)
-        result = image.clone()
-        for row, (rows, columns) in enumerate(squares):
-            result[row, :, rows, columns] = torch.where(
-                region[row, rows, columns],
-                painted[row].to(image.dtype),
-                image[row][:, rows, columns],
-            )
-        return result
+        return put_back(painted, image, region, squares)
 
     def _in_windows(
-        self, image: Tensor, wish: Tensor, region: Tensor, squares: list[tuple[slice, slice]]
+        self, image: Tensor, wish: Tensor, region: Tensor, squares: list[Window]
     ) -> Batch:
         """Condition, real image and region (N, 1, h, w) in the window of each image."""
-
-        def cut(tensor: Tensor) -> Tensor:
-            return torch.stack(
-                [one[..., r, c] for one, (r, c) in zip(tensor, squares, strict=True)]
-            )
-
-        real, inside = cut(image), cut(region.unsqueeze(1))
-        labels = F.one_hot(cut(wish).long(), self.num_classes).permute(0, 3, 1, 2).to(real.dtype)
+        real, inside = cut(image, squares), cut(region.unsqueeze(1), squares)
+        labels = F.one_hot(cut(wish, squares).long(), self.num_classes)
+        labels = labels.permute(0, 3, 1, 2).to(real.dtype)
         condition = torch.cat([labels, inside.to(real.dtype), real.masked_fill(inside, 0.0)], dim=1)
         return {"condition": condition, "real": real, "region": inside}
 
@@ -298,15 +290,3 @@ class LesionInfilling(PairedGAN):
             ]
             columns[f"synthetic {draw}"] = self.painted({**part, "noise": self.noise_rows(seeds)})
         return columns
-
-
-def _checked_window(window: int | None, image_size: int, margin: int) -> int:
-    side = image_size if window is None else window
-    if margin < 1:
-        raise UserError(f"--model.margin is {margin} pixels; it must be 1 or more.")
-    if not 2 * margin < side <= image_size:
-        raise UserError(
-            f"--model.window is {window} pixels; expected more than twice the margin of {margin}, "
-            f"and at most the {image_size} px of the slices."
-        )
-    return side

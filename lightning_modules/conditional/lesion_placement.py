@@ -61,7 +61,7 @@ def parts_of(pixels: Pixels, smallest: int = SMALLEST) -> list[Pixels]:
 def shapes_of(label_maps: Iterable[Labels], lesion: int) -> list[Pixels]:
     """Each connected lesion of label maps (H, W), cut out to its bounding box."""
     return [
-        part[_box(part)] for labels in label_maps for part in parts_of(np.equal(labels, lesion))
+        part[box_of(part)] for labels in label_maps for part in parts_of(np.equal(labels, lesion))
     ]
 
 
@@ -122,7 +122,7 @@ def resized(shape: Pixels, factor: float) -> Pixels:
         for side in shape.shape
     )
     sized = shape[np.ix_(rows, columns)]
-    return sized[_box(sized)] if sized.any() else sized
+    return sized[box_of(sized)] if sized.any() else sized
 
 
 def dilated(pixels: Pixels, margin: int) -> Pixels:
@@ -132,28 +132,13 @@ def dilated(pixels: Pixels, margin: int) -> Pixels:
     region = np.zeros_like(pixels)
     if not pixels.any():
         return region
-    rows, columns = _box(pixels, margin)
+    rows, columns = box_of(pixels, margin)
     near = ndimage.distance_transform_edt(~pixels[rows, columns]) <= margin
     region[rows, columns] = near
     return region
 
 
-def window_of(region: Pixels, side: int) -> tuple[slice, slice]:
-    """A square of `side` pixels around the middle of a region, moved so that it lies in the image.
-
-    Args:
-        region: (H, W), not empty.
-        side: At most H and W.
-    """
-    edges = []
-    for span, length in zip(_box(region), region.shape, strict=True):
-        start = (span.start + span.stop - side) // 2
-        start = min(max(start, 0), length - side)
-        edges.append(slice(start, start + side))
-    return edges[0], edges[1]
-
-
-def _box(pixels: Pixels, margin: int = 0) -> tuple[slice, slice]:
+def box_of(pixels: Pixels, margin: int = 0) -> tuple[slice, slice]:
     """Bounding box, `margin` pixels wider on each side as far as the image goes."""
     spans = []
     for axis in (1, 0):

@@ -15,7 +15,7 @@ from exporting.command import onnx
 from exporting.graphs import graph_of
 from exporting.onnx_file import differences, model_of, outputs_of, refuse_differences
 from exporting.ports import Graph, Port
-from lightning_modules.conditional.lesion_placement import window_of
+from lightning_modules.conditional.windows import window_of
 from lightning_modules.loading import instantiate_module, load_module
 from provenance import UserError, sha256_of
 from tests.conftest import write_cache, write_film_cache

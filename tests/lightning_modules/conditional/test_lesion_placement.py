@@ -12,8 +12,8 @@ from lightning_modules.conditional.lesion_placement import (
     placed,
     resized,
     shapes_of,
-    window_of,
 )
+from lightning_modules.conditional.windows import window_of
 from provenance import UserError
 
 ROWS, COLUMNS = np.mgrid[:64, :64]
