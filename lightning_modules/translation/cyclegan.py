@@ -7,20 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lightning_modules.distributed import (
-    average_buffers,
-    gather_dealt,
-    gather_rows,
-    process_rank,
-    sum_over_processes,
-)
+from lightning_modules.distributed import average_buffers, gather_rows, process_rank
 from lightning_modules.step.settings import refuse_betas
 from lightning_modules.step.values import StepValues, mean_score
 from lightning_modules.training_module import Batch, TrainingModule, without_gradient
 from lightning_modules.translation.image_pool import ImagePool
+from lightning_modules.translation.translated_images import TranslatedImages
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
 from losses.reconstruction import l1_loss
-from metrics.distances import kernel_distance
 from metrics.features import FeatureExtractor, build_extractor
 from provenance import UserError
 
@@ -250,41 +244,20 @@ class CycleGAN(TrainingModule):
         """Start collecting features of both domains, real and translated."""
         if not self._extractor:
             self._extractor.append(build_extractor("random_vgg").to(self.device))
-        self._features: dict[str, list[Tensor]] = {"real": [], "fake": []}
-        self._cycle = torch.zeros(2, dtype=torch.float64, device=self.device)
+        self._translated = TranslatedImages(self._extractor[0], self.device)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Translate validation images; each counts once, though the shorter domain repeats."""
         image, condition = self._of_domain(batch, "source")
         real, _ = self._of_domain(batch, "target")
         fake = self._made("target", image, condition)
-        once = batch["source_once"]
-        [extractor] = self._extractor
-        with torch.autocast(self.device.type, enabled=False):  # a metric keeps its precision
-            for name, images in (("real", real[batch["target_once"]]), ("fake", fake[once])):
-                if len(images):
-                    self._features[name].append(extractor(images.float()))
         error = (self._made("source", fake, condition) - image).abs().mean(dim=(1, 2, 3))
-        cycle = error[once].double()
-        self._cycle += torch.stack([cycle.sum(), cycle.new_tensor(len(cycle))])
+        once = batch["source_once"]
+        self._translated.add(real[batch["target_once"]], fake[once], error[once])
 
     def on_validation_epoch_end(self) -> None:
         """Log the cycle's L1, and the kernel distance of translated to real target images."""
-        total, count = sum_over_processes(self._cycle)
-        values = {"val/cycle": float(total / count), "val/num_images": float(count)}
-        width = next(iter(self._features["fake"] + self._features["real"])).shape[1]
-        # In their order, since the distance is of random subsets: the same for any processes.
-        real, fake = (
-            gather_dealt(
-                torch.cat([*self._features[name], total.new_zeros(0, width).float()])
-            ).cpu()
-            for name in ("real", "fake")
-        )
-        if min(len(real), len(fake)) >= 4:  # the unbiased estimate needs two images in a subset
-            distance, deviation = kernel_distance(real, fake, num_subsets=20)
-            values["val/kernel_random_vgg"] = distance
-            values["val/kernel_random_vgg_deviation"] = deviation
-        self.log_dict(values, logger=False, rank_zero_only=True)
+        self.log_dict(self._translated.scores(), logger=False, rank_zero_only=True)
 
     @torch.no_grad()
     def illustrate(self, batch: Batch) -> dict[str, Tensor]:
