@@ -18,6 +18,8 @@ from datamodules.choice.class_balance import ClassChoice
 from datamodules.choice.fewer_patients import patients_of_images
 from datamodules.choice.film_settings import (
     chosen_column,
+    few_films_note,
+    no_film,
     open_films,
     refuse_numbers,
     unlabelled_note,
@@ -187,12 +189,8 @@ class ChestXrayDataModule(CachedDataModule):
         if self.findings is not None:
             films = films[self.findings.some_known[films]]
         counts = Counter(self.cache.patient_ids[films].tolist())
-        if self.num_images > len(films):
-            rank_zero_only(print)(
-                f"note: --data.num_images {self.num_images}: the training split of {self.root} has "
-                f"{len(films)} films that this run can use, so all of them are.",
-                file=sys.stderr,
-            )
+        for note in few_films_note(self.root, len(films), self.num_images):
+            rank_zero_only(print)(note, file=sys.stderr)
         patients = self.cache.patients("train")
         return frozenset(patients_of_images(patients, counts, self.num_images, self.patients_seed))
 
@@ -212,13 +210,8 @@ class ChestXrayDataModule(CachedDataModule):
         if self.left_out:
             indices = indices[~np.isin(self.cache.ids[indices], sorted(self.left_out))]
         if not len(indices):
-            wanted = self.only_label or " or ".join(self.class_names)
-            wanted += " or without" if self.findings is not None else ""
-            raise UserError(
-                f"{self.root}: the {split} split has no film"
-                + (f" labelled {wanted}" if wanted else "")
-                + ". Prepare more patients, or other --split-ratios or --split-seed."
-            )
+            findings = self.findings is not None
+            raise no_film(self.root, split, self.only_label, self.class_names, findings)
         return indices
 
     def real_set(self) -> FilmDataset:

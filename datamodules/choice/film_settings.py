@@ -1,5 +1,7 @@
 """Settings of films for training: what they choose, and what is refused of them."""
 
+from collections.abc import Sequence
+
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.open_cache import open_cache
 from provenance import UserError
@@ -37,6 +39,37 @@ def unlabelled_note(cache: FilmCache, column: str | None) -> list[str]:
         f"{cache.root}: {missing} of {len(cache)} films have no {column} and are left out. "
         f"--data.label_column {WITHOUT_LABELS} uses all, without labels."
     ]
+
+
+def few_films_note(root: str, usable: int, num_images: int) -> list[str]:
+    """A sentence where more films are asked for than the training split has for this run."""
+    if num_images <= usable:
+        return []
+    return [
+        f"note: --data.num_images {num_images}: the training split of {root} has {usable} films "
+        "that this run can use, so all of them are."
+    ]
+
+
+def no_film(
+    root: str, split: str, only_label: str | None, class_names: Sequence[str], findings: bool
+) -> UserError:
+    """What is said where a split has no film that a run uses.
+
+    Args:
+        root: The cache folder.
+        split: "train", "val" or "test".
+        only_label: The one class that is used; None for all.
+        class_names: Of the labels or findings; empty for films without labels.
+        findings: Whether these are findings, each of which a film has or has not.
+    """
+    wanted = only_label or " or ".join(class_names)
+    wanted += " or without" if findings else ""
+    return UserError(
+        f"{root}: the {split} split has no film"
+        + (f" labelled {wanted}" if wanted else "")
+        + ". Prepare more patients, or other --split-ratios or --split-seed."
+    )
 
 
 def open_films(root: str, channels: int) -> FilmCache:
