@@ -126,6 +126,30 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
     assert len(nothing["cells_missing"]) == 2
 
 
+def test_methods_behind_a_nearest_one_that_varies_much_are_told_apart(plan: dict) -> None:
+    third = {"name": "stylegan", "title": "StyleGAN2", "config": plan["models"][0]["config"]}
+    plan = {**plan, "seeds": [0, 1, 2], "models": [*plan["models"], third]}
+    trained = [
+        {**finished(model, value, 1), "name": f"all__{model}__seed{seed}", "seed": seed}
+        for model, values in (
+            ("dcgan", (332, 353, 325)), ("pggan", (79, 170, 300)), ("stylegan", (185, 200, 218)),
+        )
+        for seed, value in enumerate(values)
+    ]  # fmt: skip
+    answer = analyse(parse_specification(plan, "gans.yaml"), trained, [])["answer"]
+    assert answer["headline"].endswith(
+        " Nothing is told apart from it. DCGAN is farther than StyleGAN2."
+    )
+    *_, last = answer["lines"]
+    assert (last["model"], last["pair"], last["verdict"]) == (
+        "DCGAN",
+        "against StyleGAN2",
+        "farther",
+    )
+    assert last["numbers"].startswith("+136 [+")
+    assert last["numbers"].endswith(" after Holm over 3 pairs")
+
+
 def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
     plan: dict, home: Path
 ) -> None:

@@ -44,8 +44,21 @@ def answer_of(specification: Specification, content: Mapping[str, Any]) -> dict[
                 "numbers": _numbers(row["scores"][measure]) + _behind(behind, len(differences)),
             }
         )
+    titles = [title_of(specification, row["scenario"], row["model"]) for row in ranked]
+    further = {
+        pair: of for pair, of in differences.items() if pair[0] > 0 and of.low > 0 and of.p < 0.05
+    }
+    lines += [
+        {
+            "model": titles[later],
+            "pair": f"against {titles[earlier]}",
+            "verdict": "farther",
+            "numbers": _difference(of, len(differences)),
+        }
+        for (earlier, later), of in further.items()
+    ]
     return {
-        "headline": _headline(specification, ranked, close),
+        "headline": _headline(specification, ranked, close) + _also(titles, list(further)),
         "lines": lines + _placebos(specification, measured),
         "limits": _limits(specification, content, ranked),
     }
@@ -69,6 +82,24 @@ def _headline(
         others = [title_of(specification, row["scenario"], row["model"]) for row in close]
         headline += f" Not told apart from it: {', '.join(others)}."
     return headline
+
+
+def _also(titles: Sequence[str], pairs: Sequence[tuple[int, int]]) -> str:
+    """Sentences on methods that are told apart from others than the nearest.
+
+    The nearest one may vary so much between trainings that nothing is told apart from it.
+
+    Args:
+        titles: Of the methods, the nearest first.
+        pairs: (place, place of the one that is farther).
+    """
+    nearer: dict[int, list[str]] = {}
+    for earlier, later in pairs:
+        nearer.setdefault(later, []).append(titles[earlier])
+    return "".join(
+        f" {titles[later]} is farther than {' and '.join(names)}."
+        for later, names in sorted(nearer.items())
+    )
 
 
 def _numbers(entry: Mapping[str, Any]) -> str:
@@ -109,12 +140,14 @@ def _behind(behind: Difference | None, num_pairs: int) -> str:
     An interval over images and patients says nothing about another training of a method, so two
     single trainings whose intervals are apart show no difference between methods.
     """
-    if behind is None:
-        return ""
-    ends = f"{difference(behind.low, False)} to {difference(behind.high, False)}"
+    return "" if behind is None else f"; from the nearest {_difference(behind, num_pairs)}"
+
+
+def _difference(of: Difference, num_pairs: int) -> str:
+    ends = f"{difference(of.low, False)} to {difference(of.high, False)}"
     return (
-        f"; from the nearest {difference(behind.value, False)} [{ends}], "
-        f"{p_phrase(behind.p)} after Holm over {count(num_pairs, 'pair')}"
+        f"{difference(of.value, False)} [{ends}], "
+        f"{p_phrase(of.p)} after Holm over {count(num_pairs, 'pair')}"
     )
 
 
