@@ -73,7 +73,7 @@ def youden(summary: _SUMMARY, segments: bool) -> dict[str, dict[str, Any]]:
 
 
 def not_told_apart(summary: _SUMMARY, segments: bool) -> dict[str, str]:
-    """Classes of the synthetic images that the model is not shown to tell apart in real ones.
+    """The synthetic images' own classes that the model is not shown to tell apart in real ones.
 
     Args:
         summary: With the indices that `youden` gives.
@@ -85,8 +85,14 @@ def not_told_apart(summary: _SUMMARY, segments: bool) -> dict[str, str]:
     return {
         name: _sentence(name, summary, segments)
         for name in classes_of(summary, "synthetic")
-        if not ((summary.get(f"youden:{name}:real") or {}).get("low") or 0.0) > 0.0
+        if f"found:{name}:synthetic" in summary and not is_told_apart(name, summary)
     }
+
+
+def is_told_apart(name: str, summary: _SUMMARY) -> bool:
+    """Whether the interval of a class's index lies above 0."""
+    low = (summary.get(f"youden:{name}:real") or {}).get("low")
+    return low is not None and low > 0.0
 
 
 def classes_of(summary: _SUMMARY, which: str = "real") -> list[str]:

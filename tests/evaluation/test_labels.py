@@ -137,6 +137,9 @@ def test_a_model_that_calls_everything_normal_shows_nothing(
     assert "So this check shows nothing about normal in the synthetic ones" in printed
     assert why in (made / "README.md").read_text()
     assert evaluate.main(["gate", str(tmp_path / "always"), f"--require={rules}"]) == 4
+    # Nor of the class that the set does not show, of which it never speaks.
+    none_added = "added:abnormal:synthetic<=0.9"
+    assert evaluate.main(["gate", str(tmp_path / "always"), f"--require={none_added}"]) == 4
     assert asked(Brightest(), "told_apart") == 0
     assert "\nScores: " in capsys.readouterr().out  # there are no pictures
     checks = SyntheticSet.open(made).manifest["found_labels"]

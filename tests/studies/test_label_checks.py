@@ -69,6 +69,7 @@ def test_the_report_says_how_often_labels_are_found(plan: dict, home: Path) -> N
     assert "Are the labels of synthetic images found?" in page
     assert "marks it with a Dice of 0.5 or more" in page
     assert "16 images of 8 patients" in text  # of the class, of 32 in all
+    assert "| seed_0 | kidney |" in text
     [row] = [line for line in text.splitlines() if line.startswith("|  | tumour |")]
     assert all(number in row for number in ("12.5", "50.0", "37.5"))
 

@@ -107,7 +107,7 @@ def _of_real(name: str, values: list[float], checks: Sequence[Mapping[str, Any]]
     unknown = sum(name in one[TOLD_APART] for one in checks)
     if not unknown:
         return text
-    where = "" if len(checks) == 1 else f" in {unknown} of {len(checks)} sets"
+    where = "" if unknown == len(checks) else f" in {unknown} of {len(checks)} sets"
     return (
         f"{text}; shows nothing{where}, since the model is not shown to recognise {name} in real "
         "images"
@@ -124,11 +124,13 @@ def label_table(content: Mapping[str, Any]) -> Table:
     rows = []
     for name, check in checks.items():
         summary = check["summary"]
-        classes = [key.split(":")[1] for key in summary if key.endswith(":synthetic")]
-        for index, one in enumerate(dict.fromkeys(classes)):
+        classes = [
+            key.removeprefix("found:").removesuffix(":synthetic")
+            for key in summary
+            if key.startswith("found:") and key.endswith(":synthetic")
+        ]
+        for index, one in enumerate(classes):
             both = [summary.get(f"found:{one}:{of}") for of in ("synthetic", "real", "difference")]
-            if both[0] is None:
-                continue
             cells = [TableCell(name if not index else "", style="name"), TableCell(one)]
             told_apart = _cell(summary.get(f"youden:{one}:real"), percent=False)
             shares = (_cell(both[0]), _cell(both[1], counted=True))
