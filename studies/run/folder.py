@@ -22,10 +22,10 @@ from studies.run.fingerprint import (
     Inputs,
     by_content,
     describe_data,
-    describe_source,
     digest,
 )
 from studies.run.records import read_records
+from studies.run.sources import sources_of
 from studies.run.subgroups import groups_of_films
 from studies.specification.generator_kinds import translates
 from studies.specification.generator_names import GeneratorJob, generator_job
@@ -173,11 +173,7 @@ class Study:
         return Inputs(
             describe_data(self.root),
             {name: self._label_maps(name) for name in self.specification.plans},
-            {
-                name: describe_source(find_path(plan.source))
-                for name, plan in self.specification.plans.items()
-                if plan.source is not None
-            },
+            sources_of(self.specification, self.folder.record),
             sha256_of(self.weights) if self.weights else None,
             self.synthetic_set.content_sha256 if self.synthetic_set else None,
         )

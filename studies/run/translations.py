@@ -23,6 +23,7 @@ from datamodules.unpaired.originals import (
     open_source,
 )
 from provenance import UserError
+from spelling import meant
 from studies.specification.generator_kinds import data_setting_of
 from studies.specification.parts import GeneratorPlan
 from studies.specification.specification import find_path
@@ -71,6 +72,8 @@ def refuse_too_many(plan: GeneratorPlan, key: str, cache: PreparedCache) -> None
         UserError: Says how many there are.
     """
     there = len(translated(plan, cache))
+    if not there:
+        _refuse_unknown_class(plan, key, cache)
     if plan.num_images > there:
         only = data_setting_of(plan, "source_label")
         raise UserError(
@@ -78,6 +81,22 @@ def refuse_too_many(plan: GeneratorPlan, key: str, cache: PreparedCache) -> None
             f"{cache.root if plan.source is None else plan.source} has {there} images"
             f"{f' of the class {only}' if only else ''} to translate, and each has one "
             "translation. Give fewer in the study's YAML."
+        )
+
+
+def _refuse_unknown_class(plan: GeneratorPlan, key: str, cache: PreparedCache) -> None:
+    """Refuse a class that the films to translate do not have, by the name of its flag."""
+    only = data_setting_of(plan, "source_label")
+    opened = cache if plan.source is None else open_source(find_path(plan.source))
+    if only is None or not isinstance(opened, FilmCache):
+        return
+    column = like_column(opened, data_setting_of(plan, "label_column"))
+    known = [] if column is None else opened.class_names(column)
+    if only not in known:
+        raise UserError(
+            f"{key}.arguments: --data.source_label {only}: {opened.root} has no such class."
+            f"{meant(str(only), known)} There is {', '.join(known) or 'none'}. Correct it in the "
+            "study's YAML."
         )
 
 

@@ -10,8 +10,8 @@ from datamodules.slice_cache import SliceCache
 from provenance import UserError
 from spelling import meant
 from studies.run.folder import Study
+from studies.run.sources import refuse_wrong_sources
 from studies.run.subgroups import check_subgroups
-from studies.run.translations import refuse_too_many
 from studies.specification.arms import data_setting
 from studies.specification.generator_kinds import translates
 from studies.specification.generator_names import key_of_generator
@@ -42,9 +42,8 @@ def ready(study: Study) -> Study:
         )
     columns = study.specification.subgroups
     check_subgroups(study.root, columns, label_column_of(study.specification.arguments))
+    refuse_wrong_sources(study.specification, study.root)
     for name, plan in plans.items():
-        if translates(plan):
-            refuse_too_many(plan, key_of_generator(name), open_cache(study.root))
         if plan.with_class is not None:
             _check_with_class(study, name, plan.with_class)
         if isinstance(plan.per_class, str):

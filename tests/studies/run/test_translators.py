@@ -1,6 +1,7 @@
 """A CycleGAN as a study's generator: what it translates, with which labels, and what is refused."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,48 @@ def test_more_translations_than_images_are_refused_first(from_source: dict, home
     with pytest.raises(UserError, match="has 6 images of the class normal to translate"):
         ready(study)
     assert not fake_verbs.events()
+
+
+def test_the_studys_own_data_are_not_translated_into_themselves(
+    from_source: dict, home: Path
+) -> None:
+    """From class to class they may be."""
+    from_source["generator"]["source"] = str(home / "data")
+    with pytest.raises(UserError, match=r"generator.source: \S+data: holds the study's own data"):
+        go(from_source, home)
+    assert not fake_verbs.events()
+    films = films_of(home)
+    for arguments in ((), TO_ABNORMAL):
+        from_source["generator"] = {
+            "config": FILMS, "num_images": 4, "arguments": [*arguments], "source": str(films),
+        }  # fmt: skip
+        study = Study(parsed(from_source), films, home / "elsewhere")
+        if arguments:
+            ready(study)
+        else:
+            with pytest.raises(UserError, match="which would be translated into themselves"):
+                ready(study)
+
+
+def test_a_misspelt_class_is_named_with_those_there_are(from_source: dict, home: Path) -> None:
+    flags = ["--data.source_label", "normall", "--data.target_label", "abnormal"]
+    from_source["generator"] = {"config": FILMS, "num_images": 7, "arguments": flags}
+    study = Study(parsed(from_source), films_of(home), home / "elsewhere")
+    told = (
+        r"generator.arguments: --data.source_label normall: .* Did you mean normal\? There is nor"
+    )
+    with pytest.raises(UserError, match=told):
+        ready(study)
+
+
+def test_a_source_that_is_gone_is_needed_by_trainings_alone(from_source: dict, home: Path) -> None:
+    go(from_source, home)
+    shutil.rmtree(home / "source")
+    assert go(from_source, home).done == []
+    for record in (home / "out/generators").glob("*.json"):
+        record.unlink()
+    with pytest.raises(UserError, match=r"generator.source: \S+source: there is no such folder"):
+        go(from_source, home)
 
 
 def test_label_maps_are_refused_where_nothing_paints_them(from_source: dict, home: Path) -> None:
