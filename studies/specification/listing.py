@@ -36,7 +36,8 @@ def list_studies(folder: Path, needs_of: Callable[[Path], Iterable[str]]) -> Ite
             continue
         yield f"{from_here(path)}: {study.title}\n  {study.question}"
         yield f"  Size: {size_of(study)}"
-        yield f"  Needs: {', '.join(_without_less(_needs(study, needs_of)))}\n"
+        # Between semicolons, since titles of generators and lists of columns hold commas.
+        yield f"  Needs: {'; '.join(_without_less(_needs(study, needs_of)))}\n"
     if not found:
         yield f"{folder}: holds no study."
 
@@ -65,7 +66,7 @@ def size_of(study: Specification) -> str:
         if images is not None:
             told = f"{int(images):,} images" if str(images).isdigit() else f"{images} images"
         said.append(f"{epochs or 1000} epochs of {told} each")
-    return ", ".join(said)
+    return "; ".join(said)
 
 
 def _without_less(needs: Iterable[str]) -> list[str]:

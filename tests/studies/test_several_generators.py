@@ -231,7 +231,7 @@ def test_sizes_ratios_and_a_placebo_know_their_generator(two: dict) -> None:
         "5": "generator_dcgan__seed0__size0.25",
         "placebo": "generator_dcgan__seed10000",
     }
-    assert "3 generators DCGAN, 1 generator msg" in size_of(specification)
+    assert "3 generators DCGAN; 1 generator msg" in size_of(specification)
 
 
 def test_runs_in_wandb_say_whose_they_are(two: dict, home: Path) -> None:

@@ -28,7 +28,7 @@ def test_every_study_of_ours_is_listed(capsys: pytest.CaptureFixture[str]) -> No
         assert needs.startswith("  Needs: a cache of ")
     by_name = {path.stem: entry for path, entry in zip(paths, entries, strict=True)}
     assert by_name["quickstart"][2:] == [
-        "  Size: 12 trainings (4 scenarios x 3 models x 1 seed), 1 generator, 10 epochs of 320 "
+        "  Size: 12 trainings (4 scenarios x 3 models x 1 seed); 1 generator; 10 epochs of 320 "
         "images each",
         "  Needs: a cache of CT slices with label maps",
     ]
@@ -36,8 +36,12 @@ def test_every_study_of_ours_is_listed(capsys: pytest.CaptureFixture[str]) -> No
     assert by_name["architectures"][3].endswith("ImageNet weights (downloaded, or a file)")
     assert by_name["film_gans"][3].endswith("the weights of inception (--weights)")
     assert by_name["films_normal_to_abnormal_cpu"][3] == "  Needs: a cache of films with labels"
+    assert (
+        "; 5 generators CycleGAN, normal to abnormal; 5 gen"
+        in (by_name["films_normal_to_abnormal_cpu"][2])
+    )
     assert by_name["kits19_phantom_to_ct_64px"][3] == (
-        "  Needs: a cache of CT slices with label maps, the images of data/phantom64, external "
+        "  Needs: a cache of CT slices with label maps; the images of data/phantom64; external "
         "test sets (--external ircadb=CACHE)"
     )
     assert by_name["kits19_scenarios"][3].endswith("the file weights/tf_efficientnet_lite0.pth")
@@ -57,7 +61,7 @@ def test_a_study_that_cannot_be_read_does_not_end_the_list(
 
 def test_the_placebo_has_generators_of_its_own(plan: dict) -> None:
     plan["seeds"] = [0, 1]
-    assert ", 2 generators" in size_of(parse_specification(plan, "a"))
+    assert "; 2 generators" in size_of(parse_specification(plan, "a"))
     plan["baseline_scenario"], plan["placebo"] = 3, True
     assert ", 4 generators" in size_of(parse_specification(plan, "a"))
 
