@@ -6,6 +6,7 @@ figures by `macros.html.j2`.
 
 import base64
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -43,13 +44,19 @@ def render_page(template: Path, **content: Any) -> str:
         template: A .html.j2 file; it may name its neighbours and the templates of this room.
         content: The template's variables.
     """
+    html: str = _templates(template.parent).get_template(template.name).render(**content)
+    return html
+
+
+@cache
+def _templates(folder: Path) -> Any:
+    """The templates of a folder and of this room; kept, since each is compiled at its first use."""
     import jinja2
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader([template.parent, Path(__file__).parent]),
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader([folder, Path(__file__).parent]),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template(template.name).render(**content)

@@ -230,7 +230,8 @@ def film_cache() -> Callable[..., Path]:
 def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Figures are made from their numbers, but neither laid out nor painted, which costs the most.
 
-    In place of their picture stands a blank one. For tests of what is said beside them.
+    In place of their picture stands a blank one, and photographs are compressed in a hurry. For
+    tests of what is said beside them.
     """
     from matplotlib.figure import Figure
 
@@ -242,16 +243,22 @@ def unrendered(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(Figure, "savefig", savefig)
     monkeypatch.setattr(Figure, "draw_without_rendering", lambda self: None)
+    monkeypatch.setattr("studies.report.sheets._EFFORT", 0)
 
 
 @pytest.fixture
 def quick_audit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An audit with embeddings of a few steps, two disguises, and a generator that only repeats."""
+    """An audit with embeddings of a few steps, two disguises, and a generator that only repeats.
+
+    Images are laid over each other in 3 steps instead of 14, of which the first chooses whether to
+    mirror: enough for copies that are only flipped. tests/audit/test_matching.py takes all of them.
+    """
     from functools import partial
 
     import torch
 
     import audit.kept_embedding
+    import audit.matching
     import audit.planted
     from audit.disguises import disguises
     from audit.embedding import train_embedding
@@ -263,5 +270,7 @@ def quick_audit(monkeypatch: pytest.MonkeyPatch) -> None:
         return images[torch.arange(count) % len(images)]
 
     monkeypatch.setattr(audit.planted, "over_trained", repeated)
+    monkeypatch.setattr(audit.matching, "STEPS", 3)
+    monkeypatch.setattr(audit.matching, "_TRIED_STEPS", 1)
     trained = partial(train_embedding, steps=15)
     monkeypatch.setattr(audit.kept_embedding, "train_embedding", trained)

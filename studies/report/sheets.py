@@ -17,6 +17,8 @@ NUM_COLUMNS = 6
 WIDEST_PIXELS = 1200
 # Of WebP: pages hold one picture for each scenario, and the files themselves lie beside the page.
 _QUALITY = 80
+# Of the encoder, 0 to 6: the most makes the smallest files.
+_EFFORT = 6
 _MOST_PIXELS = 100_000_000
 
 
@@ -213,5 +215,5 @@ def _encoded(image: Any) -> bytes:
         height = max(1, round(image.height * WIDEST_PIXELS / image.width))
         image = image.resize((WIDEST_PIXELS, height), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
-    image.save(stream, format="WEBP", quality=_QUALITY, method=6)
+    image.save(stream, format="WEBP", quality=_QUALITY, method=_EFFORT)
     return stream.getvalue()

@@ -3,6 +3,7 @@
 import math
 import sys
 from dataclasses import MISSING, asdict, fields, is_dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -196,15 +197,21 @@ def _plain(kind: Any, value: Any, path: str) -> Any:
         value = _as_text(value)
     elif any(isinstance(one, str) for one in (value if isinstance(value, list) else [value])):
         raise wrong  # jsonargparse would read the text, "yes" as true
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--value", type=kind)
     try:
-        found = parser.parse_object({"value": value}).value
+        found = _parser(kind).parse_object({"value": value}).value
     except ArgumentError:
         raise wrong from None
     if not all(map(math.isfinite, _floats(found))):
         raise wrong  # YAML's .nan and .inf
     return found
+
+
+@cache
+def _parser(kind: Any) -> ArgumentParser:
+    """Of one value; kept, since a study has hundreds of values of a few kinds."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=kind)
+    return parser
 
 
 def _floats(value: Any) -> list[float]:
