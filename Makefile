@@ -37,8 +37,9 @@ quickstart-films: install ## a GAN of drawn chest films at 32 pixels, on a CPU: 
 	$(RUN) train.py fit --config configs/chest_xray/quickstart.yaml --data.root $(FILMS_OUT)/data --run_folder $(FILMS_OUT)/gan --wandb offline && \
 	echo "quickstart-films: $$(( $$(date +%s) - started )) s of work. Open $(FILMS_OUT)/gan/samples"
 
+# Compiled tests are kept even where the environment says otherwise: to compile them anew takes each process ten seconds.
 test: install ## the tests that need neither a GPU, a cluster nor patience
-	@started=$$(date +%s); OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal; status=$$?; \
+	@started=$$(date +%s); PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(RUN) -m pytest -n 2 --dist worksteal; status=$$?; \
 	echo "tests: $$(( $$(date +%s) - started )) s"; exit $$status
 
 test-all: install ## the slow tests too
