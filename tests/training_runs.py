@@ -1,10 +1,8 @@
 """Trainings for tests: a Lightning trainer on the CPU, and other processes.
 
-To import Lightning costs five seconds of a core. Processes whose start is not what a test is about
-fork from one that has imported, once, what a training needs, and nothing of the tests.
+Processes whose start is not what a test is about fork from the one of `tests/forking.py`.
 """
 
-import multiprocessing
 import os
 import signal
 import socket
@@ -18,9 +16,10 @@ from typing import Any
 
 import lightning as L
 
+from tests.forking import FORK_SERVER, preload
+
 ROOT = Path(__file__).parents[1]
-FORK_SERVER = multiprocessing.get_context("forkserver")
-FORK_SERVER.set_forkserver_preload(["torch.distributed", "training.cli", "torchvision"])
+preload("torch.distributed", "training.cli", "torchvision")
 _PROLOGUE = """
 import os, sys, torch
 os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), 2)
