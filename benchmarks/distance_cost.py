@@ -33,7 +33,7 @@ from callbacks.distance_per_epoch import DistancePerEpoch
 from datamodules import ChestXrayDataModule
 from device import keep_freed_memory
 from lightning_modules import GAN
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 
 
 def random_inception(path: Path) -> None:

@@ -20,7 +20,7 @@ from lightning_modules.distributed import (
 )
 from lightning_modules.gan import GAN
 from lightning_modules.step.divergence import TrainingError
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity, real_floor
 from metrics.extractor import FeatureExtractor
 from metrics.features import build_extractor

@@ -25,7 +25,7 @@ from lightning_modules import GAN, CycleGAN, FindingsClassifier, LesionInfilling
 from lightning_modules.conditional.lesion_placement import dilated, parts_of
 from lightning_modules.conditional.windows import window_of
 from lightning_modules.loading import data_root, load_module, path_of_data
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from networks.style_generator import StyledNetwork
 from provenance import UserError
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from display.tensor_images import image_arrays
 from lightning_modules import GAN
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from networks.generator import StyleGenerator
 from provenance import UserError, whole_file
 from synthetic_marks import NOTICE, png_info, xmp

@@ -21,7 +21,7 @@ from lightning_modules.conditional.lesion_placement import (
 )
 from lightning_modules.conditional.windows import window_of
 from lightning_modules.loading import held_out_of
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from provenance import UserError
 
 Wish = Literal["put", "remove"]

@@ -23,7 +23,7 @@ from generation.synthetic_set import Generation, Made, finite_pictures
 from knowledge import Knowledge
 from lightning_modules import LesionInfilling
 from lightning_modules.loading import data_root
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from provenance import UserError
 from synthetic_marks import COMPOSITE_NOTICE
 

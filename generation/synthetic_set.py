@@ -27,7 +27,7 @@ from generation.generators import TrainedGenerator
 from generation.set_files import SetFiles
 from knowledge import Knowledge
 from licences import Licence, together
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from output_folder import check_folder, claim_folder, locked
 from private_paths import command_for_others
 from provenance import UserError, library_versions

@@ -7,7 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lightning_modules.conditional.paired_gan import PairedGAN
-from lightning_modules.training_module import Batch, derived_seed
+from lightning_modules.step.seeds import derived_seed
+from lightning_modules.training_module import Batch
 from losses.adversarial import AdversarialLossName
 from provenance import UserError
 

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from lightning_modules.distributed import sum_over_processes
 from lightning_modules.generator_average import STATISTICS_CORRECTED, GeneratorAverage
-from lightning_modules.training_module import Batch, TrainingModule, derived_seed
+from lightning_modules.step.seeds import derived_seed
+from lightning_modules.training_module import Batch, TrainingModule
 from networks.generator import ImageGenerator, StyleGenerator, missing_methods
 from networks.pyramid import image_pyramid
 from provenance import UserError

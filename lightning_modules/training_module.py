@@ -7,7 +7,6 @@ function of the seed and the number of steps done, and so is the order of the da
 not.
 """
 
-import hashlib
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -32,6 +31,7 @@ from lightning_modules.distributed import (
 from lightning_modules.step.batch_parts import notes_on_parts
 from lightning_modules.step.divergence import finite_values
 from lightning_modules.step.learning_rate import decay_factor, set_rates
+from lightning_modules.step.seeds import derived_seed
 from lightning_modules.step.settings import refuse_settings
 from lightning_modules.step.start_checks import (
     refuse_endless_decay,
@@ -41,12 +41,6 @@ from lightning_modules.step.start_checks import (
 
 Batch = dict[str, Any]
 """By name, tensors with the images in dimension 0, and lists of as many values."""
-
-
-def derived_seed(*parts: int | str) -> int:
-    """A 63-bit seed that is a fixed function of its parts, the same on every machine."""
-    digest = hashlib.sha256("/".join(str(part) for part in parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 @contextmanager

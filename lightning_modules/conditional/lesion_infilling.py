@@ -27,7 +27,8 @@ from lightning_modules.conditional.windows import (
     window_of,
     windows_of,
 )
-from lightning_modules.training_module import Batch, derived_seed
+from lightning_modules.step.seeds import derived_seed
+from lightning_modules.training_module import Batch
 from losses.adversarial import AdversarialLossName
 from losses.region import border_of, region_l1
 from provenance import UserError

@@ -12,9 +12,10 @@ from lightning_modules.distributed import (
     process_rank,
     sum_over_processes,
 )
+from lightning_modules.step.seeds import derived_seed
 from lightning_modules.step.settings import refuse_betas
 from lightning_modules.step.values import StepValues, mean_score
-from lightning_modules.training_module import Batch, TrainingModule, derived_seed, without_gradient
+from lightning_modules.training_module import Batch, TrainingModule, without_gradient
 from losses.adversarial import AdversarialLossName, discriminator_loss, generator_loss
 from losses.reconstruction import feature_matching_loss, l1_loss
 from metrics.distances import kernel_distance

@@ -26,7 +26,7 @@ from datamodules import ChestXrayDataModule
 from lightning_modules import GAN
 from lightning_modules.checkpoint_files import VerifiedCheckpointIO
 from lightning_modules.step.divergence import TrainingError
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from metrics.distances import frechet_distance, kernel_distance, pairwise_diversity
 from metrics.features import RandomVGG
 from metrics.inception import InceptionExtractor

@@ -17,7 +17,7 @@ from datamodules.synthetic import SyntheticSet
 from display.tensor_images import image_arrays, render
 from generation.interpolation import check_animation, frames_between, save_animation, spherical
 from lightning_modules.loading import load_module
-from lightning_modules.training_module import derived_seed
+from lightning_modules.step.seeds import derived_seed
 from provenance import UserError, sha256_of
 from tests.conftest import write_film_cache
 from tests.gan_runs import trained

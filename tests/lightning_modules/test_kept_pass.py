@@ -17,7 +17,8 @@ from torch.utils.data import DataLoader
 import networks
 from lightning_modules import GAN, GrowingGAN, Pix2Pix
 from lightning_modules.gan_settings import Augmentation, Penalties
-from lightning_modules.training_module import TrainingModule, derived_seed
+from lightning_modules.step.seeds import derived_seed
+from lightning_modules.training_module import TrainingModule
 from losses.adversarial import discriminator_loss, generator_loss
 from losses.reconstruction import feature_matching_loss
 from networks.equalised import by_pixel

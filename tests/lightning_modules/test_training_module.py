@@ -12,7 +12,8 @@ import torch
 from datamodules import KiTS19DataModule
 from lightning_modules import Pix2Pix, Segmenter
 from lightning_modules.step.learning_rate import decay_factor
-from lightning_modules.training_module import TrainingModule, derived_seed
+from lightning_modules.step.seeds import derived_seed
+from lightning_modules.training_module import TrainingModule
 from networks import MultiScalePatchDiscriminator, Pix2PixGenerator, UNet
 from provenance import UserError
 from tests.training_runs import cpu_trainer
