@@ -63,7 +63,7 @@ def test_the_placebo_has_generators_of_its_own(plan: dict) -> None:
     plan["seeds"] = [0, 1]
     assert "; 2 generators" in size_of(parse_specification(plan, "a"))
     plan["baseline_scenario"], plan["placebo"] = 3, True
-    assert ", 4 generators" in size_of(parse_specification(plan, "a"))
+    assert "; 4 generators" in size_of(parse_specification(plan, "a"))
 
 
 def test_what_is_not_there_is_answered_with_what_is_near() -> None:
