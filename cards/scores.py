@@ -116,6 +116,7 @@ def rows_of_survival(manifest: Mapping[str, Any]) -> list[Row]:
             f"the same as of the original; {count(survival['num_images'], 'image')} {whose}",
         )
     )
+    rows += [("note", printable(note)) for note in survival.get("notes", ())]
     required = survival.get("required", ())
     return rows + [("required", f"{printable(r['rule'])}: {r['verdict']}") for r in required]
 

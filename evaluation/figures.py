@@ -18,7 +18,7 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Figure]:
     Args:
         result: evaluation.json's content.
     """
-    kinds = {"images": _of_images, "labels": _of_labels}
+    kinds = {"images": _of_images, "labels": _of_labels, "survival": _of_survival}
     return kinds.get(result["task"], _of_checkpoint)(result)
 
 
@@ -50,6 +50,15 @@ def _of_labels(result: Mapping[str, Any]) -> dict[str, Figure]:
         if which in ("synthetic", "difference") and not is_told_apart(name, summary):
             why = f"The model is not shown to recognise {name} in real images"
             found[key] = Figure(None, lacking=result["shows_nothing"].get(name, why).rstrip("."))
+    return found
+
+
+def _of_survival(result: Mapping[str, Any]) -> dict[str, Figure]:
+    """Shares by their keys; none where the model says one class of every image."""
+    found = _of_checkpoint(result)
+    if result["says_only"] is not None:
+        why = f"The model says {result['says_only']} of every image, so nothing is shown"
+        found |= {name: Figure(None, lacking=why) for name in result["summary"]}
     return found
 
 

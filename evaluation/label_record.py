@@ -13,7 +13,7 @@ _OF_BOTH = (
 )  # fmt: skip
 _KEPT = {
     "labels": (*_OF_BOTH, "split", "num_real", "num_real_patients", "notes", "shows_nothing"),
-    "survival": (*_OF_BOTH, "patients_that_the_model_was_trained_on"),
+    "survival": (*_OF_BOTH, "patients_that_the_model_was_trained_on", "notes"),
 }
 
 

@@ -128,6 +128,9 @@ def evaluate_survival(
     known = seen_by(asked.record)
     owners = {str(row["patient_id"]) for row in rows}
     seen = len(owners & known.patients)
+    # Of every image the same: labels of this class are all found, and none of another one.
+    kinds = set() if asked.segments else {row[which] for row in rows for which in _BY[:2]}
+    only = next(iter(kinds)) if len(kinds) == 1 else None
     result: dict[str, Any] = {
         **identity,
         "translated_from": {k: v for k, v in told.items() if k != "knowledge"},
@@ -137,12 +140,8 @@ def evaluate_survival(
         "num_patients": len(owners),
         "patients_that_the_model_was_trained_on": seen,
         "summary": summary_of(rows),
-        "notes": [
-            f"The model was trained on {seen} of these {len(owners)} patients, so it may know "
-            "their originals by heart, and the change looks worse than it is."
-        ]
-        if seen
-        else [],
+        "says_only": only,
+        "notes": _notes(seen, len(owners), only),
         "versions": library_versions(),
     }
     if rules:
@@ -150,6 +149,22 @@ def evaluate_survival(
     write_csv(out / _IMAGES, rows)
     write_json_atomic(out / RESULT, result)
     return result
+
+
+def _notes(seen: int, patients: int, only: str | None) -> list[str]:
+    """What a reader of the shares has to know."""
+    notes = []
+    if only is not None:
+        notes.append(
+            f"The model says {only} of every image, translated or not, so this check shows nothing "
+            "about the labels."
+        )
+    if seen:
+        notes.append(
+            f"The model was trained on {seen} of these {patients} patients, so it may know their "
+            "originals by heart, and the change looks worse than it is."
+        )
+    return notes
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:

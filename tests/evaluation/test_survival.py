@@ -18,7 +18,7 @@ from evaluation.asked_model import found_in_slice
 from evaluation.label_record import record_of
 from evaluation.survival import _same, summary_of
 from provenance import UserError
-from tests.evaluation.answers import Bright, Grey, write_set
+from tests.evaluation.answers import Always, Bright, Grey, write_set
 
 Cache = Callable[..., Path]
 
@@ -74,6 +74,23 @@ def test_a_classifier_is_asked_of_both(
     assert result["num_images"] == 12
     rows = (out / "images.csv").read_text().splitlines()
     assert len(rows) == 13
+
+
+def test_a_classifier_that_says_one_class_of_every_image_shows_nothing(
+    films: tuple[Path, Path], answers: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It keeps every label of normal, and says the same of all originals."""
+    cache, made = films
+    checkpoint = answers(Always(), ["normal", "abnormal"], tmp_path)
+    words = ["--synthetic", str(made), "--source", str(cache), "--checkpoint", str(checkpoint)]
+    rule = ["--require", "same>=0.5, found:normal:translated>=0.3", "--record"]
+    out = tmp_path / "out"
+    assert evaluate.main(["survival", *words, "--out", str(out), "--device", "cpu", *rule]) == 4
+    printed = capsys.readouterr().out
+    assert "same>=0.5: cannot be said: The model says normal of every image" in printed
+    told = "The model says normal of every image, translated or not, so this check shows nothing"
+    assert told in printed
+    assert told in (made / "README.md").read_text()
 
 
 def test_a_segmenter_finds_keeps_and_adds(small_cache: Path, answers: Any, tmp_path: Path) -> None:
