@@ -123,6 +123,7 @@ def test_pretraining_needs_synthetic_images(plan: dict) -> None:
         parse_specification(plan, "a.yaml")
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_pretrained_scenario_answers_only_against_a_control_that_the_study_names(
     plan: dict, home: Path
 ) -> None:

@@ -180,6 +180,7 @@ def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(
     assert "| Generator | epoch 1, 64 images | epoch 2, 128 images |" in markdown
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_a_table_and_a_figure_that_the_template_does_not_name_are_drawn(
     plan: dict, home: Path, added_is_shown: Callable[[ModuleType, Path], None]
 ) -> None:
@@ -228,6 +229,7 @@ def test_weights_are_asked_for_before_the_first_training(plan: dict, home: Path)
     assert len(go(plan, home, weights=None).done) == 2
 
 
+@pytest.mark.usefixtures("unrendered")
 def test_the_placebo_stands_beside_the_ranking(plan: dict, home: Path) -> None:
     assert not go(plan, home, placebo=True).failed
     build_report(home / "out")

@@ -12,6 +12,7 @@ from studies.report.write import build_report
 from tests.studies.report.test_foreign_folder import study
 
 __all__ = ["study"]  # a fixture: a finished study
+pytestmark = pytest.mark.usefixtures("unrendered")
 NAMES = ("report.json", "report.md", "report.html")
 
 
