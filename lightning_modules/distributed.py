@@ -49,6 +49,11 @@ def end_before_launched(strategy: Strategy) -> None:
     other than 0. After a SIGTERM all of them do, and this process may be the last: while it writes
     its log, or only because the machine is busy. Its status would be 137 in place of its own.
     What it launched and still runs ends after it, see `worker_pool.end_with_parent`.
+
+    Asked for at two moments. `StopSignal` does it as soon as a SIGTERM has ended the training:
+    before this process's `TrainCLI` hears of it, Lightning closes the loggers and tears down, long
+    enough to be killed in. `TrainCLI` does it for every other failure, and not earlier: until then
+    it may be rolled back, and a process that dies in the training that goes on has to be seen.
     """
     launcher = strategy.launcher
     if isinstance(launcher, _SubprocessScriptLauncher):

@@ -207,7 +207,7 @@ class TrainCLI(LightningCLI):
                 )
                 if self.trainer.is_global_zero:
                     say_if_time_is_over(self.trainer)
-        except BaseException:
+        except BaseException:  # and after a SIGTERM `StopSignal` before, see `end_before_launched`
             end_before_launched(self.trainer.strategy)
             raise
         finally:
