@@ -39,6 +39,7 @@ from command_line import description_of, parsed, run_verb, verb_parser, with_und
 from command_line.sentences import no_such_subcommand
 from evaluation.command import evaluate
 from evaluation.images.evaluate import evaluate_images
+from evaluation.label_record import Asking
 from evaluation.labels import evaluate_labels
 from evaluation.survival import evaluate_survival
 from preparation.synthetic.plain_folders import PlainFolders, prepared_folders
@@ -78,7 +79,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _gate(given[1:])
     function, description = _KINDS[kind]
     parser = verb_parser(f"evaluate.py {kind}".strip(), description)
-    parser.add_function_arguments(function, as_group=False, skip={"show_progress", "notes"})
+    parser.add_function_arguments(
+        function, as_group=False, skip={"show_progress", "notes", "asking"}
+    )
+    asks = kind in ("survival", "labels")
+    if asks:
+        parser.add_class_arguments(Asking, as_group=False, skip={"show_progress"})
     compares = kind in ("images", "audit")
     if compares:
         parser.add_class_arguments(PlainFolders, as_group=False)
@@ -101,6 +107,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         chosen |= prepared_folders(kind, chosen, folders)
     if kind == "audit":
         return _audit(**chosen)
+    if asks:
+        own = [one.name for one in fields(Asking) if one.name in chosen]
+        chosen["asking"] = Asking(**{name: chosen.pop(name) for name in own})
     record = kind in _RECORDED and chosen.pop("record")
     result = function(**chosen)
     if record:

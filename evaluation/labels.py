@@ -5,8 +5,8 @@ trained on real images looks whether they are there. What it says of real images
 trained on is the control: one that does not tell a class apart there shows nothing about synthetic
 ones, and no rule about these can hold.
 
-The flags of evaluate.py labels are the function's arguments: nothing heavy is imported before it is
-called.
+The flags of evaluate.py labels are the function's arguments, and those of `Asking`; nothing heavy
+is imported before it is called.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from device import Device, chosen_device
+from device import chosen_device
 from evaluation.folder import RESULT, Split, write_csv
-from evaluation.label_record import check_flags, found_from
+from evaluation.label_record import AS_USUAL, Asking
 from evaluation.told_apart import BY_CHANCE, not_told_apart, other_patients, youden
 from gates.names import OF_LABELS
 from gates.rules import parse_rules
-from output_folder import check_folder
+from output_folder import check_folder, refuse_taken
 from provenance import UserError, library_versions, sha256_of, write_json_atomic
 
 if TYPE_CHECKING:
@@ -38,11 +38,8 @@ def evaluate_labels(
     out: Path,
     root: Path | None = None,
     split: Split = "test",
-    found_at: float | None = None,
-    batch_size: int = 16,
-    device: Device = "auto",
-    show_progress: bool = True,
     require: str | None = None,
+    asking: Asking = AS_USUAL,
 ) -> dict[str, Any]:
     """Ask a frozen classifier or segmenter for the labels of a synthetic set.
 
@@ -63,14 +60,11 @@ def evaluate_labels(
         root: The cache with the real images. Default: the one on which the model was trained.
         split: The real images of this split. Those of patients whom the model was trained on are
             left out and counted; of "val" a note says that they chose the checkpoint.
-        found_at: Segmenters only. Smallest Dice at which a structure counts as found. Default: 0.5.
-        batch_size: Images at once; the scores do not depend on it.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        show_progress: A progress bar with the time left.
         require: Rules such as "found:tumour:synthetic>=0.5, found:tumour:difference>=-0.1". If a
             number has a confidence interval, its unfavourable end is used. Exit status 0: all rules
             hold; 3: one does not; 4: one cannot be decided, for example since the model does not
             tell the class apart in real images.
+        asking: How the model is asked.
 
     Returns:
         The content of evaluation.json.
@@ -87,15 +81,15 @@ def evaluate_labels(
     from lightning_modules.loading import data_root
 
     rules = parse_rules(require, OF_LABELS)
-    check_flags(Path(out), found_at, batch_size, "labels")
+    refuse_taken(Path(out), "labels")
     out, made = Path(out), SyntheticSet.open(synthetic)
     if not made.has_label_maps and not any(item.label is not None for item in made.items):
         raise UserError(
             f"{synthetic}: its images have neither classes nor label maps, so there is nothing to "
             "look for. Give a set of a generator that was trained with labels."
         )
-    asked = AskedModel.open(checkpoint, made, chosen_device(device))
-    found_at = found_from(found_at, asked.segments, checkpoint)
+    asked = AskedModel.open(checkpoint, made, chosen_device(asking.device))
+    found_at = asking.dice_from(asked.segments, checkpoint)
     real_at = root or data_root(Path(checkpoint), asked.record, "--root")
     real = _real_images(Path(real_at), asked, split)
     identity = {
@@ -111,7 +105,7 @@ def evaluate_labels(
     rows = [
         {"id": one.id, "patient_id": one.patient_id, "set": which, **found}
         for which, those in zip(_BOTH, (images, real.images), strict=True)
-        for one, found in _answers(asked, those, which, found_at, batch_size, show_progress)
+        for one, found in _answers(asked, those, which, found_at, asking)
     ]
     summary = summary_of(rows)
     summary |= youden(summary, asked.segments)
@@ -167,22 +161,18 @@ def _answers(
     images: "Sequence[Original]",
     which: str,
     found_at: float | None,
-    batch_size: int,
-    show_progress: bool,
+    asking: Asking,
 ) -> "Iterator[tuple[Original, dict[str, Any]]]":
     """Each image with what the model finds of its labels; of real slices also by chance."""
-    from tqdm import tqdm
-
     from evaluation.asked_model import dice
 
     structures = dict(enumerate(asked.class_names[1:], start=1)) if asked.segments else {}
     others = {
         label: other_patients(images, label) if which == "real" else {} for label in structures
     }
-    starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, f"labels, {which}", unit="batch", disable=not show_progress):
-        batch = images[start : start + batch_size]
-        for place, (said, image) in enumerate(zip(asked.says(batch), batch, strict=True), start):
+    for part in asking.batches(len(images), f"labels, {which}"):
+        said_of = zip(asked.says(images[part]), images[part], strict=True)
+        for place, (said, image) in enumerate(said_of, part.start):
             found = asked.found(said, image, found_at)
             for label, name in structures.items():
                 other = others[label].get(place)

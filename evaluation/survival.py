@@ -4,8 +4,8 @@ A translator is trained without pairs, so nothing in its losses says that diseas
 was. The same model looks at each translated image and at its original: what it finds of the
 originals is the control, since a model that never found the label would not find it afterwards.
 
-The flags of evaluate.py survival are the function's arguments: nothing heavy is imported before it
-is called.
+The flags of evaluate.py survival are the function's arguments, and those of `Asking`; nothing heavy
+is imported before it is called.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from device import Device, chosen_device
+from device import chosen_device
 from evaluation.folder import RESULT, write_csv
-from evaluation.label_record import check_flags, found_from
+from evaluation.label_record import AS_USUAL, Asking
 from gates.names import OF_SURVIVALS
 from gates.rules import parse_rules
-from output_folder import check_folder
+from output_folder import check_folder, refuse_taken
 from provenance import UserError, library_versions, sha256_of, write_json_atomic
 
 _IMAGES = "images.csv"
@@ -30,11 +30,8 @@ def evaluate_survival(
     source: Path,
     checkpoint: Path,
     out: Path,
-    found_at: float | None = None,
-    batch_size: int = 16,
-    device: Device = "auto",
-    show_progress: bool = True,
     require: str | None = None,
+    asking: Asking = AS_USUAL,
 ) -> dict[str, Any]:
     """Ask a frozen classifier or segmenter whether labels survived a translation.
 
@@ -53,13 +50,10 @@ def evaluate_survival(
             real images of the target domain, and on none of these patients.
         out: Folder for the results. One that holds another evaluation is refused, never
             overwritten; the same evaluation is computed again.
-        found_at: Segmenters only. Smallest Dice at which a structure counts as found. Default: 0.5.
-        batch_size: Images at once; the scores do not depend on it.
-        device: "cpu", "cuda", or "auto" for a GPU where there is one.
-        show_progress: A progress bar with the time left.
         require: Rules such as "found:tumour:translated>=0.8, found:tumour:change>=-0.05". If a
             number has a confidence interval, its unfavourable end is used. Exit status 0: all rules
             hold; 3: one does not; 4: one cannot be decided.
+        asking: How the model is asked.
 
     Returns:
         The content of evaluation.json.
@@ -68,8 +62,6 @@ def evaluate_survival(
         UserError: A set that was not translated, another source than its own, a model of other
             classes or another size.
     """
-    from tqdm import tqdm
-
     from datamodules.synthetic import SyntheticSet
     from datamodules.unpaired.originals import all_originals, of_set
     from evaluation.asked_model import AskedModel
@@ -78,7 +70,7 @@ def evaluate_survival(
     from lightning_modules.loading import seen_by
 
     rules = parse_rules(require, OF_SURVIVALS)
-    check_flags(Path(out), found_at, batch_size, "survival")
+    refuse_taken(Path(out), "survival")
     out, made = Path(out), SyntheticSet.open(synthetic)
     told = made.manifest.get("translated_from")
     if told is None:
@@ -87,8 +79,8 @@ def evaluate_survival(
             "set that generate.py made with a CycleGAN; labels of any set are looked for by "
             "evaluate.py labels."
         )
-    asked = AskedModel.open(checkpoint, made, chosen_device(device))
-    found_at = found_from(found_at, asked.segments, checkpoint)
+    asked = AskedModel.open(checkpoint, made, chosen_device(asking.device))
+    found_at = asking.dice_from(asked.segments, checkpoint)
     originals = all_originals(Path(source), told)
     missing = [x for x in made.items if x.source_item_id not in originals]
     if missing:
@@ -105,10 +97,8 @@ def evaluate_survival(
     check_folder(out, RESULT, identity, "evaluation", [_IMAGES])
     rows: list[dict[str, Any]] = []
     images, names = of_set(made), asked.class_names
-    starts = range(0, len(images), batch_size)
-    for start in tqdm(starts, "survival", unit="batch", disable=not show_progress):
-        items = made.items[start : start + batch_size]
-        after = images[start : start + batch_size]
+    for part in asking.batches(len(images), "survival"):
+        items, after = made.items[part], images[part]
         before = [
             # Of a film the class that it has now, of a slice the label map that went along.
             replace(originals[str(one.source_item_id)], label=now.label, read_mask=now.read_mask)

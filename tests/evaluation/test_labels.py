@@ -16,14 +16,14 @@ from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from datamodules.unpaired.originals import Original
-from evaluation.label_record import record_of
+from evaluation.label_record import Asking, record_of
 from evaluation.labels import summary_of
 from evaluation.told_apart import other_patients
 from provenance import UserError
 from tests.evaluation.answers import Always, Bright, Brightest, Grey, Nothing, write_set
 
 CLASSES = ["normal", "abnormal"]
-ASKED = {"device": "cpu", "show_progress": False}
+QUIETLY = Asking(device="cpu", show_progress=False)
 TESTED = {f"p{i}": split for i, split in enumerate(["train", "val", *["test"] * 6])}
 
 
@@ -97,7 +97,9 @@ def test_a_segmenter_is_asked_for_structures(
     made = write_set(tmp_path / "set", images, items, cache.class_names)
     without_translation(made)
     checkpoint = answers(Grey(), cache.class_names, tmp_path)
-    result = evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", small_cache, **ASKED)
+    result = evaluate.evaluate_labels(
+        made, checkpoint, tmp_path / "out", small_cache, asking=QUIETLY
+    )
     found = result["summary"]
     assert found["found:kidney:synthetic"]["value"] == 0.5
     assert found["found:tumour:synthetic"]["value"] == 0.5
@@ -172,7 +174,7 @@ def test_a_segmenter_that_does_not_look_shows_nothing(
     checkpoint = answers(Nothing(), cache.class_names, tmp_path)
     rule = "found:kidney:synthetic<=0.9"
     result = evaluate.evaluate_labels(
-        made, checkpoint, tmp_path / "out", cache.root, require=rule, **ASKED
+        made, checkpoint, tmp_path / "out", cache.root, require=rule, asking=QUIETLY
     )
     found = result["summary"]
     assert found["found:kidney:synthetic"]["value"] == 0.0
@@ -211,7 +213,7 @@ def test_validation_images_chose_the_model(
     monkeypatch.setattr(loading, "chosen_by", lambda record: chose)
     for split, notes in (("val", 1), ("test", 0)):
         out = tmp_path / split
-        result = evaluate.evaluate_labels(made, checkpoint, out, cache.root, split, **ASKED)
+        result = evaluate.evaluate_labels(made, checkpoint, out, cache.root, split, asking=QUIETLY)
         told = [note for note in result["notes"] if "the validation split that chose the" in note]
         assert len(told) == notes
         assert result["num_real_patients"] == 2
@@ -230,14 +232,16 @@ def test_films_that_the_model_was_trained_on_are_no_control(
     first = cache.patients("test")[0]
     seen = cache.knowledge(np.flatnonzero(cache.patient_ids == first))
     monkeypatch.setattr(loading, "seen_by", lambda record: seen)
-    result = evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", cache.root, **ASKED)
+    result = evaluate.evaluate_labels(
+        made, checkpoint, tmp_path / "out", cache.root, asking=QUIETLY
+    )
     assert (result["num_real"], result["real_left_out"]) == (3, 3)
     assert result["notes"] == [
         "3 real images of patients that the model was trained on are left out."
     ]
     monkeypatch.setattr(loading, "seen_by", lambda record: cache.knowledge(np.arange(len(cache))))
     with pytest.raises(UserError, match=r"no labelled image of --split test is left"):
-        evaluate.evaluate_labels(made, checkpoint, tmp_path / "new", cache.root, **ASKED)
+        evaluate.evaluate_labels(made, checkpoint, tmp_path / "new", cache.root, asking=QUIETLY)
 
 
 def test_what_cannot_be_asked_is_refused(
@@ -246,28 +250,28 @@ def test_what_cannot_be_asked_is_refused(
     made, films = set_of_films(tmp_path / "set"), film_cache(tmp_path / "films")
     checkpoint = answers(Bright(), CLASSES, tmp_path)
     with pytest.raises(UserError, match=r"--root .*: holds slices, but the classifier was train"):
-        evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", small_cache, **ASKED)
+        evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", small_cache, asking=QUIETLY)
     other = film_cache(tmp_path / "other", labels=("normal", "ill"))
     with pytest.raises(UserError, match="is labelled normal, ill, and the model tells apart norm"):
-        evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", other, **ASKED)
+        evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", other, asking=QUIETLY)
     for found_at, told in (
         (0, "is a Dice, above 0"),
         (0.7, "is a Dice of segmenters, and .* a cl"),
     ):
         with pytest.raises(UserError, match=rf"--found-at {found_at}: {told}"):
             evaluate.evaluate_labels(
-                made, checkpoint, tmp_path / "out", films, found_at=found_at, **ASKED
+                made, checkpoint, tmp_path / "out", films, asking=Asking(found_at, device="cpu")
             )
     for out, told in (
         (made / "labels", "lies in a synthetic set, and"),
         (films, "is a prepared c"),
     ):
         with pytest.raises(UserError, match=rf"--out \S+: {told}.*such as runs/labels"):
-            evaluate.evaluate_labels(made, checkpoint, out, films, **ASKED)
+            evaluate.evaluate_labels(made, checkpoint, out, films, asking=QUIETLY)
     items = [SyntheticItem("s0", seed=0)]
     plain = write_set(tmp_path / "plain", [np.zeros((32, 32), np.uint8)], items, CLASSES)
     with pytest.raises(UserError, match="neither classes nor label maps"):
-        evaluate.evaluate_labels(plain, checkpoint, tmp_path / "out", films, **ASKED)
+        evaluate.evaluate_labels(plain, checkpoint, tmp_path / "out", films, asking=QUIETLY)
 
 
 def test_a_class_that_one_set_lacks_has_no_difference() -> None:

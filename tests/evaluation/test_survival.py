@@ -15,7 +15,7 @@ from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
 from evaluation.asked_model import found_in_slice
-from evaluation.label_record import record_of
+from evaluation.label_record import Asking, record_of
 from evaluation.survival import _same, summary_of
 from provenance import UserError
 from tests.evaluation.answers import Always, Bright, Grey, write_set
@@ -119,8 +119,8 @@ def test_a_segmenter_finds_keeps_and_adds(small_cache: Path, answers: Any, tmp_p
         Image.fromarray(np.array(mask)).save(tmp_path / f"set/masks/{item.id}.png")
     made = write_set(tmp_path / "set", images, items, names, split_id=cache.split_id)
     result = evaluate.evaluate_survival(
-        made, small_cache, answers(Grey(), names, tmp_path), tmp_path / "out", device="cpu",
-        show_progress=False,
+        made, small_cache, answers(Grey(), names, tmp_path), tmp_path / "out",
+        asking=Asking(device="cpu", show_progress=False),
     )  # fmt: skip
     share = np.mean([bool(image.any()) for image in images])
     assert result["summary"]["found:kidney:translated"]["value"] == pytest.approx(share)
@@ -179,17 +179,23 @@ def test_what_cannot_be_compared_is_refused(
 
     def asked(model: Any, names: list[str], source: Path = cache) -> None:
         checkpoint = answers(model, names, tmp_path)
-        evaluate.evaluate_survival(made, source, checkpoint, tmp_path / "out", device="cpu")
+        evaluate.evaluate_survival(
+            made, source, checkpoint, tmp_path / "out", asking=Asking(device="cpu")
+        )
 
     with pytest.raises(UserError, match=r"is for slices, and .* holds films"):
         asked(Grey(), ["background", "kidney", "tumour"])
     checkpoint = answers(Bright(), ["normal", "abnormal"], tmp_path)
     for out, told in ((made / "x", "lies in a synthetic set, and"), (cache, "is a prepared cache")):
         with pytest.raises(UserError, match=rf"--out \S+: {told}.*such as runs/survival"):
-            evaluate.evaluate_survival(made, cache, checkpoint, out, device="cpu")
+            evaluate.evaluate_survival(made, cache, checkpoint, out, asking=Asking(device="cpu"))
     with pytest.raises(UserError, match=r"--found-at 0.7: is a Dice of segmenters"):
         evaluate.evaluate_survival(
-            made, cache, checkpoint, tmp_path / "out", found_at=0.7, device="cpu"
+            made,
+            cache,
+            checkpoint,
+            tmp_path / "out",
+            asking=Asking(0.7, device="cpu"),
         )
     with pytest.raises(UserError, match="tells apart normal, ill"):
         asked(Bright(), ["normal", "ill"])
