@@ -22,6 +22,10 @@ _MEASURE_LABELS = (
     "--out FOLDER --record`"
 )
 
+_OF_PAINTED = (
+    "; the images are real slices outside the painted lesion, and it may have been trained on them"
+)
+
 
 def rows_of(evaluations: Sequence[Mapping[str, Any]], of_coverage: bool) -> list[Row]:
     """Every score with its interval, its floor, and the numbers of images.
@@ -61,10 +65,10 @@ def rows_of_labels(items: Sequence[SyntheticItem], manifest: Mapping[str, Any]) 
         labelled = has_label_maps(items) or any(item.label is not None for item in items)
         waits = bool(items) and labelled and "translated_from" not in manifest
         return [("labels, looked for by a model", _MEASURE_LABELS)] if waits else []
-    return [row for found in checks for row in _of_labels(found)]
+    return [row for found in checks for row in _of_labels(found, "painted" in manifest)]
 
 
-def _of_labels(found: Mapping[str, Any]) -> list[Row]:
+def _of_labels(found: Mapping[str, Any], painted: bool) -> list[Row]:
     """Of one model, which comes first: the rows after it are its own."""
     summary = found["summary"]
     real = count(found["num_real_patients"], "patient")
@@ -73,7 +77,7 @@ def _of_labels(found: Mapping[str, Any]) -> list[Row]:
             "labels, looked for by a model",
             f"a frozen {_named(found)}; {count(found['num_images'], 'image')}, and "
             f"{found['num_real']:,} real of {real} ({found['split']} split) that it was "
-            "not trained on",
+            f"not trained on{_OF_PAINTED * painted}",
         )
     ]
     rows += _side_by_side(summary, "synthetic", ("real", "difference"))

@@ -12,6 +12,7 @@ from PIL import Image
 
 import evaluate
 from cards.finish import record_check
+from cards.scores import rows_of_labels
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
@@ -186,6 +187,9 @@ def test_a_segmenter_that_does_not_look_shows_nothing(
     )
     assert result["require"][0]["verdict"] == "cannot be said"
     record_check(made, "labels", record_of(tmp_path / "out"))
+    told = {**SyntheticSet.open(made).manifest, "painted": {}}
+    ((_, named), *_) = rows_of_labels(items, told)
+    assert "; the images are real slices outside the painted lesion, and it may have" in named
     assert "which finds a structure from a Dice of 0.5 on; " in (made / "README.md").read_text()
 
 
