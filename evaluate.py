@@ -27,8 +27,7 @@ Each takes --require with rules for its numbers: exit status 0 where all hold, 3
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from inspect import signature
 from pathlib import Path
@@ -201,19 +200,6 @@ def _audit(record: bool, drop_copies: Path | None, **settings: Any) -> int:
     return exit_status(required)
 
 
-@contextmanager
-def _whole(file: Path) -> Iterator[None]:
-    """A sentence where a finished evaluation lacks what every one holds now."""
-    try:
-        yield
-    except (KeyError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
-        what = f"has no {error}" if isinstance(error, KeyError) else f"is not as expected ({error})"
-        raise UserError(
-            f"{file}: {what}. It was changed, or an earlier version of this software wrote it, so "
-            "no rule was judged. Evaluate or audit the set again, into another folder."
-        ) from error
-
-
 def _gate(words: Sequence[str]) -> int:
     """Judge finished evaluations; the worst verdict gives the exit status."""
     from audit.command import RESULT
@@ -224,6 +210,7 @@ def _gate(words: Sequence[str]) -> int:
     from evaluation.figures import figures_of
     from evaluation.folder import RESULT as EVALUATION
     from evaluation.folder import read_evaluation
+    from gates.finished import whole
     from gates.judge import exit_status, judged, printed_lines
     from gates.names import OF_ANY
     from gates.rules import parse_rules
@@ -250,7 +237,7 @@ def _gate(words: Sequence[str]) -> int:
     audits = {at: read_audit(at) for at in given.folders if (at / RESULT).is_file()}
     numbers, found = {}, {}
     for at in given.folders:
-        with _whole(at / (RESULT if at in audits else EVALUATION)):
+        with whole(at / (RESULT if at in audits else EVALUATION)):
             if at in audits:
                 table_of_audits({str(at): audits[at]})
                 numbers[at] = of_audit(audits[at])
