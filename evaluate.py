@@ -123,8 +123,7 @@ def _told(result: dict[str, Any], out: Path, warning: str = "") -> int:
 
     lines, files = lines_of(result)
     print("\n".join(lines))
-    what = "Scores and pictures" if "png" in files or "html" in files else "Scores"
-    print(f"{what}: {out} ({files}{warning})")
+    print(f"Results: {out} ({files}{warning})")
     required = result.get("require", [])
     print("\n".join(printed_lines(required)), end="\n" if required else "")
     return exit_status(required)

@@ -144,7 +144,7 @@ def test_a_model_that_calls_everything_normal_shows_nothing(
     none_added = "added:abnormal:synthetic<=0.9"
     assert evaluate.main(["gate", str(tmp_path / "always"), f"--require={none_added}"]) == 4
     assert asked(Brightest(), "told_apart") == 0
-    assert "\nScores: " in capsys.readouterr().out  # there are no pictures
+    assert "\nResults: " in capsys.readouterr().out  # there are no pictures
     checks = SyntheticSet.open(made).manifest["found_labels"]
     assert [one["model"] for one in checks] == ["Always", "Brightest"]  # each beside the other
     card = (made / "README.md").read_text()

@@ -323,7 +323,7 @@ def test_command_line(
     assert run(*words, "--data.root", small_cache) == 0
     printed = capsys.readouterr().out.splitlines()
     assert printed[0].startswith("val: 6 images of 2 patients")
-    assert printed[-1].startswith(f"Scores and pictures: {tmp_path / 'out'}")
+    assert printed[-1].startswith(f"Results: {tmp_path / 'out'}")
     assert json.loads((tmp_path / "out/evaluation.json").read_text())["absent_class"] == "one"
     assert run("--checkpoint", checkpoint, "--out", tmp_path, "--splitt", "val") == 2
     assert "--splitt: no such flag. Did you mean --split?" in capsys.readouterr().err
