@@ -219,10 +219,18 @@ def test_every_cell_of_every_study_parses(study: Path, parse: Parse, tmp_path: P
         parse("train.py", words)
 
 
+ONE_NUMBER = re.compile(r"(?<= )-?[\d.]+(e-?\d+)?$")
+
+
+def type_of_number(found: re.Match[str]) -> str:
+    return "a whole number" if re.fullmatch(r"-?\d+", found[0]) else "a number"
+
+
 def test_studies_parse(parse: Parse, tmp_path: Path) -> None:
     """Every configuration, and every flag and value beside every kind of module and network.
 
-    Any augmentation parses: that each is one, their own language says.
+    One number of a flag parses as another of its type. Any augmentation parses: that each is one,
+    their own language says.
     """
     seen: set[Any] = set()
     for study in STUDIES:
@@ -238,6 +246,7 @@ def test_studies_parse(parse: Parse, tmp_path: Path) -> None:
                 read_policy(yaml.safe_load(shlex.split(flag)[1]), images)
             seen |= policies
             said = (said - policies) | {(kind, "data.augmentation") for _ in policies}
+            said = {(beside, ONE_NUMBER.sub(type_of_number, flag)) for beside, flag in said}
             if said - seen:
                 parse("train.py", words)
                 seen |= said
