@@ -43,11 +43,15 @@ def other_patients(images: "Sequence[Original]", label: int) -> dict[int, int]:
     holding = [i for i, one in enumerate(images) if one.class_pixels[label]]
     if len({images[i].patient_id for i in holding}) < 2:
         return {}
+    patients = [images[index].patient_id for index in holding]
     found: dict[int, int] = {}
-    for place, index in enumerate(holding):
-        following = (*holding[place + 1 :], *holding[:place])
-        own = images[index].patient_id
-        found[index] = next(i for i in following if images[i].patient_id != own)
+    other = None
+    for step in reversed(range(2 * len(holding))):  # twice round, so that the last ones find it too
+        here, following = step % len(holding), (step + 1) % len(holding)
+        if patients[here] != patients[following]:
+            other = holding[following]
+        if other is not None:
+            found[holding[here]] = other
     return found
 
 

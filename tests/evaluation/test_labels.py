@@ -203,6 +203,27 @@ def test_what_is_found_by_chance_is_found_in_another_patients_map() -> None:
     assert other_patients(images[:2], 1) == {}  # of one patient
 
 
+def test_other_patients_are_found_in_one_pass() -> None:
+    """A patient is read a few times an image, however many images others have."""
+    read = []
+
+    class Counted:
+        class_pixels = (0, 1)
+
+        def __init__(self, patient_id: str) -> None:
+            self.whose = patient_id
+
+        @property
+        def patient_id(self) -> str:
+            read.append(1)
+            return self.whose
+
+    images: list[Any] = [Counted(str(i // 200)) for i in range(1000)]
+    found = other_patients(images, 1)
+    assert found == {i: (i // 200 + 1) * 200 % 1000 for i in range(1000)}
+    assert len(read) <= 3 * len(images)
+
+
 def test_validation_images_chose_the_model(
     film_cache: Callable[..., Path],
     answers: Any,
