@@ -129,18 +129,22 @@ def test_the_ranking_is_by_held_out_distance_and_says_what_overlaps(plan: dict) 
 def test_methods_behind_a_nearest_one_that_varies_much_are_told_apart(plan: dict) -> None:
     third = {"name": "stylegan", "title": "StyleGAN2", "config": plan["models"][0]["config"]}
     plan = {**plan, "seeds": [0, 1, 2], "models": [*plan["models"], third]}
-    trained = [
-        {**finished(model, value, 1), "name": f"all__{model}__seed{seed}", "seed": seed}
-        for model, values in (
-            ("dcgan", (332, 353, 325)), ("pggan", (79, 170, 300)), ("stylegan", (185, 200, 218)),
-        )
-        for seed, value in enumerate(values)
-    ]  # fmt: skip
-    answer = analyse(parse_specification(plan, "gans.yaml"), trained, [])["answer"]
-    assert answer["headline"].endswith(
+    specification = parse_specification(plan, "gans.yaml")
+
+    def answer(pggan: tuple[int, ...]) -> dict:
+        values = {"dcgan": (332, 353, 325), "pggan": pggan, "stylegan": (185, 200, 218)}
+        trained = [
+            {**finished(model, value, 1), "name": f"all__{model}__seed{seed}", "seed": seed}
+            for model, of_seeds in values.items()
+            for seed, value in enumerate(of_seeds)
+        ]
+        return analyse(specification, trained, [])["answer"]
+
+    found = answer((79, 170, 300))
+    assert found["headline"].endswith(
         " Nothing is told apart from it. DCGAN is farther than StyleGAN2."
     )
-    *_, last = answer["lines"]
+    last = found["lines"][-1]
     assert (last["model"], last["pair"], last["verdict"]) == (
         "DCGAN",
         "against StyleGAN2",
@@ -148,6 +152,10 @@ def test_methods_behind_a_nearest_one_that_varies_much_are_told_apart(plan: dict
     )
     assert last["numbers"].startswith("+136 [+")
     assert last["numbers"].endswith(" after Holm over 3 pairs")
+    # Where both are farther than the nearest one, the pair of them is not named.
+    found = answer((79, 81, 80))
+    assert [line["verdict"] for line in found["lines"]] == ["nearest", "farther", "farther"]
+    assert "than" not in found["headline"]
 
 
 def test_the_page_has_table_1s_layout_floors_and_the_published_numbers(

@@ -45,8 +45,11 @@ def answer_of(specification: Specification, content: Mapping[str, Any]) -> dict[
             }
         )
     titles = [title_of(specification, row["scenario"], row["model"]) for row in ranked]
+    # Of the others it is said already that they are farther than the nearest.
     further = {
-        pair: of for pair, of in differences.items() if pair[0] > 0 and of.low > 0 and of.p < 0.05
+        pair: of
+        for pair, of in differences.items()
+        if ranked[pair[1]] in close and of.low > 0 and of.p < 0.05
     }
     lines += [
         {
@@ -85,7 +88,7 @@ def _headline(
 
 
 def _also(titles: Sequence[str], pairs: Sequence[tuple[int, int]]) -> str:
-    """Sentences on methods that are told apart from others than the nearest.
+    """Sentences on methods that are told apart from others, though not from the nearest.
 
     The nearest one may vary so much between trainings that nothing is told apart from it.
 
