@@ -118,7 +118,7 @@ def refuse_taken(
             what, reason = (
                 ("a synthetic set", why)
                 if form == SET_FORMAT
-                else ("a prepared cache", "whose files are not to be mixed with others")
+                else ("a prepared cache", "its files are not to be mixed with others")
             )
             raise UserError(
                 f"--out {out}: {'is' if folder == out.resolve() else 'lies in'} {what}, and "

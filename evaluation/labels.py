@@ -219,7 +219,9 @@ def _real_images(root: Path, asked: "AskedModel", split: Split) -> _RealImages:
     cache = open_cache(root)
     films = isinstance(cache, FilmCache)
     size = int(asked.record.get("image_size") or cache.image_size)
-    check_fits(root, cache.image_size, size, asked.segments, not films, "--root", asked.kind)
+    # Larger films are averaged down, as those of a training with --data.resolution are.
+    shown = size if films and cache.image_size % size == 0 else cache.image_size
+    check_fits(root, shown, size, asked.segments, not films, "--root", asked.kind)
     by_item = cache.split_by != "patient"
     known = seen_by(asked.record).overlap(cache, by_item=by_item).known
     indices = np.asarray(cache.indices(split))
@@ -227,7 +229,8 @@ def _real_images(root: Path, asked: "AskedModel", split: Split) -> _RealImages:
     if isinstance(cache, FilmCache):
         column = like_column(cache, asked.record["data"]["init_args"].get("label_column"))
         there = cache.class_names(column) if column else []
-        real = [one for one in of_films(cache, unseen, column) if one.label is not None]
+        every = of_films(cache, unseen, column, size)
+        real = [one for one in every if one.label is not None]
     else:
         there, real = cache.class_names, of_slices(cache, unseen)
     # Masks are read by number, so their names must stand in the same order; films have names.

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from datamodules.beside_synthetic import film_levels
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
@@ -97,7 +98,10 @@ def of_slices(cache: SliceCache, indices: Sequence[int] | NDArray[np.int64]) -> 
 
 
 def of_films(
-    cache: FilmCache, indices: Sequence[int] | NDArray[np.int64], column: str | None
+    cache: FilmCache,
+    indices: Sequence[int] | NDArray[np.int64],
+    column: str | None,
+    resolution: int | None = None,
 ) -> list[Original]:
     """Films of a cache, their middles as evaluations see them.
 
@@ -105,25 +109,35 @@ def of_films(
         cache: Where they lie.
         indices: Which.
         column: Of their classes; None for none.
+        resolution: Side in pixels to which squares of each are averaged, as by --data.resolution;
+            None for the films' own.
     """
     names = [] if column is None else cache.class_names(column)
     labels = None if column is None else cache.labels(column)
     offset, size = (cache.stored_size - cache.image_size) // 2, cache.image_size
     inside = slice(offset, offset + size)
+    smaller = None
+    if resolution is not None and resolution != size:
+        smaller = film_levels(cache, np.asarray(indices), resolution)
 
     def label_of(index: int) -> str | None:
         if labels is None or labels[index] == UNLABELLED:
             return None
         return names[labels[index]]
 
+    def reader_of(place: int, index: int) -> Callable[[], NDArray[Any]]:
+        if smaller is not None:
+            return lambda: smaller(place)
+        return lambda: np.array(cache.image(index)[..., inside, inside])
+
     return [
         Original(
             str(cache.ids[index]),
             str(cache.patient_ids[index]),
-            lambda index=index: np.array(cache.image(index)[..., inside, inside]),  # type: ignore[misc]
+            reader_of(place, index),
             label=label_of(index),
         )
-        for index in map(int, indices)
+        for place, index in enumerate(map(int, indices))
     ]
 
 

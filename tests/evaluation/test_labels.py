@@ -16,7 +16,7 @@ from cards.scores import rows_of_labels
 from datamodules.film_cache import FilmCache
 from datamodules.slice_cache import SliceCache
 from datamodules.synthetic import SyntheticItem, SyntheticSet
-from datamodules.unpaired.originals import Original
+from datamodules.unpaired.originals import Original, of_films
 from evaluation.label_record import Asking, record_of
 from evaluation.labels import summary_of
 from evaluation.told_apart import other_patients
@@ -78,6 +78,27 @@ def test_shares_of_both_sets_and_their_difference(
     assert str(tmp_path) not in card
     with pytest.raises(UserError, match=r"is of another set.*evaluate.py labels"):
         record_check(made, "labels", {**record_of(out), "synthetic_sha256": "0" * 64})
+
+
+def test_larger_films_are_shown_as_a_training_at_a_lower_resolution_sees_them(
+    film_cache: Callable[..., Path], answers: Any, tmp_path: Path
+) -> None:
+    """Of 64 px for a model of 32 px: the mean of each four pixels."""
+    cache, made = (
+        film_cache(tmp_path / "films", TESTED, image_size=64, stored_size=66),
+        set_of_films(tmp_path / "set"),
+    )
+    checkpoint = answers(Brightest(), CLASSES, tmp_path)
+    result = evaluate.evaluate_labels(made, checkpoint, tmp_path / "out", cache, asking=QUIETLY)
+    assert result["num_real"] == 18
+    films = FilmCache.open(cache)
+    [shown] = of_films(films, [3], None, 32)
+    [whole] = of_films(films, [3], None)
+    means = whole.read().reshape(32, 2, 32, 2).mean((1, 3))
+    assert np.abs(shown.read()[0] - means).max() <= 0.51  # rounded to 8 bits
+    small = film_cache(tmp_path / "small", TESTED, image_size=48, stored_size=50)
+    with pytest.raises(UserError, match="images of 48 px, but the classifier was trained on 32"):
+        evaluate.evaluate_labels(made, checkpoint, tmp_path / "no", small, asking=QUIETLY)
 
 
 def test_a_segmenter_is_asked_for_structures(

@@ -84,6 +84,8 @@ def _headline(
     elif close:
         others = [title_of(specification, row["scenario"], row["model"]) for row in close]
         headline += f" Not told apart from it: {', '.join(others)}."
+    elif len(ranked) > 1:
+        headline += " All others are farther."
     return headline
 
 
