@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from datamodules.beside_synthetic import film_levels
 from datamodules.film_cache import UNLABELLED, FilmCache
 from datamodules.open_cache import open_cache
 from datamodules.slice_cache import SliceCache
@@ -118,6 +117,8 @@ def of_films(
     inside = slice(offset, offset + size)
     smaller = None
     if resolution is not None and resolution != size:
+        from datamodules.beside_synthetic import film_levels  # loads torch
+
         smaller = film_levels(cache, np.asarray(indices), resolution)
 
     def label_of(index: int) -> str | None:
