@@ -89,7 +89,7 @@ class AskedModel:
         """
         if not self.segments:
             return found_in_film(image.label, self.class_names[int(said)], self.class_names)
-        # Of slices, as `open` and `found_from` saw to.
+        # Of slices, as `open` and `Asking.dice_from` saw to.
         assert image.read_mask is not None
         assert found_at is not None
         return found_in_slice(image.read_mask(), said, self.class_names, found_at)
